@@ -1,0 +1,337 @@
+"""Reads one call of the plan language, from its opening to its closing parenthesis, as its text arrives.
+
+Each argument is collected twice: as the model wrote it, and as Python source that `ast` can read (see
+`agent.literals`). Whatever the text is, reading takes constant work per character: runs of ordinary characters are
+skipped by a regular expression, and the rest needs a look ahead of at most `LOOKAHEAD` characters.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.literals import UnreadableError, read_value, shorten, split_keyword
+from agent.plan import Call
+from agent.references import PATTERN as REFERENCE
+
+CUT_OFF = "The plan ends in the middle of this call."
+UNCLOSED_TEXT = "The text that starts with {start} is not closed."
+TOO_DEEP = "The arguments are nested deeper than {most} levels."
+
+LOOKAHEAD = 200
+_DEEPEST = 50
+_CLOSERS = {"(": ")", "[": "]", "{": "}"}
+
+_CODE_RUN = re.compile(r"[^\"'()\[\]{},$\n#]+")
+_STRING_RUN = {quote: re.compile(rf"[^\\\r\n\0{quote}]+") for quote in "\"'"}
+_QUOTE_IN_SOURCE = {"'": "'", '"': '\\"'}
+_CONTROL = {"\n": "\\n", "\r": "\\r", "\0": "\\x00"}
+_ESCAPE = re.compile(r"\\(?:[\\'\"abfnrtv\n]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U000[0-9a-fA-F]{5}|[0-7]{1,3})")
+_OPEN_ESCAPE = re.compile(r"\\(?:[xuU][0-9a-fA-F]{0,8}|[0-7]{0,3})")
+_OPEN_REFERENCE = re.compile(r"\$(?:\{[^}\s]{0,60}|\d*(?:[.\w]|\[[^\]\n]{0,60}\])*(?:\[[^\]\n]{0,60})?)?")
+_SPACE = re.compile(r"\s*")
+_PREFIX = re.compile(r"(?:^|\W)([rbfuRBFU]{1,2})\Z")
+
+
+@dataclass(slots=True)
+class Cursor:
+    """The text that has arrived and is not read yet."""
+
+    text: str = ""
+    position: int = 0
+    final: bool = False
+    """Whether no more text will come."""
+
+    def feed(self, text: str) -> None:
+        self.text = self.text[self.position :] + text
+        self.position = 0
+
+    def ahead(self, most: int = LOOKAHEAD) -> str:
+        return self.text[self.position : self.position + most]
+
+    @property
+    def at_end(self) -> bool:
+        return self.position >= len(self.text)
+
+
+class CallReader:
+    """The state of one call that is being read."""
+
+    def __init__(
+        self, cursor: Cursor, number: int | None, tool: str, starts_task: Callable[[int, bool], bool | None]
+    ) -> None:
+        """
+        Args:
+            cursor: Where to read; it stands behind the opening parenthesis. number: The number that the plan gives
+            the call. tool: Its name. starts_task: Whether the line at a position of the cursor's text starts the
+            plan's next task (then this call's
+                closing parenthesis was forgotten), given whether the line may be part of a string; None if it takes
+                more text to tell.
+        """
+        self.number = number
+        self.tool = tool
+        self._cursor = cursor
+        self._starts_task = starts_task
+        self._state = self._read_code
+        self._text: list[str] = []
+        self._arguments: list[tuple[str, str, bool]] = []
+        self._closers = [")"]
+        self._excess = 0
+        self._error: str | None = None
+        self._done = False
+        self._ends_with_newline = False
+        self._written: list[str] = []
+        self._source: list[str] = []
+        self._quoted = False
+        self._quote = ""
+        self._raw = False
+        self._string_start = 0
+
+    def read(self) -> Call | None:
+        """Read on; the call if it is complete, None if it takes more text."""
+        while not self._done and not self._cursor.at_end:
+            if not self._state():
+                break
+        return self._call() if self._done else None
+
+    def cut_off(self) -> Call:
+        """The call when the text ends within it: readable only if just brackets are missing at the end of a line."""
+        if self._state == self._read_string or not self._ends_with_newline:
+            self._error = self._error or CUT_OFF
+        self._close_all()
+        return self._call()
+
+    # --- Each state reads on from the cursor and returns whether it could; if not, it needs more text.
+
+    def _read_code(self) -> bool:
+        cursor = self._cursor
+        if run := _CODE_RUN.match(cursor.text, cursor.position):
+            self._add(run[0])
+            cursor.position = run.end()
+            return True
+        character = cursor.text[cursor.position]
+        match character:
+            case "'" | '"':
+                return self._open_string(character)
+            case "$":
+                return self._read_reference()
+            case "\n":
+                return self._read_newline()
+            case "#" if self._last_character() in ("", ",", "(", "[", "{"):
+                self._state = self._skip_comment
+                return True
+            case "(" | "[" | "{":
+                self._open_bracket(character)
+            case ")" | "]" | "}":
+                self._close_bracket(character)
+            case "," if len(self._closers) == 1:
+                self._text.append(",")
+                self._end_argument()
+            case _:
+                self._add(character)
+        cursor.position += 1
+        return True
+
+    def _skip_comment(self) -> bool:
+        cursor = self._cursor
+        end = cursor.text.find("\n", cursor.position)
+        cursor.position = end if end >= 0 else len(cursor.text)
+        if end >= 0:
+            self._state = self._read_code
+        return True
+
+    def _read_newline(self) -> bool:
+        """A line may end inside a call; but where the next one starts a task, a closing parenthesis was forgotten."""
+        next_task = self._starts_task(self._cursor.position + 1, False)
+        if next_task is None:
+            return False
+        if next_task:
+            self._close_all()
+            return True
+        self._cursor.position += 1
+        self._add("\n", " ")
+        self._ends_with_newline = True
+        return True
+
+    def _read_reference(self) -> bool:
+        cursor = self._cursor
+        ahead = cursor.ahead()
+        if not cursor.final and len(ahead) < LOOKAHEAD and _OPEN_REFERENCE.fullmatch(ahead):
+            return False
+        reference = REFERENCE.match(cursor.text, cursor.position)
+        if reference:
+            self._add(reference[0], f"_({reference[0]!r})")
+        else:
+            self._add("$")
+        cursor.position = reference.end() if reference else cursor.position + 1
+        return True
+
+    def _open_bracket(self, character: str) -> None:
+        self._add(character)
+        if len(self._closers) < _DEEPEST:
+            self._closers.append(_CLOSERS[character])
+        else:
+            self._excess += 1
+            self._error = TOO_DEEP.format(most=_DEEPEST)
+
+    def _close_bracket(self, character: str) -> None:
+        if self._excess:
+            self._excess -= 1
+        elif character == ")" and ")" not in self._closers[1:]:
+            self._close_all()  # of brackets still open, as in math("…", ["$1"), the parenthesis closes all
+            return
+        elif character == self._closers[-1]:
+            self._closers.pop()
+        self._add(character)
+
+    # --- strings
+
+    def _open_string(self, quote: str) -> bool:
+        cursor = self._cursor
+        ahead = cursor.ahead(3)
+        if ahead in (quote, quote * 2) and not cursor.final:
+            return False
+        before = self._last_characters(3)
+        prefix = _PREFIX.search(before)
+        if before[-1:].isalnum() and not prefix:
+            self._add(quote)  # an apostrophe in text without quotes: Schindler's List
+            cursor.position += 1
+            return True
+        self._raw = False
+        if prefix:
+            self._raw = "r" in prefix[1].lower()
+            self._source = ["".join(self._source)[: -len(prefix[1])]]
+        self._quote = quote * 3 if ahead == quote * 3 else quote
+        self._string_start = len(self._text)
+        self._quoted = True
+        self._add(self._quote, '"')
+        cursor.position += len(self._quote)
+        self._state = self._read_string
+        return True
+
+    def _read_string(self) -> bool:
+        cursor, quote = self._cursor, self._quote[0]
+        if run := _STRING_RUN[quote].match(cursor.text, cursor.position):
+            self._add(run[0], run[0].replace('"', '\\"'))
+            cursor.position = run.end()
+            return True
+        character = cursor.text[cursor.position]
+        if character == "\\":
+            return self._read_escape()
+        if character == quote:
+            closes = self._quote_closes()
+            if closes is None:
+                return False
+            if closes:
+                self._add(self._quote, '"')
+                self._state = self._read_code
+            else:
+                self._add(quote, _QUOTE_IN_SOURCE[quote])
+            cursor.position += len(self._quote) if closes else 1
+            return True
+        if character == "\n" and len(self._quote) == 1:
+            next_task = self._starts_task(cursor.position + 1, True)
+            if next_task is None:
+                return False
+            if next_task:
+                start = "".join(self._text[self._string_start :])[:40]
+                self._error = self._error or UNCLOSED_TEXT.format(start=start)
+                self._close_all()
+                return True
+        self._add(character, _CONTROL[character])
+        cursor.position += 1
+        return True
+
+    def _quote_closes(self) -> bool | None:
+        """Whether a quote ends its string, judged by what follows: in `"The "Godfather" film"` the inner ones don't."""
+        cursor, quote = self._cursor, self._quote
+        if len(quote) == 3:
+            ahead = cursor.ahead(3)
+            return ahead == quote if len(ahead) == 3 or not quote.startswith(ahead) or cursor.final else None
+        start = cursor.position + 1
+        space = _SPACE.match(cursor.text, start, start + LOOKAHEAD)
+        end = space.end() if space else start
+        if end - start >= LOOKAHEAD or "\n" in cursor.text[start:end]:
+            return True
+        if end == len(cursor.text):
+            return True if cursor.final else None
+        follower = cursor.text[end]
+        if follower in "\"'":
+            return end > start  # "one" "two" are joined; ""one"" are quotes in quotes
+        return follower in ",+#)" or follower in self._closers or (follower == ":" and "}" in self._closers)
+
+    def _read_escape(self) -> bool:
+        cursor = self._cursor
+        ahead = cursor.ahead(12)
+        if not cursor.final and len(ahead) < 12 and _OPEN_ESCAPE.fullmatch(ahead):
+            return False
+        escape = _ESCAPE.match(ahead)
+        if escape and not self._raw:
+            self._add(escape[0])
+            cursor.position += escape.end()
+            return True
+        self._add("\\", "\\\\")
+        cursor.position += 1
+        if self._raw and ahead[1:2] == self._quote[0]:
+            self._add(ahead[1], _QUOTE_IN_SOURCE[ahead[1]])
+            cursor.position += 1
+        return True
+
+    # --- what has been read
+
+    def _add(self, written: str, source: str | None = None) -> None:
+        self._text.append(written)
+        self._written.append(written)
+        self._source.append(written if source is None else source)
+        if self._ends_with_newline and not written.isspace():
+            self._ends_with_newline = False
+
+    def _start_argument(self) -> None:
+        self._written = []
+        self._source = []
+        self._quoted = False
+
+    def _end_argument(self) -> None:
+        written = "".join(self._written)
+        if written.strip():
+            self._arguments.append((written, "".join(self._source), self._quoted))
+        self._start_argument()
+
+    def _close_all(self) -> None:
+        self._source.extend(reversed(self._closers[1:]))
+        self._end_argument()
+        self._done = True
+
+    def _last_characters(self, count: int) -> str:
+        """The end of the argument so far, however many pieces it came in."""
+        end = ""
+        for piece in reversed(self._written):
+            end = piece[-count:] + end
+            if len(end) >= count:
+                break
+        return end[-count:]
+
+    def _last_character(self) -> str:
+        """The last character of the call that is not white space."""
+        for piece in reversed(self._text):
+            if stripped := piece.rstrip():
+                return stripped[-1]
+        return ""
+
+    def _call(self) -> Call:
+        values: list[object] = []
+        keywords: dict[str, object] = {}
+        error = self._error
+        try:
+            for written, source, quoted in self._arguments:
+                name, skip = split_keyword(written)
+                value = read_value(written[skip:], source[skip:], quoted=quoted)
+                if name is None:
+                    values.append(value)
+                else:
+                    keywords[name] = value
+        except UnreadableError as unreadable:
+            error = error or str(unreadable)
+        text = "".join(self._text)
+        if error:
+            return Call(self.number, self.tool, text=shorten(text, 400), error=error)
+        return Call(self.number, self.tool, values, keywords, text)

@@ -1,0 +1,70 @@
+"""What one run may change: models and limits. Studio shows these fields as an assistant's configuration."""
+
+import os
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+ENVIRONMENT_PREFIX = "LLM_COMPILER_"
+_MODELS = frozenset({"model", "planner_model", "joiner_model"})
+
+
+class Context(BaseModel):
+    """The settings of a run.
+
+    A limit that is not given comes from the environment (`LLM_COMPILER_MAX_REPLANS=1`), else it has its default. A
+    model that is not given is the graph's own, else `LLM_COMPILER_MODEL` (see `agent.models`).
+
+    Raises:
+        ValidationError: A field is unknown, or its value has the wrong type or is out of range.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    model: str | None = Field(
+        default=None,
+        description="The model that plans and joins, as provider:model, such as openai:gpt-4.1-mini; or offline.",
+    )
+    planner_model: str | None = Field(default=None, description="The model that plans, if it is another one.")
+    joiner_model: str | None = Field(default=None, description="The model that joins, if it is another one.")
+    max_replans: int = Field(default=2, ge=0, le=20, description="How many more plans a question may take.")
+    max_tasks: int = Field(default=100, ge=1, le=10_000, description="How many tool calls a plan may have.")
+    max_concurrency: int = Field(default=100, ge=1, le=10_000, description="How many tools may run at once.")
+    max_observation_chars: int = Field(
+        default=10_000,
+        ge=100,
+        description="How many characters of a tool's result are shown to a model; other tools receive all of it.",
+    )
+    tool_timeout: float = Field(
+        default=120.0,
+        gt=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="How many seconds a tool call may take.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _add_environment(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {**_from_environment(cls, given), **given}
+
+    @classmethod
+    def of(cls, given: Self | None) -> Self:
+        """The context of a run that may have been given none."""
+        return given if isinstance(given, cls) else cls.model_validate(given or {})
+
+
+def _from_environment(context: type[Context], given: dict[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, field in context.model_fields.items():
+        variable = ENVIRONMENT_PREFIX + name.upper()
+        text = os.environ.get(variable)
+        if name in given or name in _MODELS or not text:
+            continue
+        try:
+            values[name] = TypeAdapter[Any](field.annotation or Any).validate_python(text)
+        except ValidationError as error:
+            raise ValueError(f"The environment variable {variable} is {text!r}: {error.errors()[0]['msg']}.") from None
+    return values

@@ -1,0 +1,87 @@
+"""Progress events, sent to LangGraph's `custom` stream as JSON-serialisable dicts.
+
+Every event has a `type` and a `time` (Unix seconds):
+
+| type | further fields |
+|---|---|
+| `plan_started` | `round`: 0 for the turn's first plan, 1 for its first replan |
+| `task_planned` | `task` (its number), `tool`, `arguments` as planned, `dependencies` (numbers) |
+| `plan_finished` | `round`, `tasks` (how many) |
+| `task_started` | as `task_planned`, the arguments resolved |
+| `task_finished` | the same, and `result` as text |
+| `task_failed`, `task_skipped` | the same, and `error`: why |
+| `joiner_started` | |
+| `replanning` | `feedback`: what the joiner found missing |
+
+Long arguments and results are cut.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from langchain_core.messages import ToolMessage
+
+from agent.messages import cut
+from agent.plan import Task
+from agent.references import to_text
+
+SHOWN_CHARS = 500
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Tells what the run is doing."""
+
+    write: Callable[[Any], None]
+    """The run's stream writer."""
+
+    def plan_started(self, plans_before: int) -> None:
+        self._send("plan_started", round=plans_before)
+
+    def plan_finished(self, plans_before: int, tasks: int) -> None:
+        self._send("plan_finished", round=plans_before, tasks=tasks)
+
+    def task_planned(self, task: Task) -> None:
+        self._send("task_planned", **_describe(task, task.arguments))
+
+    def task_started(self, task: Task, arguments: dict[str, Any]) -> None:
+        self._send("task_started", **_describe(task, arguments))
+
+    def task_done(self, task: Task, outcome: ToolMessage) -> None:
+        arguments = outcome.response_metadata.get("arguments", task.arguments)
+        kind: Literal["task_finished", "task_skipped", "task_failed"] = "task_finished"
+        if outcome.status == "error":
+            kind = "task_skipped" if outcome.response_metadata.get("skipped") else "task_failed"
+        says = "result" if kind == "task_finished" else "error"
+        self._send(kind, **_describe(task, arguments), **{says: cut(str(outcome.text), SHOWN_CHARS)})
+
+    def joiner_started(self) -> None:
+        self._send("joiner_started")
+
+    def replanning(self, feedback: str) -> None:
+        self._send("replanning", feedback=feedback)
+
+    def _send(self, kind: str, **fields: Any) -> None:
+        self.write({"type": kind, "time": time.time(), **fields})
+
+
+def shown(value: Any, most: int = SHOWN_CHARS) -> Any:
+    """A value for people and records: JSON, and text in its place where it is long or not JSON."""
+    if isinstance(value, bool | int | float | None):
+        return value
+    text = to_text(value)
+    if isinstance(value, dict | list) and len(text) <= most:
+        return json.loads(text)
+    return cut(text, most)
+
+
+def _describe(task: Task, arguments: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "task": task.number,
+        "tool": task.tool,
+        "arguments": {name: shown(value) for name, value in arguments.items()},
+        "dependencies": list(task.dependencies),
+    }

@@ -1,0 +1,72 @@
+"""The graph: planner and executor side by side, then the joiner, round and round until there is an answer."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.tools import BaseTool
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.store.base import BaseStore
+from langgraph.types import Checkpointer
+
+from agent.context import Context
+from agent.executor import make_executor
+from agent.joiner import make_joiner
+from agent.models import Models
+from agent.planner import make_planner
+from agent.running import LLMCompiler
+from agent.signatures import as_tools
+from agent.state import State
+
+
+def create_llm_compiler(
+    tools: Sequence[BaseTool | Callable[..., Any]],
+    *,
+    model: str | BaseChatModel | None = None,
+    planner_model: str | BaseChatModel | None = None,
+    joiner_model: str | BaseChatModel | None = None,
+    examples: str = "",
+    checkpointer: Checkpointer = None,
+    store: BaseStore | None = None,
+    name: str = "llm_compiler",
+) -> CompiledStateGraph[State, Context, MessagesState, MessagesState]:
+    """An agent that compiles a question into a DAG of tool calls and runs it in parallel (Kim et al., 2024, arXiv
+    2312.04511).
+
+    The graph takes `{"messages": […]}` and adds to them; the last message is the answer. One turn:
+
+    1. `planner`: the model streams a plan, a tool call a line.
+    2. `executor`, at the same time: starts each call as soon as it has been parsed and its dependencies are done.
+    3. `joiner`: the model answers from the results, or asks for another plan (at most `Context.max_replans` times).
+
+    Args:
+        tools: LangChain tools, sync or async, or plain functions with type hints and a docstring.
+        model: The chat model, as an object or as `"provider:model"`. Without one: `LLM_COMPILER_MODEL`, or OpenAI's if
+            there is a key (see `agent.models.default_model`), looked up when the graph runs.
+        planner_model: The model that plans, if it is another one.
+        joiner_model: The model that joins, if it is another one.
+        examples: Questions with their plans, as they should be; shown to the planner.
+        checkpointer: Where threads are kept. Without one, each run is on its own.
+        store: LangGraph's long-term memory, for tools that use it.
+        name: The graph's name, in traces and when it is a node of another graph.
+
+    Raises:
+        ValueError: A tool can't stand in a plan: its name is taken, or its arguments have no schema.
+        TypeError: Something among the tools is no tool.
+
+    Running the graph raises `agent.ModelError` if a model can't be had, the client's own error if a model call fails,
+    and Pydantic's `ValidationError` if the context is not one. Failures of tools and mistakes in plans raise nothing:
+    they are shown to the joiner.
+    """
+    by_name = as_tools(tools)
+    models = Models(model, planner_model, joiner_model)
+    graph = StateGraph(State, context_schema=Context, input_schema=MessagesState, output_schema=MessagesState)
+    graph.add_node("planner", make_planner(by_name, models, examples), destinations={"executor": "tasks"})
+    graph.add_node("executor", make_executor(by_name, models), destinations=("joiner", "executor"))
+    graph.add_node(
+        "joiner", make_joiner(models), destinations={"planner": "replan", "executor": "replan", END: "answer"}
+    )
+    graph.add_edge(START, "planner")
+    graph.add_edge(START, "executor")
+    return LLMCompiler.of(graph.compile(checkpointer=checkpointer, store=store, name=name))

@@ -1,0 +1,162 @@
+"""The joiner node: looks at the results, and either answers the user or asks for another plan."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.constants import TAG_NOSTREAM
+from langgraph.runtime import Runtime
+from langgraph.types import Command
+
+from agent.context import Context
+from agent.events import Progress
+from agent.messages import plans_made, results_of_turn
+from agent.models import Models
+from agent.prompts import NO_ANSWER, REPLAN_TOOL, joiner_prompt
+from agent.state import Node, State
+
+CALL_CONFIG: RunnableConfig = {"run_name": "join"}
+
+
+_REASONING = re.compile(r"\A\s*<think(?:ing)?>.*?</think(?:ing)?>\s*", re.DOTALL | re.IGNORECASE)
+_ACTION = re.compile(
+    r"(?:\A|\n)[\s*]*(?:Action[\s*]*:[\s*]*)?(?P<action>Finish|Replan)\s*\((?P<text>.*)",
+    re.DOTALL | re.IGNORECASE,
+)
+_THOUGHT = re.compile(r"\A[\s*]*Thought[\s*]*:[\s*]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The joiner answers."""
+
+    message: AIMessage
+
+
+@dataclass(frozen=True)
+class Replan:
+    """The joiner asks for another plan."""
+
+    feedback: str
+
+
+Decision = Answer | Replan
+
+
+def make_joiner(models: Models) -> Node:
+    """The joiner node.
+
+    1. Show the model the conversation with this turn's results. Unless the turn's replans are used up, or no tool was
+       called,
+       it may ask for another plan: with a tool call, or, if it can't call tools, in a form of words.
+    2. On an answer, end. On a replan, go to planner and executor.
+    """
+
+    async def joiner(state: State, runtime: Runtime[Context]) -> Command[Literal["planner", "executor", "__end__"]]:
+        context = Context.of(runtime.context)
+        progress = Progress(runtime.stream_writer)
+        messages = state["messages"]
+        plans = plans_made(messages)
+        progress.joiner_started()
+        decision = await decide(
+            await models.joiner(context),
+            messages,
+            may_replan=0 < plans <= context.max_replans,
+            has_results=plans > 0,
+        )
+        match decision:
+            case Answer(message):
+                return Command(goto="__end__", update={"messages": [message]})
+            case Replan(feedback):
+                progress.replanning(feedback)
+                return Command(goto=["planner", "executor"], update={"feedback": feedback})
+
+    return joiner
+
+
+async def decide(model: BaseChatModel, messages: list[AnyMessage], *, may_replan: bool, has_results: bool) -> Decision:
+    """Answer or replan, as the model says. A model that says nothing is asked once more; if it stays silent, or wants a
+    replan that it can't have, the answer is what there is.
+
+    Args:
+        model: The chat model.
+        messages: The conversation with the results.
+        may_replan: Whether another plan may be made.
+        has_results: Whether this turn has any.
+    """
+    for attempt in range(2):
+        may = may_replan and attempt == 0
+        response = await _ask(model, messages, may_replan=may, has_results=has_results)
+        decision = read_decision(response)
+        match decision:
+            case Replan(feedback) if may:
+                return decision if feedback else Replan("The results don't answer the question.")
+            case Answer(message) if str(message.text).strip():
+                return decision
+    if isinstance(decision, Replan) and decision.feedback:
+        return Answer(AIMessage(decision.feedback, id=response.id, usage_metadata=response.usage_metadata))
+    results = results_of_turn(messages)
+    return Answer(AIMessage(NO_ANSWER.format(results=results or "(nothing)"), usage_metadata=response.usage_metadata))
+
+
+def read_decision(response: AIMessage) -> Decision:
+    """What the model decided: by calling `replan`, by `Action: Replan(…)` or `Action: Finish(…)`, or by answering
+    plainly."""
+    for call in response.tool_calls:
+        if call["name"] == "replan":
+            return Replan(str(call["args"].get("feedback") or response.text).strip())
+    for broken in response.invalid_tool_calls:
+        if broken["name"] == "replan":
+            return Replan((broken["args"] or "").strip())
+    text = str(response.text)
+    answer = _REASONING.sub("", text)
+    action = (
+        _ACTION.search(answer)
+        if answer.lstrip("* \n").lower().startswith(("thought", "action", "finish", "replan"))
+        else None
+    )
+    if action:
+        content = _without_parenthesis(action["text"])
+        if action["action"].lower() == "replan":
+            return Replan(content)
+        answer = content
+    else:
+        answer = _THOUGHT.sub("", answer)
+    if answer == text and not response.tool_calls and not response.invalid_tool_calls:
+        return Answer(response)
+    plain = {"content": answer, "tool_calls": [], "invalid_tool_calls": []}
+    return Answer(response.model_copy(update=plain))
+
+
+def _without_parenthesis(text: str) -> str:
+    """The text up to its last parenthesis: an answer may have parentheses of its own."""
+    content = text.rstrip().rstrip("*`").rstrip()
+    content = content[: content.rindex(")")] if ")" in content else content
+    content = content.strip()
+    for quote in ('"""', '"', "'"):
+        if len(content) >= 2 * len(quote) and content.startswith(quote) and content.endswith(quote):
+            return content[len(quote) : -len(quote)].strip()
+    return content
+
+
+async def _ask(model: BaseChatModel, messages: list[AnyMessage], *, may_replan: bool, has_results: bool) -> AIMessage:
+    prompt = joiner_prompt(messages, may_replan=may_replan, has_results=has_results, as_text=False)
+    if not may_replan:
+        return await _invoke(model, prompt, CALL_CONFIG)
+    try:
+        return await _invoke(model.bind_tools([REPLAN_TOOL]), prompt, CALL_CONFIG)
+    except NotImplementedError:
+        pass
+    except Exception as error:
+        # Servers that don't let a model call tools refuse such a request as malformed.
+        if getattr(error, "status_code", None) not in (400, 422):
+            raise
+    prompt = joiner_prompt(messages, may_replan=True, has_results=has_results, as_text=True)
+    return await _invoke(model, prompt, {**CALL_CONFIG, "tags": [TAG_NOSTREAM]})
+
+
+async def _invoke(model: Runnable[Any, Any], prompt: list[Any], config: RunnableConfig) -> AIMessage:
+    return cast("AIMessage", await model.ainvoke(prompt, config))

@@ -1,0 +1,119 @@
+"""Chat models by name.
+
+`"provider:model"` names a model: `openai:` through langchain-openai, every other provider through LangChain's
+`init_chat_model` when its package is installed, and what `PROVIDERS` adds.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from anyio import to_thread
+from langchain_core.language_models import BaseChatModel
+
+from agent.context import Context
+
+DEFAULT_OPENAI_MODEL = "openai:gpt-4.1-mini"
+
+PROVIDERS: dict[str, Callable[[str], BaseChatModel]] = {}
+"""Constructors of models of your own, by provider: `PROVIDERS["mine"] = MyChatModel` makes `mine:large` call
+`MyChatModel("large")`, and `mine` call `MyChatModel("")`."""
+
+_CLIENT_SETTINGS = ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_KEY")
+_loaded: dict[tuple[str | None, ...], BaseChatModel] = {}
+
+
+class ModelError(Exception):
+    """A chat model can't be had: its name, its key or its package is missing or wrong. The message says what to do."""
+
+
+def default_model() -> str:
+    """The model that is used when none is given: `LLM_COMPILER_MODEL`, else OpenAI's with a key, else the offline one.
+
+    Raises:
+        ModelError: There is no key and no offline model.
+    """
+    if name := os.environ.get("LLM_COMPILER_MODEL"):
+        return name
+    if os.environ.get("OPENAI_API_KEY"):
+        return DEFAULT_OPENAI_MODEL
+    if "offline" in PROVIDERS:
+        return "offline"
+    raise ModelError("No model is set. Set OPENAI_API_KEY, or LLM_COMPILER_MODEL to a provider:model.")
+
+
+def load_model(model: str | BaseChatModel) -> BaseChatModel:
+    """The chat model of a name; a model object is returned as it is. Models are made once and shared.
+
+    Raises:
+        ModelError: The provider is unknown, or its key or package is missing.
+    """
+    if not isinstance(model, str):
+        return model
+    key = (model, *(os.environ.get(name) for name in _CLIENT_SETTINGS))
+    if key not in _loaded:
+        _loaded[key] = _load(model)
+    return _loaded[key]
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models that a graph was made with; a run's context may name others."""
+
+    model: str | BaseChatModel | None = None
+    planner_model: str | BaseChatModel | None = None
+    joiner_model: str | BaseChatModel | None = None
+
+    async def planner(self, context: Context) -> BaseChatModel:
+        """The model that plans."""
+        return await _get(context.planner_model or context.model or self.planner_model or self.model)
+
+    async def joiner(self, context: Context) -> BaseChatModel:
+        """The model that joins."""
+        return await _get(context.joiner_model or context.model or self.joiner_model or self.model)
+
+
+async def _get(model: str | BaseChatModel | None) -> BaseChatModel:
+    # Making a client reads certificates from disk, which must not happen in the event loop.
+    if model is None or isinstance(model, str):
+        return await to_thread.run_sync(load_model, model or default_model())
+    return model
+
+
+def _load(name: str) -> BaseChatModel:
+    provider, _, model = name.strip().partition(":")
+    if provider in PROVIDERS:
+        return PROVIDERS[provider](model)
+    if not model:
+        raise ModelError(f"{name!r} names no model; the form is provider:model, such as {DEFAULT_OPENAI_MODEL}.")
+    return _load_openai(model) if provider == "openai" else _load_other(provider, model)
+
+
+def _load_openai(model: str) -> BaseChatModel:
+    from langchain_openai import ChatOpenAI
+    from pydantic import SecretStr
+
+    base_url = os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
+    key = os.environ.get("OPENAI_API_KEY")
+    if not key and not base_url:
+        raise ModelError(
+            f"openai:{model} needs OPENAI_API_KEY. Set it, or OPENAI_BASE_URL for a local server that takes any key."
+        )
+    # A local server often wants no key, but the client wants one.
+    return ChatOpenAI(model=model, api_key=SecretStr(key or "none"), stream_usage=True)
+
+
+def _load_other(provider: str, model: str) -> BaseChatModel:
+    try:
+        from langchain.chat_models import init_chat_model
+    except ImportError:
+        raise ModelError(
+            f"The provider {provider!r} needs LangChain: pip install langchain langchain-{provider}. "
+            f"Without it there are: {', '.join(['openai', *PROVIDERS])}."
+        ) from None
+    try:
+        return init_chat_model(model, model_provider=provider)
+    except ImportError as error:
+        raise ModelError(f"The provider {provider!r} needs its package: {error}") from error
+    except Exception as error:  # each provider's client raises its own for a missing key or an unknown name
+        raise ModelError(f"{provider}:{model} can't be used: {error}") from error

@@ -1,0 +1,225 @@
+"""The streaming parser of the plan language.
+
+    1. search("Mount Everest")
+    2. search("K2")
+    3. math("height of $1 - height of $2")
+    4. join()
+
+It is fed the model's text in chunks of any size and gives out each call at its closing parenthesis. It is tolerant of
+what models really write, and never raises: a call that can't be read is a `Call` with an `error`, and a line that is
+no call is a `Thought`. It looks ahead by a bounded number of characters and never goes back: time is linear in the
+text, and the items don't depend on how it is cut into chunks.
+"""
+
+import re
+from collections.abc import Collection
+
+from agent.call_reader import LOOKAHEAD, CallReader, Cursor
+from agent.plan import Call, Join, Thought
+
+NO_CALL = "This is not a call; the form is {tool}(…)."
+
+Item = Call | Join | Thought
+
+_BULLETS = r"[\s>*_`\-+•(\[,;]*"
+_NUMBERED = r"(?:(?:step|task|action|call)\s*)?#?(?P<number>\d{1,9})[\s*_`]*[.):\]\-]?[\s*_`]*"
+_ASSIGNED = r"\$\{?(?P<assigned>\d{1,9})\}?\s*=\s*"
+_HEAD = re.compile(
+    rf"(?:(?<![\w.$]){_NUMBERED})?(?:{_ASSIGNED})?[`*]*(?<![\w.\-$])(?P<name>[^\W\d][\w.\-]*)[`*]*(?P<gap>\s*)\Z",
+    re.IGNORECASE,
+)
+_LEAD = re.compile(_BULLETS)
+_THOUGHT = re.compile(rf"{_BULLETS}(?:{_NUMBERED})?[*_]*thoughts?[*_]*\s*:", re.IGNORECASE)
+_COMMENT = re.compile(r"[\s`*,;]*#(?!\d)")
+_NOISE = re.compile(r"[\s`*_)\]}>,;.\-]*(?:```\s*\w*)?\s*")
+_NO_CALL = re.compile(rf"{_BULLETS}{_NUMBERED}(?P<name>[\w.\-]+)\s*(?P<rest>[\"'\[{{:=$].*)", re.IGNORECASE | re.DOTALL)
+_JOIN = re.compile(rf"{_BULLETS}(?:{_NUMBERED})?join[\s*`.]*", re.IGNORECASE)
+_MARK = re.compile(r"</?(END_OF_PLAN|think|thinking)>", re.IGNORECASE)
+_OPEN_MARK = re.compile(r"</?[a-z_]{0,12}", re.IGNORECASE)
+_THOUGHT_OUT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+_PROSE_RUN = re.compile(r"[^(\n<]+")
+_LINE_START = re.compile(r"[^(\n\"',\[]*")
+
+
+class PlanParser:
+    """Reads one plan: feed it text until `ended`, then `close` it."""
+
+    def __init__(self, tools: Collection[str]) -> None:
+        """
+        Args:
+            tools: The names of the tools; they tell a call from prose with parentheses.
+        """
+        self.ended = False
+        """Whether the plan has said its end, `join()`. What comes after it is ignored."""
+
+        self._tools = frozenset(tools)
+        self._cursor = Cursor()
+        self._items: list[Item] = []
+        self._call: CallReader | None = None
+        self._reasoning = False
+        self._start_line()
+
+    def feed(self, text: str) -> list[Item]:
+        """The items that this piece of text completes."""
+        self._cursor.feed(text)
+        while not self.ended and not self._cursor.at_end:
+            if self._call:
+                progress = self._read_call(self._call)
+            elif self._reasoning:
+                progress = self._skip_reasoning()
+            else:
+                progress = self._read_prose()
+            if not progress:
+                break
+        items, self._items = self._items, []
+        return items
+
+    def close(self) -> list[Item]:
+        """The items that the end of the text completes."""
+        self._cursor.final = True
+        items = self.feed("")
+        if not self.ended:
+            if self._call:
+                self._finish(self._call.cut_off())
+            elif not self._reasoning:
+                self._end_line()
+            self.ended = True
+        return items + self._items
+
+    def _read_call(self, reader: CallReader) -> bool:
+        call = reader.read()
+        if call is None:
+            return False
+        self._finish(call)
+        return True
+
+    def _finish(self, call: Call) -> None:
+        self._call = None
+        self._start_line(after_call=True)
+        if call.tool.lower() == "join":
+            self._items.append(Join(call.number))
+            self.ended = True
+        else:
+            self._items.append(call)
+
+    def _skip_reasoning(self) -> bool:
+        cursor = self._cursor
+        end = _THOUGHT_OUT.search(cursor.text, cursor.position)
+        if end:
+            cursor.position = end.end()
+            self._reasoning = False
+        else:
+            cursor.position = max(cursor.position, len(cursor.text) - len("</thinking"))
+        return bool(end)
+
+    # --- Text between calls: a line is collected until its end, or until it turns out to be a call.
+
+    def _start_line(self, *, after_call: bool = False) -> None:
+        self._line: list[str] = []
+        self._start = ""
+        self._tail = ""
+        self._length = 0
+        self._after_call = after_call
+
+    def _add(self, text: str) -> None:
+        self._line.append(text)
+        self._length += len(text)
+        self._tail = (self._tail + text)[-LOOKAHEAD:]
+        if len(self._start) < LOOKAHEAD:
+            self._start = (self._start + text)[:LOOKAHEAD]
+
+    def _read_prose(self) -> bool:
+        cursor = self._cursor
+        if run := _PROSE_RUN.match(cursor.text, cursor.position):
+            self._add(run[0])
+            cursor.position = run.end()
+            return True
+        character = cursor.text[cursor.position]
+        if character == "<":
+            return self._read_mark()
+        cursor.position += 1
+        if character == "\n":
+            self._end_line()
+        elif not self._start_call():
+            self._add("(")
+        return True
+
+    def _read_mark(self) -> bool:
+        cursor = self._cursor
+        mark = _MARK.match(cursor.text, cursor.position)
+        if mark is None:
+            if not cursor.final and _OPEN_MARK.fullmatch(cursor.ahead()):
+                return False
+            self._add("<")
+            cursor.position += 1
+            return True
+        cursor.position = mark.end()
+        self._end_line()
+        if mark[1].lower() != "end_of_plan":
+            self._reasoning = not mark[0].startswith("</")
+        elif not self.ended:
+            self._items.append(Join())
+            self.ended = True
+        return True
+
+    def _end_line(self) -> None:
+        line = "".join(self._line)
+        is_comment = self._is_comment
+        self._start_line()
+        if join := _JOIN.fullmatch(line):
+            self._items.append(Join(int(join["number"]) if join["number"] else None))
+            self.ended = True
+        elif (broken := _NO_CALL.fullmatch(line[:2000])) and broken["name"] in self._tools:
+            error = NO_CALL.format(tool=broken["name"])
+            self._items.append(Call(int(broken["number"]), broken["name"], text=broken["rest"].strip(), error=error))
+        elif not is_comment and not _NOISE.fullmatch(line):
+            self._items.append(Thought(line.strip()))
+
+    @property
+    def _is_comment(self) -> bool:
+        return bool(_COMMENT.match(self._start))
+
+    def _start_call(self) -> bool:
+        """Whether the parenthesis just read opens a call, judged by the line before it."""
+        word = self._tail.rstrip().rpartition(" ")[2]
+        if not word or (len(self._tail.rstrip()) < len(self._tail) and word[-1:].isalnum() and word not in self._tools):
+            return False  # most parentheses in prose: spare them the search
+        head = _HEAD.search(self._tail)
+        if head is None or self._is_comment or _THOUGHT.match(self._start) or not self._is_call(head):
+            return False
+        before = "".join(self._line)[: self._length - len(self._tail) + head.start()]
+        if not _NOISE.fullmatch(before) and not _LEAD.fullmatch(before):
+            self._items.append(Thought(before.strip()))
+        self._call = CallReader(self._cursor, _number(head), head["name"], self._starts_task)
+        return True
+
+    def _is_call(self, head: re.Match[str]) -> bool:
+        starts_line = self._length <= LOOKAHEAD and bool(_LEAD.fullmatch(self._tail[: head.start()]))
+        if self._is_known(head["name"]) and not head["gap"]:
+            # In the middle of a line only a number makes it a call: "I use search(…)" is prose.
+            return starts_line or _number(head) is not None
+        return starts_line and _number(head) is not None and (self._is_known(head["name"]) or not head["gap"])
+
+    def _is_known(self, name: str) -> bool:
+        return name in self._tools or name.lower() == "join"
+
+    def _starts_task(self, start: int, in_string: bool) -> bool | None:
+        """Whether the line at `start` is the plan's next item, so that a call which is still open must have ended."""
+        cursor = self._cursor
+        run = _LINE_START.match(cursor.text, start, start + LOOKAHEAD)
+        end = run.end() if run else start
+        if end == len(cursor.text) and end - start < LOOKAHEAD and not cursor.final:
+            return None
+        line = cursor.text[start:end]
+        head = _HEAD.search(line) if cursor.text[end : end + 1] == "(" else None
+        if head and not head["gap"] and _LEAD.fullmatch(line[: head.start()]):
+            known, numbered = self._is_known(head["name"]), _number(head) is not None
+            return known and numbered if in_string else known or numbered
+        if in_string:
+            return False
+        return bool(_THOUGHT.match(line) or _MARK.match(line.strip()) or line.lstrip().startswith("```"))
+
+
+def _number(head: re.Match[str]) -> int | None:
+    digits = head["number"] or head["assigned"]
+    return int(digits) if digits else None

@@ -1,0 +1,147 @@
+"""The planner node: one model call that streams a plan, task by task, to the executor beside it."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
+from typing import Any, cast
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata, add_usage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
+from langgraph.constants import TAG_NOSTREAM
+from langgraph.func import task as durable
+from langgraph.runtime import Runtime
+
+from agent.context import Context
+from agent.events import Progress
+from agent.messages import observations, plan_message, plans_made
+from agent.models import Models
+from agent.parser import Item, PlanParser
+from agent.plan import Call, Join, Plan
+from agent.prompts import planner_prompt
+from agent.signatures import describe, signature_of
+from agent.state import Node, State
+from agent.stream import PlanStream
+
+TOO_MANY_TASKS = "The plan ends here: it has more than {most} tasks (max_tasks)."
+CALL_CONFIG: RunnableConfig = {"run_name": "plan", "tags": [TAG_NOSTREAM]}
+_CLOSING = re.compile(r"[\s`]*(?:</?[A-Z_]*>?)?[\s`]*")
+"""What may follow the join without the model having gone on talking."""
+
+
+def make_planner(tools: Mapping[str, BaseTool], models: Models, examples: str) -> Node:
+    """The planner node for these tools.
+
+    1. Prompt the model with the tools, the conversation, and on a replan what is missing.
+    2. Parse its text as it arrives, and send each task to the executor beside this node.
+    3. Stop reading at `join()`; leave the finished plan in the state.
+
+    The model call is saved when it ends: resumed after a crash, the same plan comes back and is not paid for again.
+    """
+    descriptions = [describe(tool) for tool in tools.values()]
+    signatures = {name: signature_of(tool) for name, tool in tools.items()}
+
+    async def planner(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
+        context = Context.of(runtime.context)
+        progress = Progress(runtime.stream_writer)
+        messages = state["messages"]
+        stream = PlanStream.of(runtime)
+        with stream.planning():
+            model = await models.planner(context)
+            plan = Plan(signatures, earlier=observations(messages))
+            round_ = plans_made(messages)
+            feedback = state.get("feedback") if round_ else None
+            prompt = planner_prompt(
+                messages, tools=descriptions, examples=examples, feedback=feedback, next_number=plan.last + 1
+            )
+
+            @durable
+            async def write_plan() -> AIMessage:
+                return await stream_plan(model, prompt, plan, stream, most=context.max_tasks, note=feedback or "")
+
+            progress.plan_started(round_)
+            message = await write_plan()
+            progress.plan_finished(round_, len(message.tool_calls))
+            stream.finish(message)
+            await stream.drained()
+        return {"plan": message}
+
+    return planner
+
+
+async def stream_plan(
+    model: BaseChatModel, prompt: list[BaseMessage], plan: Plan, stream: PlanStream, *, most: int, note: str
+) -> AIMessage:
+    """Have the model write the plan, and send its tasks to the stream while it does.
+
+    Args:
+        model: The chat model; its text may come as strings or as lists of blocks.
+        prompt: Its prompt.
+        plan: Grows with each call that the model writes.
+        stream: Where the tasks go.
+        most: How many tasks the plan may have.
+        note: Why there is a further plan, if it is not the turn's first.
+    """
+    parser = PlanParser(plan.tools)
+    text: list[str] = []
+    usage: UsageMetadata | None = None
+
+    def take(items: Iterable[Item]) -> bool:
+        """Whether the plan goes on after these items."""
+        for item in items:
+            if isinstance(item, Join):
+                plan.end(item)
+                return False
+            if isinstance(item, Call):
+                full = len(plan.tasks) == most
+                stream.send(plan.add(item, error=TOO_MANY_TASKS.format(most=most) if full else None))
+                if full:
+                    return False
+        return True
+
+    async with aclosing(cast("AsyncGenerator[AIMessageChunk]", model.astream(prompt, CALL_CONFIG))) as chunks:
+        async for chunk in chunks:
+            usage = _add(usage, chunk)
+            piece = str(chunk.text)
+            text.append(piece)
+            if not take(parser.feed(piece)):
+                stream.end(plan.last)
+                if parser.ended:
+                    usage = await _read_usage(chunks, usage, stream)
+                break
+        else:
+            take(parser.close())
+            stream.end(plan.last)
+    return plan_message(plan, text="".join(text), note=note, usage=usage)
+
+
+async def _read_usage(
+    chunks: AsyncGenerator[AIMessageChunk], usage: UsageMetadata | None, stream: PlanStream
+) -> UsageMetadata | None:
+    """The tokens used, which models report last: read on, but not if the model goes on talking, nor when the tools
+    are done."""
+
+    async def read() -> None:
+        nonlocal usage
+        rest = ""
+        async for chunk in chunks:
+            usage = _add(usage, chunk)
+            rest += str(chunk.text)
+            if not _CLOSING.fullmatch(rest):
+                return
+
+    waiting = [asyncio.create_task(read()), asyncio.create_task(stream.drained())]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    return usage
+
+
+def _add(usage: UsageMetadata | None, chunk: AIMessageChunk) -> UsageMetadata | None:
+    return add_usage(usage, chunk.usage_metadata) if chunk.usage_metadata else usage

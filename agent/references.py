@@ -1,0 +1,198 @@
+"""References in the plan language: `$1`, `${1}`, `$1.price`, `$1[0].name`, `$1["unit price"]`.
+
+Arguments are JSON values; a reference stands in their strings. A string that is exactly one reference stands for the
+value itself, with its type; inside a longer string a reference is interpolated as text. Substitution is done once, on
+the planned arguments: what a result contains is never looked at again.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_PATH = r"(?:\.[^\W\d]\w*|\[(?:-?\d{1,9}|\"[^\"\]]*\"|'[^'\]]*')\])*"
+PATTERN = re.compile(rf"\\?\$(?:\{{(\d{{1,9}})({_PATH})\}}|(\d{{1,9}})(?!\d)({_PATH}))")
+_STEP = re.compile(r"\.(\w+)|\[(?:(-?\d+)|[\"']([^\"']*)[\"'])\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One place in an argument that stands for (a part of) a task's result."""
+
+    text: str
+    """As written, such as `$1[0].name`."""
+
+    task: int
+    """The number of the task."""
+
+    path: str
+    """What follows the number, such as `[0].name`; empty for the whole result."""
+
+    whole: bool
+    """Whether the argument is this reference and nothing else."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether it can't be meant as a price (`$100`): it is a whole argument, in braces, or has a path."""
+        return self.whole or bool(self.path) or self.text.startswith("${")
+
+
+class UnresolvedReferenceError(ValueError):
+    """A reference can't be given a value; the message says why."""
+
+
+def find_references(value: Any) -> Iterator[Reference]:
+    """All references in a JSON value, in the order of the text."""
+    if isinstance(value, str):
+        for match in PATTERN.finditer(value):
+            if not match[0].startswith("\\"):
+                yield _reference(match)
+    elif isinstance(value, list):
+        for item in value:
+            yield from find_references(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from find_references(item)
+
+
+def renumber(value: Any, numbers: Mapping[int, int]) -> Any:
+    """The JSON value with each reference to task `n` turned into one to task `numbers[n]`, where there is one."""
+
+    def rewrite(match: re.Match[str]) -> str:
+        reference = _reference(match)
+        if match[0].startswith("\\") or reference.task not in numbers:
+            return match[0]
+        digits = str(reference.task)
+        return match[0].replace(digits, str(numbers[reference.task]), 1)
+
+    return _map_strings(value, lambda text: PATTERN.sub(rewrite, text))
+
+
+def substitute(value: Any, lookup: Callable[[Reference], Any]) -> Any:
+    """The JSON value with the results put in for its references.
+
+    Args:
+        value: Planned arguments.
+        lookup: Gives the result of the reference's task (without its path), or raises `LookupError` when this
+            reference is no reference but text.
+
+    Raises:
+        UnresolvedReferenceError: A path doesn't fit its result; or what `lookup` raises.
+    """
+
+    def interpolate(match: re.Match[str]) -> str:
+        if match[0].startswith("\\"):
+            return match[0][1:]
+        reference = _reference(match)
+        try:
+            result = lookup(reference)
+        except LookupError:
+            return match[0]
+        if reference.path and _is_scalar(result):
+            return to_text(result) + reference.path
+        return to_text(follow(result, reference))
+
+    def resolve(text: str) -> Any:
+        match = PATTERN.fullmatch(text)
+        if match is None or text.startswith("\\"):
+            return PATTERN.sub(interpolate, text)
+        reference = _reference(match)
+        return follow(lookup(reference), reference)
+
+    return _map_strings(value, resolve)
+
+
+def follow(result: Any, reference: Reference) -> Any:
+    """The part of a result that the reference's path leads to.
+
+    Steps lead into dicts, lists, the fields of data classes and Pydantic models, and into JSON text.
+
+    Raises:
+        UnresolvedReferenceError: There is no such part; the message lists what there is.
+    """
+    value = result
+    for match in _STEP.finditer(reference.path):
+        step: str | int = int(match[2]) if match[2] is not None else match[1] or match[3]
+        container = _as_container(value)
+        try:
+            if container is None:
+                raise KeyError(step)
+            value = container[step]
+        except (KeyError, IndexError, TypeError):
+            raise UnresolvedReferenceError(
+                f"{reference.text} does not exist: {_describe(container, value)} has no {match[0]}."
+            ) from None
+    return value
+
+
+def to_text(value: Any) -> str:
+    """A result as the text that stands inside a longer argument or is shown to a model."""
+    if isinstance(value, str):
+        return value
+    value = _plain(value)
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, ensure_ascii=False, default=lambda item: _as_json(_plain(item)))
+    return str(value)
+
+
+def _reference(match: re.Match[str]) -> Reference:
+    braced, braced_path, bare, path = match.groups()
+    return Reference(
+        text=match[0],
+        task=int(braced or bare),
+        path=braced_path or path or "",
+        whole=match.end() - match.start() == len(match.string),
+    )
+
+
+def _map_strings(value: Any, change: Callable[[str], Any]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_map_strings(item, change) for item in value]
+    if isinstance(value, dict):
+        return {key: _map_strings(item, change) for key, item in value.items()}
+    return value
+
+
+def _is_scalar(value: Any) -> bool:
+    return _as_container(value) is None
+
+
+def _as_container(value: Any) -> Any:
+    """The dict or list that a value is, or shows as; None for a scalar."""
+    value = _plain(value)
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, dict | list | tuple) else None
+
+
+def _plain(value: Any) -> Any:
+    """Data classes and Pydantic models as dicts; anything else as it is."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if hasattr(value, "model_dump") and not isinstance(value, type):
+        return value.model_dump()
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return value._asdict()
+    return value
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, dict | list | tuple | str | int | float | None):
+        return value
+    return list(value) if isinstance(value, set | frozenset) else str(value)
+
+
+def _describe(container: Any, value: Any) -> str:
+    if isinstance(container, dict):
+        names = ", ".join(str(name) for name in list(container)[:20])
+        return f"a result with the fields {names}" if names else "an empty result"
+    if container is not None:
+        return f"a list of {len(container)}"
+    return f"the text {to_text(value)[:60]!r}" if isinstance(value, str) else f"the value {to_text(value)[:60]}"

@@ -1,0 +1,68 @@
+"""How the compiled graph is run: from sync code too, and with any `max_concurrency`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from functools import cache
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Self
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import ensure_config
+from langgraph.graph import MessagesState
+from langgraph.graph.state import CompiledStateGraph
+
+from agent.context import Context
+from agent.state import State
+
+
+class LLMCompiler(CompiledStateGraph[State, Context, MessagesState, MessagesState]):
+    """The compiled graph. Its nodes are async; `invoke`, `stream` and `batch` run them on an event loop in the
+    background."""
+
+    @classmethod
+    def of(cls, graph: CompiledStateGraph[State, Context, MessagesState, MessagesState]) -> Self:
+        """The same graph, as an `LLMCompiler`."""
+        return cls(**vars(graph))
+
+    async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
+        """As in LangGraph, but `max_concurrency` of the config has no effect inside the run: it would count the nodes
+        and the tasks that wait for others, until they wait for each other. `Context.max_concurrency` bounds the
+        tools."""
+        config = ensure_config(config)
+        config["max_concurrency"] = None
+        async for chunk in super().astream(input, config, **options):
+            yield chunk
+
+    def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
+        """As in LangGraph."""
+        chunks: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+
+        async def run() -> None:
+            try:
+                async for chunk in self.astream(input, config, **options):
+                    chunks.put((chunk, None))
+                chunks.put((None, StopIteration()))
+            except BaseException as error:
+                chunks.put((None, error))
+                raise
+
+        running = asyncio.run_coroutine_threadsafe(run(), _background_loop())
+        try:
+            while True:
+                chunk, error = chunks.get()
+                if isinstance(error, StopIteration):
+                    return
+                if error is not None:
+                    raise error
+                yield chunk
+        finally:
+            running.cancel()
+
+
+@cache
+def _background_loop() -> asyncio.AbstractEventLoop:
+    """One for the process, so that the connections of model clients stay usable from run to run."""
+    loop = asyncio.new_event_loop()
+    Thread(target=loop.run_forever, name="llm-compiler", daemon=True).start()
+    return loop

@@ -1,0 +1,132 @@
+"""Where the planner and the executor of one superstep meet.
+
+Both nodes run at once. The planner sends each task through the `PlanStream` as soon as it has been parsed, and the
+executor starts it. The stream is in memory and only a fast path: the finished plan is also in the state, and each
+node can do without the other.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+from weakref import WeakValueDictionary
+
+from langchain_core.messages import AIMessage
+from langgraph.runtime import Runtime
+
+from agent.messages import last_number, tasks_of
+from agent.plan import Task
+
+ARRIVAL_TIMEOUT = 1.0
+"""Seconds that a node waits for the other one to start. They start together, unless LangGraph runs them in different
+processes, or one had finished before a crash."""
+
+_open: WeakValueDictionary[object, "PlanStream"] = WeakValueDictionary()
+
+
+class PlanStream:
+    """Tasks on their way from the planner to the executor of one superstep."""
+
+    def __init__(self) -> None:
+        self._tasks: asyncio.Queue[Task | None] = asyncio.Queue()
+        self._sent = 0
+        self._ended = False
+        self.last = 0
+        """The highest number of the plan, when its tasks have ended."""
+
+        self._plan: asyncio.Future[AIMessage] = asyncio.get_running_loop().create_future()
+        self._planner = asyncio.Event()
+        self._executor = asyncio.Event()
+        self._drained = asyncio.Event()
+
+    @classmethod
+    def of(cls, runtime: Runtime[Any]) -> Self:
+        """The stream of this superstep of this run. It lives as long as a node holds it."""
+        info = runtime.execution_info
+        # Two runs may resume from one checkpoint at the same time; the control object is each run's own.
+        superstep = (info.checkpoint_id if info else None, id(runtime.control))
+        stream = _open.get(superstep)
+        if stream is None:
+            stream = _open[superstep] = cls()
+        assert isinstance(stream, cls)
+        return stream
+
+    # --- the planner's end
+
+    @contextmanager
+    def planning(self) -> Iterator[None]:
+        """Say that the planner is here; if it fails, the executor fails with it."""
+        self._planner.set()
+        try:
+            yield
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def send(self, task: Task) -> None:
+        """Hand a task over; it may start at once."""
+        self._sent += 1
+        self._tasks.put_nowait(task)
+
+    def end(self, last: int = 0) -> None:
+        """No more tasks will come, though the plan's message may; `last` is the highest number of the plan."""
+        if not self._ended:
+            self._ended = True
+            self.last = last
+            self._tasks.put_nowait(None)
+
+    def finish(self, plan: AIMessage) -> None:
+        """The whole plan; tasks that were not sent yet (a plan that comes back after a crash) are sent now."""
+        if self._plan.done():
+            return
+        for task in tasks_of(plan)[self._sent :]:
+            self.send(task)
+        self.end(last_number(plan))
+        self._plan.set_result(plan)
+
+    async def drained(self) -> None:
+        """Wait until the executor has done with the tasks, or isn't there."""
+        if await _within(self._executor.wait()):
+            await self._drained.wait()
+
+    # --- the executor's end
+
+    @contextmanager
+    def executing(self) -> Iterator[None]:
+        """Say that the executor is here, and, whatever way it ends, that it has gone."""
+        self._executor.set()
+        try:
+            yield
+        finally:
+            self._drained.set()
+
+    async def tasks(self) -> AsyncIterator[Task]:
+        """The tasks in plan order, each as soon as it has been sent."""
+        while (task := await self._tasks.get()) is not None:
+            yield task
+
+    def drain(self) -> None:
+        """Say that every task is done."""
+        self._drained.set()
+
+    async def plan(self) -> AIMessage | None:
+        """The whole plan when it is finished; None if there is no planner beside this executor."""
+        if self._plan.done() or await _within(self._planner.wait()):
+            return await asyncio.shield(self._plan)
+        return None
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._plan.done():
+            self._plan.set_exception(
+                error if isinstance(error, Exception) else RuntimeError("The planner was cancelled.")
+            )
+            self._plan.exception()  # taken note of, even if no executor is left to ask
+        self.end()
+
+
+async def _within(waiting: Any) -> bool:
+    try:
+        await asyncio.wait_for(waiting, ARRIVAL_TIMEOUT)
+    except TimeoutError:
+        return False
+    return True
