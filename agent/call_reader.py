@@ -25,9 +25,11 @@ _CODE_RUN = re.compile(r"[^\"'()\[\]{},$\n#]+")
 _STRING_RUN = {quote: re.compile(rf"[^\\\r\n\0{quote}]+") for quote in "\"'"}
 _QUOTE_IN_SOURCE = {"'": "'", '"': '\\"'}
 _CONTROL = {"\n": "\\n", "\r": "\\r", "\0": "\\x00"}
-_ESCAPE = re.compile(r"\\(?:[\\'\"abfnrtv\n]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U000[0-9a-fA-F]{5}|[0-7]{1,3})")
+_ESCAPE = re.compile(
+    r"\\(?:[\\'\"abfnrtv\n]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U000[0-9a-fA-F]{5}|U0010[0-9a-fA-F]{4}|[0-7]{1,3})"
+)
 _OPEN_ESCAPE = re.compile(r"\\(?:[xuU][0-9a-fA-F]{0,8}|[0-7]{0,3})")
-_OPEN_REFERENCE = re.compile(r"\$(?:\{[^}\s]{0,60}|\d*(?:[.\w]|\[[^\]\n]{0,60}\])*(?:\[[^\]\n]{0,60})?)?")
+_OPEN_REFERENCE = re.compile(r"\$(?:\{[^}\s]{0,60}\}?|\d*)(?:[.\w]|\[[^\]\n]{0,60}\])*(?:\[[^\]\n]{0,60})?")
 _SPACE = re.compile(r"\s*")
 _PREFIX = re.compile(r"(?:^|\W)([rbfuRBFU]{1,2})\Z")
 

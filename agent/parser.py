@@ -25,9 +25,10 @@ _BULLETS = r"[\s>*_`\-+•(\[,;]*"
 _NUMBERED = r"(?:(?:step|task|action|call)\s*)?#?(?P<number>\d{1,9})[\s*_`]*[.):\]\-]?[\s*_`]*"
 _ASSIGNED = r"\$\{?(?P<assigned>\d{1,9})\}?\s*=\s*"
 _HEAD = re.compile(
-    rf"(?:(?<![\w.$]){_NUMBERED})?(?:{_ASSIGNED})?[`*]*(?<![\w.\-$])(?P<name>[^\W\d][\w.\-]*)[`*]*(?P<gap>\s*)\Z",
-    re.IGNORECASE,
+    rf"(?:(?<![\w.$]){_NUMBERED})?(?:{_ASSIGNED})?[`*]*(?P<name>[^\W\d](?:[\w.\-]*\w)?)[`*]*(?P<gap>\s*)\Z", re.I
 )
+_HEAD_END = re.compile(r"[\w`*]\s*\Z")
+_LONGEST_HEAD = 120
 _LEAD = re.compile(_BULLETS)
 _THOUGHT = re.compile(rf"{_BULLETS}(?:{_NUMBERED})?[*_]*thoughts?[*_]*\s*:", re.IGNORECASE)
 _COMMENT = re.compile(r"[\s`*,;]*#(?!\d)")
@@ -181,10 +182,7 @@ class PlanParser:
 
     def _start_call(self) -> bool:
         """Whether the parenthesis just read opens a call, judged by the line before it."""
-        word = self._tail.rstrip().rpartition(" ")[2]
-        if not word or (len(self._tail.rstrip()) < len(self._tail) and word[-1:].isalnum() and word not in self._tools):
-            return False  # most parentheses in prose: spare them the search
-        head = _HEAD.search(self._tail)
+        head = _find_head(self._tail)
         if head is None or self._is_comment or _THOUGHT.match(self._start) or not self._is_call(head):
             return False
         before = "".join(self._line)[: self._length - len(self._tail) + head.start()]
@@ -211,13 +209,23 @@ class PlanParser:
         if end == len(cursor.text) and end - start < LOOKAHEAD and not cursor.final:
             return None
         line = cursor.text[start:end]
-        head = _HEAD.search(line) if cursor.text[end : end + 1] == "(" else None
+        head = _find_head(line) if cursor.text[end : end + 1] == "(" else None
         if head and not head["gap"] and _LEAD.fullmatch(line[: head.start()]):
             known, numbered = self._is_known(head["name"]), _number(head) is not None
             return known and numbered if in_string else known or numbered
         if in_string:
             return False
         return bool(_THOUGHT.match(line) or _MARK.match(line.strip()) or line.lstrip().startswith("```"))
+
+
+def _find_head(line: str) -> re.Match[str] | None:
+    """The beginning of a call, `2. search` or `search`, at the end of this text."""
+    if not _HEAD_END.search(line[-20:]):
+        return None  # spares most parentheses in prose the search
+    head = _HEAD.search(line, max(0, len(line) - _LONGEST_HEAD))
+    if head and _number(head) is None and re.match(r"[\w.$\-]", line[head.start() - 1 : head.start()]):
+        return None
+    return head
 
 
 def _number(head: re.Match[str]) -> int | None:

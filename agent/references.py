@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _PATH = r"(?:\.[^\W\d]\w*|\[(?:-?\d{1,9}|\"[^\"\]]*\"|'[^'\]]*')\])*"
-PATTERN = re.compile(rf"\\?\$(?:\{{(\d{{1,9}})({_PATH})\}}|(\d{{1,9}})(?!\d)({_PATH}))")
+PATTERN = re.compile(rf"\\?\$(?:\{{(\d{{1,9}})({_PATH})\}}({_PATH})|(\d{{1,9}})(?!\d)({_PATH}))")
 _STEP = re.compile(r"\.(\w+)|\[(?:(-?\d+)|[\"']([^\"']*)[\"'])\]")
 
 
@@ -138,11 +138,11 @@ def to_text(value: Any) -> str:
 
 
 def _reference(match: re.Match[str]) -> Reference:
-    braced, braced_path, bare, path = match.groups()
+    braced, inner, outer, bare, path = match.groups(default="")
     return Reference(
         text=match[0],
         task=int(braced or bare),
-        path=braced_path or path or "",
+        path=inner + outer + path,
         whole=match.end() - match.start() == len(match.string),
     )
 

@@ -1,0 +1,1 @@
+"""Compiled graphs and the ways in. Here agent and tools are put together."""

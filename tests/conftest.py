@@ -1,0 +1,128 @@
+"""What every test stands on: a scripted model server, no network, and none of the developer's environment."""
+
+import ipaddress
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from langchain_openai import ChatOpenAI
+
+from tests.model_server import ModelServer
+
+_BEHAVIOUR = re.compile(
+    r"(OPENAI|AZURE_OPENAI|ANTHROPIC|TAVILY|LLM_COMPILER|LANGSMITH|LANGCHAIN|LANGGRAPH)_.*"
+    r"|SEARCH|LC_OUTPUT_VERSION|.*_API_KEY|(HTTPS?|ALL|NO|FTP)_PROXY"
+    r"|NO_COLOR|(CLI)?COLOR(_FORCE)?|FORCE_COLOR|CLICOLOR.*|TTY_.*|COLUMNS|LINES",
+    re.IGNORECASE,
+)
+"""Environment variables that change what the project, its libraries or its terminal output do."""
+
+
+@pytest.fixture(autouse=True)
+def clean_environment() -> Iterator[None]:
+    """Takes away what a developer's shell sets, and afterwards puts back the environment as it was."""
+    before = dict(os.environ)
+    for name in before:
+        if _BEHAVIOUR.fullmatch(name):
+            del os.environ[name]
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+
+
+class NetworkBlockedError(OSError):
+    """A test reached for something beyond this machine."""
+
+    def __init__(self, target: object) -> None:
+        super().__init__(f"Tests may not use the network; this one reached for {target!r}.")
+
+
+@pytest.fixture(autouse=True)
+def network_attempts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+    """Refuses connections and name lookups beyond loopback, and fails the test for them.
+
+    Yields the targets refused so far. A test that is about a missing network clears the list.
+    """
+    attempts: list[object] = []
+
+    def guard(target: object) -> None:
+        attempts.append(target)
+        raise NetworkBlockedError(target)
+
+    def guarded(connect: Callable[..., Any]) -> Callable[..., Any]:
+        def call(self: socket.socket, address: Any) -> Any:
+            if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
+                guard(address)
+            return connect(self, address)
+
+        return call
+
+    lookup = socket.getaddrinfo
+
+    def guarded_lookup(host: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name and _address(name) is None and name != "localhost":
+            guard(name)
+        return lookup(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded(socket.socket.connect))
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded(socket.socket.connect_ex))
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_lookup)
+    yield attempts
+    assert not attempts, f"the test reached for the network: {attempts}"
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def _is_loopback(host: str) -> bool:
+    address = _address(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+@pytest.fixture(scope="session")
+def _running_model_server() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.fixture
+def model_server(_running_model_server: ModelServer) -> Iterator[ModelServer]:
+    """The scripted model. The test fails on a request that it did not script, and on a reply never used."""
+    _running_model_server.reset()
+    yield _running_model_server
+    try:
+        _running_model_server.check()
+    finally:
+        _running_model_server.reset()
+
+
+@pytest.fixture
+def make_chat_model(model_server: ModelServer) -> Callable[..., ChatOpenAI]:
+    """Makes real clients of the model server: `make_chat_model(max_retries=2)`; any option of ChatOpenAI."""
+
+    def make(**options: Any) -> ChatOpenAI:
+        defaults: dict[str, Any] = {
+            "base_url": model_server.base_url,
+            "api_key": "test",
+            "model": "test-model",
+            "max_retries": 0,
+            "stream_usage": True,
+        }
+        return ChatOpenAI(**{**defaults, **options})
+
+    return make
+
+
+@pytest.fixture
+def chat_model(make_chat_model: Callable[..., ChatOpenAI]) -> ChatOpenAI:
+    """A real client of the model server that asks for usage and does not try again."""
+    return make_chat_model()

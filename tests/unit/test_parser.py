@@ -1,0 +1,389 @@
+"""What the parser makes of a plan's text."""
+
+import sys
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from agent.parser import Item, PlanParser
+from agent.plan import Call, Join, Thought
+
+TOOLS = ["search", "math", "get-weather"]
+
+
+def parse(text: str, size: int | None = None) -> list[Item]:
+    """The items of a plan, fed whole or in chunks of one size."""
+    parser = PlanParser(TOOLS)
+    chunks = [text] if size is None else [text[start : start + size] for start in range(0, len(text), size)]
+    items = [item for chunk in chunks for item in parser.feed(chunk)]
+    return items + parser.close()
+
+
+def calls(text: str) -> list[Call]:
+    return [item for item in parse(text) if isinstance(item, Call)]
+
+
+def only_call(text: str) -> Call:
+    (call,) = calls(text)
+    return call
+
+
+def test_a_plan_is_a_call_a_line_and_a_join() -> None:
+    items = parse('1. search("Mount Everest")\n2. math("$1 * 2", context=["$1"])\n3. join()')
+    assert items == [
+        Call(1, "search", ["Mount Everest"], text='"Mount Everest"'),
+        Call(2, "math", ["$1 * 2"], {"context": ["$1"]}, text='"$1 * 2", context=["$1"]'),
+        Join(3),
+    ]
+
+
+def test_a_call_is_given_out_at_its_closing_parenthesis() -> None:
+    parser = PlanParser(TOOLS)
+    assert parser.feed('1. search("a"') == []
+    assert parser.feed(")") == [Call(1, "search", ["a"], text='"a"')]
+
+
+def test_what_comes_after_the_join_is_ignored() -> None:
+    parser = PlanParser(TOOLS)
+    assert parser.feed('1. join() 2. search("late")') == [Join(1)]
+    assert parser.ended
+    assert parser.feed('\n3. search("later")') + parser.close() == []
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ('"a, b"', "a, b"),
+        ('"f(x) (y"', "f(x) (y"),
+        ('"it\'s"', "it's"),
+        ("'say \"hi\"'", 'say "hi"'),
+        (r'"a \"b\" c"', 'a "b" c'),
+        (r'"tab\tnewline\n\\ \u00e9 \x41"', "tab\tnewline\n\\ é A"),
+        (r'"\d+ \w"', r"\d+ \w"),
+        (r'r"\d\n"', r"\d\n"),
+        (r'"\ud83d\ude00"', "😀"),
+        ('"two\nlines"', "two\nlines"),
+        ('"two\r\nlines"', "two\r\nlines"),
+        ('"""three "quoted"\nlines"""', 'three "quoted"\nlines'),
+        ("'''it's'''", "it's"),
+        ('"one" "two"', "onetwo"),
+        ('"height of " + $1', "height of $1"),
+        ('f"plain {x}"', "plain {x}"),
+        ('"The "Godfather" film"', 'The "Godfather" film'),
+        ('""', ""),
+        ("'Zürich → 東京 🙂'", "Zürich → 東京 🙂"),
+        ("3", 3),
+        ("-2.5", -2.5),
+        ("+7", 7),
+        ("1e3", 1000.0),
+        ("1_000", 1000),
+        ("True", True),
+        ("false", False),
+        ("None", None),
+        ("null", None),
+        ("[1, -2.5, 'x', [true]]", [1, -2.5, "x", [True]]),
+        ('{"a": {"b": null}, 1: (2, 3)}', {"a": {"b": None}, "1": [2, 3]}),
+        ("[]", []),
+        ("$1", "$1"),
+        ('"$1"', "$1"),
+        ("${1}", "${1}"),
+        ("$1.price", "$1.price"),
+        ("$1[0].name", "$1[0].name"),
+        ('$1["unit price"]', '$1["unit price"]'),
+        ("[$1, $10]", ["$1", "$10"]),
+        ('["$1", {"x": $2.y}]', ["$1", {"x": "$2.y"}]),
+        ("$1 + $2", "$1 + $2"),
+        ("In Cold Blood", "In Cold Blood"),
+        ("Schindler's List", "Schindler's List"),
+        ("3 + 4", "3 + 4"),
+        ("sqrt(16) * (2 + 1)", "sqrt(16) * (2 + 1)"),
+        ("5 km", "5 km"),
+        ("[In Cold Blood, Fargo]", ["In Cold Blood", "Fargo"]),
+        ("[Paris, London]", ["Paris", "London"]),
+        ("C# language", "C# language"),
+    ],
+)
+def test_an_argument_is_read(written: str, value: object) -> None:
+    call = only_call(f"1. search({written})\n2. join()")
+    assert (call.arguments, call.error) == ([value], None)
+    assert parse(f"1. search(query={written})\n2. join()")[0] == Call(
+        1, "search", [], {"query": value}, text=f"query={written}"
+    )
+
+
+def test_arguments_are_positional_and_by_name() -> None:
+    call = only_call('1. math("a", [1], unit="km", exact=true,)')
+    assert call.arguments == ["a", [1]]
+    assert call.keywords == {"unit": "km", "exact": True}
+
+
+def test_a_call_may_stretch_over_lines_with_comments() -> None:
+    call = only_call(
+        '1. math(\n    "a",  # the problem\n    # what is known:\n    context=[\n        "b",\n    ],\n)\n2. join()'
+    )
+    assert (call.arguments, call.keywords) == (["a"], {"context": ["b"]})
+
+
+def test_a_call_without_arguments_has_none() -> None:
+    assert only_call("1. search( )") == Call(1, "search", text=" ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '2) search("a")',
+        '2: search("a")',
+        '- 2. search("a")',
+        '* 2. search("a")',
+        '**2.** search("a")',
+        '**2. search("a")**',
+        '2. `search("a")`',
+        '2. **search**("a")',
+        '(2) search("a")',
+        '2 search("a")',
+        '#2 search("a")',
+        'Step 2: search("a")',
+        'Task 2. search("a")',
+        '2. $2 = search("a")',
+        '$2 = search("a")',
+        '  2.search("a")',
+        'First, 2. search("a")',
+    ],
+)
+def test_a_number_is_read_however_it_is_written(text: str) -> None:
+    assert only_call(text) == Call(2, "search", ["a"], text='"a"')
+
+
+def test_a_call_needs_no_number() -> None:
+    assert parse('search("a")\n- search("b")\njoin()') == [
+        Call(None, "search", ["a"], text='"a"'),
+        Call(None, "search", ["b"], text='"b"'),
+        Join(),
+    ]
+
+
+@pytest.mark.parametrize("separator", [" ", "; ", ", ", "   "])
+def test_several_calls_may_share_a_line(separator: str) -> None:
+    found = calls(separator.join(['1. search("a")', "2. search('b')", "3. search(c)"]))
+    assert [(call.number, call.arguments) for call in found] == [(1, ["a"]), (2, ["b"]), (3, ["c"])]
+
+
+def test_windows_line_ends_are_line_ends() -> None:
+    assert len(calls('1. search("a")\r\n2. search("b")\r\n3. join()\r\n')) == 2
+
+
+def test_numbers_may_start_anywhere_and_come_twice() -> None:
+    assert [call.number for call in calls('7. search("a")\n3. search("b")\n7. search("c")')] == [7, 3, 7]
+
+
+def test_code_fences_are_noise() -> None:
+    assert parse('```python\n1. search("a")\n2. join()\n```') == [Call(1, "search", ["a"], text='"a"'), Join(2)]
+
+
+def test_other_lines_are_thoughts() -> None:
+    items = parse('Here is the plan (version 2):\nThought: I (really) need 1. search("x")\n1. search("a")\nDone.')
+    assert items == [
+        Thought("Here is the plan (version 2):"),
+        Thought('Thought: I (really) need 1. search("x")'),
+        Call(1, "search", ["a"], text='"a"'),
+        Thought("Done."),
+    ]
+
+
+def test_a_call_in_a_comment_is_not_one() -> None:
+    assert [
+        call.number for call in calls('1. search("a")  # feeds 2. math("$1")\n# 3. search("b")\n4. search("c")')
+    ] == [
+        1,
+        4,
+    ]
+
+
+@pytest.mark.parametrize(
+    "prose", ["I will use search (the tool).", "Then I search(find) it.", "1. Search (in books) first"]
+)
+def test_prose_with_parentheses_is_not_a_call(prose: str) -> None:
+    assert parse(prose) == [Thought(prose)]
+
+
+def test_reasoning_is_skipped() -> None:
+    text = '<think>\n1. search("no")\n</think>\n1. search("yes")'
+    assert parse(text) == [Call(1, "search", ["yes"], text='"yes"')]
+
+
+@pytest.mark.parametrize(
+    "end", ["join()", "2. join()", "2. join", "join", "Join()", "<END_OF_PLAN>", '2. join("x")', "- join()"]
+)
+def test_the_end_of_the_plan_is_recognised(end: str) -> None:
+    parser = PlanParser(TOOLS)
+    items = parser.feed(f'1. search("a")\n{end}\n')
+    assert isinstance(items[-1], Join)
+    assert parser.ended
+
+
+def test_a_plan_may_be_empty_or_have_no_join() -> None:
+    assert parse("") == parse(" \n\n ") == []
+    assert parse('1. search("a")') == [Call(1, "search", ["a"], text='"a"')]
+
+
+@pytest.mark.parametrize(
+    "next_line", ['2. search("b")', "Thought: next", "2. join()", "search('b')", "```", "<END_OF_PLAN>", "\n2. foo()"]
+)
+def test_a_forgotten_parenthesis_ends_the_call_with_its_line(next_line: str) -> None:
+    call = calls(f'1. math("How much?", ["$9"]\n{next_line}\n')[0]
+    assert (call.arguments, call.error) == (["How much?", ["$9"]], None)
+
+
+def test_a_forgotten_bracket_is_closed() -> None:
+    assert only_call('1. math("a", ["$1", "$2")').arguments == ["a", ["$1", "$2"]]
+    assert calls('1. math("a", ["$1", "$2"\n2. join()')[0].arguments == ["a", ["$1", "$2"]]
+
+
+def test_a_forgotten_quote_fails_only_its_call() -> None:
+    first, second = calls('1. search("In Cold Blood)\n2. search("b")')
+    assert first.error == 'The text that starts with "In Cold Blood) is not closed.'
+    assert second == Call(2, "search", ["b"], text='"b"')
+
+
+@pytest.mark.parametrize("cut", ['1. search("a', '1. search("a"', "1. pay(100", "1. search([1,", "1. search("])
+def test_a_call_that_is_cut_off_is_not_run(cut: str) -> None:
+    assert only_call(cut).error == "The plan ends in the middle of this call."
+
+
+@pytest.mark.parametrize("line", ['2. search "a"', "2. search: 'a'", "2. search = [1]"])
+def test_a_line_that_is_nearly_a_call_says_so(line: str) -> None:
+    call = only_call(line)
+    assert (call.number, call.tool, call.error) == (2, "search", "This is not a call; the form is search(…).")
+
+
+@pytest.mark.parametrize("argument", ['["a" for x in y]', '"a".upper()', '{**"a"}', '[open("a")]', '["a", b]["c"]'])
+def test_code_is_never_run(argument: str) -> None:
+    assert only_call(f"1. search({argument})\n2. join()").error
+
+
+def test_an_unknown_tool_with_a_number_is_a_call() -> None:
+    assert only_call("3. lookup(a)") == Call(3, "lookup", ["a"], text="a")
+
+
+def test_tool_names_may_have_hyphens() -> None:
+    assert only_call('get-weather(city="Bern")').keywords == {"city": "Bern"}
+
+
+PIECES = st.sampled_from(
+    [
+        *"12$().,\"'[]{}#\n \\:=<>`*-+",
+        "search",
+        "math",
+        "join",
+        "Thought:",
+        "```",
+        "<think>",
+        "</think>",
+        "<END_OF_PLAN>",
+    ]
+    + [
+        '1. search("',
+        "$1",
+        "${1}",
+        "$1.a",
+        r"\x41",
+        '"""',
+        "abc",
+        "\r\n",
+        "é",
+        "\0",
+        "🙂",
+        "true",
+        "rb",
+        "\ud800",
+        " = ",
+    ]
+)
+TEXTS = st.lists(PIECES, max_size=40).map("".join)
+
+
+@given(TEXTS, st.lists(st.integers(1, 9), min_size=1, max_size=20))
+@example('1. search("\\x4', [1])
+@example('1. search($1["a', [1])
+def test_the_items_do_not_depend_on_the_chunks(text: str, sizes: list[int]) -> None:
+    parser = PlanParser(TOOLS)
+    items: list[Item] = []
+    start = 0
+    while start < len(text):
+        size = sizes[start % len(sizes)]
+        items += parser.feed(text[start : start + size])
+        start += size
+    assert items + parser.close() == parse(text)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(st.lists(VALUES, max_size=3), st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), VALUES, max_size=3))
+def test_every_python_literal_is_read_back(arguments: list[object], keywords: dict[str, object]) -> None:
+    written = ", ".join(
+        [repr(value) for value in arguments] + [f"{name}={value!r}" for name, value in keywords.items()]
+    )
+    call = only_call(f"1. search({written})\n2. join()")
+    assert call == Call(1, "search", _clean(arguments), _clean(keywords), text=written)
+
+
+def _clean(value: object) -> object:
+    """Lone surrogates, which no protocol carries, come out as the replacement character."""
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case list():
+            return [_clean(item) for item in value]
+        case dict():
+            return {_clean(name): _clean(item) for name, item in value.items()}
+    return value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1. search(" + "[" * 30_000,
+        "1. search(" + "(" * 30_000,
+        "1. search(" + "9" * 30_000,
+        "9" * 30_000 + ". search(a)",
+        "\n" * 30_000,
+        "1. search(" + "\n" * 30_000,
+        '1. search("' + '"' * 30_000,
+        "1. search(" + "$" * 30_000,
+        "<" * 30_000,
+        "a (" * 30_000,
+        "1.(" * 30_000,
+        "1. search(" + '"a",' * 8_000 + ")",
+        "- " * 10_000 + "1. search(a)",
+    ],
+    ids=lambda text: text[:14],
+)
+def test_hostile_text_takes_work_in_proportion_to_its_length(text: str) -> None:
+    assert _work(text) < 12 * _work(text[: len(text) // 10]) + 1000
+
+
+def test_a_long_plan_takes_work_in_proportion_to_its_length() -> None:
+    lines = [f'{n}. math("height of ${n} - $2, in metres", context=["$1", "$2"])\n' for n in range(1, 1001)]
+    assert _work("".join(lines)) < 12 * _work("".join(lines[:100]))
+
+
+def _work(text: str) -> int:
+    """How many functions the parser calls for a text; unlike its time, the same on every machine."""
+    count = 0
+
+    def count_call(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    sys.setprofile(count_call)
+    try:
+        parse(text)
+    finally:
+        sys.setprofile(None)
+    return count
