@@ -1,7 +1,9 @@
 # One command for each thing that people do with this project. `make help` lists them.
 SHELL := /bin/bash
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 Q ?= How much taller is Mount Everest than K2, and what is that in percent of K2?
 
 .DEFAULT_GOAL := help
@@ -10,37 +12,42 @@ Q ?= How much taller is Mount Everest than K2, and what is that in percent of K2
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-setup: .venv/ready ## Create .venv with the pinned dependencies of every extra
+setup: $(VENV)/ready ## Create .venv with the pinned dependencies of every extra
 
-.venv/ready: requirements.txt pyproject.toml
+# uv installs many times faster than pip, but knows nothing of pip's configuration: where it can't be had, or can't reach
+# an index, pip does the same.
+$(VENV)/ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; this is $$($(PYTHON) --version). Name another: make setup PYTHON=python3.12" >&2; exit 1; }
-	@echo "Setting up .venv (once; takes a minute or two) ..."
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "Setting up $(VENV) (once) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.txt > $(VENV)/uv.txt
+	@$(PIP) --require-hashes -r $(VENV)/uv.txt 2>/dev/null \
+		&& $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt 2>/dev/null \
+		|| $(PIP) --no-deps --require-hashes -r requirements.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: .venv/ready ## Answer a question with the live view; make demo Q="…" answers yours
+demo: $(VENV)/ready ## Answer a question with the live view; make demo Q="…" answers yours
 	@$(BIN)/llm-compiler "$$QUESTION"
 demo: export QUESTION = $(Q)
 
-test: .venv/ready ## Run the whole test suite
-	@$(BIN)/python -m pytest
+test: $(VENV)/ready ## Run the whole test suite; make test ARGS="-k parser" a part of it
+	@$(BIN)/python -m pytest $(ARGS)
 
-lint: .venv/ready ## Check style, formatting and types
+lint: $(VENV)/ready ## Check style, formatting and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-format: .venv/ready ## Format the code and mend what ruff can mend
+format: $(VENV)/ready ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-studio: .venv/ready ## Serve the graphs to LangGraph Studio
+studio: $(VENV)/ready ## Serve the graphs to LangGraph Studio
 	@$(BIN)/langgraph dev
 
-requirements: .venv/ready ## Refresh the pins in requirements.txt within the ranges of pyproject.toml
+requirements: $(VENV)/ready ## Refresh the pins in requirements.txt within the ranges of pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-header --no-annotate --quiet --output-file requirements.txt
 

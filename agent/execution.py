@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,19 @@ from agent.references import Reference, UnresolvedReferenceError, substitute, to
 
 SKIPPED = "Not run: it needs task {number}, which failed: {reason}"
 NO_SUCH_TASK = "{reference} refers to task {number}, and there is no such task."
+
+
+_execution: ContextVar["Execution"] = ContextVar("execution")
+
+
+async def call_tool(number: int, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """A task of the plan, as a LangGraph task. What it returns is saved, with the call that it belongs to."""
+    message = await _execution.get().run(number)
+    return {"tool": tool, "arguments": arguments, "message": message}
+
+
+# A function of a module is prepared by LangGraph once, and a closure or a method at every call.
+_call_durably = durable(call_tool)
 
 
 class Execution:
@@ -54,6 +68,7 @@ class Execution:
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._outcomes: dict[int, asyncio.Future[ToolMessage | None]] = {}
         self._last = 0
+        _execution.set(self)
 
     def start(self, task: Task) -> None:
         """Start the next task of the plan; it runs as soon as the tasks that it refers to are done."""
@@ -81,16 +96,16 @@ class Execution:
             await asyncio.wait(running)
         return [_require(await self._outcome(number)) for number in self._tasks]
 
-    async def call_tool(self, number: int, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """One task, as a LangGraph task. What it returns is saved, with the call that it belongs to."""
+    async def run(self, number: int) -> ToolMessage:
+        """Run a task that has been started, as soon as it can be."""
         task = self._tasks[number]
         message = await self._observe(task)
         self._set_outcome(task, message)
-        return {"tool": tool, "arguments": arguments, "message": message}
+        return message
 
     def _call(self, task: Task) -> None:
         """Call the task's tool durably. LangGraph finds saved results by the order of these calls, and nothing else."""
-        call = asyncio.ensure_future(durable(self.call_tool)(task.number, task.tool, task.arguments))
+        call = asyncio.wrap_future(_call_durably(task.number, task.tool, task.arguments))
         self._calls[task.number] = call
         call.add_done_callback(partial(self._settle, task))
 

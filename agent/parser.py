@@ -25,7 +25,8 @@ _BULLETS = r"[\s>*_`\-+•(\[,;]*"
 _NUMBERED = r"(?:(?:step|task|action|call)\s*)?#?(?P<number>\d{1,9})[\s*_`]*[.):\]\-]?[\s*_`]*"
 _ASSIGNED = r"\$\{?(?P<assigned>\d{1,9})\}?\s*=\s*"
 _HEAD = re.compile(
-    rf"(?:(?<![\w.$]){_NUMBERED})?(?:{_ASSIGNED})?[`*]*(?P<name>[^\W\d](?:[\w.\-]*\w)?)[`*]*(?P<gap>\s*)\Z", re.I
+    rf"(?:(?<![\w.$]){_NUMBERED})?(?:{_ASSIGNED})?[`*]*(?P<name>[^\W\d](?:[\w.\-]*\w)?)[`*]*(?P<gap>\s*)\Z",
+    re.IGNORECASE,
 )
 _HEAD_END = re.compile(r"[\w`*]\s*\Z")
 _LONGEST_HEAD = 120
