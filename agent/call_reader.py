@@ -19,6 +19,7 @@ TOO_DEEP = "The arguments are nested deeper than {most} levels."
 
 LOOKAHEAD = 200
 _DEEPEST = 50
+_OPENERS = re.compile(r"[(\[{]+")
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 _CODE_RUN = re.compile(r"[^\"'()\[\]{},$\n#]+")
@@ -30,6 +31,7 @@ _ESCAPE = re.compile(
 )
 _OPEN_ESCAPE = re.compile(r"\\(?:[xuU][0-9a-fA-F]{0,8}|[0-7]{0,3})")
 _OPEN_REFERENCE = re.compile(r"\$(?:\{[^}\s]{0,60}\}?|\d*)(?:[.\w]|\[[^\]\n]{0,60}\])*(?:\[[^\]\n]{0,60})?")
+_BLANK_LINES = re.compile(r"\n+(?=\n)")
 _SPACE = re.compile(r"\s*")
 _PREFIX = re.compile(r"(?:^|\W)([rbfuRBFU]{1,2})\Z")
 
@@ -122,7 +124,7 @@ class CallReader:
                 self._state = self._skip_comment
                 return True
             case "(" | "[" | "{":
-                self._open_bracket(character)
+                return self._open_brackets()
             case ")" | "]" | "}":
                 self._close_bracket(character)
             case "," if len(self._closers) == 1:
@@ -149,8 +151,10 @@ class CallReader:
         if next_task:
             self._close_all()
             return True
-        self._cursor.position += 1
-        self._add("\n", " ")
+        cursor = self._cursor
+        blank = _BLANK_LINES.match(cursor.text, cursor.position)
+        self._add(blank[0] if blank else "\n", " ")
+        cursor.position = blank.end() if blank else cursor.position + 1
         self._ends_with_newline = True
         return True
 
@@ -167,13 +171,18 @@ class CallReader:
         cursor.position = reference.end() if reference else cursor.position + 1
         return True
 
-    def _open_bracket(self, character: str) -> None:
-        self._add(character)
-        if len(self._closers) < _DEEPEST:
-            self._closers.append(_CLOSERS[character])
-        else:
-            self._excess += 1
+    def _open_brackets(self) -> bool:
+        cursor = self._cursor
+        run = _OPENERS.match(cursor.text, cursor.position)
+        assert run is not None
+        self._add(run[0])
+        cursor.position = run.end()
+        room = _DEEPEST - len(self._closers)
+        self._closers.extend(_CLOSERS[opener] for opener in run[0][:room])
+        if len(run[0]) > room:
+            self._excess += len(run[0]) - room
             self._error = TOO_DEEP.format(most=_DEEPEST)
+        return True
 
     def _close_bracket(self, character: str) -> None:
         if self._excess:

@@ -23,7 +23,7 @@ _CLIENT_SETTINGS = ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_KEY")
 _loaded: dict[tuple[str | None, ...], BaseChatModel] = {}
 
 
-class ModelError(Exception):
+class ModelError(ValueError):
     """A chat model can't be had: its name, its key or its package is missing or wrong. The message says what to do."""
 
 

@@ -39,6 +39,7 @@ _JOIN = re.compile(rf"{_BULLETS}(?:{_NUMBERED})?join[\s*`.]*", re.IGNORECASE)
 _MARK = re.compile(r"</?(END_OF_PLAN|think|thinking)>", re.IGNORECASE)
 _OPEN_MARK = re.compile(r"</?[a-z_]{0,12}", re.IGNORECASE)
 _THOUGHT_OUT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+_LINE_ENDS = re.compile(r"\n+")
 _PROSE_RUN = re.compile(r"[^(\n<]+")
 _LINE_START = re.compile(r"[^(\n\"',\[]*")
 
@@ -139,10 +140,12 @@ class PlanParser:
         character = cursor.text[cursor.position]
         if character == "<":
             return self._read_mark()
-        cursor.position += 1
         if character == "\n":
             self._end_line()
-        elif not self._start_call():
+            cursor.position = _LINE_ENDS.match(cursor.text, cursor.position).end()  # type: ignore[union-attr]
+            return True
+        cursor.position += 1
+        if not self._start_call():
             self._add("(")
         return True
 

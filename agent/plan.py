@@ -118,7 +118,7 @@ class Plan:
         A number that is taken already (a model counting from 1 again) is replaced by the next free one, and references
         from here on follow it. What is wrong with the call becomes the task's `error`, unless one is given.
         """
-        tool = call.tool if call.tool in self.tools else self._names.get(call.tool.casefold(), call.tool)
+        tool = self._name(call.tool)
         arguments, wrong = self._bind(call, self.tools.get(tool))
         arguments = renumber(arguments, self._numbers)
         number = call.number if call.number is not None and call.number not in self._taken else self._last + 1
@@ -132,6 +132,12 @@ class Plan:
         self._awaited.update(dependencies)
         self.tasks.append(task)
         return task
+
+    def _name(self, written: str) -> str:
+        """The tool that is meant: `Search` and `functions.search` are `search`, unless a tool has that very name."""
+        if written in self.tools:
+            return written
+        return self._names.get(written.casefold()) or self._names.get(written.casefold().rpartition(".")[2], written)
 
     def end(self, join: Join) -> None:
         """Take note of the join's number, which a careless reference may name."""
@@ -214,4 +220,5 @@ def _bind_to(tool: Signature, call: Call, as_read: dict[str, Any]) -> tuple[dict
     for name in tool.parameters:
         if name in tool.required and name not in arguments:
             return as_read, MISSING_ARGUMENT.format(tool=tool.name, name=name, signature=tool)
-    return arguments, None
+    order = {name: place for place, name in enumerate(tool.parameters)}
+    return dict(sorted(arguments.items(), key=lambda item: order.get(item[0], len(order)))), None
