@@ -59,7 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [Path(sys.executable).parent / "langgraph", *command, "--config", ROOT / "langgraph.json"],
-            cwd=folder,
+            cwd=ROOT,
             env={name: os.environ[name] for name in keep & os.environ.keys()} | {"LANGSMITH_TRACING": "false"},
             stdout=output,
             stderr=subprocess.STDOUT,

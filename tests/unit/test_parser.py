@@ -273,31 +273,8 @@ def test_tool_names_may_have_hyphens() -> None:
 PIECES = st.sampled_from(
     [
         *"12$().,\"'[]{}#\n \\:=<>`*-+",
-        "search",
-        "math",
-        "join",
-        "Thought:",
-        "```",
-        "<think>",
-        "</think>",
-        "<END_OF_PLAN>",
-    ]
-    + [
-        '1. search("',
-        "$1",
-        "${1}",
-        "$1.a",
-        r"\x41",
-        '"""',
-        "abc",
-        "\r\n",
-        "é",
-        "\0",
-        "🙂",
-        "true",
-        "rb",
-        "\ud800",
-        " = ",
+        *("search", "math", "join", "Thought:", "```", "<think>", "</think>", "<END_OF_PLAN>", '1. search("', " = "),
+        *("$1", "${1}", "$1.a", r"\x41", '"""', "abc", "\r\n", "é", "\0", "🙂", "true", "rb", "\ud800"),
     ]
 )
 TEXTS = st.lists(PIECES, max_size=40).map("".join)
