@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from agent.literals import UnreadableError, read_value, shorten, split_keyword
 from agent.plan import Call
-from agent.references import PATTERN as REFERENCE
+from agent.references import PATH
 
 CUT_OFF = "The plan ends in the middle of this call."
 UNCLOSED_TEXT = "The text that starts with {start} is not closed."
@@ -30,6 +30,7 @@ _ESCAPE = re.compile(
     r"\\(?:[\\'\"abfnrtv\n]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U000[0-9a-fA-F]{5}|U0010[0-9a-fA-F]{4}|[0-7]{1,3})"
 )
 _OPEN_ESCAPE = re.compile(r"\\(?:[xuU][0-9a-fA-F]{0,8}|[0-7]{0,3})")
+_REFERENCE = re.compile(rf"\$(?:\{{\d{{1,9}}{PATH}\}}|\d{{1,9}}(?!\d)){PATH}")
 _OPEN_REFERENCE = re.compile(r"\$(?:\{[^}\s]{0,60}\}?|\d*)(?:[.\w]|\[[^\]\n]{0,60}\])*(?:\[[^\]\n]{0,60})?")
 _BLANK_LINES = re.compile(r"\n+(?=\n)")
 _SPACE = re.compile(r"\s*")
@@ -163,7 +164,7 @@ class CallReader:
         ahead = cursor.ahead()
         if not cursor.final and len(ahead) < LOOKAHEAD and _OPEN_REFERENCE.fullmatch(ahead):
             return False
-        reference = REFERENCE.match(cursor.text, cursor.position)
+        reference = _REFERENCE.match(cursor.text, cursor.position)
         if reference:
             self._add(reference[0], f"_({reference[0]!r})")
         else:

@@ -1,7 +1,7 @@
 """What one run may change: models and limits. Studio shows these fields as an assistant's configuration."""
 
 import os
-from typing import Any, Self
+from typing import Annotated, Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
@@ -64,7 +64,7 @@ def _from_environment(context: type[Context], given: dict[str, Any]) -> dict[str
         if name in given or name in _MODELS or not text:
             continue
         try:
-            values[name] = TypeAdapter[Any](field.annotation or Any).validate_python(text)
+            values[name] = TypeAdapter[Any](cast(Any, Annotated[field.annotation, field])).validate_python(text)
         except ValidationError as error:
             raise ValueError(f"The environment variable {variable} is {text!r}: {error.errors()[0]['msg']}.") from None
     return values

@@ -67,7 +67,7 @@ class Execution:
         self._tasks: dict[int, Task] = {}
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._outcomes: dict[int, asyncio.Future[ToolMessage | None]] = {}
-        self._last = 0
+        self._last: int | None = None
         _execution.set(self)
 
     def start(self, task: Task) -> None:
@@ -126,8 +126,8 @@ class Execution:
         outcome = self._outcomes.get(number)
         if outcome is None:
             outcome = self._outcomes[number] = asyncio.get_running_loop().create_future()
-            if number not in self._tasks and number in self._earlier:
-                outcome.set_result(self._earlier[number])
+            if number not in self._tasks and (number in self._earlier or self._last is not None):
+                outcome.set_result(self._earlier.get(number))
         return outcome
 
     def _set_outcome(self, task: Task, message: ToolMessage) -> None:
@@ -186,7 +186,7 @@ class Execution:
         result = results[reference.task]
         if result is not None:
             return result.artifact
-        if is_text(reference, self._last):
+        if is_text(reference, self._last or 0):
             raise LookupError(reference.text)
         raise UnresolvedReferenceError(NO_SUCH_TASK.format(reference=reference.text, number=reference.task))
 

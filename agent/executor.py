@@ -52,9 +52,9 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
             results = await execution.finish(stream.last)
             stream.drain()
             plan = await receiving
-        if plan is None:
-            return Command(goto="executor")
-        return Command(goto="joiner", update={"messages": [plan, *results] if results else []})
+        if plan is None and not state.get("alone"):
+            return Command(goto="executor", update={"alone": True})
+        return Command(goto="joiner", update={"messages": [plan, *results] if plan and results else []})
 
     return executor
 

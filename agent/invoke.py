@@ -7,13 +7,14 @@ from typing import Any
 from anyio import CapacityLimiter, to_thread
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables.config import ensure_config
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, Tool, ToolException
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from agent.references import to_text
 
 TIMED_OUT = "{tool} took longer than {seconds:g} s and was stopped."
+ENDED_ITSELF = "{tool} ended itself ({error})."
 WRONG_ARGUMENTS = "Wrong arguments for {tool}: {reasons}."
 
 _MENDS: dict[str, Callable[[Any], Any]] = {"string_type": to_text, "list_type": lambda value: [value]}
@@ -45,6 +46,9 @@ async def invoke(
         GraphBubbleUp: The tool interrupted the run.
     """
     arguments = _fit(tool, arguments)
+    if tool.handle_tool_error:
+        # LangChain would give the error's text out as a result, and tasks would go on with it.
+        tool = tool.model_copy(update={"handle_tool_error": _raise_handled(tool)})
     config = ensure_config()
     config["configurable"] = {**config["configurable"], "model": model}
     try:
@@ -56,6 +60,21 @@ async def invoke(
         if deadline.expired():
             raise ToolError(TIMED_OUT.format(tool=tool.name, seconds=seconds)) from error
         raise
+    except (SystemExit, asyncio.CancelledError) as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
+            raise  # the run is cancelled, not the tool
+        raise ToolError(ENDED_ITSELF.format(tool=tool.name, error=type(error).__name__)) from error
+
+
+def _raise_handled(tool: BaseTool) -> Callable[[ToolException], str]:
+    handle = tool.handle_tool_error
+
+    def fail(error: ToolException) -> str:
+        said = handle(error) if callable(handle) else handle if isinstance(handle, str) else str(error)
+        raise ToolError(said) from error
+
+    return fail
 
 
 def explain(error: Exception) -> str:
@@ -79,7 +98,7 @@ def _fit(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:
         ToolError: They can't be mended.
     """
     schema = tool.tool_call_schema
-    if isinstance(schema, dict) or not issubclass(schema, BaseModel):
+    if isinstance(schema, dict) or not issubclass(schema, BaseModel) or isinstance(tool, Tool):
         return arguments
     arguments = _copy(arguments)
     for last_try in (False, False, True):

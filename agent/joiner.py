@@ -23,9 +23,9 @@ CALL_CONFIG: RunnableConfig = {"run_name": "join"}
 
 _REASONING = re.compile(r"\A\s*<think(?:ing)?>.*?</think(?:ing)?>\s*", re.DOTALL | re.IGNORECASE)
 _ACTION = re.compile(
-    r"(?:\A|\n)[\s*]*(?:Action[\s*]*:[\s*]*)?(?P<action>Finish|Replan)\s*\((?P<text>.*)",
-    re.DOTALL | re.IGNORECASE,
+    r"(?:\A[\s*]*|\n[\s*]*)Action[\s*]*:[\s*]*(?P<action>Finish|Replan)\s*\((?P<text>.*)", re.DOTALL | re.IGNORECASE
 )
+_BARE_ACTION = re.compile(r"\A\s*(?P<action>Finish|Replan)\((?P<text>.*\)\s*)\Z", re.DOTALL | re.IGNORECASE)
 _THOUGHT = re.compile(r"\A[\s*]*Thought[\s*]*:[\s*]*", re.IGNORECASE)
 
 
@@ -113,11 +113,7 @@ def read_decision(response: AIMessage) -> Decision:
             return Replan((broken["args"] or "").strip())
     text = str(response.text)
     answer = _REASONING.sub("", text)
-    action = (
-        _ACTION.search(answer)
-        if answer.lstrip("* \n").lower().startswith(("thought", "action", "finish", "replan"))
-        else None
-    )
+    action = _ACTION.search(answer) or _BARE_ACTION.search(answer)
     if action:
         content = _without_parenthesis(action["text"])
         if action["action"].lower() == "replan":
@@ -132,14 +128,23 @@ def read_decision(response: AIMessage) -> Decision:
 
 
 def _without_parenthesis(text: str) -> str:
-    """The text up to its last parenthesis: an answer may have parentheses of its own."""
+    """The text up to the parenthesis that closes it, if there is one; it may have parentheses of its own."""
     content = text.rstrip().rstrip("*`").rstrip()
-    content = content[: content.rindex(")")] if ")" in content else content
-    content = content.strip()
+    end = len(content) - 1 if content.endswith(")") else _closing(content)
+    content = content[:end].strip()
     for quote in ('"""', '"', "'"):
         if len(content) >= 2 * len(quote) and content.startswith(quote) and content.endswith(quote):
             return content[len(quote) : -len(quote)].strip()
     return content
+
+
+def _closing(text: str) -> int | None:
+    depth = 0
+    for match in re.finditer(r"[()]", text):
+        depth += 1 if match[0] == "(" else -1
+        if depth < 0:
+            return match.start()
+    return None
 
 
 async def _ask(model: BaseChatModel, messages: list[AnyMessage], *, may_replan: bool, has_results: bool) -> AIMessage:

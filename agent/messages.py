@@ -43,7 +43,6 @@ def plan_message(plan: Plan, *, text: str, note: str, usage: UsageMetadata | Non
     return AIMessage(
         content=note,
         tool_calls=[
-            # Providers refuse a history with names that they would not have allowed.
             {
                 "name": _NOT_IN_NAMES.sub("_", task.tool)[:64],
                 "args": task.arguments,
@@ -56,6 +55,7 @@ def plan_message(plan: Plan, *, text: str, note: str, usage: UsageMetadata | Non
             "plan": text,
             "last": plan.last,
             "dependencies": {str(task.number): list(task.dependencies) for task in plan.tasks if task.dependencies},
+            "tools": {str(task.number): task.tool for task in plan.tasks if task.tool != _provider_name(task.tool)},
             "errors": {str(task.number): task.error for task in plan.tasks if task.error},
         },
     )
@@ -69,8 +69,14 @@ def tasks_of(plan: AIMessage) -> list[Task]:
     for call in plan.tool_calls:
         number = task_number(call["id"]) or 0
         key = str(number)
-        tasks.append(Task(number, call["name"], call["args"], tuple(dependencies.get(key, ())), errors.get(key)))
+        tool = plan.response_metadata["tools"].get(key, call["name"])
+        tasks.append(Task(number, tool, call["args"], tuple(dependencies.get(key, ())), errors.get(key)))
     return tasks
+
+
+def _provider_name(tool: str) -> str:
+    """The tool's name as providers accept it; they refuse a history with other names."""
+    return _NOT_IN_NAMES.sub("_", tool)[:64]
 
 
 def last_number(plan: AIMessage) -> int:
@@ -106,7 +112,7 @@ def observation(
         content=cut(text, most),
         artifact=value,
         tool_call_id=call_id(task.number),
-        name=_NOT_IN_NAMES.sub("_", task.tool)[:64],
+        name=_provider_name(task.tool),
         status="error" if failed else "success",
         response_metadata=metadata,
     )
@@ -140,7 +146,7 @@ def plans_made(messages: Sequence[AnyMessage]) -> int:
 class _Turn:
     """One exchange: what the user said, and the calls made for it."""
 
-    question: HumanMessage | None
+    question: BaseMessage | None
     results: list[str]
 
 
@@ -153,9 +159,8 @@ def transcript(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
     current = len(messages) - len(this_turn(messages))
     for index, message in enumerate(messages):
         if isinstance(message, HumanMessage):
-            if turn:
-                written.append(_ask(turn))
-            turn = _Turn(message, [])
+            # A question that was never answered is one with the next: models want the roles to take turns.
+            turn = _Turn(_merge(_ask(turn), message) if turn else message, [])
         elif isinstance(message, ToolMessage):
             turn = turn or _Turn(None, [])
             text = message.text if index >= current else cut(message.text, EARLIER_CHARS)
@@ -166,7 +171,10 @@ def transcript(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
             if turn:
                 written.append(_ask(turn))
                 turn = None
-            written.append(AIMessage(message.text))
+            answer: BaseMessage = AIMessage(message.text)
+            if written and isinstance(written[-1], AIMessage):
+                answer = add_text(written.pop(), message.text)
+            written.append(answer)
     if turn:
         written.append(_ask(turn))
     return written
@@ -182,6 +190,13 @@ def add_text(message: BaseMessage, text: str) -> BaseMessage:
     if isinstance(message.content, str):
         return message.model_copy(update={"content": f"{message.content}\n\n{text}".lstrip()})
     return message.model_copy(update={"content": [*message.content, {"type": "text", "text": text}]})
+
+
+def _merge(first: BaseMessage, second: BaseMessage) -> BaseMessage:
+    if isinstance(second.content, str):
+        return add_text(first, second.content)
+    blocks = [{"type": "text", "text": first.content}] if isinstance(first.content, str) else first.content
+    return first.model_copy(update={"content": [*blocks, *second.content]})
 
 
 def _ask(turn: _Turn) -> BaseMessage:

@@ -7,6 +7,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from anyio import to_thread
 from langchain_core.language_models import BaseChatModel
@@ -27,14 +28,17 @@ class ModelError(ValueError):
     """A chat model can't be had: its name, its key or its package is missing or wrong. The message says what to do."""
 
 
-def default_model() -> str:
-    """The model that is used when none is given: `LLM_COMPILER_MODEL`, else OpenAI's with a key, else the offline one.
+def default_model(role: Literal["planner", "joiner"] | None = None) -> str:
+    """The model that is used when none is given: that of the role, `LLM_COMPILER_PLANNER_MODEL` or
+    `LLM_COMPILER_JOINER_MODEL`, else `LLM_COMPILER_MODEL`, else OpenAI's if there is a key, else the offline one.
 
     Raises:
         ModelError: There is no key and no offline model.
     """
-    if name := os.environ.get("LLM_COMPILER_MODEL"):
-        return name
+    variables = [f"LLM_COMPILER_{role.upper()}_MODEL"] if role else []
+    for variable in [*variables, "LLM_COMPILER_MODEL"]:
+        if name := os.environ.get(variable):
+            return name
     if os.environ.get("OPENAI_API_KEY"):
         return DEFAULT_OPENAI_MODEL
     if "offline" in PROVIDERS:
@@ -66,17 +70,17 @@ class Models:
 
     async def planner(self, context: Context) -> BaseChatModel:
         """The model that plans."""
-        return await _get(context.planner_model or context.model or self.planner_model or self.model)
+        return await _get(context.planner_model or context.model or self.planner_model or self.model, "planner")
 
     async def joiner(self, context: Context) -> BaseChatModel:
         """The model that joins."""
-        return await _get(context.joiner_model or context.model or self.joiner_model or self.model)
+        return await _get(context.joiner_model or context.model or self.joiner_model or self.model, "joiner")
 
 
-async def _get(model: str | BaseChatModel | None) -> BaseChatModel:
+async def _get(model: str | BaseChatModel | None, role: Literal["planner", "joiner"]) -> BaseChatModel:
     # Making a client reads certificates from disk, which must not happen in the event loop.
     if model is None or isinstance(model, str):
-        return await to_thread.run_sync(load_model, model or default_model())
+        return await to_thread.run_sync(load_model, model or default_model(role))
     return model
 
 

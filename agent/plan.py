@@ -186,7 +186,7 @@ def is_text(reference: Reference, last: int) -> bool:
         reference: A reference to a task that doesn't exist.
         last: The highest number of the plan.
     """
-    return not reference.certain and reference.task > last
+    return not reference.certain and not 0 < reference.task <= last
 
 
 def render_call(tool: str, arguments: Mapping[str, Any]) -> str:

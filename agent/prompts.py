@@ -13,9 +13,11 @@ Write a plan of tool calls that answers the user, with as much parallelism as po
 Tools:
 {tools}
 
-Rules: - One call per line, `number. tool(arguments)`, arguments as Python literals. Numbers count up from 1, on
-through the conversation. - `$1` stands for the result of task 1, alone or inside a string; `$1.name` or `$1[0]` for a
-part of it. A task waits for \\ the tasks that it refers to; all others run at once.
+Rules:
+- One call per line, `number. tool(arguments)`, arguments as Python literals. Numbers count up from 1 through the \
+whole conversation.
+- `$1` stands for the result of task 1, alone or inside a string; `$1.name` or `$1[0]` for a part of it. A task waits \
+for the tasks that it refers to; all others run at once.
 - Use only these tools. Never repeat a finished task: refer to its result.
 - If no tool is needed, or only the user can tell what is missing, plan just `1. join()`.
 - The last line is `join()`. Write nothing else."""

@@ -12,9 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_PATH = r"(?:\.[^\W\d]\w*|\[(?:-?\d{1,9}|\"[^\"\]]*\"|'[^'\]]*')\])*"
-PATTERN = re.compile(rf"\\?\$(?:\{{(\d{{1,9}})({_PATH})\}}({_PATH})|(\d{{1,9}})(?!\d)({_PATH}))")
-_STEP = re.compile(r"\.(\w+)|\[(?:(-?\d+)|[\"']([^\"']*)[\"'])\]")
+PATH = r"(?:\.[^\W\d]\w*|\[(?:-?\d{1,9}|\"[^\"\]]*\"|'[^'\]]*')\])*"
+PATTERN = re.compile(
+    rf"\\\$(?=\{{?\d)|\$(?:\{{(\d{{1,9}})({PATH})\}}({PATH})|(\d{{1,9}})(?!\d|\.\d|,\d{{3}}(?!\d))({PATH}))"
+)
+"""A reference in a string; `$1.50` and `$1,000` are prices. A backslash before it makes it text."""
+
+_STEP = re.compile(r"\.(\w+)|\[(?:(-?\d+)|\"([^\"]*)\"|'([^']*)')\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ def follow(result: Any, reference: Reference) -> Any:
     """
     value = result
     for match in _STEP.finditer(reference.path):
-        step: str | int = int(match[2]) if match[2] is not None else match[1] or match[3]
+        step: str | int = int(match[2]) if match[2] is not None else match[1] or match[3] or match[4] or ""
         container = _as_container(value)
         try:
             if container is None:
@@ -133,7 +137,10 @@ def to_text(value: Any) -> str:
         return value
     value = _plain(value)
     if isinstance(value, dict | list | tuple):
-        return json.dumps(value, ensure_ascii=False, default=lambda item: _as_json(_plain(item)))
+        try:
+            return json.dumps(value, ensure_ascii=False, default=lambda item: _as_json(_plain(item)))
+        except (TypeError, ValueError, RecursionError):  # keys that JSON has not, a circle
+            pass
     return str(value)
 
 
@@ -167,7 +174,7 @@ def _as_container(value: Any) -> Any:
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     return value if isinstance(value, dict | list | tuple) else None
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from langchain_core.tools import BaseTool, StructuredTool
+from langchain_core.tools import BaseTool, StructuredTool, Tool
 from pydantic import BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema
 
@@ -58,7 +58,7 @@ def describe(tool: BaseTool) -> str:
     for name, parameter in schema.get("properties", {}).items():
         text = f"{name}: {_type_name(parameter, definitions)}"
         if name not in required:
-            text += f" = {parameter.get('default')!r}"
+            text += f" = {parameter['default']!r}" if "default" in parameter else " = …"
         if described := parameter.get("description"):
             text += f" ({' '.join(described.split())})"
         parameters.append(text)
@@ -82,6 +82,8 @@ def _as_tool(given: BaseTool | Callable[..., Any]) -> BaseTool:
 
 def _schema(tool: BaseTool) -> dict[str, Any]:
     """The JSON schema of the arguments that a model gives."""
+    if isinstance(tool, Tool) and tool.args_schema is None:
+        return {"properties": tool.args, "required": list(tool.args)}  # LangChain infers no schema for its oldest kind
     schema = tool.tool_call_schema
     if isinstance(schema, dict):
         return schema

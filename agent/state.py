@@ -18,6 +18,9 @@ class State(MessagesState):
     plan: Annotated[AIMessage, EphemeralValue]
     """The plan that the planner has just finished; gone after the next superstep."""
 
+    alone: Annotated[bool, EphemeralValue]
+    """Whether the executor found no planner beside it in the superstep before."""
+
     feedback: Annotated[str, EphemeralValue]
     """What the joiner found missing, for the planner; gone after the next superstep."""
 

@@ -86,7 +86,7 @@ class PlanStream:
 
     async def drained(self) -> None:
         """Wait until the executor has done with the tasks, or isn't there."""
-        if await _within(self._executor.wait()):
+        if await _arrives(self._executor):
             await self._drained.wait()
 
     # --- the executor's end
@@ -111,7 +111,7 @@ class PlanStream:
 
     async def plan(self) -> AIMessage | None:
         """The whole plan when it is finished; None if there is no planner beside this executor."""
-        if self._plan.done() or await _within(self._planner.wait()):
+        if self._plan.done() or await _arrives(self._planner):
             return await asyncio.shield(self._plan)
         return None
 
@@ -124,9 +124,10 @@ class PlanStream:
         self.end()
 
 
-async def _within(waiting: Any) -> bool:
+async def _arrives(node: asyncio.Event) -> bool:
     try:
-        await asyncio.wait_for(waiting, ARRIVAL_TIMEOUT)
+        async with asyncio.timeout(ARRIVAL_TIMEOUT):
+            await node.wait()
     except TimeoutError:
         return False
     return True
