@@ -64,7 +64,7 @@ def _from_environment(context: type[Context], given: dict[str, Any]) -> dict[str
         if name in given or name in _MODELS or not text:
             continue
         try:
-            values[name] = TypeAdapter[Any](cast(Any, Annotated[field.annotation, field])).validate_python(text)
+            values[name] = TypeAdapter[Any](cast("Any", Annotated[field.annotation, field])).validate_python(text)
         except ValidationError as error:
             raise ValueError(f"The environment variable {variable} is {text!r}: {error.errors()[0]['msg']}.") from None
     return values

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 PATH = r"(?:\.[^\W\d]\w*|\[(?:-?\d{1,9}|\"[^\"\]]*\"|'[^'\]]*')\])*"
-PATTERN = re.compile(
-    rf"\\\$(?=\{{?\d)|\$(?:\{{(\d{{1,9}})({PATH})\}}({PATH})|(\d{{1,9}})(?!\d|\.\d|,\d{{3}}(?!\d))({PATH}))"
-)
+_PRICE = r"(?!\d|\.\d|,\d{3}(?!\d))"
+PATTERN = re.compile(rf"\\\$(?=\{{?\d)|\$(?:\{{(\d{{1,9}})({PATH})\}}({PATH})|(\d{{1,9}}){_PRICE}({PATH}))")
 """A reference in a string; `$1.50` and `$1,000` are prices. A backslash before it makes it text."""
 
 _STEP = re.compile(r"\.(\w+)|\[(?:(-?\d+)|\"([^\"]*)\"|'([^']*)')\]")
