@@ -30,7 +30,7 @@ _ESCAPE = re.compile(
     r"\\(?:[\\'\"abfnrtv\n]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U000[0-9a-fA-F]{5}|U0010[0-9a-fA-F]{4}|[0-7]{1,3})"
 )
 _OPEN_ESCAPE = re.compile(r"\\(?:[xuU][0-9a-fA-F]{0,8}|[0-7]{0,3})")
-_REFERENCE = re.compile(rf"\$(?:\{{\d{{1,9}}{PATH}\}}|\d{{1,9}}(?!\d)){PATH}")
+_REFERENCE = re.compile(rf"\$(?:\{{[0-9]{{1,9}}{PATH}\}}|[0-9]{{1,9}}(?![0-9])){PATH}")
 _OPEN_REFERENCE = re.compile(r"\$(?:\{[^}\s]{0,60}\}?|\d*)(?:[.\w]|\[[^\]\n]{0,60}\])*(?:\[[^\]\n]{0,60})?")
 _BLANK_LINES = re.compile(r"\n+(?=\n)")
 _SPACE = re.compile(r"\s*")
@@ -66,11 +66,12 @@ class CallReader:
     ) -> None:
         """
         Args:
-            cursor: Where to read; it stands behind the opening parenthesis. number: The number that the plan gives
-            the call. tool: Its name. starts_task: Whether the line at a position of the cursor's text starts the
-            plan's next task (then this call's
-                closing parenthesis was forgotten), given whether the line may be part of a string; None if it takes
-                more text to tell.
+            cursor: Where to read; it stands behind the opening parenthesis.
+            number: The number that the plan gives the call.
+            tool: Its name.
+            starts_task: Whether the line at a position of the cursor's text starts the plan's next task, so that this
+                call's closing parenthesis was forgotten; given whether the line may be part of a string. None if it
+                takes more text to tell.
         """
         self.number = number
         self.tool = tool

@@ -28,8 +28,7 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
     """The executor node for these tools.
 
     1. Ask the stream for the plan's tasks. If they are in the state already (there was no planner beside this node in
-       the
-       last superstep), or were saved before a crash, they are in the stream at once.
+       the last superstep), or were saved before a crash, they are in the stream at once.
     2. Start each task as it comes. It runs when the tasks that it refers to are done.
     3. When all are done, go to the joiner with the plan and its observations as messages.
 
@@ -38,10 +37,11 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
 
     async def executor(state: State, runtime: Runtime[Context]) -> Command[Literal["executor", "joiner"]]:
         context = Context.of(runtime.context)
-        model = await models.planner(context)
         stream = PlanStream.of(runtime)
-        execution = Execution(tools, context, model, Progress(runtime.stream_writer), observations(state["messages"]))
         with stream.executing():
+            model = await models.planner(context)
+            progress = Progress(runtime.stream_writer)
+            execution = Execution(tools, context, model, progress, observations(state["messages"]))
             if planned := state.get("plan"):
                 stream.finish(planned)
             # Called before any tool, because replay after a crash goes by the order of calls. What it returns is

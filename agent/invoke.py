@@ -98,7 +98,9 @@ def _fit(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:
         ToolError: They can't be mended.
     """
     schema = tool.tool_call_schema
-    if isinstance(schema, dict) or not issubclass(schema, BaseModel) or isinstance(tool, Tool):
+    if isinstance(tool, Tool) and tool.args_schema is None:
+        return arguments
+    if isinstance(schema, dict) or not issubclass(schema, BaseModel):
         return arguments
     arguments = _copy(arguments)
     for last_try in (False, False, True):
@@ -128,15 +130,17 @@ def _mend_all(arguments: dict[str, Any], details: list[ErrorDetails]) -> bool:
 def _mend(arguments: dict[str, Any], detail: ErrorDetails) -> bool:
     mend = _MENDS.get(detail["type"])
     container: Any = arguments
-    *path, last = detail["loc"]
-    try:
-        for step in path:
+    place: tuple[Any, Any] | None = None
+    for step in detail["loc"]:
+        try:
+            place = container, step
             container = container[step]
-        if mend is None or container[last] is None:
-            return False
-        container[last] = mend(container[last])
-    except (KeyError, IndexError, TypeError):
+        except (KeyError, IndexError, TypeError):
+            place = None
+            break
+    if mend is None or place is None or container is None:
         return False
+    place[0][place[1]] = mend(container)
     return True
 
 

@@ -21,11 +21,13 @@ from agent.state import Node, State
 CALL_CONFIG: RunnableConfig = {"run_name": "join"}
 
 
-_REASONING = re.compile(r"\A\s*<think(?:ing)?>.*?</think(?:ing)?>\s*", re.DOTALL | re.IGNORECASE)
+_REASONING = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>\s*", re.DOTALL | re.IGNORECASE)
+_REASONING_END = re.compile(r"</think(?:ing)?>\s*", re.IGNORECASE)
 _ACTION = re.compile(
-    r"(?:\A[\s*]*|\n[\s*]*)Action[\s*]*:[\s*]*(?P<action>Finish|Replan)\s*\((?P<text>.*)", re.DOTALL | re.IGNORECASE
+    r"(?:Action[ \t*]*:[ \t*]*|(?:\A|\n)[ \t*]*(?=\w+\())(?P<action>Finish|Replan)\b[ \t:]*(?P<text>.*)",
+    re.DOTALL | re.IGNORECASE,
 )
-_BARE_ACTION = re.compile(r"\A\s*(?P<action>Finish|Replan)\((?P<text>.*\)\s*)\Z", re.DOTALL | re.IGNORECASE)
+_FORM = re.compile(r"[\s*]*(?:Thought|Action)[\s*]*:|\s*(?:Finish|Replan)\(.*\)\s*\Z", re.DOTALL | re.IGNORECASE)
 _THOUGHT = re.compile(r"\A[\s*]*Thought[\s*]*:[\s*]*", re.IGNORECASE)
 
 
@@ -50,8 +52,7 @@ def make_joiner(models: Models) -> Node:
     """The joiner node.
 
     1. Show the model the conversation with this turn's results. Unless the turn's replans are used up, or no tool was
-       called,
-       it may ask for another plan: with a tool call, or, if it can't call tools, in a form of words.
+       called, it may ask for another plan: with a tool call, or, if it can't call tools, in words.
     2. On an answer, end. On a replan, go to planner and executor.
     """
 
@@ -78,8 +79,10 @@ def make_joiner(models: Models) -> Node:
 
 
 async def decide(model: BaseChatModel, messages: list[AnyMessage], *, may_replan: bool, has_results: bool) -> Decision:
-    """Answer or replan, as the model says. A model that says nothing is asked once more; if it stays silent, or wants a
-    replan that it can't have, the answer is what there is.
+    """Answer or replan, as the model says.
+
+    A model that says nothing is asked once more, and then the results are the answer. One that wants a replan which it
+    can't have is asked once more, and then what it misses is the answer.
 
     Args:
         model: The chat model.
@@ -89,8 +92,8 @@ async def decide(model: BaseChatModel, messages: list[AnyMessage], *, may_replan
     """
     for attempt in range(2):
         may = may_replan and attempt == 0
-        response = await _ask(model, messages, may_replan=may, has_results=has_results)
-        decision = read_decision(response)
+        response, as_text = await _ask(model, messages, may_replan=may, has_results=has_results)
+        decision = read_decision(response, as_text=as_text)
         match decision:
             case Replan(feedback) if may:
                 return decision if feedback else Replan("The results don't answer the question.")
@@ -102,9 +105,9 @@ async def decide(model: BaseChatModel, messages: list[AnyMessage], *, may_replan
     return Answer(AIMessage(NO_ANSWER.format(results=results or "(nothing)"), usage_metadata=response.usage_metadata))
 
 
-def read_decision(response: AIMessage) -> Decision:
-    """What the model decided: by calling `replan`, by `Action: Replan(…)` or `Action: Finish(…)`, or by answering
-    plainly."""
+def read_decision(response: AIMessage, *, as_text: bool = False) -> Decision:
+    """What the model decided: by calling `replan`, by answering plainly, or in words, `Action: Replan(…)` or
+    `Action: Finish(…)`. A model that was not asked for words must keep to their form from the start."""
     for call in response.tool_calls:
         if call["name"] == "replan":
             return Replan(str(call["args"].get("feedback") or response.text).strip())
@@ -112,26 +115,33 @@ def read_decision(response: AIMessage) -> Decision:
         if broken["name"] == "replan":
             return Replan((broken["args"] or "").strip())
     text = str(response.text)
-    answer = _REASONING.sub("", text)
-    action = _ACTION.search(answer) or _BARE_ACTION.search(answer)
-    if action:
-        content = _without_parenthesis(action["text"])
-        if action["action"].lower() == "replan":
-            return Replan(content)
-        answer = content
-    else:
-        answer = _THOUGHT.sub("", answer)
+    answer = _without_reasoning(text)
+    if as_text or _FORM.match(answer):
+        words = answer.partition("\nObservation:")[0]
+        action = _ACTION.search(words)
+        answer = _without_parentheses(action["text"]) if action else _THOUGHT.sub("", words)
+        if action and action["action"].lower() == "replan":
+            return Replan(answer)
     if answer == text and not response.tool_calls and not response.invalid_tool_calls:
         return Answer(response)
     plain = {"content": answer, "tool_calls": [], "invalid_tool_calls": []}
     return Answer(response.model_copy(update=plain))
 
 
-def _without_parenthesis(text: str) -> str:
-    """The text up to the parenthesis that closes it, if there is one; it may have parentheses of its own."""
-    content = text.rstrip().rstrip("*`").rstrip()
-    end = len(content) - 1 if content.endswith(")") else _closing(content)
-    content = content[:end].strip()
+def _without_reasoning(text: str) -> str:
+    """The text behind a model's reasoning, whose opening tag may have been part of its prompt."""
+    if reasoning := _REASONING.match(text):
+        return text[reasoning.end() :]
+    end = _REASONING_END.search(text)
+    return text[end.end() :] if end and "<think" not in text.lower() else text
+
+
+def _without_parentheses(text: str) -> str:
+    """What stands in the parentheses that the text begins with; it may have parentheses of its own."""
+    content = text.strip().rstrip("*`").rstrip()
+    if content.startswith("("):
+        end = len(content) - 1 if content.endswith(")") else _closing(content)
+        content = content[1:end].strip()
     for quote in ('"""', '"', "'"):
         if len(content) >= 2 * len(quote) and content.startswith(quote) and content.endswith(quote):
             return content[len(quote) : -len(quote)].strip()
@@ -139,20 +149,24 @@ def _without_parenthesis(text: str) -> str:
 
 
 def _closing(text: str) -> int | None:
+    """Where the parenthesis that the text begins with is closed."""
     depth = 0
     for match in re.finditer(r"[()]", text):
         depth += 1 if match[0] == "(" else -1
-        if depth < 0:
+        if depth == 0:
             return match.start()
     return None
 
 
-async def _ask(model: BaseChatModel, messages: list[AnyMessage], *, may_replan: bool, has_results: bool) -> AIMessage:
+async def _ask(
+    model: BaseChatModel, messages: list[AnyMessage], *, may_replan: bool, has_results: bool
+) -> tuple[AIMessage, bool]:
+    """The model's reply, and whether it was asked to decide in words."""
     prompt = joiner_prompt(messages, may_replan=may_replan, has_results=has_results, as_text=False)
     if not may_replan:
-        return await _invoke(model, prompt, CALL_CONFIG)
+        return await _invoke(model, prompt, CALL_CONFIG), False
     try:
-        return await _invoke(model.bind_tools([REPLAN_TOOL]), prompt, CALL_CONFIG)
+        return await _invoke(model.bind_tools([REPLAN_TOOL]), prompt, CALL_CONFIG), False
     except NotImplementedError:
         pass
     except Exception as error:
@@ -160,7 +174,7 @@ async def _ask(model: BaseChatModel, messages: list[AnyMessage], *, may_replan: 
         if getattr(error, "status_code", None) not in (400, 422):
             raise
     prompt = joiner_prompt(messages, may_replan=True, has_results=has_results, as_text=True)
-    return await _invoke(model, prompt, {**CALL_CONFIG, "tags": [TAG_NOSTREAM]})
+    return await _invoke(model, prompt, {**CALL_CONFIG, "tags": [TAG_NOSTREAM]}), True
 
 
 async def _invoke(model: Runnable[Any, Any], prompt: list[Any], config: RunnableConfig) -> AIMessage:

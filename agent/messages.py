@@ -167,7 +167,7 @@ def transcript(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
             turn.results.append(_result(message, calls.get(message.tool_call_id, f"{message.name}(…)"), text))
         elif isinstance(message, AIMessage) and message.tool_calls:
             calls |= {call["id"]: render_call(call["name"], call["args"]) for call in message.tool_calls}
-        elif isinstance(message, AIMessage):
+        elif isinstance(message, AIMessage) and message.text:
             if turn:
                 written.append(_ask(turn))
                 turn = None

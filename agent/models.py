@@ -7,6 +7,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 from typing import Literal
 
 from anyio import to_thread
@@ -20,8 +21,8 @@ PROVIDERS: dict[str, Callable[[str], BaseChatModel]] = {}
 """Constructors of models of your own, by provider: `PROVIDERS["mine"] = MyChatModel` makes `mine:large` call
 `MyChatModel("large")`, and `mine` call `MyChatModel("")`."""
 
-_CLIENT_SETTINGS = ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_KEY")
-_loaded: dict[tuple[str | None, ...], BaseChatModel] = {}
+_loaded: dict[tuple[object, ...], BaseChatModel] = {}
+_loading = Lock()
 
 
 class ModelError(ValueError):
@@ -54,10 +55,13 @@ def load_model(model: str | BaseChatModel) -> BaseChatModel:
     """
     if not isinstance(model, str):
         return model
-    key = (model, *(os.environ.get(name) for name in _CLIENT_SETTINGS))
-    if key not in _loaded:
-        _loaded[key] = _load(model)
-    return _loaded[key]
+    provider = model.partition(":")[0]
+    settings = sorted((name, value) for name, value in os.environ.items() if name.startswith(f"{provider.upper()}_"))
+    key = (model, PROVIDERS.get(provider), *settings)
+    with _loading:
+        if key not in _loaded:
+            _loaded[key] = _load(model)
+        return _loaded[key]
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,9 @@ def _load_other(provider: str, model: str) -> BaseChatModel:
         ) from None
     try:
         return init_chat_model(model, model_provider=provider)
-    except ImportError as error:
-        raise ModelError(f"The provider {provider!r} needs its package: {error}") from error
+    except (ImportError, AttributeError) as error:  # some providers were in another package once
+        raise ModelError(
+            f"The provider {provider!r} needs its package: {error} (pip install langchain-{provider})"
+        ) from error
     except Exception as error:  # each provider's client raises its own for a missing key or an unknown name
         raise ModelError(f"{provider}:{model} can't be used: {error}") from error

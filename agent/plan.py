@@ -6,6 +6,7 @@ task at once, so that the task can start before the next one has been written.
 
 import difflib
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,9 @@ UNKNOWN_ARGUMENT = "{tool} has no argument {name!r}; it takes {signature}."
 MISSING_ARGUMENT = "{tool} needs the argument {name!r}; it takes {signature}."
 SELF_REFERENCE = "Task {number} refers to its own result, {reference}."
 CIRCLE = "The tasks {circle} wait for each other."
+
+MOST_SKIPPED = 1000
+"""How many numbers a plan may leave out between two tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ class Plan:
         tool = self._name(call.tool)
         arguments, wrong = self._bind(call, self.tools.get(tool))
         arguments = renumber(arguments, self._numbers)
-        number = call.number if call.number is not None and call.number not in self._taken else self._last + 1
+        number = self._free(call.number)
         if call.number is not None and call.number != number:
             self._numbers[call.number] = number
         dependencies = tuple(dict.fromkeys(reference.task for reference in find_references(arguments)))
@@ -133,6 +137,12 @@ class Plan:
         self.tasks.append(task)
         return task
 
+    def _free(self, wanted: int | None) -> int:
+        """The number that the model gives a task, if it is free and not out of all proportion; else the next one."""
+        if wanted is None or wanted in self._taken or wanted > self._last + MOST_SKIPPED:
+            return self._last + 1
+        return wanted
+
     def _name(self, written: str) -> str:
         """The tool that is meant: `Search` and `functions.search` are `search`, unless a tool has that very name."""
         if written in self.tools:
@@ -141,7 +151,8 @@ class Plan:
 
     def end(self, join: Join) -> None:
         """Take note of the join's number, which a careless reference may name."""
-        self._last = max(self._last, join.number or 0)
+        if join.number is not None and join.number <= self._last + MOST_SKIPPED:
+            self._last = max(self._last, join.number)
 
     def _bind(self, call: Call, tool: Signature | None) -> tuple[dict[str, Any], str | None]:
         as_read = {**({"arguments": call.arguments} if call.arguments else {}), **call.keywords}
@@ -203,7 +214,7 @@ def _bind_to(tool: Signature, call: Call, as_read: dict[str, Any]) -> tuple[dict
         # search({"query": "…"}), as function calling has taught some models
         if positional[0] and tool.required <= positional[0].keys() <= set(tool.parameters):
             positional, keywords = [], positional[0]
-    elif len(positional) > len(tool.parameters) == 1 and all(isinstance(value, str) for value in positional):
+    elif len(positional) > len(tool.parameters) == 1 and re.fullmatch("[^\"']+", call.text):
         # search(Paris, France): text without quotes, in which the comma is text too
         positional = [call.text.strip()]
     if len(positional) > len(tool.parameters):

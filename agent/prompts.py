@@ -22,6 +22,8 @@ for the tasks that it refers to; all others run at once.
 - If no tool is needed, or only the user can tell what is missing, plan just `1. join()`.
 - The last line is `join()`. Write nothing else."""
 
+CONTINUE = "Plan from number {number} on."
+
 EXAMPLES = "\n\nExamples:\n{examples}"
 
 REPLAN = """\
@@ -87,6 +89,8 @@ def planner_prompt(
     prompt = _prompt(system, messages)
     if feedback:
         prompt[-1] = add_text(prompt[-1], REPLAN.format(feedback=feedback, number=next_number))
+    elif next_number > 1:
+        prompt[-1] = add_text(prompt[-1], CONTINUE.format(number=next_number))
     return prompt
 
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-PATH = r"(?:\.[^\W\d]\w*|\[(?:-?\d{1,9}|\"[^\"\]]*\"|'[^'\]]*')\])*"
-_PRICE = r"(?!\d|\.\d|,\d{3}(?!\d))"
-PATTERN = re.compile(rf"\\\$(?=\{{?\d)|\$(?:\{{(\d{{1,9}})({PATH})\}}({PATH})|(\d{{1,9}}){_PRICE}({PATH}))")
+PATH = r"(?:\.[^\W\d]\w*|\[(?:-?[0-9]{1,9}|\"[^\"\]]*\"|'[^'\]]*')\])*"
+_PRICE = r"(?![0-9]|\.[0-9]|,[0-9]{3}(?![0-9]))"
+PATTERN = re.compile(rf"\\\$(?=\{{?[0-9])|\$(?:\{{([0-9]{{1,9}})({PATH})\}}({PATH})|([0-9]{{1,9}}){_PRICE}({PATH}))")
 """A reference in a string; `$1.50` and `$1,000` are prices. A backslash before it makes it text."""
 
-_STEP = re.compile(r"\.(\w+)|\[(?:(-?\d+)|\"([^\"]*)\"|'([^']*)')\]")
+_STEP = re.compile(r"\.(\w+)|\[(?:(-?[0-9]+)|\"([^\"]*)\"|'([^']*)')\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,10 @@ def renumber(value: Any, numbers: Mapping[int, int]) -> Any:
     """The JSON value with each reference to task `n` turned into one to task `numbers[n]`, where there is one."""
 
     def rewrite(match: re.Match[str]) -> str:
+        if match[0].startswith("\\"):
+            return match[0]
         reference = _reference(match)
-        if match[0].startswith("\\") or reference.task not in numbers:
+        if reference.task not in numbers:
             return match[0]
         digits = str(reference.task)
         return match[0].replace(digits, str(numbers[reference.task]), 1)

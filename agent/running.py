@@ -1,11 +1,12 @@
 """How the compiled graph is run: from sync code too, and with any `max_concurrency`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing
 from functools import cache
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
@@ -31,8 +32,9 @@ class LLMCompiler(CompiledStateGraph[State, Context, MessagesState, MessagesStat
         tools."""
         config = ensure_config(config)
         config["max_concurrency"] = None
-        async for chunk in super().astream(input, config, **options):
-            yield chunk
+        async with aclosing(cast("AsyncGenerator[Any]", super().astream(input, config, **options))) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
         """As in LangGraph."""

@@ -4,10 +4,10 @@ the planner."""
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
 from langchain_core.tools import BaseTool, StructuredTool, Tool
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from agent.plan import Signature
@@ -113,7 +113,10 @@ def _type_name(schema: dict[str, Any], definitions: dict[str, Any], depth: int =
         case "object":
             properties = schema.get("properties")
             if not properties:
-                return "dict"
+                values = schema.get("additionalProperties")
+                return (
+                    f"dict[str, {_type_name(values, definitions, depth + 1)}]" if isinstance(values, dict) else "dict"
+                )
             fields = (f"{name!r}: {_type_name(field, definitions, depth + 1)}" for name, field in properties.items())
             return f"{{{', '.join(fields)}}}"
         case list() as several:
@@ -130,8 +133,10 @@ def _result_type(tool: BaseTool) -> str:
     annotation = getattr(function, "__annotations__", {}).get("return") if function else None
     if annotation is None or annotation is Any:
         return ""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        schema = annotation.model_json_schema()
+    try:
+        annotation = get_type_hints(function)["return"]
+        schema = TypeAdapter(annotation).json_schema(mode="serialization")
         return _type_name(schema, schema.get("$defs", {}))
-    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    return text.replace("typing.", "")
+    except Exception:  # noqa: BLE001 — a type that JSON has not, or a name that can't be looked up
+        text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+        return text.replace("typing.", "")

@@ -1,6 +1,7 @@
 """A run that stopped goes on where it was, when the graph is invoked again with None on the same thread."""
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -53,12 +54,11 @@ async def test_finished_calls_and_a_finished_plan_are_not_run_again(
 ) -> None:
     model_server.script(planner=['1. work("a")\n2. hold("b")\n3. work("$1 and $2")\n4. join()'], joiner=["A and B."])
     graph = create_llm_compiler(tools.all(), model=chat_model, checkpointer=InMemorySaver())
-    running = asyncio.ensure_future(graph.ainvoke({"messages": "Question?"}, THREAD))
-    await tools.holding.wait()
-    await (await model_server.exchange(0, "planner")).until_finished()
-    for _ in range(20):
-        await asyncio.sleep(0)
-    await stop(running)
+    async with aclosing(graph.astream({"messages": "Question?"}, THREAD, stream_mode="custom")) as events:
+        async for event in events:
+            if event["type"] == "plan_finished":
+                break
+    assert tools.holding.is_set()
 
     tools.released.set()
     output = await graph.ainvoke(None, THREAD)

@@ -55,11 +55,11 @@ def asked_as(role: str, question: str = "Hello?") -> list[SystemMessage | HumanM
 
 
 @pytest.mark.parametrize("text", ["", PLAN, "a_b  c\r\n\t12345 höhe ½ ² 山 \N{FAMILY}…", "x" * 100])
-def test_the_tokens_of_a_text_are_the_text(text: str):
+def test_the_tokens_of_a_text_are_the_text(text: str) -> None:
     assert "".join(tokens_of(text)) == text
 
 
-def test_a_closing_parenthesis_is_a_token_of_its_own():
+def test_a_closing_parenthesis_is_a_token_of_its_own() -> None:
     assert tokens_of('1. search("K2 peak")\n2. join()') == [
         *("1", ".", " search", "(", '"', "K", "2", " peak", '"', ")"),
         *("\n2", ".", " join", "(", ")"),
@@ -69,14 +69,14 @@ def test_a_closing_parenthesis_is_a_token_of_its_own():
 # Replies
 
 
-async def test_text_streams_one_token_a_chunk(model_server: ModelServer, chat_model: ChatOpenAI):
+async def test_text_streams_one_token_a_chunk(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     model_server.script(PLAN)
     texts = [chunk.text async for chunk in chat_model.astream("Plan!")]
     assert [text for text in texts if text] == tokens_of(PLAN)
     assert (await model_server.exchange(0)).sent_text == PLAN
 
 
-async def test_the_strings_of_a_reply_can_be_its_tokens(model_server: ModelServer, chat_model: ChatOpenAI):
+async def test_the_strings_of_a_reply_can_be_its_tokens(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     model_server.script(Reply(["1. sea", 'rch("K2")\n2', ". join()"], split=False))
     texts = [chunk.text async for chunk in chat_model.astream("Plan!")]
     assert [text for text in texts if text] == ["1. sea", 'rch("K2")\n2', ". join()"]
@@ -84,7 +84,7 @@ async def test_the_strings_of_a_reply_can_be_its_tokens(model_server: ModelServe
 
 async def test_a_reply_is_sent_whole_to_a_client_that_does_not_stream(
     model_server: ModelServer, chat_model: ChatOpenAI
-):
+) -> None:
     model_server.script(Reply("8,611 m", tool_calls=[("replan", {"feedback": "K2"})]))
     message = await chat_model.ainvoke("How high?")
     assert message.text == "8,611 m"
@@ -94,7 +94,7 @@ async def test_a_reply_is_sent_whole_to_a_client_that_does_not_stream(
     assert not model_server.requests[0].stream
 
 
-def test_a_client_without_an_event_loop_works_too(model_server: ModelServer, chat_model: ChatOpenAI):
+def test_a_client_without_an_event_loop_works_too(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     model_server.script("one", Reply("two"))
     assert "".join(chunk.text for chunk in chat_model.stream("1?")) == "one"
     assert chat_model.invoke("2?").text == "two"
@@ -102,7 +102,7 @@ def test_a_client_without_an_event_loop_works_too(model_server: ModelServer, cha
 
 async def test_tool_calls_stream_with_name_first_and_arguments_in_pieces(
     model_server: ModelServer, chat_model: ChatOpenAI
-):
+) -> None:
     model_server.script(Reply("Well.", tool_calls=[("replan", {"feedback": "no K2"}), ("other", '{"a" = 1')]))
     message = await whole(chat_model.bind_tools([replan]))
     assert message.text == "Well."
@@ -114,7 +114,7 @@ async def test_tool_calls_stream_with_name_first_and_arguments_in_pieces(
     assert message.response_metadata["finish_reason"] == "tool_calls"
 
 
-async def test_an_empty_completion_is_an_empty_message(model_server: ModelServer, chat_model: ChatOpenAI):
+async def test_an_empty_completion_is_an_empty_message(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     model_server.script("", Reply())
     assert (await whole(chat_model)).content == ""
     assert (await chat_model.ainvoke("Hello?")).content == ""
@@ -122,7 +122,7 @@ async def test_an_empty_completion_is_an_empty_message(model_server: ModelServer
 
 async def test_usage_is_reported_only_where_asked_for_and_switched_on(
     model_server: ModelServer, make_chat_model: ChatModels
-):
+) -> None:
     model_server.script("a b c", Reply("a b c", usage=False), "a b c")
     asking, silent = make_chat_model(), make_chat_model(stream_usage=False)
     usage = (await whole(asking, "one two")).usage_metadata
@@ -133,19 +133,19 @@ async def test_usage_is_reported_only_where_asked_for_and_switched_on(
     assert [bool(r.stream_options.get("include_usage")) for r in model_server.requests] == [True, True, False]
 
 
-async def test_the_finish_reason_can_be_scripted(model_server: ModelServer, chat_model: ChatOpenAI):
+async def test_the_finish_reason_can_be_scripted(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     model_server.script(Reply("1. sea", finish_reason="length"))
     assert (await whole(chat_model)).response_metadata["finish_reason"] == "length"
 
 
-async def test_each_message_has_an_id_of_its_own(model_server: ModelServer, chat_model: ChatOpenAI):
+async def test_each_message_has_an_id_of_its_own(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     model_server.script("a", "a")
     assert (await whole(chat_model)).id != (await whole(chat_model)).id
 
 
 async def test_the_responses_api_streams_reasoning_text_tool_calls_and_usage(
     model_server: ModelServer, make_chat_model: ChatModels
-):
+) -> None:
     calls = [("replan", {"feedback": "K2"}), ("replan", {"feedback": "K3"})]
     reply = Reply(PLAN, calls, reasoning="Two facts, then the difference.")
     model_server.script(reply, reply, Reply("short", usage=False))
@@ -168,14 +168,14 @@ async def test_the_responses_api_streams_reasoning_text_tool_calls_and_usage(
 
 async def test_the_reasoning_of_a_chat_completion_is_no_part_of_its_text(
     model_server: ModelServer, chat_model: ChatOpenAI
-):
+) -> None:
     model_server.script(Reply("4", reasoning="2 + 2"))
     assert (await whole(chat_model)).text == "4"
     exchange = await model_server.exchange(0)
     assert (exchange.sent, exchange.sent_text) == (5, "4")
 
 
-async def test_the_models_can_be_listed(model_server: ModelServer):
+async def test_the_models_can_be_listed(model_server: ModelServer) -> None:
     async with openai.AsyncOpenAI(base_url=model_server.base_url, api_key="test") as client:
         assert [model.id async for model in client.models.list()] == ["test-model"]
 
@@ -183,7 +183,7 @@ async def test_the_models_can_be_listed(model_server: ModelServer):
 # Control
 
 
-async def test_a_stream_stops_at_a_gate_until_it_is_opened(model_server: ModelServer, chat_model: ChatOpenAI):
+async def test_a_stream_stops_at_a_gate_until_it_is_opened(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     gate = Gate()
     model_server.script(Reply(['1. search("K2")', gate, "\n2. join()"]))
     answer = asyncio.create_task(whole(chat_model))
@@ -201,7 +201,7 @@ async def test_a_stream_stops_at_a_gate_until_it_is_opened(model_server: ModelSe
 
 async def test_a_gate_opens_from_another_thread_and_holds_every_reply(
     model_server: ModelServer, chat_model: ChatOpenAI
-):
+) -> None:
     gate = Gate()
     model_server.handler = lambda request: Reply([gate, request.user])
     answers = [asyncio.create_task(whole(chat_model, text)) for text in ("a", "b")]
@@ -212,7 +212,7 @@ async def test_a_gate_opens_from_another_thread_and_holds_every_reply(
     assert (await whole(chat_model, "later")).text == "later"
 
 
-async def test_a_gate_holds_a_reply_that_is_not_streamed(model_server: ModelServer, chat_model: ChatOpenAI):
+async def test_a_gate_holds_a_reply_that_is_not_streamed(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     gate = Gate()
     model_server.script(Reply(["a", gate, "b"]))
     answer = asyncio.create_task(chat_model.ainvoke("Hello?"))
@@ -222,7 +222,9 @@ async def test_a_gate_holds_a_reply_that_is_not_streamed(model_server: ModelServ
     assert (await answer).text == "ab"
 
 
-async def test_delays_hold_tokens_back_and_do_not_change_them(model_server: ModelServer, chat_model: ChatOpenAI):
+async def test_delays_hold_tokens_back_and_do_not_change_them(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
     model_server.script(Reply(["a b", Pause(0.002), " c d"], first_token=0.005, per_token=0.001))
     assert (await whole(chat_model)).text == "a b c d"
     exchange = await model_server.exchange(0)
@@ -234,7 +236,7 @@ async def test_delays_hold_tokens_back_and_do_not_change_them(model_server: Mode
     assert exchange.ended_at - exchange.request.received >= 0.005 + 3 * 0.001 + 0.002 - clock_resolution
 
 
-async def test_a_client_that_leaves_is_noticed(model_server: ModelServer, chat_model: ChatOpenAI):
+async def test_a_client_that_leaves_is_noticed(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     gate = Gate()
     model_server.script(Reply(["1. join()", gate, "\nNever read."]))
     text = ""
@@ -254,7 +256,7 @@ async def test_a_client_that_leaves_is_noticed(model_server: ModelServer, chat_m
         await exchange.until_sent(6)
 
 
-async def test_tokens_sent_can_be_waited_for(model_server: ModelServer, chat_model: ChatOpenAI):
+async def test_tokens_sent_can_be_waited_for(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     gate = Gate()
     model_server.script(joiner=[Reply(["a b c", gate, " d"])])
     answer = asyncio.create_task(chat_model.ainvoke(asked_as("joiner"), stream=True))
@@ -268,7 +270,7 @@ async def test_tokens_sent_can_be_waited_for(model_server: ModelServer, chat_mod
 # Faults
 
 
-async def test_a_client_tries_again_after_429(model_server: ModelServer, make_chat_model: ChatModels):
+async def test_a_client_tries_again_after_429(model_server: ModelServer, make_chat_model: ChatModels) -> None:
     model_server.script(HttpError(429, "Slow down.", retry_after=0.001), "At last.")
     assert (await whole(make_chat_model(max_retries=1))).text == "At last."
     assert len(model_server.requests) == 2
@@ -285,7 +287,7 @@ async def test_a_client_tries_again_after_429(model_server: ModelServer, make_ch
 )
 async def test_http_errors_raise_with_their_message(
     model_server: ModelServer, chat_model: ChatOpenAI, status: int, error: type[openai.APIStatusError]
-):
+) -> None:
     model_server.script(HttpError(status, "The reason why.", retry_after=3))
     with pytest.raises(error, match=r"The reason why\.") as raised:
         await whole(chat_model)
@@ -298,7 +300,7 @@ async def test_http_errors_raise_with_their_message(
 @pytest.mark.parametrize("responses_api", [True, False])
 async def test_a_cut_connection_raises_after_the_tokens_before_it(
     model_server: ModelServer, make_chat_model: ChatModels, reset: bool, responses_api: bool
-):
+) -> None:
     gate = Gate()
     model_server.script(Reply(["a b c", gate, Cut(reset), " d"]))
     text = ""
@@ -311,7 +313,9 @@ async def test_a_cut_connection_raises_after_the_tokens_before_it(
     assert (exchange.state, exchange.sent) == ("cut", 3)
 
 
-async def test_a_connection_cut_before_the_first_token_raises(model_server: ModelServer, chat_model: ChatOpenAI):
+async def test_a_connection_cut_before_the_first_token_raises(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
     model_server.script(Reply([Cut()]), Reply([Cut()]))
     with pytest.raises(openai.APIConnectionError):
         await whole(chat_model)
@@ -319,7 +323,7 @@ async def test_a_connection_cut_before_the_first_token_raises(model_server: Mode
         await chat_model.ainvoke("Hello?")
 
 
-async def test_a_malformed_chunk_raises(model_server: ModelServer, chat_model: ChatOpenAI):
+async def test_a_malformed_chunk_raises(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     model_server.script(Reply(["a b", MALFORMED, " c"]), Reply(["a b", MALFORMED, " c"]))
     with pytest.raises(ValueError, match=r"delimiter|Expecting"):
         await whole(chat_model)
@@ -327,13 +331,13 @@ async def test_a_malformed_chunk_raises(model_server: ModelServer, chat_model: C
         await chat_model.ainvoke("Hello?")
 
 
-async def test_an_error_event_in_mid_stream_raises(model_server: ModelServer, chat_model: ChatOpenAI):
+async def test_an_error_event_in_mid_stream_raises(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     model_server.script(Reply(["a b", Raw('{"error": {"message": "The model is overloaded."}}')]))
     with pytest.raises(openai.APIError, match="overloaded"):
         await whole(chat_model)
 
 
-async def test_a_stream_can_end_without_finish_reason(model_server: ModelServer, chat_model: ChatOpenAI):
+async def test_a_stream_can_end_without_finish_reason(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     model_server.script(Reply(["a b", End(), " c"]))
     message = await whole(chat_model)
     assert message.text == "a b"
@@ -344,7 +348,7 @@ async def test_a_stream_can_end_without_finish_reason(model_server: ModelServer,
 # Scripts and records
 
 
-async def test_replies_go_to_the_role_they_were_scripted_for(model_server: ModelServer, chat_model: ChatOpenAI):
+async def test_replies_go_to_the_role_they_were_scripted_for(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     model_server.script("anything", planner=["plan 1", "plan 2"], joiner=["answer"], math=["8849 - 8611"])
 
     async def ask(role: str) -> str:
@@ -363,7 +367,7 @@ async def test_replies_go_to_the_role_they_were_scripted_for(model_server: Model
 
 async def test_a_handler_answers_concurrent_requests_by_what_they_say(
     model_server: ModelServer, chat_model: ChatOpenAI
-):
+) -> None:
     def handler(request: ChatRequest) -> str:
         return f"{request.role}: {request.user}"
 
@@ -377,7 +381,7 @@ async def test_a_handler_answers_concurrent_requests_by_what_they_say(
 @pytest.mark.parametrize("responses_api", [True, False])
 async def test_what_reached_the_model_is_recorded(
     model_server: ModelServer, make_chat_model: ChatModels, responses_api: bool
-):
+) -> None:
     model_server.script("ok")
     model = make_chat_model(use_responses_api=responses_api, default_headers={"x-tenant": "7"})
     bound = model.bind_tools([replan], tool_choice="auto")
@@ -397,7 +401,7 @@ async def test_what_reached_the_model_is_recorded(
 
 async def test_an_unexpected_request_gets_an_error_at_once_and_fails_the_test(
     model_server: ModelServer, make_chat_model: ChatModels
-):
+) -> None:
     model_server.script(joiner=["for somebody else"])
     with pytest.raises(openai.InternalServerError, match=r"unexpected request 1 \(planner\): 'Hello\?'"):
         await make_chat_model(max_retries=5).ainvoke(asked_as("planner"))
@@ -406,7 +410,7 @@ async def test_an_unexpected_request_gets_an_error_at_once_and_fails_the_test(
     model_server.reset()
 
 
-async def test_a_request_to_another_address_fails_the_test(model_server: ModelServer):
+async def test_a_request_to_another_address_fails_the_test(model_server: ModelServer) -> None:
     async with openai.AsyncOpenAI(base_url=model_server.base_url, api_key="test") as client:
         with pytest.raises(openai.NotFoundError, match="unexpected POST /v1/embeddings"):
             await client.embeddings.create(input="x", model="y")
@@ -415,7 +419,7 @@ async def test_a_request_to_another_address_fails_the_test(model_server: ModelSe
     model_server.reset()
 
 
-async def test_an_unused_reply_fails_the_test(model_server: ModelServer, chat_model: ChatOpenAI):
+async def test_an_unused_reply_fails_the_test(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     model_server.script("used", Reply("left over"))
     await whole(chat_model)
     with pytest.raises(AssertionError, match=r"1 replies for any requests.*left over"):
@@ -424,7 +428,7 @@ async def test_an_unused_reply_fails_the_test(model_server: ModelServer, chat_mo
     model_server.check()
 
 
-async def test_a_failing_handler_fails_the_test(model_server: ModelServer, chat_model: ChatOpenAI):
+async def test_a_failing_handler_fails_the_test(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     def handler(request: ChatRequest) -> str:
         raise KeyError(request.user)
 
@@ -436,7 +440,7 @@ async def test_a_failing_handler_fails_the_test(model_server: ModelServer, chat_
     model_server.reset()
 
 
-async def test_a_reset_drops_what_is_still_running(model_server: ModelServer, chat_model: ChatOpenAI):
+async def test_a_reset_drops_what_is_still_running(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     model_server.script(Reply(["a", Gate()]))
     answer = asyncio.create_task(whole(chat_model))
     exchange = await model_server.exchange(0)
@@ -448,7 +452,7 @@ async def test_a_reset_drops_what_is_still_running(model_server: ModelServer, ch
     assert model_server.requests == []
 
 
-async def test_connections_are_used_again_where_asked_for():
+async def test_connections_are_used_again_where_asked_for() -> None:
     with ModelServer(keep_alive=True, handler=lambda request: Reply(request.user)) as server:
         async with openai.AsyncOpenAI(base_url=server.base_url, api_key="test") as client:
             ports = set()
@@ -462,7 +466,7 @@ async def test_connections_are_used_again_where_asked_for():
 # The fixtures around every test
 
 
-def test_connections_beyond_loopback_are_refused(network_attempts: list[object]):
+def test_connections_beyond_loopback_are_refused(network_attempts: list[object]) -> None:
     with (
         socket.socket() as connection,
         pytest.raises(NetworkBlockedError, match=r"'192\.0\.2\.1', 443"),
@@ -474,7 +478,7 @@ def test_connections_beyond_loopback_are_refused(network_attempts: list[object])
     network_attempts.clear()
 
 
-async def test_connections_of_an_event_loop_are_refused_too(network_attempts: list[object]):
+async def test_connections_of_an_event_loop_are_refused_too(network_attempts: list[object]) -> None:
     with pytest.raises(NetworkBlockedError):
         await asyncio.open_connection("192.0.2.1", 443)
     model = ChatOpenAI(model="m", api_key="test", base_url="http://model.example.org/v1", max_retries=0)  # type: ignore[arg-type]
@@ -488,5 +492,5 @@ async def test_connections_of_an_event_loop_are_refused_too(network_attempts: li
     "name",
     ["OPENAI_API_KEY", "OPENAI_BASE_URL", "LLM_COMPILER_MODEL", "LANGSMITH_TRACING", "SEARCH", "http_proxy"],
 )
-def test_the_developers_settings_are_out_of_sight(name: str):
+def test_the_developers_settings_are_out_of_sight(name: str) -> None:
     assert name not in os.environ

@@ -1,0 +1,215 @@
+"""What holds for the source as a whole: who imports whom, what runs on import, what is public, how the graph looks."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from langchain_core.language_models import FakeListChatModel
+
+import agent
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("agent", "tools", "graphs")
+PURE = {"plan", "parser", "call_reader", "literals", "references"}
+READS_ITS_SURROUNDINGS = {
+    *("os.environ", "os.getenv", "environ.get", "getenv", "load_dotenv", "dotenv.load_dotenv", "default_model"),
+    *("time.time", "time.monotonic", "time.perf_counter", "time.sleep", "datetime.now", "datetime.today", "date.today"),
+    *(
+        "socket.socket",
+        "socket.create_connection",
+        "urlopen",
+        "request.urlopen",
+        "requests.get",
+        "httpx.get",
+        "hub.pull",
+    ),
+}
+
+GRAPH = """\
+---
+config:
+  flowchart:
+    curve: linear
+---
+graph TD;
+	__start__([<p>__start__</p>]):::first
+	planner(planner)
+	executor(executor)
+	joiner(joiner)
+	__end__([<p>__end__</p>]):::last
+	__start__ --> executor;
+	__start__ --> planner;
+	executor -.-> joiner;
+	joiner -. &nbsp;answer&nbsp; .-> __end__;
+	joiner -. &nbsp;replan&nbsp; .-> executor;
+	joiner -. &nbsp;replan&nbsp; .-> planner;
+	planner -. &nbsp;tasks&nbsp; .-> executor;
+	executor -.-> executor;
+	classDef default fill:#f2f0ff,line-height:1.2
+	classDef first fill-opacity:0
+	classDef last fill:#bfb6fc
+"""
+
+
+def modules(*packages: str) -> list[Path]:
+    return sorted(path for package in packages for path in (ROOT / package).rglob("*.py"))
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imports(path: Path) -> set[str]:
+    """The full names of the modules that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{named(path)} has a relative import"
+            found.add(node.module or "")
+    return found
+
+
+def packages(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imports(path)}
+
+
+# --- who may import whom
+
+
+@pytest.mark.parametrize("path", modules("agent"), ids=named)
+def test_the_agent_knows_neither_the_tools_nor_the_graphs(path: Path) -> None:
+    assert not packages(path) & {"tools", "graphs", "tests"}
+
+
+@pytest.mark.parametrize("path", modules("tools"), ids=named)
+def test_the_tools_know_neither_the_agent_nor_the_graphs(path: Path) -> None:
+    assert not packages(path) & {"agent", "graphs", "tests"}
+
+
+@pytest.mark.parametrize("path", modules("graphs"), ids=named)
+def test_the_graphs_do_not_know_the_tests(path: Path) -> None:
+    assert "tests" not in packages(path)
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_the_pure_part_imports_the_standard_library_and_itself(name: str) -> None:
+    own = {f"agent.{module}" for module in PURE}
+    others = {module for module in imports(ROOT / "agent" / f"{name}.py") if module not in own}
+    assert {module.partition(".")[0] for module in others} <= sys.stdlib_module_names
+
+
+def test_the_plan_knows_nothing_of_its_parser() -> None:
+    assert {name for name in imports(ROOT / "agent" / "plan.py") if name.startswith("agent")} == {"agent.references"}
+
+
+def test_the_modules_of_the_agent_do_not_import_each_other_in_a_circle() -> None:
+    waiting = {
+        f"agent.{path.stem}": {name for name in imports(path) if name.startswith("agent.")}
+        for path in modules("agent")
+        if path.stem != "__init__"
+    }
+    while free := [name for name, others in waiting.items() if not others & waiting.keys()]:
+        for name in free:
+            del waiting[name]
+    assert not waiting
+
+
+# --- what happens on import
+
+
+def run_on_import(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a module that run when it is imported: all but the bodies of its functions."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for part in (*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)):
+                yield part
+                yield from run_on_import(part)
+        elif isinstance(node, ast.Lambda) or is_main_guard(node):
+            continue
+        else:
+            yield node
+            yield from run_on_import(node)
+
+
+def is_main_guard(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+
+
+@pytest.mark.parametrize("path", modules(*PACKAGES), ids=named)
+def test_no_module_reads_environment_clock_or_network_when_it_is_imported(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    used = {ast.unparse(node) for node in run_on_import(tree) if isinstance(node, ast.Attribute | ast.Name)}
+    assert not used & READS_ITS_SURROUNDINGS
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os\nKEY = os.environ['X']",
+        "import os\nclass A:\n    key: str = os.getenv('X')",
+        "import time\ndef f(now=time.time()): ...",
+        "from urllib.request import urlopen\nif True:\n    TEXT = [urlopen(u) for u in []]",
+    ],
+)
+def test_such_a_module_would_be_found(code: str) -> None:
+    used = {ast.unparse(node) for node in run_on_import(ast.parse(code)) if isinstance(node, ast.Attribute | ast.Name)}
+    assert used & READS_ITS_SURROUNDINGS
+
+
+def test_importing_the_graph_needs_no_key_and_no_network() -> None:
+    code = """\
+import sys
+
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        raise RuntimeError(f"{event} {arguments}")
+
+sys.addaudithook(refuse)
+from graphs.llm_compiler import graph
+print(type(graph).__name__)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={}, capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("LLMCompiler\n", "")
+
+
+# --- what is public
+
+
+def test_the_agent_exports_what_is_documented() -> None:
+    assert set(agent.__all__) == {
+        "PROVIDERS",
+        "Context",
+        "ModelError",
+        "State",
+        "create_llm_compiler",
+        "default_model",
+        "load_model",
+    }
+    assert all(hasattr(agent, name) for name in agent.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(set(agent.__all__) - {"PROVIDERS"}))
+def test_what_is_exported_says_what_it_is(name: str) -> None:
+    assert getattr(agent, name).__doc__
+
+
+@pytest.mark.parametrize("path", modules("agent"), ids=named)
+def test_every_module_of_the_agent_says_what_it_is(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text("utf-8")))
+
+
+def test_the_packages_are_typed() -> None:
+    assert all((ROOT / package / "py.typed").exists() for package in PACKAGES)
+
+
+# --- the graph
+
+
+def test_the_graph_looks_like_this() -> None:
+    graph = agent.create_llm_compiler([], model=FakeListChatModel(responses=[]))
+    assert graph.get_graph().draw_mermaid() == GRAPH

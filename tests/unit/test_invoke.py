@@ -1,0 +1,407 @@
+"""How one tool call is run, whatever kind of tool it is."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from anyio import CapacityLimiter
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool, StructuredTool, Tool, ToolException, tool
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
+from langgraph.types import Interrupt
+from pydantic import BaseModel
+
+from agent.invoke import ToolError, explain, invoke
+from agent.signatures import as_tools
+
+MODEL = FakeListChatModel(responses=["8849 - 8611"])
+
+
+class Place(BaseModel):
+    name: str
+    tags: list[str]
+
+
+async def call(function: BaseTool | Callable[..., Any], *, seconds: float = 10, **given: Any) -> Any:
+    """The result of a tool, or of a function made into one."""
+    (made,) = as_tools([function]).values()
+    return await invoke(made, given, model=MODEL, seconds=seconds, threads=CapacityLimiter(4))
+
+
+async def failure(function: BaseTool | Callable[..., Any], *, seconds: float = 10, **given: Any) -> str:
+    """What models are told of a call that fails."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011 — `explain` is for any exception
+        await call(function, seconds=seconds, **given)
+    return explain(caught.value)
+
+
+@pytest.fixture
+def release() -> Iterator[threading.Event]:
+    """Holds threads of tools until the test releases them; at its end at the latest."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+async def echo(text: str) -> str:
+    return text
+
+
+async def listing(texts: list[str]) -> list[str]:
+    return texts
+
+
+async def add(first: float, second: float = 0) -> float:
+    return first + second
+
+
+# --- sync and async
+
+
+async def test_an_async_tool_runs_in_the_event_loop() -> None:
+    async def where() -> threading.Thread:
+        return threading.current_thread()
+
+    assert await call(where) is threading.current_thread()
+
+
+async def test_a_sync_tool_runs_in_a_thread_and_leaves_the_loop_free(release: threading.Event) -> None:
+    loop, started = asyncio.get_running_loop(), asyncio.Event()
+
+    def wait() -> threading.Thread:
+        loop.call_soon_threadsafe(started.set)
+        assert release.wait(10)
+        return threading.current_thread()
+
+    running = asyncio.create_task(call(wait))
+    await started.wait()
+    assert not running.done()
+    release.set()
+    assert await running is not threading.current_thread()
+
+
+async def test_a_tool_with_an_async_method_of_its_own_runs_in_the_event_loop() -> None:
+    class Where(BaseTool):
+        name: str = "where"
+        description: str = "says where it runs"
+
+        def _run(self) -> str:
+            raise AssertionError("the async method is there")
+
+        async def _arun(self) -> str:
+            return threading.current_thread().name
+
+    assert await call(Where()) == threading.current_thread().name
+
+
+async def test_a_tool_with_a_sync_method_only_runs_in_a_thread() -> None:
+    class Where(BaseTool):
+        name: str = "where"
+        description: str = "says where it runs"
+
+        def _run(self) -> str:
+            return threading.current_thread().name
+
+    assert await call(Where()) != threading.current_thread().name
+
+
+async def test_a_sync_tool_holds_one_of_the_threads_while_it_runs(release: threading.Event) -> None:
+    loop, started = asyncio.get_running_loop(), asyncio.Event()
+
+    def wait() -> None:
+        loop.call_soon_threadsafe(started.set)
+        assert release.wait(10)
+
+    (made,) = as_tools([wait]).values()
+    threads = CapacityLimiter(1)
+    running = asyncio.create_task(invoke(made, {}, model=MODEL, seconds=10, threads=threads))
+    await started.wait()
+    assert threads.available_tokens == 0
+    release.set()
+    await running
+    assert threads.available_tokens == 1
+
+
+async def test_a_sync_tool_that_is_given_up_leaves_its_place_to_others(release: threading.Event) -> None:
+    def hang() -> None:
+        release.wait(10)
+
+    def one() -> int:
+        return 1
+
+    hanging, other = as_tools([hang, one]).values()
+    threads = CapacityLimiter(1)
+    with pytest.raises(ToolError):
+        await invoke(hanging, {}, model=MODEL, seconds=0.01, threads=threads)
+    assert await invoke(other, {}, model=MODEL, seconds=10, threads=threads) == 1
+
+
+async def test_a_result_keeps_its_type() -> None:
+    place = Place(name="K2", tags=[])
+
+    async def locate() -> Place:
+        return place
+
+    assert await call(locate) is place
+
+
+async def test_a_langchain_tool_of_one_text_runs() -> None:
+    assert await call(Tool(name="shout", func=str.upper, description="shouts"), tool_input="k2") == "K2"
+
+
+async def test_the_arguments_of_a_langchain_tool_with_a_schema_are_mended() -> None:
+    class Arguments(BaseModel):
+        text: str
+
+    shout = Tool(name="shout", func=str.upper, description="shouts", args_schema=Arguments)
+    assert await call(shout, text=5) == "5"
+
+
+async def test_a_tool_with_a_json_schema_gets_what_the_plan_says() -> None:
+    schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
+    made = StructuredTool(name="raw", description="raw", args_schema=schema, func=lambda **given: given)
+    assert await call(made, x="5") == {"x": "5"}
+
+
+async def test_a_tool_finds_the_model_of_the_run_in_its_config() -> None:
+    async def ask(config: RunnableConfig) -> Any:
+        return config["configurable"]["model"]
+
+    def ask_in_thread(config: RunnableConfig) -> Any:
+        return config["configurable"]["model"]
+
+    assert await call(ask) is MODEL
+    assert await call(ask_in_thread) is MODEL
+
+
+# --- failures
+
+
+async def test_an_exception_of_a_tool_passes() -> None:
+    async def fail() -> None:
+        raise KeyError("no such city")
+
+    with pytest.raises(KeyError, match="no such city"):
+        await call(fail)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("no such city"), "ValueError: no such city"),
+        (ValueError(), "ValueError"),
+        (ToolError("It took too long."), "It took too long."),
+    ],
+)
+def test_an_exception_is_explained_by_its_type_and_message(error: Exception, text: str) -> None:
+    assert explain(error) == text
+
+
+async def test_a_langchain_tool_exception_is_a_failure() -> None:
+    @tool
+    async def locate(city: str) -> str:
+        """locates"""
+        raise ToolException(f"no such city: {city}")
+
+    assert "no such city: Atlantis" in await failure(locate, city="Atlantis")
+
+
+@pytest.mark.parametrize(
+    ("handler", "told"),
+    [
+        (True, "no such city: Atlantis"),
+        ("Ask for another.", "Ask for another."),
+        (lambda error: f"<{error}>", "<no such"),
+    ],
+)
+async def test_an_exception_that_the_tool_would_hand_over_as_a_result_is_a_failure_in_its_words(
+    handler: Any, told: str
+) -> None:
+    @tool
+    async def locate(city: str) -> str:
+        """locates"""
+        raise ToolException(f"no such city: {city}")
+
+    locate.handle_tool_error = handler
+    assert told in await failure(locate, city="Atlantis")
+    assert locate.handle_tool_error is handler
+
+
+@pytest.mark.parametrize(
+    ("end", "in_thread"), [(SystemExit(3), True), (asyncio.CancelledError(), True), (asyncio.CancelledError(), False)]
+)
+async def test_a_tool_that_ends_itself_is_a_failure_and_no_more(end: BaseException, in_thread: bool) -> None:
+    async def leave() -> None:
+        raise end
+
+    def leave_in_thread() -> None:
+        raise end
+
+    raised: BaseException | None = None
+    try:
+        await call(leave_in_thread if in_thread else leave)
+    except BaseException as error:  # noqa: BLE001 — the test is about what comes out
+        raised = error
+    assert isinstance(raised, ToolError)
+
+
+async def test_an_async_tool_that_takes_too_long_is_cancelled() -> None:
+    ended = asyncio.Event()
+
+    async def hang() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    assert await failure(hang, seconds=0.01) == "hang took longer than 0.01 s and was stopped."
+    assert ended.is_set()
+
+
+async def test_a_sync_tool_that_takes_too_long_is_given_up(release: threading.Event) -> None:
+    def hang() -> None:
+        release.wait(10)
+
+    assert await failure(hang, seconds=0.01) == "hang took longer than 0.01 s and was stopped."
+    assert not release.is_set()
+
+
+async def test_a_timeout_of_the_tools_own_is_told_as_its_own() -> None:
+    async def slow_server() -> None:
+        raise TimeoutError("the server does not answer")
+
+    assert await failure(slow_server) == "TimeoutError: the server does not answer"
+
+
+async def test_cancelling_a_call_cancels_the_tool() -> None:
+    started, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    running = asyncio.create_task(call(hang))
+    await started.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert cancelled.is_set()
+
+
+@pytest.mark.parametrize("interrupt", [GraphInterrupt([Interrupt(value="ok?", id="1")]), GraphBubbleUp()])
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_an_interrupt_passes_as_it_is(interrupt: GraphBubbleUp, in_thread: bool) -> None:
+    async def ask() -> None:
+        raise interrupt
+
+    def ask_in_thread() -> None:
+        raise interrupt
+
+    with pytest.raises(GraphBubbleUp) as caught:
+        await call(ask_in_thread if in_thread else ask)
+    assert caught.value is interrupt
+
+
+# --- arguments
+
+
+async def test_wrong_arguments_are_named_with_what_is_wrong() -> None:
+    assert await failure(add, first="eight", second=None) == (
+        "Wrong arguments for add: "
+        "first: Input should be a valid number, unable to parse string as a number; "
+        "second: Input should be a valid number."
+    )
+
+
+async def test_a_missing_argument_is_named() -> None:
+    assert await failure(echo) == "Wrong arguments for echo: text: Field required."
+
+
+async def test_a_wrong_argument_deep_inside_is_named_by_its_path() -> None:
+    async def visit(places: list[Place]) -> None:
+        raise AssertionError(places)
+
+    assert await failure(visit, places=[{"name": "K2", "tags": []}, {"tags": [1, None]}]) == (
+        "Wrong arguments for visit: "
+        "places.1.name: Field required; places.1.tags.0: Input should be a valid string; "
+        "places.1.tags.1: Input should be a valid string."
+    )
+
+
+async def test_a_tool_is_not_run_with_wrong_arguments() -> None:
+    ran = False
+
+    async def act(times: int) -> None:
+        nonlocal ran
+        ran = bool(times) or True
+
+    await failure(act, times="often")
+    assert not ran
+
+
+@pytest.mark.parametrize(("value", "text"), [(8611, "8611"), (1.5, "1.5"), (True, "True"), ([1, "a"], '[1, "a"]')])
+async def test_a_value_where_a_text_is_wanted_becomes_text(value: Any, text: str) -> None:
+    assert await call(echo, text=value) == text
+
+
+@pytest.mark.parametrize(("value", "texts"), [("a", ["a"]), (8611, ["8611"]), ([1, "b", 2.5], ["1", "b", "2.5"])])
+async def test_a_single_value_where_a_list_is_wanted_becomes_a_list_of_it(value: Any, texts: list[str]) -> None:
+    assert await call(listing, texts=value) == texts
+
+
+async def test_a_number_as_text_where_a_number_is_wanted_becomes_a_number() -> None:
+    assert await call(add, first="8611", second="0.5") == 8611.5
+
+
+async def test_nothing_is_not_mended_into_a_text() -> None:
+    assert await failure(echo, text=None) == "Wrong arguments for echo: text: Input should be a valid string."
+
+
+async def test_a_text_that_may_be_missing_is_mended_too() -> None:
+    async def greet(name: str | None = None) -> str | None:
+        return name
+
+    assert await call(greet, name=5) == "5"
+    assert await call(greet, name=None) is None
+
+
+async def test_mending_does_not_change_a_result_that_other_tasks_share() -> None:
+    shared = [8849, [8611]]
+
+    async def nested(rows: list[list[str]]) -> list[list[str]]:
+        return rows
+
+    assert await call(nested, rows=shared) == [["8849"], ["8611"]]
+    assert shared == [8849, [8611]]
+
+
+async def test_a_value_nested_in_a_model_is_mended() -> None:
+    async def visit(place: Place) -> Place:
+        return place
+
+    assert await call(visit, place={"name": 2, "tags": "high"}) == Place(name="2", tags=["high"])
+
+
+_SHARED = st.recursive(
+    st.none() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(_SHARED)
+async def test_whatever_a_tool_is_given_stays_as_it_was(value: Any) -> None:
+    before = repr(value)
+    with suppress(ToolError):
+        await call(listing, texts=value)
+    assert repr(value) == before

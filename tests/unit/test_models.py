@@ -1,0 +1,170 @@
+"""Chat models by name."""
+
+import sys
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel, FakeListChatModel
+from langchain_openai import ChatOpenAI
+
+from agent import PROVIDERS, Context, ModelError, default_model, load_model
+from agent.models import DEFAULT_OPENAI_MODEL, Models
+from tests.model_server import ModelServer
+
+
+def fake(name: str) -> FakeListChatModel:
+    return FakeListChatModel(responses=[name])
+
+
+@pytest.fixture(autouse=True)
+def only_mine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one provider that is registered, besides those that are built in, is `mine`."""
+    for provider in list(PROVIDERS):
+        monkeypatch.delitem(PROVIDERS, provider)
+    monkeypatch.setitem(PROVIDERS, "mine", fake)
+
+
+# --- the default
+
+
+def test_the_variable_for_the_model_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_COMPILER_MODEL", "mine:large")
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    monkeypatch.setitem(PROVIDERS, "offline", fake)
+    assert default_model() == "mine:large"
+
+
+def test_with_a_key_the_default_is_openai(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    monkeypatch.setitem(PROVIDERS, "offline", fake)
+    assert default_model() == DEFAULT_OPENAI_MODEL
+
+
+@pytest.mark.parametrize("key", [None, ""])
+def test_without_a_key_the_default_is_offline(key: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if key is not None:
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+    monkeypatch.setitem(PROVIDERS, "offline", fake)
+    assert default_model() == "offline"
+
+
+def test_without_anything_it_is_said_what_to_set() -> None:
+    with pytest.raises(ModelError, match="Set OPENAI_API_KEY, or LLM_COMPILER_MODEL"):
+        default_model()
+
+
+# --- by name
+
+
+def test_a_model_object_is_returned_as_it_is() -> None:
+    model = fake("x")
+    assert load_model(model) is model
+
+
+@pytest.mark.parametrize(("name", "rest"), [("mine:large", "large"), ("mine", ""), ("mine:a:b", "a:b")])
+def test_a_provider_of_ones_own_gets_the_name_behind_the_colon(name: str, rest: str) -> None:
+    model = load_model(name)
+    assert isinstance(model, FakeListChatModel)
+    assert model.responses == [rest]
+
+
+def test_a_model_is_made_once() -> None:
+    assert load_model("mine:once") is load_model("mine:once")
+
+
+@pytest.mark.parametrize("name", ["gpt-4.1-mini", "openai:", "", "offline"])
+def test_a_name_without_a_model_is_refused_with_the_form(name: str) -> None:
+    with pytest.raises(ModelError, match=f"'{name}' names no model; the form is provider:model"):
+        load_model(name)
+
+
+def test_openai_without_a_key_says_what_to_set() -> None:
+    with pytest.raises(ModelError, match=r"openai:gpt-4.1 needs OPENAI_API_KEY"):
+        load_model("openai:gpt-4.1")
+
+
+def test_openai_with_a_key_is_openai(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    model = load_model("openai:gpt-4.1")
+    assert isinstance(model, ChatOpenAI)
+    assert model.model_name == "gpt-4.1"
+
+
+async def test_a_server_of_ones_own_needs_no_key(model_server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", model_server.base_url)
+    model_server.script("Hello.")
+    assert (await load_model("openai:local").ainvoke("Hi")).text == "Hello."
+
+
+def test_a_change_of_the_server_makes_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    before = load_model("openai:local")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:2/v1")
+    assert load_model("openai:local") is not before
+
+
+def test_an_unknown_provider_is_named() -> None:
+    with pytest.raises(ModelError, match=r"nosuch:large can't be used: .*nosuch"):
+        load_model("nosuch:large")
+
+
+def test_a_missing_package_of_a_provider_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "langchain_anthropic", None)
+    with pytest.raises(ModelError, match=r"'anthropic' needs its package: .*langchain-anthropic"):
+        load_model("anthropic:claude")
+
+
+def test_without_langchain_other_providers_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "langchain.chat_models", None)
+    with pytest.raises(ModelError, match=r"pip install langchain langchain-anthropic\. .* there are: openai, mine"):
+        load_model("anthropic:claude")
+
+
+def test_a_missing_key_of_another_provider_is_reported() -> None:
+    with pytest.raises(ModelError, match=r"azure_openai:x can't be used: .*AZURE_OPENAI"):
+        load_model("azure_openai:x")
+
+
+# --- which model a node uses
+
+
+@pytest.mark.parametrize(
+    ("made_with", "context", "planner", "joiner"),
+    [
+        ({"model": "mine:g"}, {}, "g", "g"),
+        ({"model": "mine:g", "planner_model": "mine:gp"}, {}, "gp", "g"),
+        ({"model": "mine:g", "joiner_model": "mine:gj"}, {}, "g", "gj"),
+        ({"model": "mine:g"}, {"model": "mine:c"}, "c", "c"),
+        ({"planner_model": "mine:gp"}, {"model": "mine:c"}, "c", "c"),
+        ({"model": "mine:g"}, {"planner_model": "mine:cp"}, "cp", "g"),
+        ({"model": "mine:g"}, {"model": "mine:c", "joiner_model": "mine:cj"}, "c", "cj"),
+        ({"model": "mine:g"}, {"model": ""}, "g", "g"),
+    ],
+)
+async def test_the_context_comes_before_the_graph_and_the_role_before_the_model(
+    made_with: dict[str, Any], context: dict[str, Any], planner: str, joiner: str
+) -> None:
+    models = Models(**made_with)
+    assert await models.planner(Context(**context)) is load_model(f"mine:{planner}")
+    assert await models.joiner(Context(**context)) is load_model(f"mine:{joiner}")
+
+
+async def test_the_models_of_the_graph_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_COMPILER_MODEL", "mine:environment")
+    mine = fake("x")
+    assert await Models(mine).planner(Context()) is mine
+    assert await Models().planner(Context()) is load_model("mine:environment")
+
+
+@pytest.mark.parametrize("role", ["planner", "joiner"])
+async def test_the_environment_may_name_a_model_for_each_role(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_COMPILER_MODEL", "mine:both")
+    monkeypatch.setenv(f"LLM_COMPILER_{role.upper()}_MODEL", "mine:role")
+    model: BaseChatModel = await getattr(Models(), role)(Context())
+    assert model is load_model("mine:role")
+
+
+async def test_a_model_is_looked_up_when_it_is_used() -> None:
+    models = Models("openai:gpt-4.1")
+    with pytest.raises(ModelError, match="OPENAI_API_KEY"):
+        await models.planner(Context())

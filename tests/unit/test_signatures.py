@@ -1,0 +1,304 @@
+"""Tools as the plan language and the planner's prompt see them."""
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Annotated, Any, Literal
+
+import pytest
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool, InjectedToolArg, StructuredTool, Tool, tool
+from pydantic import BaseModel, Field
+
+from agent import create_llm_compiler
+from agent.plan import Signature
+from agent.signatures import as_tools, describe, signature_of
+
+
+class Unit(Enum):
+    METRE = "m"
+    FOOT = "ft"
+
+
+class Place(BaseModel):
+    lat: float
+    tags: list[str] = []
+
+
+class Node(BaseModel):
+    children: list["Node"] = []
+
+
+def as_tool(given: BaseTool | Callable[..., Any]) -> BaseTool:
+    (made,) = as_tools([given]).values()
+    return made
+
+
+def line(given: BaseTool | Callable[..., Any]) -> str:
+    """The line that describes a tool to the planner."""
+    return describe(as_tool(given))
+
+
+def parameters(given: BaseTool | Callable[..., Any]) -> str:
+    """What stands between the parentheses of that line."""
+    return line(given).partition("(")[2].rpartition(") -> ")[0]
+
+
+def search(query: str) -> str:
+    """the entry that fits the query"""
+    return query
+
+
+# --- the line for the planner
+
+
+def test_a_function_is_described_on_one_line() -> None:
+    assert line(search) == "search(query: str) -> str: the entry that fits the query"
+
+
+def test_an_async_function_is_described_alike() -> None:
+    async def weather(city: str, days: int = 1) -> dict[str, float]:
+        """the weather in a city"""
+        return {city: days}
+
+    assert line(weather) == "weather(city: str, days: int = 1) -> dict[str, float]: the weather in a city"
+
+
+def test_a_langchain_tool_is_described_by_what_it_says() -> None:
+    assert line(tool("lookup", description="finds\n  things")(search)) == "lookup(query: str) -> str: finds things"
+
+
+def test_a_docstring_of_several_lines_becomes_one() -> None:
+    def trip(start: str) -> str:
+        """Plans a trip.
+
+        By train.
+        """
+        return start
+
+    assert line(trip) == "trip(start: str) -> str: Plans a trip. By train."
+
+
+def test_a_function_without_a_docstring_is_described_by_its_name() -> None:
+    def find_route(start: str) -> str:
+        return start
+
+    assert line(find_route) == "find_route(start: str) -> str: find route"
+
+
+def test_types_are_named_as_in_python() -> None:
+    def typed(
+        a: int,
+        b: float,
+        c: bool,
+        d: list[str],
+        e: dict[str, int],
+        f: Any,
+        g: str | None,
+        h: list[list[float]] | str,
+        i: list[Any],
+    ) -> str:
+        return f"{a}{b}{c}{d}{e}{f}{g}{h}{i}"
+
+    assert parameters(typed) == (
+        "a: int, b: float, c: bool, d: list[str], e: dict[str, int], f: Any, g: str | None, h: list[list[float]] | str, i: list"
+    )
+
+
+def test_defaults_are_shown_as_python_literals() -> None:
+    def with_defaults(a: str = "x", b: int | None = None, c: Sequence[str] = (), d: bool = False) -> str:
+        return f"{a}{b}{c}{d}"
+
+    assert parameters(with_defaults) == "a: str = 'x', b: int | None = None, c: list[str] = [], d: bool = False"
+
+
+def test_a_default_that_the_schema_has_not_is_not_shown_as_none() -> None:
+    class Arguments(BaseModel):
+        items: list[int] = Field(default_factory=list)
+
+    @tool(args_schema=Arguments)
+    def count(items: list[int]) -> int:
+        """counts"""
+        return len(items)
+
+    assert "= None" not in parameters(count)
+
+
+def test_choices_are_listed() -> None:
+    def convert(unit: Unit, way: Literal["up", "down"] = "up", only: Literal[1] = 1) -> str:
+        return f"{unit}{way}{only}"
+
+    assert parameters(convert) == "unit: Literal['m', 'ft'], way: Literal['up', 'down'] = 'up', only: Literal[1] = 1"
+
+
+def test_nested_models_show_their_fields() -> None:
+    def visit(place: Place, others: list[Place]) -> str:
+        return f"{place}{others}"
+
+    place = "{'lat': float, 'tags': list[str]}"
+    assert parameters(visit) == f"place: {place}, others: list[{place}]"
+
+
+def test_a_type_that_contains_itself_ends_somewhere() -> None:
+    def walk(tree: Node) -> str:
+        return str(tree)
+
+    assert len(line(walk)) < 150
+
+
+def test_a_returned_model_shows_the_fields_that_references_can_reach() -> None:
+    def locate(city: str) -> Place:
+        """locates"""
+        return Place(lat=len(city))
+
+    assert line(locate) == "locate(city: str) -> {'lat': float, 'tags': list[str]}: locates"
+
+
+def test_without_a_return_type_there_is_no_arrow() -> None:
+    def untyped(x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        """does"""
+        return x
+
+    assert line(untyped) == "untyped(x: Any): does"
+
+
+def test_descriptions_of_arguments_are_shown() -> None:
+    class Arguments(BaseModel):
+        city: str = Field(description="in\n  English")
+        days: int = Field(default=1, description="at most 10")
+
+    @tool(args_schema=Arguments)
+    def weather(city: str, days: int) -> str:
+        """the weather"""
+        return f"{city}{days}"
+
+    assert line(weather) == "weather(city: str (in English), days: int = 1 (at most 10)) -> str: the weather"
+
+
+def test_a_tool_with_a_json_schema_is_described_from_it() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "key": {"type": "string", "description": "the key"},
+            "limit": {"type": ["integer", "null"], "default": 5},
+            "kind": {"enum": ["a", "b"]},
+            "where": {"$ref": "#/$defs/Where"},
+        },
+        "required": ["key", "kind", "where"],
+        "$defs": {"Where": {"type": "object", "properties": {"shelf": {"type": "number"}}}},
+    }
+    lookup = StructuredTool(name="lookup", description="looks up", args_schema=schema, func=lambda **given: given)
+    assert line(lookup) == (
+        "lookup(key: str (the key), limit: int | None = 5, kind: Literal['a', 'b'], where: {'shelf': float}): looks up"
+    )
+    assert signature_of(lookup) == Signature(
+        "lookup", ("key", "limit", "kind", "where"), frozenset({"key", "kind", "where"})
+    )
+
+
+def test_a_langchain_tool_of_one_text_takes_that_text() -> None:
+    one_text = Tool(name="lookup", func=search, description="looks up")
+    assert line(one_text) == "lookup(tool_input: str) -> str: looks up"
+    assert signature_of(one_text) == Signature("lookup", ("tool_input",), frozenset({"tool_input"}))
+
+
+def test_what_langchain_injects_is_no_argument() -> None:
+    @tool
+    def injected(x: str, config: RunnableConfig, user: Annotated[str, InjectedToolArg]) -> str:
+        """does"""
+        return f"{x}{config}{user}"
+
+    assert line(injected) == "injected(x: str) -> str: does"
+    assert signature_of(injected).parameters == ("x",)
+
+
+# --- signatures
+
+
+def test_arguments_keep_their_order_and_know_which_are_required() -> None:
+    def convert(value: float, source: str, target: str = "m") -> str:
+        return f"{value}{source}{target}"
+
+    assert signature_of(as_tool(convert)) == Signature(
+        "convert", ("value", "source", "target"), frozenset({"value", "source"})
+    )
+
+
+def test_a_function_without_arguments_has_an_empty_signature() -> None:
+    def now() -> str:
+        return ""
+
+    assert signature_of(as_tool(now)) == Signature("now")
+
+
+@pytest.mark.parametrize("more", [True, {"type": "string"}])
+def test_a_json_schema_that_allows_more_is_open(more: Any) -> None:
+    schema = {"type": "object", "properties": {"x": {"type": "string"}}, "additionalProperties": more}
+    lookup = StructuredTool(name="lookup", description="looks up", args_schema=schema, func=lambda **given: given)
+    assert signature_of(lookup) == Signature("lookup", ("x",), open=True)
+
+
+def test_a_function_takes_no_more_than_it_names() -> None:
+    assert not signature_of(as_tool(search)).open
+
+
+# --- the list of tools
+
+
+def test_tools_are_found_by_name_in_their_order() -> None:
+    made = as_tools([tool("b", description="x")(search), search])
+    assert list(made) == ["b", "search"]
+
+
+def test_a_langchain_tool_is_taken_as_it_is() -> None:
+    made = tool(search)
+    assert as_tool(made) is made
+
+
+async def test_plain_functions_become_tools_that_run() -> None:
+    async def double(x: int) -> int:
+        return 2 * x
+
+    class Greeter:
+        def greet(self, name: str) -> str:
+            """greets"""
+            return f"Hello {name}"
+
+    assert as_tool(search).invoke({"query": "K2"}) == "K2"
+    assert await as_tool(double).ainvoke({"x": 4}) == 8
+    assert as_tool(Greeter().greet).invoke({"name": "Ann"}) == "Hello Ann"
+
+
+def test_two_tools_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="Two tools are named 'search'"):
+        as_tools([search, tool(search)])
+
+
+@pytest.mark.parametrize("name", ["join", "Join"])
+def test_a_tool_named_join_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"can't be named '{name}': that ends a plan"):
+        as_tools([tool(name, description="x")(search)])
+
+
+@pytest.mark.parametrize("name", ["two words", "1st", "a(b)", "$x", ""])
+def test_a_name_that_cannot_stand_in_a_plan_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="can't stand in a plan"):
+        as_tools([StructuredTool.from_function(search, name="x", description="x").model_copy(update={"name": name})])
+
+
+def test_a_lambda_is_refused_because_it_has_no_name() -> None:
+    with pytest.raises(ValueError, match="'<lambda>' can't stand in a plan"):
+        as_tools([lambda query: query])
+
+
+@pytest.mark.parametrize("thing", ["search", 5, None, Place, {"name": "search"}])
+def test_what_is_no_tool_is_refused_and_shown(thing: Any) -> None:
+    with pytest.raises(TypeError, match="is neither a LangChain tool nor a function"):
+        as_tools([thing])
+
+
+def test_arguments_that_no_plan_can_give_are_refused_when_the_graph_is_made() -> None:
+    def call_back(function: Callable[[], str]) -> str:
+        return function()
+
+    with pytest.raises(ValueError, match="'call_back' have no JSON schema"):
+        create_llm_compiler([call_back])
