@@ -1,0 +1,69 @@
+"""What went wrong in a run, told in one line to the person at the keyboard: what it was, and what to do."""
+
+import os
+import re
+from typing import Any
+
+REFUSED_KEY = "The model's server refused the API key (401). Check it; for OpenAI it is OPENAI_API_KEY."
+REFUSED = "The model's server answered {status}: {said}{hint}"
+NO_CONNECTION = "No connection{where}{why}. Is the model's server running, and OPENAI_BASE_URL right?"
+HINTS = {
+    404: " Check the model's name, and OPENAI_BASE_URL if it is set.",
+    429: " Too many requests, or no quota left: wait, or check the account.",
+}
+LONGEST = 500
+
+_PLAIN = {"ModelError", "RuntimeError"}
+_NO_CONNECTION = {"APIConnectionError", "ConnectError", "ConnectTimeout"}
+_SECRET_NAME = re.compile(r".*(KEY|TOKEN|SECRET|PASSWORD)", re.IGNORECASE)
+_SECRET = re.compile(r"\bsk-[\w*-]{6,}")
+
+
+def in_one_line(error: Exception) -> str:
+    """The error as a line of text, without keys.
+
+    Args:
+        error: Of the agent, of a model's client (told by its attributes: each provider has classes of its own), of
+            Pydantic, or any other.
+    """
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if isinstance(status := getattr(error, "status_code", None), int):
+        text = _refused(error, status)
+    elif kinds & _NO_CONNECTION:
+        text = _no_connection(error)
+    elif "ValidationError" in kinds and hasattr(error, "errors"):
+        text = "; ".join(_wrong_value(detail) for detail in error.errors())
+    else:
+        text = str(error) if kinds & _PLAIN else f"{type(error).__name__}: {error}"
+    text = " ".join(_without_secrets(text).split())
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+
+
+def _refused(error: Exception, status: int) -> str:
+    if status == 401:
+        return REFUSED_KEY  # and not what the server says: that may have the key in it
+    body = getattr(error, "body", None)
+    said = body.get("message") if isinstance(body, dict) else None
+    return REFUSED.format(status=status, said=said or error, hint=HINTS.get(status, ""))
+
+
+def _no_connection(error: Exception) -> str:
+    url = getattr(getattr(error, "request", None), "url", None)
+    where = f" to {url.scheme}://{url.netloc.decode()}" if url and url.host else ""
+    cause: BaseException | None = error
+    while cause and (cause.__cause__ or cause.__context__):
+        cause = cause.__cause__ or cause.__context__
+    why = f" ({cause})" if cause is not error and str(cause) else ""
+    return NO_CONNECTION.format(where=where, why=why)
+
+
+def _wrong_value(detail: dict[str, Any]) -> str:
+    where = ".".join(str(step) for step in detail["loc"])
+    return f"{where}: {detail['msg']}" if where else str(detail["msg"]).removeprefix("Value error, ")
+
+
+def _without_secrets(text: str) -> str:
+    for name, value in os.environ.items():
+        if len(value) >= 8 and _SECRET_NAME.fullmatch(name):
+            text = text.replace(value, "***")
+    return _SECRET.sub("***", text)

@@ -1,0 +1,464 @@
+"""The command line as a process: what people see, what pipes get, and how it ends."""
+
+import asyncio
+import contextlib
+import fcntl
+import io
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from langchain_core.messages import AIMessage
+from langchain_openai import ChatOpenAI
+from pydantic import ValidationError
+from rich.cells import cell_len
+from rich.console import Console
+
+from agent import Context, ModelError, load_model
+from graphs.errors import REFUSED_KEY, in_one_line
+from graphs.live_view import LiveView
+from graphs.plain_view import OFFLINE_NOTE
+from graphs.run_report import Run
+from tests.model_server import Gate, HttpError, ModelServer, Reply
+
+QUESTION = "How much taller is Mount Everest than K2?"
+ANSWER = "238"
+COMMAND = [str(Path(sys.executable).with_name("llm-compiler"))]
+K2_PLAN = '1. search("K2")\n2. join()'
+BLOCKING_TOOL = """
+import sys, threading, types
+from agent import create_llm_compiler
+
+def block() -> str:
+    "Blocks its thread for ever."
+    print("noise of a tool")
+    threading.Event().wait()
+    return ""
+
+graphs = types.ModuleType("graphs.llm_compiler")
+graphs.graph = create_llm_compiler([block])
+sys.modules["graphs.llm_compiler"] = graphs
+
+from graphs.cli import main
+main()
+"""
+"""The command line over a graph with a sync tool that never ends."""
+
+# The cursor goes up before each picture but the first.
+_LAST_PICTURE = re.compile(r".*\x1b\[1A(?:\x1b\[2K)?", re.DOTALL)
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\r")
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of the command: no network but loopback, and no traces."""
+    return {**os.environ, "LANGSMITH_TRACING": "false", "HTTPS_PROXY": "http://127.0.0.1:9", **more}
+
+
+def scripted(server: ModelServer, **more: str) -> dict[str, str]:
+    """The environment in which a scripted server is the model."""
+    settings = {"OPENAI_API_KEY": "sk-very-secret", "OPENAI_BASE_URL": server.base_url}
+    return environment(LLM_COMPILER_MODEL="openai:test-model", **settings, **more)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Any:
+    """Runs the command in an empty folder: `run(question, input=…, env=…)`."""
+
+    def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        defaults: dict[str, Any] = {"env": environment(), "stdin": subprocess.DEVNULL}
+        if "input" in options:
+            del defaults["stdin"]
+        options = {**defaults, "cwd": tmp_path, "timeout": 18, "capture_output": True, "text": True, **options}
+        return subprocess.run([*COMMAND, *arguments], check=False, **options)
+
+    return run
+
+
+# Answers
+
+
+def test_a_pipe_gets_plain_lines_and_then_the_answer(run: Any) -> None:
+    result = run(QUESTION)
+    assert (result.returncode, result.stderr) == (0, "")
+    first, *lines, last = result.stdout.splitlines()
+    assert first == OFFLINE_NOTE
+    assert lines[0].startswith("planned   1. search(")
+    assert any(re.fullmatch(r"done      3\. math\(.* in .* m?s: 238.*", line) for line in lines)
+    assert any(ANSWER in line for line in lines[lines.index("") :])
+    assert re.fullmatch(r"3 tasks · plan .+ s · total .+ s · one after another .+ s · offline", last)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", result.stdout)
+
+
+def test_json_has_answer_plan_observations_timings_and_usage(run: Any, model_server: ModelServer) -> None:
+    model_server.script(
+        planner=['1. math("6 * 7")\n2. math("$1 + 1")\n3. serch("K2")\n4. math("1 + $3")\n5. join()', "6. join()"],
+        joiner=[Reply("Hmm.", tool_calls=[("replan", {"feedback": "It is called search."})]), "It\u2019s \x9b43."],
+    )
+    result = run("--json", QUESTION, env=scripted(model_server))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.isascii()
+    assert result.stdout.replace("\n", "").isprintable()
+    report = json.loads(result.stdout)
+    assert (report["question"], report["answer"]) == (QUESTION, "It\u2019s \x9b43.")
+    assert report["model"] == "openai:test-model"
+    assert report["replans"] == ["It is called search."]
+    assert [text.count("\n") for text in report["plan_text"]] == [4, 0]
+    call = {"task": 2, "tool": "math", "arguments": {"problem": "$1 + 1"}, "dependencies": [1], "round": 0}
+    assert report["plan"][1] == call
+    assert [(task["task"], task["tool"]) for task in report["plan"]] == [
+        *((1, "math"), (2, "math"), (3, "serch"), (4, "math"))
+    ]
+    _, done, failed, skipped = report["observations"]
+    assert (done["task"], done["tool"], done["status"], done["result"]) == (2, "math", "done", "43")
+    assert done["arguments"] == {"problem": "42 + 1"}
+    assert done["duration"] == pytest.approx(done["finished"] - done["started"], abs=1e-3)
+    assert (failed["status"], failed["started"], failed["duration"]) == ("failed", None, None)
+    assert "There is no tool 'serch'." in failed["error"]
+    assert skipped["status"] == "skipped"
+    timings = report["timings"]
+    assert timings["tools"] == pytest.approx(sum(task["duration"] or 0 for task in report["observations"]), abs=1e-3)
+    parts = timings["plan"] + timings["tools"] + timings["join"]
+    assert timings["one_after_another"] == pytest.approx(parts, abs=1e-3)
+    assert 0 < max(timings["plan"], timings["join"]) <= timings["total"]
+    assert report["usage"]["test-model"]["output_tokens"] > 10
+
+
+def test_a_replan_is_shown_with_its_reason_and_plans_as_they_were_written(run: Any, model_server: ModelServer) -> None:
+    plan = 'Thought: more.\n3. math("6 * 7")\n4. join()'
+    model_server.script(
+        planner=[K2_PLAN, plan],
+        joiner=[Reply("Hmm.", tool_calls=[("replan", {"feedback": "More,\nplease."})]), "It is \x1b[31m42."],
+    )
+    output = run("--show-plan", QUESTION, env=scripted(model_server)).stdout
+    lines = output.splitlines()
+    assert lines.index("replan    1: More, please.") < lines.index('planned   3. math("6 * 7")')
+    assert f"\n\n{plan}\n\n" in output
+    assert lines[-3] == "It is [31m42."
+    assert lines[-1].startswith("2 tasks")
+
+
+def test_quiet_prints_the_answer_only_and_dotenv_yields_to_the_environment(
+    run: Any, model_server: ModelServer, tmp_path: Path
+) -> None:
+    settings = scripted(model_server)
+    (tmp_path / ".env").write_text(
+        f"OPENAI_BASE_URL={settings.pop('OPENAI_BASE_URL')}\nLLM_COMPILER_MODEL=nosuch:thing\n"
+    )
+    model_server.script(planner=["1. join()"], joiner=["Hello!"])
+    result = run("--quiet", "-", input="Hi\n", env=settings)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "Hello!\n", "")
+    assert model_server.requests[0].user == "Hi"
+
+
+def test_a_reader_that_has_gone_is_no_error(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, QUESTION], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout
+    process.stdout.close()
+    assert process.stderr
+    assert (process.stderr.read(), process.wait()) == (b"", 1)
+    process.stderr.close()
+
+
+# Errors
+
+
+def test_help_and_version(run: Any) -> None:
+    assert 'llm-compiler "How' in run("--help").stdout
+    assert re.fullmatch(r"llm-compiler \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "There is no question. Give one, or - to read it from standard input."),
+        ([" "], "The question is empty."),
+        (["-"], "The question is empty."),
+        (["--nonsense", "Hello"], "No such option: --nonsense"),
+        (["Hello", "--model"], "Option '--model' requires an argument."),
+        (["--json", "--quiet", "Hello"], "--json and --quiet exclude each other."),
+    ],
+)
+def test_wrong_usage_is_told_in_a_line(run: Any, arguments: list[str], message: str) -> None:
+    result = run(*arguments)
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", f"Error: {message}\n")
+
+
+def test_a_missing_key_is_told_in_a_line(run: Any) -> None:
+    result = run("--model", "openai:gpt-4.1-mini", "Hello")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: openai:gpt-4.1-mini needs OPENAI_API_KEY.")
+    assert result.stderr.count("\n") == 1
+
+
+def test_an_unknown_provider_is_named() -> None:
+    with pytest.raises(ModelError) as raised:
+        load_model("nosuch:thing")
+    assert in_one_line(raised.value).startswith("nosuch:thing can't be used: Unsupported provider='nosuch'. ")
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (404, "The model's server answered 404: No *** Check the model's name"),
+        (429, "The model's server answered 429: No *** Too many requests, or no quota left: wait"),
+        (500, "The model's server answered 500: No ***"),
+    ],
+)
+async def test_other_refusals_are_told_in_a_line(
+    model_server: ModelServer, chat_model: ChatOpenAI, monkeypatch: pytest.MonkeyPatch, status: int, told: str
+) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "very secret,\nindeed.")
+    model_server.script(HttpError(status, "No very secret,\nindeed."))
+    with pytest.raises(openai.APIStatusError) as raised:
+        await chat_model.ainvoke("Hello")
+    assert in_one_line(raised.value).startswith(told)
+
+
+async def test_a_server_that_is_not_there_is_named(make_chat_model: Callable[..., ChatOpenAI]) -> None:
+    with pytest.raises(openai.APIConnectionError) as raised:
+        await make_chat_model(base_url="http://127.0.0.1:9/v1").ainvoke("Hello")
+    told = in_one_line(raised.value)
+    assert told.startswith("No connection to http://127.0.0.1:9 (")
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize("value", ["some", "0"])
+def test_a_setting_that_cannot_be_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("LLM_COMPILER_MAX_TASKS", value)
+    with pytest.raises(ValidationError) as raised:
+        Context()
+    told = f"The environment variable LLM_COMPILER_MAX_TASKS is {value!r}: Input should be "
+    assert in_one_line(raised.value).startswith(told)
+
+
+def test_a_wrong_value_in_a_context_is_named() -> None:
+    with pytest.raises(ValidationError) as raised:
+        Context(max_tasks=0)
+    assert in_one_line(raised.value) == "max_tasks: Input should be greater than or equal to 1"
+
+
+# Ctrl-C, and tools that block
+
+
+async def start(arguments: list[str], folder: Path, **env: str) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(*arguments, cwd=folder, env=env, stdout=pipe, stderr=pipe)
+
+
+async def test_ctrl_c_stops_while_a_tool_blocks(tmp_path: Path, model_server: ModelServer) -> None:
+    model_server.script(planner=["1. block()\n2. join()"])
+    process = await start([sys.executable, "-c", BLOCKING_TOOL, "Hello"], tmp_path, **scripted(model_server))
+    assert process.stdout
+    while (await process.stdout.readline()) != b"started   1.\n":
+        pass
+    process.send_signal(signal.SIGINT)
+    _, errors = await process.communicate()
+    assert process.returncode == 130
+    assert b"Traceback" not in errors
+
+
+async def test_a_tool_that_timed_out_does_not_hold_the_command(tmp_path: Path, model_server: ModelServer) -> None:
+    model_server.script(planner=["1. block()\n2. join()"], joiner=["It took too long."])
+    environment = scripted(model_server, LLM_COMPILER_TOOL_TIMEOUT="0.05")
+    process = await start([sys.executable, "-c", BLOCKING_TOOL, "--json", "Hello"], tmp_path, **environment)
+    output, errors = await process.communicate()
+    assert (process.returncode, errors) == (0, b"noise of a tool\n")
+    assert "took longer than 0.05 s" in json.loads(output)["observations"][0]["error"]
+
+
+# On a terminal
+
+
+class Terminal:
+    """The command on a pseudo-terminal."""
+
+    def __init__(self, *arguments: str, columns: int, folder: Path, env: dict[str, str]) -> None:
+        self._keyboard, screen = pty.openpty()
+        fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        self.process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            cwd=folder,
+            env={**env, "TERM": "xterm-256color"},
+            stdin=screen,
+            stdout=screen,
+            stderr=screen,
+        )
+        os.close(screen)
+        self._position = 0
+        self.output = ""
+        """All that has been written, control codes and all."""
+
+    def read_until(self, text: str) -> None:
+        """Reads on from where it stopped last, until the text comes."""
+        deadline = time.monotonic() + 12
+        while (found := (plain := _CONTROL.sub("", self.output)).find(text, self._position)) < 0:
+            ready = select.select([self._keyboard], [], [], max(0, deadline - time.monotonic()))[0]
+            assert ready, f"{text!r} did not come in {plain[self._position :]!r}"
+            assert self._read(), f"{text!r} did not come before the end in {plain[self._position :]!r}"
+        self._position = found + len(text)
+
+    def read_all(self) -> str:
+        """What is written until the command ends, as it stands on the screen at last."""
+        while self._read():
+            pass
+        return _CONTROL.sub("", _LAST_PICTURE.sub("", self.output))
+
+    def type(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # it has ended already
+            os.write(self._keyboard, text.encode())
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._keyboard)
+
+    def _read(self) -> str:
+        try:
+            text = os.read(self._keyboard, 65536).decode(errors="replace")
+        except OSError:  # Linux's way to say that the other end is closed
+            return ""
+        self.output += text
+        return text
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Any]:
+    """Runs the command on a terminal: `terminal(question, columns=…, env=…)`."""
+    terminals: list[Terminal] = []
+
+    def start(*arguments: str, columns: int = 80, env: dict[str, str] | None = None) -> Terminal:
+        terminals.append(Terminal(*arguments, columns=columns, folder=tmp_path, env=env or environment()))
+        return terminals[-1]
+
+    yield start
+    for started in terminals:
+        started.close()
+
+
+def test_the_live_view_has_a_row_and_a_bar_for_each_task(terminal: Any) -> None:
+    command = terminal(QUESTION, columns=80)
+    picture = command.read_all()
+    assert command.process.wait() == 0
+    lines = picture.split("\n")
+    assert max(map(len, lines)) <= 80
+    rows = [line for line in lines if re.match(r" +\d  \w+\(|      (plan|join) ", line)]
+    assert [row.split("(")[0].split()[:2] for row in rows] == [
+        ["plan", "done"],
+        *(["1", "search"], ["2", "search"], ["3", "math"]),
+        ["join", "done"],
+    ]
+    assert all(re.search(r" done +\d[\d.]* m?s  [ ━╺╸]*[━╺╸]", row) for row in rows)
+    assert "1, 2" in rows[3]
+    assert any(line.startswith("      Mount Everest is") for line in lines)
+    assert OFFLINE_NOTE in picture
+    assert re.search(rf"\n\S.*{ANSWER}.*\n\n3 tasks · plan .* · offline\n", picture)
+
+
+def long_run(tasks: int) -> Run:
+    """A run with a plan whose last task still runs."""
+    run = Run(QUESTION)
+    run.take({"type": "plan_started", "time": 100.0})
+    for number in range(1, tasks + 1):
+        needs = [number - 1] if number > 1 else []
+        task = {"task": number, "tool": "search", "arguments": {"query": "山" * 50}, "dependencies": needs}
+        run.take({"type": "task_planned", "time": 100.0, **task})
+        run.take({"type": "task_started", "time": 100.0 + number, **task})
+        if number < tasks:
+            run.take({"type": "task_finished", "time": 102.0 + number, "result": "word\n" * 100, **task})
+    run.take({"type": "joiner_started", "time": 300.0})
+    run.take({"type": "replanning", "time": 301.0, "feedback": "There is more to find out. " * 20})
+    return run
+
+
+@pytest.mark.parametrize("columns", [30, 80, 160])
+@pytest.mark.parametrize("tasks", [3, 12, 100])
+def test_the_live_view_fits_into_every_terminal(columns: int, tasks: int) -> None:
+    screen = Console(file=io.StringIO(), width=columns, height=24, force_terminal=True, color_system=None)
+    run = long_run(tasks)
+    run.take_message(AIMessage("An answer. " * 100, id="1"))
+    screen.print(LiveView(run, screen))
+    lines = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) <= 23
+    assert max(map(cell_len, lines)) <= columns
+    assert any(f" {tasks}  " in line for line in lines), "the running task has gone before those that are done"
+    assert lines[-1].strip().endswith("answer.")
+
+
+async def test_the_answer_streams_and_without_colours_where_these_are_not_wanted(
+    terminal: Any, model_server: ModelServer
+) -> None:
+    gate = Gate()
+    model_server.script(planner=["1. join()"], joiner=[Reply(["Streamed so far", gate, " and to the end."])])
+    command = terminal("Hello", env=scripted(model_server, NO_COLOR="1"))
+    await asyncio.to_thread(command.read_until, "\nStreamed so far")
+    gate.open()
+    assert "Streamed so far and to the end.\n" in await asyncio.to_thread(command.read_all)
+    assert not re.search(r"\x1b\[[\d;]*3[0-7]", command.output)
+
+
+async def test_ctrl_c_gives_the_cursor_back(terminal: Any, model_server: ModelServer) -> None:
+    gate = Gate()
+    model_server.script(planner=[Reply(['1. search("K2")\n', gate])])
+    command = terminal("Hello", env=scripted(model_server))
+    await gate.reached()
+    await asyncio.to_thread(command.read_until, 'search("K2")')
+    command.process.send_signal(signal.SIGINT)
+    await asyncio.to_thread(command.read_all)
+    assert command.process.wait() == 130
+    assert command.output.rindex("\x1b[?25h") > command.output.rindex("\x1b[?25l")
+
+
+def test_a_chat_remembers_and_survives_an_error(terminal: Any, model_server: ModelServer) -> None:
+    model_server.script(
+        planner=[K2_PLAN, HttpError(401), "3. join()"],
+        joiner=["K2 is 8,611 m high.", "As I said: 8,611 m."],
+    )
+    command = terminal(env=scripted(model_server))
+    for question, answer, end in [
+        ("How high is K2?", "K2 is 8,611 m high.", "test-model"),
+        ("What?", f"Error: {REFUSED_KEY}"[:70], "."),
+        ("How high?", "As I said: 8,611 m.", "test-model"),
+    ]:
+        command.read_until("> ")
+        command.type(f"{question}\n")
+        command.read_until(f"\n{answer}")
+        command.read_until(end)
+    command.read_until("> ")
+    command.type("\n /quit\n")
+    command.read_all()
+    assert command.process.wait() == 0
+    asked = [message["content"] for message in model_server.requests[-1].messages[1:]]
+    assert [asked[0].split("\n")[0], *asked[1:]] == ["How high is K2?", "K2 is 8,611 m high.", "How high?"]
+
+
+def test_a_chat_ends_with_ctrl_d(terminal: Any) -> None:
+    command = terminal()
+    command.read_until("> ")
+    command.type("\x04")
+    assert "Error" not in command.read_all()
+    assert command.process.wait() == 0
+
+
+def test_a_chat_ends_with_ctrl_c(terminal: Any) -> None:
+    command = terminal()
+    command.read_until("> ")
+    command.process.send_signal(signal.SIGINT)
+    # A signal that comes just before Python waits for a key is seen only with the next key.
+    command.type("\n")
+    assert "Error" not in command.read_all()
+    assert command.process.wait() == 130
