@@ -20,6 +20,7 @@ from agent.invoke import explain, invoke
 from agent.messages import observation
 from agent.plan import Task, is_text
 from agent.references import Reference, UnresolvedReferenceError, substitute, to_text
+from agent.saving import savable
 
 SKIPPED = "Not run: it needs task {number}, which failed: {reason}"
 NO_SUCH_TASK = "{reference} refers to task {number}, and there is no such task."
@@ -48,6 +49,7 @@ class Execution:
         model: BaseChatModel,
         progress: Progress,
         earlier: Mapping[int, ToolMessage],
+        saved: bool = False,
     ) -> None:
         """
         Args:
@@ -56,12 +58,14 @@ class Execution:
             model: The run's model, for tools that want one.
             progress: Where to tell what happens.
             earlier: The observations of the thread's earlier tasks, which tasks may refer to.
+            saved: Whether results are saved by a checkpointer.
         """
         self._tools = tools
         self._context = context
         self._model = model
         self._progress = progress
         self._earlier = earlier
+        self._saved = saved
         self._slots = asyncio.Semaphore(context.max_concurrency)
         self._threads = CapacityLimiter(context.max_concurrency)
         self._tasks: dict[int, Task] = {}
@@ -174,11 +178,12 @@ class Execution:
                 seconds=context.tool_timeout,
                 threads=self._threads,
             )
+            value = savable(value) if self._saved else value
             text = to_text(value)
         except GraphBubbleUp:
             raise
         except Exception as error:  # noqa: BLE001 — whatever a tool raises is an observation
-            failed, text = True, explain(error)
+            failed, value, text = True, None, explain(error)
         record["finished"] = time.time()
         return observation(task, text, value, failed=failed, most=context.max_observation_chars, **record)
 

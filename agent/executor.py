@@ -41,7 +41,8 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
         with stream.executing():
             model = await models.planner(context)
             progress = Progress(runtime.stream_writer)
-            execution = Execution(tools, context, model, progress, observations(state["messages"]))
+            saved = bool(runtime.execution_info and runtime.execution_info.thread_id)
+            execution = Execution(tools, context, model, progress, observations(state["messages"]), saved)
             if planned := state.get("plan"):
                 stream.finish(planned)
             # Called before any tool, because replay after a crash goes by the order of calls. What it returns is

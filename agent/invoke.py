@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from agent.references import to_text
+from agent.saving import UnsavableError
 
 TIMED_OUT = "{tool} took longer than {seconds:g} s and was stopped."
 ENDED_ITSELF = "{tool} ended itself ({error})."
@@ -79,7 +80,7 @@ def _raise_handled(tool: BaseTool) -> Callable[[ToolException], str]:
 
 def explain(error: Exception) -> str:
     """A tool's exception as an observation."""
-    if isinstance(error, ToolError):
+    if isinstance(error, ToolError | UnsavableError):
         return str(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 

@@ -67,14 +67,17 @@ def _convert(node: ast.expr) -> Any:
     match node:
         case ast.Constant(value=str() as text):
             return _repair(text)
-        case ast.Constant(value=bool() | int() | None as value):
+        case ast.Constant(value=bool() | None as value):
             return value
+        case ast.Constant(value=int() as value):
+            return _integer(value)
         case ast.Constant(value=float() as value) if math.isfinite(value):
             return value
         case ast.Name(id=name):
             return NAMES.get(name, name)
         case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=ast.Constant(value=int() | float() as value)):
-            return -value if isinstance(sign, ast.USub) else value
+            value = -value if isinstance(sign, ast.USub) else value
+            return _integer(value) if isinstance(value, int) else value
         case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items):
             return [_convert(item) for item in items]
         case ast.Dict(keys=keys, values=values):
@@ -110,9 +113,14 @@ def _key(node: ast.expr | None) -> str:
 def _number(text: str) -> Any:
     plain = text.replace("_", "")
     if plain.lstrip("+-").isdecimal():
-        return int(plain)
+        return _integer(int(plain))
     value = float(plain)
     return value if math.isfinite(value) else text
+
+
+def _integer(value: int) -> int | str:
+    """The integer; as text where it has more bits than checkpoints can save. Tools that want a number read it again."""
+    return value if -(2**63) <= value < 2**64 else str(value)
 
 
 def _unparse(node: ast.expr) -> str:

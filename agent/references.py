@@ -136,10 +136,10 @@ def to_text(value: Any) -> str:
     """A result as the text that stands inside a longer argument or is shown to a model."""
     if isinstance(value, str):
         return value
-    value = _plain(value)
+    value = as_fields(value)
     if isinstance(value, dict | list | tuple):
         try:
-            return json.dumps(value, ensure_ascii=False, default=lambda item: _as_json(_plain(item)))
+            return json.dumps(value, ensure_ascii=False, default=lambda item: _as_json(as_fields(item)))
         except (TypeError, ValueError, RecursionError):  # keys that JSON has not, a circle
             pass
     return str(value)
@@ -171,7 +171,7 @@ def _is_scalar(value: Any) -> bool:
 
 def _as_container(value: Any) -> Any:
     """The dict or list that a value is, or shows as; None for a scalar."""
-    value = _plain(value)
+    value = as_fields(value)
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
             value = json.loads(value)
@@ -180,7 +180,7 @@ def _as_container(value: Any) -> Any:
     return value if isinstance(value, dict | list | tuple) else None
 
 
-def _plain(value: Any) -> Any:
+def as_fields(value: Any) -> Any:
     """Data classes and Pydantic models as dicts; anything else as it is."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

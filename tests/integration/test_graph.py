@@ -416,12 +416,11 @@ async def test_a_tool_that_takes_too_long_fails(model_server: ModelServer, chat_
         await asyncio.Event().wait()
         return name
 
-    model_server.script(planner=[plan('hang("a")', 'search("b")')], joiner=["Partly."])
-    output = await create_llm_compiler([hang, search], model=chat_model).ainvoke(
+    model_server.script(planner=[plan('hang("a")')], joiner=["Sorry."])
+    output = await create_llm_compiler([hang], model=chat_model).ainvoke(
         {"messages": "Question?"}, context={"tool_timeout": 0.05}
     )
     assert output["messages"][2].text == "hang took longer than 0.05 s and was stopped."
-    assert output["messages"][3].status == "success"
 
 
 @pytest.mark.parametrize(

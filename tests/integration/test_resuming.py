@@ -2,6 +2,8 @@
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import pytest
@@ -154,3 +156,37 @@ def forget(saver: InMemorySaver, superstep: Any, node: str) -> None:
     writes = saver.writes[("t", "", checkpoint_id)]
     for key in [key for key in writes if key[0] == task.id]:
         del writes[key]
+
+
+@dataclass
+class Place:
+    name: str
+    height: int
+
+
+@pytest.mark.parametrize(
+    ("result", "kept"),
+    [
+        (Place("K2", 8611), {"name": "K2", "height": 8611}),
+        (2**100, "1267650600228229401496703205376"),
+        ({"a": (1, 2)}, {"a": [1, 2]}),
+        (date(2026, 1, 2), date(2026, 1, 2)),
+        ([object()], None),
+        (lambda: 1, None),
+    ],
+)
+async def test_a_result_is_saved_or_fails_its_task(
+    model_server: ModelServer, chat_model: ChatOpenAI, result: Any, kept: Any
+) -> None:
+    async def give() -> Any:
+        """Gives."""
+        return result
+
+    model_server.script(planner=["1. give()\n2. give(99999999999999999999999)\n3. join()"], joiner=["Done."])
+    graph = create_llm_compiler([give], model=chat_model, checkpointer=InMemorySaver())
+    output = await graph.ainvoke({"messages": "Question?"}, THREAD)
+    message = output["messages"][2]
+    assert (message.artifact, message.status) == (kept, "success" if kept is not None else "error")
+    if kept is None:
+        assert "can't be saved with the conversation" in message.text
+    assert output["messages"][-1].text == "Done."

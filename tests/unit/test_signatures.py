@@ -100,7 +100,8 @@ def test_types_are_named_as_in_python() -> None:
         return f"{a}{b}{c}{d}{e}{f}{g}{h}{i}"
 
     assert parameters(typed) == (
-        "a: int, b: float, c: bool, d: list[str], e: dict[str, int], f: Any, g: str | None, h: list[list[float]] | str, i: list"
+        "a: int, b: float, c: bool, d: list[str], e: dict[str, int], f: Any, g: str | None, "
+        "h: list[list[float]] | str, i: list"
     )
 
 
