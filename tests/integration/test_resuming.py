@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command, interrupt
 
 from agent import create_llm_compiler, stream
 from tests.model_server import Gate, HttpError, ModelServer, Reply
@@ -190,3 +191,23 @@ async def test_a_result_is_saved_or_fails_its_task(
     if kept is None:
         assert "can't be saved with the conversation" in message.text
     assert output["messages"][-1].text == "Done."
+
+
+async def test_a_tool_may_interrupt_the_run_and_nothing_else_is_run_again(
+    model_server: ModelServer, chat_model: ChatOpenAI, tools: Tools
+) -> None:
+    async def ask(question: str) -> str:
+        """Asks the user."""
+        return str(interrupt({"question": question}))
+
+    model_server.script(
+        planner=['1. work("a")\n2. ask("$1?")\n3. work("$2")\n4. work("b")\n5. join()'], joiner=["Done."]
+    )
+    graph = create_llm_compiler([*tools.all(), ask], model=chat_model, checkpointer=InMemorySaver())
+    stopped = await graph.ainvoke({"messages": "Question?"}, THREAD)
+    assert [asked.value for asked in stopped["__interrupt__"]] == [{"question": "A?"}]
+    assert tools.ran == ["work a", "work b"]
+
+    output = await graph.ainvoke(Command(resume="yes"), THREAD)
+    assert [message.text for message in output["messages"][2:]] == ["A", "yes", "YES", "B", "Done."]
+    assert tools.ran == ["work a", "work b", "work yes"]
