@@ -11,6 +11,7 @@ from typing import Any
 
 NAMES = {"True": True, "true": True, "False": False, "false": False, "None": None, "null": None}
 _NUMBER = re.compile(r"[+-]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?")
+_TYPOGRAPHIC = re.compile(r"\A([“„«])(.*)([”“»])\Z", re.DOTALL)
 _KEYWORD = re.compile(r"\s*([^\W\d]\w*)\s*(?:=(?!=)|:(?=\s*[\"'\[{]))")
 _MOST_DIGITS = 4000
 
@@ -42,7 +43,7 @@ def read_value(written: str, source: str, *, quoted: bool) -> Any:
     if _NUMBER.fullmatch(written) and len(written) <= _MOST_DIGITS:
         return _number(written)
     if not quoted and written[:1] not in ("[", "{", "("):
-        return written
+        return _TYPOGRAPHIC.sub(r"\2", written)
     try:
         node = ast.parse(_repair(source.strip()).replace("\0", "\\x00"), mode="eval").body
         return _convert(node)

@@ -23,14 +23,14 @@ Item = Call | Join | Thought
 
 _BULLETS = r"[\s>*_`\-+•(\[,;]*"
 _NUMBERED = r"(?:(?:step|task|action|call)\s*)?#?(?P<number>\d{1,9})[\s*_`]*[.):\]\-]?[\s*_`]*"
-_ASSIGNED = r"\$\{?(?P<assigned>\d{1,9})\}?\s*=\s*"
+_ASSIGNED = r"\$\{?(?P<assigned>\d{1,9})\}?\s*[=:.)]\s*"
 _HEAD = re.compile(
     rf"(?:(?<![\w.$]){_NUMBERED})?(?:{_ASSIGNED})?[`*]*(?P<name>[^\W\d](?:[\w.\-]*\w)?)[`*]*(?P<gap>\s*)\Z",
     re.IGNORECASE,
 )
 _HEAD_END = re.compile(r"[\w`*]\s*\Z")
 _LONGEST_HEAD = 120
-_LEAD = re.compile(_BULLETS)
+_LEAD = re.compile(rf"{_BULLETS}(?:(?:\d+\.)+\d+[.):]?\s*|(?:action|call|task|tool)\s*:\s*)?", re.IGNORECASE)
 _THOUGHT = re.compile(rf"{_BULLETS}(?:{_NUMBERED})?[*_]*thoughts?[*_]*\s*:", re.IGNORECASE)
 _COMMENT = re.compile(r"[\s`*,;]*#(?!\d)")
 _NOISE = re.compile(r"[\s`*_)\]}>,;.\-]*(?:```\s*\w*)?\s*")

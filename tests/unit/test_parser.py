@@ -99,6 +99,7 @@ def test_what_comes_after_the_join_is_ignored() -> None:
         ("3 + 4", "3 + 4"),
         ("sqrt(16) * (2 + 1)", "sqrt(16) * (2 + 1)"),
         ("5 km", "5 km"),
+        ("“Mount Everest”", "Mount Everest"),
         ("123456789012345678901", "123456789012345678901"),
         ("[In Cold Blood, Fargo]", ["In Cold Blood", "Fargo"]),
         ("[Paris, London]", ["Paris", "London"]),
@@ -148,6 +149,7 @@ def test_a_call_without_arguments_has_none() -> None:
         'Task 2. search("a")',
         '2. $2 = search("a")',
         '$2 = search("a")',
+        '$2: search("a")',
         '  2.search("a")',
         'First, 2. search("a")',
     ],
@@ -162,6 +164,11 @@ def test_a_call_needs_no_number() -> None:
         Call(None, "search", ["b"], text='"b"'),
         Join(),
     ]
+
+
+@pytest.mark.parametrize("lead", ["", "- ", "Action: ", "1.1 ", "1.2. ", "* Tool: "])
+def test_a_call_needs_no_number_of_its_own(lead: str) -> None:
+    assert only_call(f'{lead}search("a")') == Call(None, "search", ["a"], text='"a"')
 
 
 @pytest.mark.parametrize("separator", [" ", "; ", ", ", "   "])
