@@ -68,12 +68,14 @@ def receive_plan(stream: PlanStream) -> "asyncio.Future[AIMessage | None]":
         return await stream.plan()
 
     def relay(future: "asyncio.Future[AIMessage | None]") -> None:
-        failed = future.cancelled() or future.exception()
-        plan = None if failed else future.result()
-        if plan is None:
-            stream.end()
-        else:
+        if future.cancelled():
+            return  # and so is this node
+        if error := future.exception():
+            stream.fail(error)
+        elif plan := future.result():
             stream.finish(plan)
+        else:
+            stream.end()
 
     receiving = asyncio.ensure_future(receive_plan())
     receiving.add_done_callback(relay)

@@ -28,7 +28,7 @@ class PlanStream:
     """Tasks on their way from the planner to the executor of one superstep."""
 
     def __init__(self) -> None:
-        self._tasks: asyncio.Queue[Task | None] = asyncio.Queue()
+        self._tasks: asyncio.Queue[Task | Exception | None] = asyncio.Queue()
         self._sent = 0
         self._ended = False
         self.last = 0
@@ -60,7 +60,7 @@ class PlanStream:
         try:
             yield
         except BaseException as error:
-            self._fail(error)
+            self.fail(error)
             raise
 
     def send(self, task: Task) -> None:
@@ -101,8 +101,14 @@ class PlanStream:
             self._drained.set()
 
     async def tasks(self) -> AsyncIterator[Task]:
-        """The tasks in plan order, each as soon as it has been sent."""
+        """The tasks in plan order, each as soon as it has been sent.
+
+        Raises:
+            Exception: The planner failed; what it raised.
+        """
         while (task := await self._tasks.get()) is not None:
+            if isinstance(task, Exception):
+                raise task
             yield task
 
     def drain(self) -> None:
@@ -115,13 +121,13 @@ class PlanStream:
             return await asyncio.shield(self._plan)
         return None
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """There will be no plan: its tasks must not be taken for complete."""
         if not self._plan.done():
-            self._plan.set_exception(
-                error if isinstance(error, Exception) else RuntimeError("The planner was cancelled.")
-            )
+            failure = error if isinstance(error, Exception) else RuntimeError("The planner was cancelled.")
+            self._plan.set_exception(failure)
             self._plan.exception()  # taken note of, even if no executor is left to ask
-        self.end()
+            self._tasks.put_nowait(failure)
 
 
 async def _arrives(node: asyncio.Event) -> bool:

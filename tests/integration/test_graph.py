@@ -471,6 +471,21 @@ async def test_a_broken_model_stream_ends_the_run_and_its_tools(
     assert stopped.is_set()
 
 
+async def test_a_task_that_waits_for_the_rest_of_a_plan_does_not_run_when_the_plan_breaks_off(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    ran: list[str] = []
+
+    async def pay(what: str) -> None:
+        """Pays."""
+        ran.append(what)
+
+    model_server.script(planner=[Reply(['1. pay("tea for $2")\n', Cut()])])
+    with pytest.raises(Exception):  # noqa: B017, PT011 — the client has its own type for it
+        await create_llm_compiler([pay], model=chat_model).ainvoke({"messages": "Question?"})
+    assert ran == []
+
+
 async def test_a_plan_that_ends_in_the_middle_of_a_call_fails_that_call(
     model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
