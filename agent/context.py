@@ -43,6 +43,13 @@ class Context(BaseModel):
         description="How many seconds a tool call may take.",
     )
 
+    tool_retries: int = Field(
+        default=2,
+        ge=0,
+        le=10,
+        description="How often a tool call is tried again after a connection error, a 429 or a 5xx.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _add_environment(cls, given: Any) -> Any:

@@ -8,6 +8,7 @@ Every event has a `type` and a `time` (Unix seconds):
 | `task_planned` | `task` (its number), `tool`, `arguments` as planned, `dependencies` (numbers) |
 | `plan_finished` | `round`, `tasks` (how many) |
 | `task_started` | as `task_planned`, the arguments resolved |
+| `task_retried` | the same, `error`: why, and `delay`: the seconds until the next try |
 | `task_finished` | the same, and `result` as text |
 | `task_failed`, `task_skipped` | the same, and `error`: why |
 | `joiner_started` | |
@@ -49,6 +50,9 @@ class Progress:
 
     def task_started(self, task: Task, arguments: dict[str, Any]) -> None:
         self._send("task_started", **_describe(task, arguments))
+
+    def task_retried(self, task: Task, arguments: dict[str, Any], error: str, delay: float) -> None:
+        self._send("task_retried", **_describe(task, arguments), error=cut(error, SHOWN_CHARS), delay=delay)
 
     def task_done(self, task: Task, outcome: ToolMessage) -> None:
         arguments = outcome.response_metadata.get("arguments", task.arguments)

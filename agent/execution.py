@@ -1,6 +1,7 @@
 """The tool calls of one plan: each waits for what it refers to, and then runs. Failures are data."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -20,6 +21,7 @@ from agent.invoke import explain, invoke
 from agent.messages import observation
 from agent.plan import Task, is_text
 from agent.references import Reference, UnresolvedReferenceError, substitute, to_text
+from agent.retries import delay_before_retry, tries_of
 from agent.saving import savable
 
 SKIPPED = "Not run: it needs task {number}, which failed: {reason}"
@@ -171,13 +173,7 @@ class Execution:
         failed = False
         value = None
         try:
-            value = await invoke(
-                self._tools[task.tool],
-                arguments,
-                model=self._model,
-                seconds=context.tool_timeout,
-                threads=self._threads,
-            )
+            value = await self._invoke(task, arguments)
             value = savable(value) if self._saved else value
             text = to_text(value)
         except GraphBubbleUp:
@@ -186,6 +182,24 @@ class Execution:
             failed, value, text = True, None, explain(error)
         record["finished"] = time.time()
         return observation(task, text, value, failed=failed, most=context.max_observation_chars, **record)
+
+    async def _invoke(self, task: Task, arguments: dict[str, Any]) -> Any:
+        """The tool's result, at the first try or a later one."""
+        tool = self._tools[task.tool]
+        seconds = float((tool.metadata or {}).get("timeout", self._context.tool_timeout))
+        most = tries_of(tool, self._context.tool_retries)
+        for tries in itertools.count(1):
+            try:
+                return await invoke(tool, arguments, model=self._model, seconds=seconds, threads=self._threads)
+            except GraphBubbleUp:
+                raise
+            except Exception as error:
+                delay = delay_before_retry(error, tries)
+                if tries == most or delay is None:
+                    raise
+                self._progress.task_retried(task, arguments, explain(error), delay)
+                await asyncio.sleep(delay)
+        raise AssertionError("the last try returns or raises")
 
     def _look_up(self, results: Mapping[int, ToolMessage | None], reference: Reference) -> Any:
         result = results[reference.task]

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
+from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import ValidationError
 
-from agent import create_llm_compiler
+from agent import create_llm_compiler, retries
 from tests.model_server import MALFORMED, ChatRequest, Cut, End, Gate, HttpError, ModelServer, Reply
 
 REPLAN = Reply(tool_calls=[("replan", {"feedback": "The height of K2 is missing."})])
@@ -420,6 +421,44 @@ async def test_a_tool_that_takes_too_long_fails(model_server: ModelServer, chat_
     output = await create_llm_compiler([hang], model=chat_model).ainvoke(
         {"messages": "Question?"}, context={"tool_timeout": 0.05}
     )
+    assert output["messages"][2].text == "hang took longer than 0.05 s and was stopped."
+
+
+async def test_a_transient_failure_is_tried_again_and_told(
+    model_server: ModelServer, chat_model: ChatOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "FIRST_DELAY", 0.001)
+    tried = 0
+
+    async def fetch(url: str) -> str:
+        """Fetches."""
+        nonlocal tried
+        tried += 1
+        if tried < 3:
+            raise ConnectionResetError(f"reset {tried}")
+        return url
+
+    model_server.script(planner=[plan('fetch("x")')], joiner=["Done."])
+    graph = create_llm_compiler([fetch], model=chat_model)
+    events = [event async for event in graph.astream({"messages": "Question?"}, stream_mode="custom")]
+    assert [(e["type"], e.get("error")) for e in events if "task" in e] == [
+        ("task_planned", None),
+        ("task_started", None),
+        ("task_retried", "ConnectionResetError: reset 1"),
+        ("task_retried", "ConnectionResetError: reset 2"),
+        ("task_finished", None),
+    ]
+
+
+async def test_a_tool_may_have_a_timeout_of_its_own(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    @tool
+    async def hang() -> None:
+        """Hangs."""
+        await asyncio.Event().wait()
+
+    hang.metadata = {"timeout": 0.05}
+    model_server.script(planner=[plan("hang()")], joiner=["Sorry."])
+    output = await create_llm_compiler([hang], model=chat_model).ainvoke({"messages": "Question?"})
     assert output["messages"][2].text == "hang took longer than 0.05 s and was stopped."
 
 

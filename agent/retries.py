@@ -1,0 +1,78 @@
+"""Which failures of a tool are worth another try, and after how long."""
+
+import random
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from langchain_core.tools import BaseTool
+
+FIRST_DELAY = 0.5
+"""Seconds before the first further try; each one after it waits up to twice as long as the one before."""
+
+LONGEST_DELAY = 30.0
+"""Seconds. A server that asks for more is not waited for."""
+
+_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
+_CONNECTION_ERRORS = frozenset(
+    # by name, since these libraries need not be installed: httpx, requests, aiohttp, openai
+    {"TransportError", "ConnectTimeout", "ConnectionError", "Timeout", "ClientConnectionError", "APIConnectionError"}
+)
+
+
+def tries_of(tool: BaseTool, default: int) -> int:
+    """How often a call of the tool may be tried: once and its `metadata["retries"]`, or else the default number. A tool
+    with `metadata["side_effects"]` may have done its work although it failed, and is not tried again by default."""
+    metadata = tool.metadata or {}
+    return 1 + int(metadata.get("retries", 0 if metadata.get("side_effects") else default))
+
+
+def delay_before_retry(error: Exception, tries: int) -> float | None:
+    """How many seconds to wait before another try; None if it would fail in the same way.
+
+    Connection errors, timeouts of the network and the HTTP statuses of a busy or broken server are worth one. A
+    server's `Retry-After` is kept to.
+
+    Args:
+        error: What the tool raised.
+        tries: How often it has been tried.
+    """
+    response: Any = getattr(error, "response", None)
+    statuses = (
+        getattr(error, "status_code", None),
+        getattr(error, "status", None),
+        getattr(response, "status_code", None),
+    )
+    status = next((status for status in statuses if isinstance(status, int)), 0)
+    if status >= 400:
+        if status not in _STATUSES:
+            return None
+        asked = _retry_after(getattr(response, "headers", None) or getattr(error, "headers", None))
+        if asked is not None:
+            return asked if asked <= LONGEST_DELAY else None
+    elif not _is_connection_error(error):
+        return None
+    longest = min(FIRST_DELAY * 2.0 ** (tries - 1), LONGEST_DELAY)
+    return random.uniform(longest / 2, longest)
+
+
+def _is_connection_error(error: Exception) -> bool:
+    if isinstance(error, ConnectionError | TimeoutError):
+        return True
+    return any(kind.__name__ in _CONNECTION_ERRORS for kind in type(error).__mro__)
+
+
+def _retry_after(headers: Any) -> float | None:
+    """The header's seconds, which it gives as a number or as a date."""
+    try:
+        text = headers.get("retry-after") or headers.get("Retry-After")
+    except AttributeError:
+        return None
+    try:
+        return max(0.0, float(text))
+    except (TypeError, ValueError):
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return None
