@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
-Q ?= How much taller is Mount Everest than K2, and what is that in percent of K2?
+Q ?= If Mount Everest were 12% taller, Aconcagua 18% lower and the CN Tower 22% taller, how many times as high as the lowest would the highest be?
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format requirements studio clean
@@ -23,7 +23,7 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	@$(PYTHON) -m venv --clear $(VENV)
 	@awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.txt > $(VENV)/uv.txt
 	@$(PIP) --require-hashes -r $(VENV)/uv.txt 2>/dev/null \
-		&& $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt 2>/dev/null \
+		&& $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --require-hashes -r requirements.txt 2>/dev/null \
 		|| $(PIP) --no-deps --require-hashes -r requirements.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
