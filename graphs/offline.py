@@ -369,6 +369,7 @@ _REWRITES: dict[str, str | Callable[[re.Match[str]], str]] = {
     rf"({_ATOM}) (?:in|as) % (?:of )?({_ATOM})": r"(\1 / \2 * 100)",
     rf"(?:what|which) % of ({_ATOM}) ({_ATOM})": r"(\2 / \1 * 100)",
     rf"(much|many|times|%) ({_ATOM}) (more|less) than": r"\1 \3 \2 than",
+    rf"(much|many|times|%) (more|less) than ({_ATOM}) ({_ATOM})": r"\1 \2 \4 than \3",
     rf"(?:what|many) % (?:more|less) ({_ATOM}) than ({_ATOM})": r"((\1 - \2) / \2 * 100)",
     rf"many times (?:more|less) ({_ATOM}) than ({_ATOM})": r"(\1 / \2)",
     rf"many times [^@(]*({_ATOM})[^@(]*({_ATOM})": r"(max(\1, \2) / min(\1, \2))",
