@@ -28,6 +28,9 @@ from agent.stream import PlanStream
 
 TOO_MANY_TASKS = "The plan ends here: it has more than {most} tasks (max_tasks)."
 CALL_CONFIG: RunnableConfig = {"run_name": "plan", "tags": [TAG_NOSTREAM]}
+USAGE_TIMEOUT = 0.05
+"""Seconds that the tokens used are waited for when the tools are done; they follow the plan's last words at once."""
+
 _CLOSING = re.compile(r"[\s`]*(?:</?[A-Z_]*>?)?[\s`]*")
 """What may follow the join without the model having gone on talking."""
 
@@ -133,13 +136,14 @@ async def _read_usage(
             if not _CLOSING.fullmatch(rest):
                 return
 
-    waiting = [asyncio.create_task(read()), asyncio.create_task(stream.drained())]
+    reading, draining = asyncio.create_task(read()), asyncio.create_task(stream.drained())
     try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([reading, draining], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([reading], timeout=USAGE_TIMEOUT)
     finally:
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
+        reading.cancel()
+        draining.cancel()
+        await asyncio.gather(reading, draining, return_exceptions=True)
     return usage
 
 

@@ -56,8 +56,14 @@ def observed(messages: list[Any]) -> dict[int, ToolMessage]:
 async def test_a_question_becomes_a_plan_observations_and_an_answer(
     model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
+    async def search(query: str) -> str:
+        """Looks up; so slowly that the model has said all before."""
+        await (await model_server.exchange(0, "planner")).until_finished()
+        return f"entry of {query}"
+
     model_server.script(planner=[plan('search("K2")', 'measure("$1")')], joiner=["Eleven."])
-    question, planned, first, second, answer = await run(chat_model)
+    graph = create_llm_compiler([search, measure], model=chat_model)
+    question, planned, first, second, answer = (await graph.ainvoke({"messages": "Question?"}))["messages"]
 
     assert question == HumanMessage("Question?", id=question.id)
     assert [(call["id"], call["name"], call["args"]) for call in planned.tool_calls] == [
