@@ -1,5 +1,4 @@
-"""What the command line does with a question: asks it, and shows the run in the way that the options and standard output
-ask for."""
+"""What the command line does with a question: asks it, and shows the run as the options and standard output ask for."""
 
 import asyncio
 import json
