@@ -1,0 +1,152 @@
+"""What goes over the wire: the input and the output of `/agent`, as Pydantic models that name and describe each field."""
+
+from typing import Annotated, Any, Literal, Self
+
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+_ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant", "HumanMessageChunk": "user"}
+_MESSAGES: dict[str, type[HumanMessage | AIMessage | SystemMessage]] = {
+    "user": HumanMessage,
+    "assistant": AIMessage,
+    "system": SystemMessage,
+}
+THREAD_ID = r"^[\w.:-]{1,100}$"
+
+
+def _plain_text(content: Any) -> Any:
+    """The text of a message's content that comes in blocks."""
+    if isinstance(content, list) and all(isinstance(block, dict) and block.get("type") == "text" for block in content):
+        return "".join(str(block.get("text", "")) for block in content)
+    return content
+
+
+class Message(BaseModel):
+    """A message of the conversation so far. LangChain's own messages are understood, too."""
+
+    model_config = ConfigDict(title="Message")
+
+    role: Literal["user", "assistant", "system"] = Field("user", title="Role", description="Who says it.")
+    content: Annotated[str, BeforeValidator(_plain_text)] = Field(title="Content", description="The text.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_langchain(cls, value: Any) -> Any:
+        if isinstance(value, BaseMessage):
+            value = {"type": value.type, "content": value.content}
+        if isinstance(value, dict) and "role" not in value and "type" in value:
+            return {"role": _ROLES.get(value["type"], value["type"]), "content": value.get("content")}
+        return value
+
+    def as_langchain(self) -> AnyMessage:
+        """The same as LangChain's message."""
+        return _MESSAGES[self.role](self.content)
+
+
+class AgentInput(BaseModel):
+    """A question, or the messages of a conversation; or the answer to a run that paused."""
+
+    model_config = ConfigDict(title="Question", extra="forbid")
+
+    question: str | None = Field(None, title="Question", description="What to answer.")
+    messages: list[Message] | None = Field(
+        None, title="Messages", description="In place of a question: a conversation that ends with one."
+    )
+    thread_id: str | None = Field(
+        None,
+        title="Thread",
+        pattern=THREAD_ID,
+        description="Goes on with an earlier conversation: the thread_id of its result, or a name of your own.",
+    )
+    decisions: list[dict[str, Any]] | None = Field(
+        None,
+        title="Decisions",
+        description="Answers an approval: for each of its action requests {type: approve | edit | reject | respond}.",
+    )
+    resume: Any = Field(None, title="Resume", description="Answers a pause that a tool of yours asked for: any value.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_text(cls, value: Any) -> Any:
+        return {"question": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        given = [name for name in ("question", "messages", "decisions", "resume") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"Give one of question, messages, decisions and resume; there is {given or 'none'}.")
+        if self.answers_a_pause:
+            if self.thread_id is None:
+                raise ValueError(f"With {given[0]}, give the thread_id of the run that paused.")
+        elif not self.text.strip():
+            raise ValueError(f"{given[0]} is empty.")
+        elif self.messages and self.messages[-1].role != "user":
+            raise ValueError(f"The last message is the {self.messages[-1].role}'s; it must be the user's.")
+        return self
+
+    @property
+    def answers_a_pause(self) -> bool:
+        """Whether this goes on with a run that paused, and asks nothing new."""
+        return self.decisions is not None or self.resume is not None
+
+    @property
+    def text(self) -> str:
+        """All that is asked and said."""
+        return self.question or "\n".join(message.content for message in self.messages or ())
+
+    def as_messages(self) -> list[AnyMessage]:
+        """What it adds to the conversation."""
+        if self.question is not None:
+            return [HumanMessage(self.question)]
+        return [message.as_langchain() for message in self.messages or ()]
+
+
+class TaskResult(BaseModel):
+    """A tool call and what came of it."""
+
+    model_config = ConfigDict(title="Task")
+
+    task: int = Field(title="Task", description="Its number in the plan.")
+    element: int | None = Field(None, title="Element", description="Of a mapped call: the element's index, from 0.")
+    tool: str = Field(title="Tool")
+    arguments: dict[str, Any] = Field(title="Arguments", description="As called; long ones cut.")
+    dependencies: list[int] = Field(title="Dependencies", description="The tasks whose results it needed.")
+    status: Literal["done", "failed", "skipped"] = Field(title="Status")
+    result: str = Field(title="Result", description="The result as text, or why there is none.")
+    started: float | None = Field(None, title="Started", description="Unix seconds.")
+    finished: float | None = Field(None, title="Finished", description="Unix seconds.")
+
+
+class Approval(BaseModel):
+    """What a paused run waits for."""
+
+    model_config = ConfigDict(title="Approval")
+
+    thread_id: str = Field(title="Thread", description="The thread to answer in.")
+    request: Any = Field(
+        title="Request",
+        description="{action_requests, review_configs, error?}, to be answered with decisions; or what a tool asked, "
+        "to be answered with resume.",
+    )
+
+
+class AgentResult(BaseModel):
+    """The answer and how it came about."""
+
+    model_config = ConfigDict(title="Result")
+
+    type: Literal["result"] = Field("result", title="Type")
+    answer: str | None = Field(None, title="Answer", description="Null if the run paused.")
+    approval: Approval | None = Field(None, title="Approval", description="What the run waits for, if it paused.")
+    tasks: list[TaskResult] = Field(default_factory=list, title="Tasks", description="The tool calls, in plan order.")
+    thread_id: str = Field(title="Thread", description="Send it with the next question to go on.")
+    model: str = Field("", title="Model", description="The model that answered, as provider:model.")
+    usage: dict[str, dict[str, int]] = Field(
+        default_factory=dict, title="Usage", description="Tokens by model: input_tokens, output_tokens, total_tokens."
+    )
+    timings: dict[str, float] = Field(
+        default_factory=dict,
+        title="Timings",
+        description="Seconds: plan, tools, join, total, and one_after_another, which is what the same calls would "
+        "have taken in turn.",
+    )
