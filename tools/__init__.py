@@ -13,7 +13,8 @@ what to do instead.
 
 from langchain_core.tools import BaseTool
 
+from tools.argmax import argmax, argmin
 from tools.math import math
 from tools.search import search
 
-TOOLS: list[BaseTool] = [search, math]
+TOOLS: list[BaseTool] = [search, math, argmax, argmin]

@@ -29,7 +29,8 @@ TOO_DEEP = f"it is nested too deeply; at most {MAX_DEPTH} levels are allowed."
 TOO_MANY_DIGITS = f"a number has {{:,}} digits; at most {MAX_DIGITS:,} are allowed."
 ODD_COMMA = "a comma is only allowed to group thousands (8,849) and between arguments; decimals take a point."
 ODD_ZERO = "{} starts with 0, which is not allowed. Between arguments a comma separates: write 1050 for 1,050 there."
-ODD_LIST = "a list is only allowed as an argument of min, max, sum, mean, median and gcd."
+ODD_GROUP = "{} may be one number or several. Between arguments thousands are not allowed to be grouped: write 1200."
+ODD_LIST = "a list is only allowed as an argument of min, max, sum, mean, median, len and gcd."
 WRONG_COUNT = (
     "{} of {} numbers is not defined; allowed are {}. Between arguments a comma separates: write 8849 for 8,849."
 )
@@ -56,7 +57,8 @@ def evaluate(expression: str) -> Number:
 
     Whole numbers stay exact, also when a division leaves no remainder (`6 / 3` is the int 2). Beyond Python's notation:
 
-    - `8,849` groups thousands, but in a call's arguments and in lists a comma separates: `max(1,200)` is 200.
+    - `8,849` groups thousands, but in a call's arguments and in lists a comma separates: `max(1,200)` is 200. Where
+      it could be either, as in `max(1,200, 3)`, it is refused. Numbers may be in quotes there: `max(["1,200", "3"])`.
     - `^` is a power, `×` and `·` multiply, `÷` divides, `−` is a minus, `π` is pi.
     - `%` after a number is a percentage (`12%` is 0.12, `12% of 50` is 6), before an operand it is the remainder
       (`7 % 3` is 1). Before a sign it could be both: it is the remainder where `%` has space before it and the sign
@@ -79,21 +81,29 @@ def evaluate(expression: str) -> Number:
 
 # --- reading
 
+_GROUPED = r"[0-9]{1,3}(?:,[0-9]{3})++(?![0-9])"
+_GROUPED_ARGUMENT = re.compile(rf"({_GROUPED})(?:\.[0-9]++)?+(\s*+,\s)?")
 _OPERAND = re.compile(r"\s*+(?!of\b)[\w.(\[]")
 _SIGNED_OPERAND = re.compile(r"\s*+[-+−][\w.(\[]")
 _IN_PYTHON = {"^": "**", "×": "*", "·": "*", "÷": "/", "−": "-", "π": "pi"}
 
 
-def _tokens(whole: str) -> re.Pattern[str]:
-    number = rf"(?:{whole}(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][-+]?+[0-9]++)?+"
+def _number(whole: str) -> str:
+    return rf"(?:{whole}(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][-+]?+[0-9]++)?+"
+
+
+def _tokens(number: str, more: str = "") -> re.Pattern[str]:
     return re.compile(
         rf"(?P<space>\s++)|(?P<number>{number})(?![\w.])|(?P<name>[A-Za-z_][A-Za-z0-9_]*+|π)"
-        r"|(?P<operator>\*\*|//|[-+*/%^×·÷−])|(?P<open>[(\[])|(?P<close>[)\]])|(?P<comma>,)"
+        rf"|(?P<operator>\*\*|//|[-+*/%^×·÷−])|(?P<open>[(\[])|(?P<close>[)\]])|(?P<comma>,){more}"
     )
 
 
-_TOKEN_IN_ARGUMENTS = _tokens(r"[0-9]++(?:_[0-9]++)*+")
-_TOKEN = _tokens(r"(?:[0-9]{1,3}(?:,[0-9]{3})++(?![0-9])|[0-9]++(?:_[0-9]++)*+)")
+_UNGROUPED = r"[0-9]++(?:_[0-9]++)*+"
+_ANY_NUMBER = _number(rf"(?:{_GROUPED}|{_UNGROUPED})")
+_QUOTED = rf"|(?P<quoted>[\"'][-+−]?+{_ANY_NUMBER}[\"'])"
+_TOKEN_IN_ARGUMENTS = _tokens(_number(_UNGROUPED), _QUOTED)
+_TOKEN = _tokens(_ANY_NUMBER)
 
 
 def _translate(text: str) -> str:
@@ -113,7 +123,13 @@ def _translate(text: str) -> str:
         previous, kind = kind, str(found.lastgroup)
         match kind:
             case "number":
+                if commas_separate[-1]:
+                    _refuse_odd_group(text, found.start())
                 token = _plain_number(token)
+            case "quoted":
+                number = token[1:-1].replace("−", "-")
+                unsigned = number.lstrip("+-")
+                token, kind = f"({number[: -len(unsigned)]}{_plain_number(unsigned)})", "number"
             case "name" if token == "of" and previous == "percentage":
                 token = "*"
             case "operator" if token == "%" and previous == "number" and _is_percentage(text, position):
@@ -143,6 +159,13 @@ def _plain_number(token: str) -> str:
     if number[0] == "0" and number[1:2].isdigit():
         raise UnreadableError(ODD_ZERO.format(number))
     return number
+
+
+def _refuse_odd_group(text: str, start: int) -> None:
+    """Refuses `1,200` among arguments that other commas, with space behind them, separate."""
+    grouped = _GROUPED_ARGUMENT.match(text, start)
+    if grouped and (grouped[2] or re.search(r",\s\Z", text[max(0, start - 2) : start])):
+        raise UnreadableError(ODD_GROUP.format(_short(grouped[1])))
 
 
 def _is_percentage(text: str, end: int) -> bool:
@@ -287,6 +310,8 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], int, int]] = {
     "max": (lambda *numbers: max(numbers), 1, MAX_TOKENS),
     "sum": (lambda *numbers: _sum(numbers), 1, MAX_TOKENS),
     "mean": (lambda *numbers: _divide(_sum(numbers), len(numbers)), 1, MAX_TOKENS),
+    "average": (lambda *numbers: _divide(_sum(numbers), len(numbers)), 1, MAX_TOKENS),
     "median": (lambda *numbers: mean((median_low(numbers), median_high(numbers))), 1, MAX_TOKENS),
+    "len": (lambda *numbers: len(numbers), 1, MAX_TOKENS),
 }
 """Each with the least and the most numbers that it takes."""

@@ -77,6 +77,9 @@ def test_whole_numbers_stay_exact(text: str, expected: float) -> None:
         ("max((1,200), 2)", 200),
         ("sum([1, 2], 3)", 6),
         ("max(1,200) + 1,200", 1400),
+        ('max(["1,200", "3,400.5"])', 3400.5),
+        ("sum(['-5', \"−6\", '+1_000'])", 989),
+        ("max([{}])".format(", ".join(['"1,200"'] * 3)), 1200),
         ("min(1, 2,)", 1),
     ],
 )
@@ -89,6 +92,20 @@ def test_a_comma_groups_thousands_but_separates_arguments(text: str, expected: f
 )
 def test_a_comma_or_a_zero_that_may_mean_something_else_is_refused(text: str) -> None:
     with pytest.raises(UnreadableError, match="comma"):
+        evaluate(text)
+
+
+@pytest.mark.parametrize("text", ["max(1,200, 3)", "max(3, 1,200)", "sum([1,200, 3,400])", "max(1,200.5,\n3)"])
+def test_thousands_grouped_among_arguments_are_refused_and_never_guessed(text: str) -> None:
+    with pytest.raises(UnreadableError, match="'1,200' may be one number or several"):
+        evaluate(text)
+
+
+@pytest.mark.parametrize(
+    "text", ['"5" + 1', "max('x')", "max('5 m')", 'max("1" "2")', "max('')", "max('5", "max('007')"]
+)
+def test_only_plain_numbers_may_be_in_quotes_and_only_among_arguments(text: str) -> None:
+    with pytest.raises(UnreadableError):
         evaluate(text)
 
 
@@ -157,6 +174,12 @@ def test_typographic_operators(text: str, expected: int | None) -> None:
         ("mean([1.5, 2.5])", 2.0),
         ("median(3, 1, 2)", 2),
         ("median([4, 1, 2, 3])", 2.5),
+        ("average([1, 2])", 1.5),
+        ("average(2, 4)", 3),
+        ("sum([1, 2, 6]) / len([1, 2, 6])", 3),
+        ("max([5984.7, 6400]) / min([5984.7, 6400])", 6400 / 5984.7),
+        ("max([1, 2], min([3, 4]))", 3),
+        ("(max([3, 1]) - min([3, 1])) / mean([3, 1])", 1),
         ("log(e)", 1.0),
         ("log(8, 2)", 3.0),
         ("log10(1000)", 3.0),

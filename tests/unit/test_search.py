@@ -167,7 +167,7 @@ async def test_concurrent_first_searches_build_one_index(monkeypatch: pytest.Mon
 
 def test_the_tools_are_search_and_math() -> None:
     assert all(isinstance(tool, BaseTool) for tool in TOOLS)
-    assert [tool.name for tool in TOOLS] == ["search", "math"]
+    assert [tool.name for tool in TOOLS] == ["search", "math", "argmax", "argmin"]
 
 
 def test_the_tool_takes_a_query_and_has_one_line_of_description() -> None:
