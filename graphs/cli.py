@@ -16,7 +16,8 @@ import typer
 from dotenv import load_dotenv
 from typer.core import TyperCommand, TyperGroup
 
-from graphs.terminal import Options, answer, chat, stop, tell
+from graphs import terminal
+from graphs.terminal import Options, WrongUsageError, stop, tell
 
 EXAMPLES = """\b
 Examples:
@@ -24,20 +25,17 @@ Examples:
   llm-compiler --model openai:gpt-4.1-mini "Which of the five longest rivers is the shortest?"
   llm-compiler --json "What's 32/4.23?" | jq .timings
   echo "What's 3 * (4 + 5)?" | llm-compiler --quiet -
+  llm-compiler --thread trip "How far is it from Rome to Oslo?"
   llm-compiler            (a chat)
 """
 MODEL_HELP = "The model, as provider:model. Default: LLM_COMPILER_MODEL, else OpenAI's with a key, else offline."
+THREAD_HELP = (
+    "The conversation to go on with, or to begin; it is kept. Without a question, a run that broke off or waits for "
+    "you goes on."
+)
 ASK = "ask"
 
 _UsageError: type[Exception] = typer.BadParameter.mro()[1]  # the base of Typer's own; it has no public name
-
-
-class WrongUsageError(typer.BadParameter):
-    """The command was called with what it can't do."""
-
-    def format_message(self) -> str:
-        """The message alone."""
-        return self.message
 
 
 class Commands(TyperGroup):
@@ -73,7 +71,8 @@ def _group() -> None:
 def main() -> NoReturn:
     """The console script: runs the command, and ends the process with its exit code.
 
-    0: answered. 1: an error, told in one line on stderr. 2: wrong usage. 130: Ctrl-C.
+    0: answered. 1: an error, told in one line on stderr. 2: wrong usage. 3: the run waits for the user, who isn't
+    there. 130: Ctrl-C.
     """
     signal.signal(signal.SIGINT, stop)
     if not sys.warnoptions:
@@ -113,6 +112,7 @@ def ask(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer only.")] = False,
     show_plan: Annotated[bool, typer.Option("--show-plan", help="Print the plan as the model wrote it, too.")] = False,
+    thread: Annotated[str | None, typer.Option(metavar="NAME", help=THREAD_HELP)] = None,
     _: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -120,13 +120,18 @@ def ask(
     """Answer a question: plan tool calls, run them in parallel while the plan is still being written, join the
     results."""
     load_dotenv(".env")
-    options = Options(model, as_json, quiet, show_plan)
+    options = Options(model, as_json, quiet, show_plan, thread)
     if as_json and quiet:
         raise WrongUsageError("--json and --quiet exclude each other.")
+    if thread is not None and not thread.strip():
+        raise WrongUsageError("The thread's name is empty.")
     if question is None:
-        if as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if options.has_user:
+            terminal.chat(options)
+        elif thread:
+            asyncio.run(terminal.resume(options))
+        else:
             raise WrongUsageError("There is no question. Give one, or - to read it from standard input.")
-        chat(options)
         return
     question = (sys.stdin.read() if question == "-" else question).strip()
     if not question:
@@ -135,7 +140,33 @@ def ask(
         from rich.console import Console
 
         Console(highlight=False).print(question, style="bold", markup=False)
-    asyncio.run(answer(question, options))
+    asyncio.run(terminal.ask(question, options))
+
+
+threads = typer.Typer(invoke_without_command=True)
+app.add_typer(threads, name="threads")
+
+
+@threads.callback()
+def list_threads(
+    ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False
+) -> None:
+    """List the conversations that were kept, the last used first.
+
+    They are in the database that CHECKPOINT_DB names (sqlite:///file.db or postgresql://…), or else in a file of the
+    user's. "broken" ones have a question whose answer is missing, "waiting" ones wait for an approval: llm-compiler
+    --thread NAME goes on with them.
+    """
+    if ctx.invoked_subcommand is None:
+        load_dotenv(".env")
+        asyncio.run(terminal.print_threads(as_json=as_json))
+
+
+@threads.command("delete")
+def delete_thread(name: Annotated[str, typer.Argument(metavar="NAME", help="Its name.")]) -> None:
+    """Delete a conversation for good."""
+    load_dotenv(".env")
+    asyncio.run(terminal.delete_thread(name))
 
 
 if __name__ == "__main__":

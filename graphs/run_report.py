@@ -9,9 +9,11 @@ from typing import Any, Literal
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.messages.ai import UsageMetadata
+from langgraph.types import Command
 
 from agent import Context
 from agent.messages import observations, tasks_of
+from graphs.threads import Session
 
 Event = Mapping[str, Any]
 """A progress event, see `agent.events`; or `plan_written`, which has the model's own words as `text`."""
@@ -141,6 +143,17 @@ class Run:
             return "waiting"
         return task.state
 
+    def recall(self, turn: Sequence[AnyMessage], *, planned: bool) -> None:
+        """Begin as a run that goes on after a pause or a crash.
+
+        Args:
+            turn: What the conversation has of it already.
+            planned: Whether its plan is there, too.
+        """
+        self.messages += turn
+        if planned:
+            self.rounds[0].plan = Span(now := time.time(), now)
+
     def take_results(self, messages: list[AnyMessage]) -> None:
         """Note a round's plan and results as they stand in the conversation, with the tools' own times."""
         self.messages += messages
@@ -175,13 +188,22 @@ class ModelCalls(UsageMetadataCallbackHandler):
             self._run.model = f"{metadata.get('ls_provider')}:{name}" if name else str(kind)
 
 
-async def follow(run: Run, *, history: Sequence[AnyMessage] = (), model: str | None = None) -> AsyncIterator[Event]:
+async def follow(
+    run: Run,
+    *,
+    history: Sequence[AnyMessage] = (),
+    model: str | None = None,
+    session: Session | None = None,
+    resume: Command[Any] | bool = False,
+) -> AsyncIterator[Event]:
     """Ask the graph the run's question, and keep the run up to date.
 
     Args:
         run: A new run.
         history: The conversation before the question.
         model: `provider:model`, if it is not to be the graph's own.
+        session: The thread that the question belongs to, if it belongs to one.
+        resume: Instead of asking anew, go on with what the thread has begun; with a command, if it waits for one.
 
     Yields:
         Each progress event, when the run has taken note of it.
@@ -193,9 +215,12 @@ async def follow(run: Run, *, history: Sequence[AnyMessage] = (), model: str | N
     """
     from graphs.llm_compiler import graph
 
-    stream = graph.astream(
-        {"messages": [*history, HumanMessage(run.question)]},
-        {"callbacks": [ModelCalls(run)]},
+    given: Any = {"messages": [*history, HumanMessage(run.question)]}
+    if resume:
+        given = resume if isinstance(resume, Command) else None
+    stream = (session.graph if session else graph).astream(
+        given,
+        {**(session.config if session else {}), "callbacks": [ModelCalls(run)]},
         context=Context(model=model),
         stream_mode=["custom", "messages", "updates"],
     )
@@ -249,7 +274,12 @@ def report(run: Run) -> dict[str, Any]:
         "plan_text": [round_.text for round_ in run.rounds],
         "replans": [round_.reason for round_ in run.rounds[1:]],
         "observations": [
-            {"task": number, "tool": tools.get(number, ""), "status": states.get(number), **_observation(message)}
+            {
+                "task": number,
+                "tool": tools.get(number, message.name),
+                "status": states.get(number, "failed" if message.status == "error" else "done"),
+                **_observation(message),
+            }
             for number, message in results.items()
         ],
         "timings": {name: round(seconds, 4) for name, seconds in run.timings.items()},

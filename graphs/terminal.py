@@ -5,19 +5,39 @@ import json
 import os
 import signal
 import sys
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from uuid import uuid4
 
 import typer
 
 if TYPE_CHECKING:
-    from langchain_core.messages import AnyMessage
+    from collections.abc import AsyncIterator
 
-    from graphs.run_report import Run
+    from langgraph.types import Command, Interrupt
 
+    from graphs.run_report import Event, Run
+    from graphs.threads import Session
+
+WAITING = 3
 INTERRUPTED = 130
+NOTHING_TO_RESUME = (
+    'There is nothing to resume in thread {name!r}. Ask a question in it: llm-compiler --thread {name} "…"'
+)
+STILL_WAITS = "Thread {name!r} waits for your answer. Give it first: llm-compiler --thread {name}"
+LEFT_UNDONE = "The question before has no answer: {question}"
+GOES_ON = "Goes on with: {question}"
+WAITS = "The run waits for your answer. Give it at a terminal: llm-compiler --thread {name}"
 SHOW_CURSOR = b"\x1b[?25h\n"
+
+
+class WrongUsageError(typer.BadParameter):
+    """The command was called with what it can't do."""
+
+    def format_message(self) -> str:
+        """The message alone."""
+        return self.message
 
 
 @dataclass(frozen=True)
@@ -28,6 +48,12 @@ class Options:
     as_json: bool
     quiet: bool
     show_plan: bool
+    thread: str | None = None
+
+    @property
+    def has_user(self) -> bool:
+        """Whether there is somebody at a terminal who can be asked."""
+        return not self.as_json and sys.stdin.isatty() and sys.stdout.isatty()
 
     @property
     def live(self) -> bool:
@@ -52,53 +78,197 @@ def tell(error: Exception) -> None:
 
 
 def chat(options: Options) -> None:
-    """Questions and answers in one conversation, until `/quit` or Ctrl-D."""
+    """Questions and answers in one conversation, until `/quit` or Ctrl-D. What a thread has left undone comes first."""
     typer.echo("Ask away; /quit or Ctrl-D ends.")
-    history: list[AnyMessage] = []
     with asyncio.Runner() as runner:  # one event loop: the models' connections belong to it
-        while (question := _read_question()) is not None:
+        session = None if options.thread else runner.run(_session_in_memory(options))
+        begun = bool(options.thread)
+        while True:
             try:
-                history += runner.run(answer(question, options, history))
+                if begun:
+                    runner.run(resume(options, or_else=None))
+                    begun = False
+                if (question := _read_question()) is None:
+                    return
+                runner.run(ask(question, options, session))
             except Exception as error:  # noqa: BLE001 — the chat goes on
+                begun = False
                 tell(error)
 
 
 def _read_question() -> str | None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # readline puts the terminal in order first
     try:
-        while not (line := input("\n> ").strip()):
+        while not (line := _read_line("\n> ").strip()):
             pass
     except EOFError:
         typer.echo()
         return None
+    return None if line == "/quit" else line
+
+
+def _read_line(prompt: str) -> str:
+    """What is typed next.
+
+    Raises:
+        EOFError: Ctrl-D.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # readline puts the terminal in order first
+    try:
+        return input(prompt)
     except KeyboardInterrupt:
         typer.echo()
         raise typer.Exit(INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGINT, stop)
-    return None if line == "/quit" else line
 
 
-async def answer(question: str, options: Options, history: "list[AnyMessage] | None" = None) -> "list[AnyMessage]":
+async def ask(question: str, options: Options, session: "Session | None" = None) -> None:
     """Answer a question and show how, in the way that the options and standard output ask for.
 
-    Returns:
-        The turn's messages.
+    Args:
+        question: The question.
+        options: What the command line asks for.
+        session: The conversation, if it is neither that of `options.thread` nor a new one.
+
+    Raises:
+        typer.Exit: The run waits for an answer that can't be asked for here.
     """
+    async with _open(options, session) as session:
+        thread = await session.thread()
+        if thread.state == "waiting":
+            raise WrongUsageError(STILL_WAITS.format(name=thread.name))
+        if thread.state == "broken" and options.thread:
+            typer.echo(LEFT_UNDONE.format(question=thread.questions[-1]), err=True)
+        await _go_on(_new_run(question), options, session, False)
+
+
+async def resume(options: Options, or_else: str | None = NOTHING_TO_RESUME) -> None:
+    """Go on with what the thread has begun.
+
+    Args:
+        options: What the command line asks for, a thread among it.
+        or_else: What is wrong if there is nothing to go on with; None if nothing is.
+
+    Raises:
+        WrongUsageError: There is nothing to go on with.
+        typer.Exit: The run waits for an answer that can't be asked for here.
+    """
+    async with _open(options) as session:
+        thread = await session.thread()
+        if thread.state in ("empty", "finished"):
+            if or_else:
+                raise WrongUsageError(or_else.format(name=thread.name))
+            return
+        typer.echo(GOES_ON.format(question=thread.questions[-1]), err=True)
+        run = _new_run(thread.questions[-1])
+        run.recall(thread.turn, planned=thread.planned)
+        command = await _answer(thread.waits_for, options, session) if thread.waits_for else True
+        await _go_on(run, options, session, command)
+
+
+def _new_run(question: str) -> "Run":
+    from graphs.run_report import Run
+
+    return Run(question)
+
+
+@asynccontextmanager
+async def _open(options: Options, session: "Session | None" = None) -> "AsyncIterator[Session]":
     with _sign_of_life(options):
-        from langchain_core.messages import HumanMessage
+        from graphs.threads import Session as Threads
 
-        import graphs.llm_compiler  # noqa: F401
-        from graphs.run_report import Run
-
-    run = Run(question)
-    if options.as_json or options.quiet:
-        await _answer_at_the_end(run, options, history or [])
-    elif options.live:
-        await _answer_live(run, options, history or [])
+    if session:
+        yield session
+    elif options.thread:
+        async with Threads.open(options.thread) as session:
+            yield session
     else:
-        await _answer_in_lines(run, options, history or [])
-    return [HumanMessage(question), *run.messages]
+        yield Threads.in_memory()
+
+
+async def _session_in_memory(options: Options) -> "Session":
+    async with _open(options) as session:
+        return session
+
+
+async def _go_on(run: "Run", options: Options, session: "Session", command: "Command[Any] | bool") -> None:
+    """Show the run until its answer, asking the user as often as it waits for something."""
+    while True:
+        try:
+            if options.as_json or options.quiet:
+                await _answer_at_the_end(run, options, session, command)
+            elif options.live:
+                await _answer_live(run, options, session, command)
+            else:
+                await _answer_in_lines(run, options, session, command)
+        except _PausedError as paused:
+            command = await _answer(paused.requests, options, session)
+            thread = await session.thread()
+            run = _new_run(run.question)
+            run.recall(thread.turn, planned=thread.planned)
+        else:
+            return
+
+
+class _PausedError(Exception):
+    """The run waits for the user."""
+
+    def __init__(self, requests: "list[Interrupt]") -> None:
+        super().__init__()
+        self.requests = requests
+
+
+async def _answer(requests: "list[Interrupt]", options: Options, session: "Session") -> "Command[Any]":
+    """What the user says to what a run asks for.
+
+    Raises:
+        typer.Exit: There is no user at a terminal, or they went away; the run can be resumed.
+    """
+    from langgraph.types import Command
+
+    from graphs.approval_prompt import answer_to
+
+    if options.has_user:
+        try:
+            return Command(resume={asked.id: answer_to(asked.value, _read_line, typer.echo) for asked in requests})
+        except EOFError:
+            typer.echo()
+    name = await _keep(session, options)
+    if options.as_json:
+        waiting = {"thread": name, "waiting": [{"id": asked.id, "value": asked.value} for asked in requests]}
+        _say(json.dumps(waiting, indent=2, default=str), sys.stdout)
+    else:
+        values = "\n".join(json.dumps(asked.value, indent=2, default=str) for asked in requests)
+        _say(f"{WAITS.format(name=name)}\n{values}", sys.stdout)
+    raise typer.Exit(WAITING)
+
+
+async def _keep(session: "Session", options: Options) -> str:
+    """The name under which the run can be resumed."""
+    if options.thread:
+        return options.thread
+    from graphs.checkpoint import open_checkpointer
+
+    name = f"paused-{uuid4().hex[:8]}"
+    async with open_checkpointer() as saver:
+        await session.save_in(saver, name)
+    return name
+
+
+async def _follow(
+    run: "Run", options: Options, session: "Session", command: "Command[Any] | bool"
+) -> "AsyncIterator[Event]":
+    """The run's events.
+
+    Raises:
+        _PausedError: The run waits for the user.
+    """
+    from graphs.run_report import follow
+
+    async for event in follow(run, model=options.model, session=session, resume=command):
+        yield event
+    if requests := (await session.thread()).waits_for:
+        raise _PausedError(requests)
 
 
 def _sign_of_life(options: Options) -> AbstractContextManager[object]:
@@ -108,24 +278,22 @@ def _sign_of_life(options: Options) -> AbstractContextManager[object]:
     return Console().status("Starting") if options.live else nullcontext()
 
 
-async def _answer_live(run: "Run", options: Options, history: "list[AnyMessage]") -> None:
+async def _answer_live(run: "Run", options: Options, session: "Session", command: "Command[Any] | bool") -> None:
     from rich.console import Console
 
     from graphs.live_view import LiveView
-    from graphs.run_report import follow
 
-    with LiveView(run, Console(), show_plan=options.show_plan, note=not history):
-        async for _ in follow(run, history=history, model=options.model):
+    with LiveView(run, Console(), show_plan=options.show_plan, note=command is False):
+        async for _ in _follow(run, options, session, command):
             pass
 
 
-async def _answer_in_lines(run: "Run", options: Options, history: "list[AnyMessage]") -> None:
+async def _answer_in_lines(run: "Run", options: Options, session: "Session", command: "Command[Any] | bool") -> None:
     from graphs.plain_view import OFFLINE_NOTE, plain_lines, printable, summary
-    from graphs.run_report import follow
 
     out, note = sys.stdout, True
     with redirect_stdout(sys.stderr):  # what tools print
-        async for event in follow(run, history=history, model=options.model):
+        async for event in _follow(run, options, session, command):
             if note and run.model == "offline":
                 _say(OFFLINE_NOTE, out)
             note = note and not run.model
@@ -134,12 +302,12 @@ async def _answer_in_lines(run: "Run", options: Options, history: "list[AnyMessa
     _say(f"\n{printable(run.answer).strip()}\n\n{summary(run)}", out)
 
 
-async def _answer_at_the_end(run: "Run", options: Options, history: "list[AnyMessage]") -> None:
+async def _answer_at_the_end(run: "Run", options: Options, session: "Session", command: "Command[Any] | bool") -> None:
     from graphs.plain_view import printable
-    from graphs.run_report import follow, report
+    from graphs.run_report import report
 
     with redirect_stdout(sys.stderr):  # what tools print
-        async for _ in follow(run, history=history, model=options.model):
+        async for _ in _follow(run, options, session, command):
             pass
     if options.as_json:
         values = json.loads(json.dumps(report(run)), parse_constant=str)  # JSON has no infinity
@@ -154,3 +322,55 @@ def _say(text: str, out: TextIO) -> None:
         typer.echo(text, file=out)
     except BrokenPipeError:  # nobody reads on, as in `llm-compiler … | head -1`
         os._exit(1)
+
+
+async def print_threads(*, as_json: bool) -> None:
+    """List the threads that are kept."""
+    from datetime import datetime
+
+    from graphs.checkpoint import open_checkpointer
+    from graphs.plain_view import in_short
+    from graphs.threads import list_threads
+
+    async with open_checkpointer() as saver:
+        threads = await list_threads(saver)
+    if as_json:
+        values = [
+            {
+                "name": thread.name,
+                "state": thread.state,
+                "used": thread.used,
+                "turns": len(thread.questions),
+                "first_question": thread.questions[0] if thread.questions else "",
+            }
+            for thread in threads
+        ]
+        _say(json.dumps(values, indent=2), sys.stdout)
+        return
+    if not threads:
+        _say('There are no threads yet. llm-compiler --thread NAME "…" begins one.', sys.stdout)
+        return
+    rows = [("NAME", "STATE", "LAST USED", "TURNS", "FIRST QUESTION")]
+    for thread in threads:
+        used = datetime.fromisoformat(thread.used).astimezone().strftime("%Y-%m-%d %H:%M")
+        first = in_short(thread.questions[0], 60) if thread.questions else ""
+        rows.append((in_short(thread.name, 40), thread.state, used, str(len(thread.questions)), first))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        _say("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip(), sys.stdout)
+
+
+async def delete_thread(name: str) -> None:
+    """Delete a thread.
+
+    Raises:
+        WrongUsageError: There is none of that name.
+    """
+    from graphs.checkpoint import open_checkpointer
+    from graphs.threads import Session
+
+    async with open_checkpointer() as saver:
+        if (await Session.of(name, saver).thread()).state == "empty":
+            raise WrongUsageError(f"There is no thread {name!r}. llm-compiler threads lists them.")
+        await saver.adelete_thread(name)
+    _say(f"Deleted {name}.", sys.stdout)

@@ -1,0 +1,84 @@
+"""Asks the person at the terminal about the tool calls that wait for approval."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agent.plan import render_call
+from graphs.plain_view import in_short, printable
+
+CHOICES = {"approve": "approve", "edit": "edit", "reject": "reject", "respond": "answer"}
+"""What may be decided on a call, and the words that people type for it; their first letters do."""
+
+NOT_AN_OBJECT = "The arguments must be a JSON object, like {example}."
+DESCRIPTION_CHARS = 300
+
+Ask = Callable[[str], str]
+"""Shows a prompt and gives what was typed. Raises EOFError when nothing more comes."""
+
+Say = Callable[[str], None]
+
+
+def answer_to(request: Any, ask: Ask, say: Say) -> Any:
+    """What the user says to what an interrupted run asks for.
+
+    Args:
+        request: The interrupt's value: tool calls that wait (`action_requests` and `review_configs`), or whatever a
+            tool asks for.
+
+    Returns:
+        What the run is resumed with: `{"decisions": […]}`, a decision for each call; or a text.
+    """
+    if not _asks_for_decisions(request):
+        text = request if isinstance(request, str) else json.dumps(request, ensure_ascii=False, default=str)
+        say(f"\nA tool asks: {printable(text)}")
+        return ask("Your answer> ")
+    if error := request.get("error"):
+        say(f"\n{printable(str(error))}")
+    allowed = {config["action_name"]: config["allowed_decisions"] for config in request.get("review_configs", [])}
+    actions = request["action_requests"]
+    say(f"\n{len(actions)} call{' waits' if len(actions) == 1 else 's wait'} for your approval:")
+    return {
+        "decisions": [
+            _decide(number, action, allowed.get(action["name"], list(CHOICES)), ask, say)
+            for number, action in enumerate(actions, start=1)
+        ]
+    }
+
+
+def _asks_for_decisions(request: Any) -> bool:
+    return isinstance(request, Mapping) and bool(request.get("action_requests"))
+
+
+def _decide(number: int, action: Mapping[str, Any], allowed: list[str], ask: Ask, say: Say) -> dict[str, Any]:
+    say(f"\n{number}. {printable(render_call(action['name'], action['args']))}")
+    if description := action.get("description"):
+        say(f"   {in_short(str(description), DESCRIPTION_CHARS)}")
+    words = [CHOICES[decision] for decision in CHOICES if decision in allowed]
+    while True:
+        typed = ask(f"   {', '.join(words)}? ").strip().lower()
+        chosen = [word for word in words if typed and word.startswith(typed)]
+        match chosen:
+            case ["edit"]:
+                return {"type": "edit", "edited_action": {"name": action["name"], "args": _edit(action, ask, say)}}
+            case ["reject"]:
+                return {"type": "reject", "message": ask("   Why (the agent is told)> ").strip()}
+            case ["answer"]:
+                return {"type": "respond", "message": ask("   What the call is to have given> ").strip()}
+            case ["approve"]:
+                return {"type": "approve"}
+
+
+def _edit(action: Mapping[str, Any], ask: Ask, say: Say) -> dict[str, Any]:
+    """The arguments as the user wants them; those left out stay as they are."""
+    say(f"   {json.dumps(action['args'], ensure_ascii=False, default=str)}")
+    while True:
+        typed = ask("   The arguments to change, as JSON> ").strip()
+        try:
+            changed = json.loads(typed or "{}")
+        except ValueError:
+            changed = None
+        if isinstance(changed, dict):
+            return {**action["args"], **changed}
+        first = next(iter(action["args"]), "name")
+        say("   " + NOT_AN_OBJECT.format(example=json.dumps({first: "…"}, ensure_ascii=False)))

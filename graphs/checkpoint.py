@@ -1,0 +1,133 @@
+"""Where threads are kept: an SQLite file or a PostgreSQL database, named by a URL.
+
+| URL | database |
+|---|---|
+| `sqlite:///threads.db` | a file in the current folder; folders are made |
+| `sqlite:////var/lib/threads.db` | a file by its absolute path |
+| `postgresql://user:password@host/name` | PostgreSQL; needs the extra `postgres` |
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+VARIABLE = "CHECKPOINT_DB"
+BUSY_SECONDS = 30.0
+"""How long one process waits while another one writes to the same file."""
+
+CONNECTIONS = 10
+CONNECT_SECONDS = 10
+WRONG_URL = (
+    "{url!r} names no database for threads. Use sqlite:///file.db, sqlite:////absolute/path/file.db or "
+    "postgresql://user:password@host/name."
+)
+NO_POSTGRES = "PostgreSQL needs its driver: pip install 'llm-compiler[postgres]'."
+CANT_OPEN = "The threads in {where} can't be opened: {why}"
+
+_SETUP_LOCK = 2312_04511
+"""Any number that nobody else takes for a lock in the same database."""
+
+
+class CheckpointError(RuntimeError):
+    """The database of the threads can't be had."""
+
+
+def default_url() -> str:
+    """`CHECKPOINT_DB`, or else a file in the user's own folder for state."""
+    if url := os.environ.get(VARIABLE):
+        return url
+    state = os.environ.get("XDG_STATE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.local/state"
+    return f"sqlite:///{Path(state).expanduser() / 'llm-compiler' / 'threads.db'}"
+
+
+def open_checkpointer(url: str | None = None) -> AbstractAsyncContextManager[BaseCheckpointSaver[Any]]:
+    """A LangGraph checkpointer, open inside `async with`.
+
+    It revives only messages, LangGraph's own types and plain values (LangGraph's strict mode, whatever
+    `LANGGRAPH_STRICT_MSGPACK` says): who can write to the database can't have code run by whoever reads it.
+
+    Args:
+        url: The database; see above. Without one, `default_url()`.
+
+    Raises:
+        CheckpointError: The URL names no database, or it can't be opened.
+    """
+    url = url or default_url()
+    scheme, separator, rest = url.partition("://")
+    if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
+        return _open_sqlite(Path(rest[1:]).expanduser())
+    if scheme in ("postgresql", "postgres") and separator:
+        return _open_postgres(url)
+    raise CheckpointError(WRONG_URL.format(url=_without_password(url)))
+
+
+def _serializer() -> JsonPlusSerializer:
+    return JsonPlusSerializer(allowed_msgpack_modules=None)
+
+
+@asynccontextmanager
+async def _open_sqlite(path: Path) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+    import aiosqlite
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        connection = await aiosqlite.connect(path, timeout=BUSY_SECONDS)
+    except (OSError, sqlite3.Error) as error:
+        raise CheckpointError(CANT_OPEN.format(where=path, why=error)) from error
+    try:
+        saver = AsyncSqliteSaver(connection, serde=_serializer())
+        try:
+            await saver.setup()
+        except sqlite3.Error as error:
+            raise CheckpointError(CANT_OPEN.format(where=path, why=error)) from error
+        yield saver
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def _open_postgres(url: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+    try:
+        import psycopg
+        from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+        from psycopg.rows import dict_row
+        from psycopg_pool import AsyncConnectionPool
+    except ImportError as error:
+        raise CheckpointError(NO_POSTGRES) from error
+
+    options: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
+    options["connect_timeout"] = CONNECT_SECONDS
+    try:
+        # Not through the pool, which tries again and again and doesn't tell why.
+        async with await psycopg.AsyncConnection.connect(url, **options) as connection:
+            await _lock(connection)
+            await AsyncPostgresSaver(connection).setup()
+    except psycopg.Error as error:
+        raise CheckpointError(CANT_OPEN.format(where=_without_password(url), why=error)) from error
+    pool: Any = AsyncConnectionPool(url, min_size=1, max_size=CONNECTIONS, open=False, kwargs=options)
+    async with pool:
+        yield AsyncPostgresSaver(pool, serde=_serializer())
+
+
+async def _lock(connection: Any) -> None:
+    """Let one process at a time make the tables. One that waited inside PostgreSQL would hold up the indexes that
+    another one makes, so it asks again and again."""
+    while True:
+        cursor = await connection.execute("SELECT pg_try_advisory_lock(%s) AS locked", (_SETUP_LOCK,))
+        if (await cursor.fetchone())["locked"]:
+            return
+        await asyncio.sleep(0.05)
+
+
+def _without_password(url: str) -> str:
+    before, at, host = url.partition("?")[0].rpartition("@")
+    scheme, separator, user = before.partition("://")
+    return f"{scheme}{separator}{user.partition(':')[0]}{at}{host}" if at else url.partition("?")[0]

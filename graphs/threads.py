@@ -1,0 +1,121 @@
+"""Conversations that outlive the process: each is a thread of the default agent, kept by a checkpointer."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from langchain_core.messages import AnyMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Interrupt, StateSnapshot
+
+from agent.messages import this_turn
+from graphs.checkpoint import open_checkpointer
+
+ThreadState = Literal["empty", "finished", "broken", "waiting"]
+"""`broken`: the last question has no answer yet, because the run died, or runs at this moment. `waiting`: for an
+approval, or another answer of the user's."""
+
+
+@dataclass(frozen=True)
+class Thread:
+    """What there is to tell about a thread."""
+
+    name: str
+    state: ThreadState
+    used: str
+    """When something was saved last, as ISO 8601."""
+
+    questions: list[str]
+    waits_for: list[Interrupt]
+    """What the user is asked for."""
+
+    turn: list[AnyMessage]
+    """The messages since the last question."""
+
+    planned: bool
+    """Whether no plan needs to be written before it goes on."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A thread of the agent."""
+
+    graph: CompiledStateGraph[Any, Any, Any, Any]
+    name: str
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, name: str, url: str | None = None) -> AsyncIterator[Self]:
+        """The thread of that name, new or not.
+
+        Raises:
+            graphs.checkpoint.CheckpointError: The database can't be had.
+        """
+        async with open_checkpointer(url) as saver:
+            yield cls.of(name, saver)
+
+    @classmethod
+    def in_memory(cls) -> Self:
+        """A thread that is gone with the process."""
+        return cls.of("memory", InMemorySaver())
+
+    @classmethod
+    def of(cls, name: str, saver: BaseCheckpointSaver[Any]) -> Self:
+        """The thread of that name in a checkpointer."""
+        from graphs.llm_compiler import graph
+
+        return cls(graph.copy(update={"checkpointer": saver}), name)
+
+    @property
+    def config(self) -> RunnableConfig:
+        """What the graph is invoked with."""
+        return {"configurable": {"thread_id": self.name}}
+
+    async def thread(self) -> Thread:
+        """How the thread stands."""
+        snapshot = await self.graph.aget_state(self.config)
+        messages = snapshot.values.get("messages", [])
+        return Thread(
+            self.name,
+            _state_of(snapshot),
+            snapshot.created_at or "",
+            [str(message.text) for message in messages if isinstance(message, HumanMessage)],
+            list(snapshot.interrupts),
+            list(this_turn(messages)),
+            "planner" not in snapshot.next,
+        )
+
+    async def save_in(self, saver: BaseCheckpointSaver[Any], name: str) -> None:
+        """Copy the thread to a checkpointer, under a name."""
+        own = self.graph.checkpointer
+        assert isinstance(own, BaseCheckpointSaver)
+        config: RunnableConfig = {"configurable": {"thread_id": name, "checkpoint_ns": ""}}
+        for saved in reversed([saved async for saved in own.alist(self.config)]):
+            versions = saved.checkpoint["channel_versions"]
+            config = await saver.aput(config, saved.checkpoint, saved.metadata, versions)
+            writes: dict[str, list[tuple[str, Any]]] = {}
+            for task, channel, value in saved.pending_writes or []:
+                writes.setdefault(task, []).append((channel, value))
+            for task, values in writes.items():
+                await saver.aput_writes(config, values, task)
+
+
+def _state_of(snapshot: StateSnapshot) -> ThreadState:
+    if snapshot.interrupts:
+        return "waiting"
+    if snapshot.next:
+        return "broken"
+    return "finished" if snapshot.values.get("messages") else "empty"
+
+
+async def list_threads(saver: BaseCheckpointSaver[Any]) -> list[Thread]:
+    """All threads, the last used first."""
+    # The checkpoint before a thread's first superstep: there is one for each, and it is small.
+    first = [saved async for saved in saver.alist(None, filter={"step": -1})]
+    names = dict.fromkeys(saved.config["configurable"]["thread_id"] for saved in first)
+    threads = [await Session.of(name, saver).thread() for name in names]
+    return sorted((thread for thread in threads if thread.state != "empty"), key=lambda t: t.used, reverse=True)
