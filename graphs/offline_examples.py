@@ -1,0 +1,214 @@
+"""The offline model's rules for the example graphs, where no other model is set.
+
+Hosted models need none of this: the examples are written for them. What stands in for them here reads the same prompts,
+knows the form of the questions and of the results, and nothing else. The judge and the proposer of the Game of 24 are
+exact.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from langchain_core.messages import AIMessageChunk, BaseMessage, UsageMetadata
+from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk
+
+import graphs.llm_compiler  # noqa: F401 — sets the offline model that this one takes the place of
+from agent import PROVIDERS
+from graphs.offline import RESULT, OfflineChatModel
+from graphs.twenty_four import TARGET, leads_to_target, steps_from
+
+
+class Result(NamedTuple):
+    """What came of a task."""
+
+    number: int
+    tool: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a planner's or a joiner's prompt says."""
+
+    tools: frozenset[str]
+    """Of a planner's prompt: their names."""
+
+    question: str
+    results: list[Result]
+    """Of the tasks that have one."""
+
+    feedback: str
+    """What is still missing, on a replan."""
+
+    number: int
+    """The first free one."""
+
+    @classmethod
+    def read(cls, system: str, human: str) -> "Prompt":
+        """The parts of a prompt."""
+        block = re.search(r"^Tools:\n(.+?)(?:\n\n|\Z)", system, re.MULTILINE | re.DOTALL)
+        feedback = re.search(r"\n\nStill missing: (.*)\nPlan only", human, re.DOTALL)
+        number = re.search(r"from number (\d+) on", human)
+        return cls(
+            tools=frozenset(re.findall(r"^([\w.-]+)\(", block[1], re.MULTILINE)) if block else frozenset(),
+            question=re.split(r"\n\n(?:Results \(data|Still missing|Plan )", human)[0],
+            results=[
+                Result(int(task), call.partition("(")[0], _value(text))
+                for task, call, mark, text in RESULT.findall(human)
+                if mark == "->"
+            ],
+            feedback=feedback[1] if feedback else "",
+            number=int(number[1]) if number else 1,
+        )
+
+    def of(self, tool: str) -> list[Result]:
+        """The tool's results."""
+        return [result for result in self.results if result.tool == tool]
+
+
+@dataclass(frozen=True)
+class Replan:
+    """The joiner wants another plan."""
+
+    feedback: str
+
+
+class Example(NamedTuple):
+    """The rules for one of the examples."""
+
+    plan: Callable[[Prompt], list[str]]
+    """The calls, without their numbers."""
+
+    join: Callable[[Prompt], str | Replan]
+
+
+# --- Game of 24
+
+
+def propose_exactly(numbers: str) -> str:
+    """Every step from a state."""
+    state = numbers.split()
+    return "\n".join(f"{state[first]} {sign} {state[second]}" for first, sign, second in steps_from(state))
+
+
+def judge_exactly(lines: str) -> str:
+    """Whether states lead to 24."""
+    states = [line.partition(". ")[2].split() for line in lines.splitlines()]
+    verdicts = ["sure" if leads_to_target(state) else "impossible" for state in states]
+    return "\n".join(f"{line}. {verdict}" for line, verdict in enumerate(verdicts, 1))
+
+
+def plan_level(prompt: Prompt) -> list[str]:
+    """A level of the tree: from the question's numbers, or from the states that were selected last."""
+    if selected := prompt.of("top_k_select"):
+        task, _, found = selected[-1]
+        states = [f'"${task}.states[{i}]"' for i in range(len(found["states"]))]
+    else:
+        numbers = _numbers_of(prompt.question)
+        states = [json.dumps(numbers)] if numbers else []
+    count, first = len(states), prompt.number
+    judged = ", ".join(f'"${first + count + i}"' for i in range(count))
+    return [
+        *(f"thought_proposer({state})" for state in states),
+        *(f'state_evaluator("${first + i}")' for i in range(count)),
+        *([f"top_k_select([{judged}])"] if states else []),
+    ]
+
+
+def join_level(prompt: Prompt) -> str | Replan:
+    """The solution; or the next level, if there is anything to go on from."""
+    selected = prompt.of("top_k_select")
+    if not selected:
+        return "The states could not be judged."
+    found = selected[-1].value
+    if found["solution"]:
+        return f"{found['solution']}."
+    if not found["states"]:
+        return f"{', '.join(_numbers_of(prompt.question))} can't make {TARGET}."
+    return Replan(f"No solution yet. Take a step from each state that task {selected[-1].number} selected.")
+
+
+def _numbers_of(question: str) -> list[str]:
+    return re.findall(r"\d+", re.sub(rf"(?i)game of {TARGET}|\b(?:make|get|reach|be|=|is) *{TARGET}\b", "", question))
+
+
+EXAMPLES = {
+    "thought_proposer": Example(plan_level, join_level),
+}
+"""By the tool that tells them from each other."""
+
+TOOLS_OWN = {"Game of 24: propose": propose_exactly, "Game of 24: judge": judge_exactly}
+"""The rules for what the examples' tools ask the model, by how that begins."""
+
+
+def reply(messages: Sequence[BaseMessage], may_replan: bool) -> str | Replan | None:
+    """What is said to a prompt; None if it is of no example."""
+    system, human = (
+        next((str(m.text) for m in reversed(messages) if m.type == kind), "") for kind in ("system", "human")
+    )
+    for start, answer in TOOLS_OWN.items():
+        if system.startswith(start):
+            return answer(human)
+    prompt = Prompt.read(system, human)
+    names = prompt.tools or {result.tool for result in prompt.results}
+    example = next((example for tool, example in EXAMPLES.items() if tool in names), None)
+    if example is None:
+        return None
+    if prompt.tools:
+        calls = [*example.plan(prompt), "join()"]
+        return "\n".join(f"{number}. {call}" for number, call in enumerate(calls, prompt.number))
+    decision = example.join(prompt)
+    if isinstance(decision, Replan) and not may_replan:
+        return f"I am not done, and there may be no further plan. {decision.feedback}"
+    return decision
+
+
+class OfflineExamplesModel(OfflineChatModel):
+    """The offline demo model, with rules for the example graphs."""
+
+    def _stream(self, messages: list[BaseMessage], *args: Any, **options: Any) -> Iterator[ChatGenerationChunk]:
+        said = reply(messages, may_replan=bool(options.get("tools")) or "Replan(" in str(messages[0].text))
+        if said is None:
+            yield from super()._stream(messages, *args, **options)
+        elif isinstance(said, Replan) and options.get("tools"):
+            arguments = json.dumps({"feedback": said.feedback})
+            yield from self.speak(messages, "", [tool_call_chunk(name="replan", args=arguments, id="replan", index=0)])
+        else:
+            yield from self.speak(messages, f"Action: Replan({said.feedback})" if isinstance(said, Replan) else said)
+
+    def speak(
+        self, messages: Sequence[BaseMessage], text: str, calls: Sequence[ToolCallChunk] = ()
+    ) -> Iterator[ChatGenerationChunk]:
+        """A reply as it streams, token by token.
+
+        Args:
+            messages: What is answered.
+            text: What is said.
+            calls: Tool calls, as chunks.
+        """
+        pieces = re.findall(r"\s*\w{1,6}|\s*[^\w\s]|\s+", text)
+        for piece in pieces:
+            time.sleep(self.delay)
+            yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
+        read = sum(len(str(message.text)) // 4 for message in messages)
+        usage = UsageMetadata(input_tokens=read, output_tokens=len(pieces), total_tokens=read + len(pieces))
+        last = AIMessageChunk(content="", tool_call_chunks=list(calls), usage_metadata=usage, chunk_position="last")
+        yield ChatGenerationChunk(message=last)
+
+
+def _last(messages: Sequence[BaseMessage], kind: str) -> str:
+    return next((str(message.text) for message in reversed(messages) if message.type == kind), "")
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+PROVIDERS["offline"] = lambda _: OfflineExamplesModel()

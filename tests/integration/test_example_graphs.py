@@ -1,0 +1,145 @@
+"""The example graphs from question to answer: with the offline model, and with the real client of a scripted server."""
+
+import re
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, ToolMessage
+from langgraph.graph.state import CompiledStateGraph
+
+from agent import PROVIDERS
+from graphs import game_of_24, parallel_qa
+from graphs.offline_examples import OfflineExamplesModel
+from graphs.twenty_four import value_of
+from tests.model_server import Answer, ChatRequest, ModelServer, Reply
+
+Graph = CompiledStateGraph[Any, Any, Any, Any]
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The offline model, at full speed."""
+    monkeypatch.setitem(PROVIDERS, "offline", lambda _: OfflineExamplesModel(delay=0))
+
+
+@pytest.fixture
+def hosted(model_server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> ModelServer:
+    """The scripted server, as the model that the environment names."""
+    monkeypatch.setenv("OPENAI_BASE_URL", model_server.base_url)
+    monkeypatch.setenv("LLM_COMPILER_MODEL", "openai:test-model")
+    return model_server
+
+
+async def ask(graph: Graph, question: str, **context: Any) -> list[Any]:
+    return (await graph.ainvoke({"messages": question}, context=context))["messages"]
+
+
+def plans(messages: list[Any]) -> list[list[str]]:
+    """The tools that each plan calls."""
+    found = [message.tool_calls for message in messages if isinstance(message, AIMessage) and message.tool_calls]
+    return [[call["name"] for call in calls] for calls in found]
+
+
+def results(messages: list[Any]) -> list[Any]:
+    """What the tools returned, in order."""
+    outcomes = [message for message in messages if isinstance(message, ToolMessage)]
+    assert all(outcome.status == "success" for outcome in outcomes), [outcome.text for outcome in outcomes]
+    return [outcome.artifact for outcome in outcomes]
+
+
+# --- ParallelQA
+
+
+async def test_parallel_qa_offline() -> None:
+    question = "If the height of K2 is reduced by 10% and Mount Elbert grows by 50%, which one would be higher?"
+    messages = await ask(parallel_qa.graph, question)
+    assert plans(messages) == [["search", "search", "math", "math"]]
+    assert "K2" in messages[-1].text
+
+
+async def test_parallel_qa_with_a_model(hosted: ModelServer) -> None:
+    plan = """\
+1. search("Mount Everest")
+2. search("K2")
+3. math("height of Mount Everest / height of K2, both in metres", context=["$1", "$2"])
+4. join()"""
+    hosted.script(planner=[plan], math=["8849 / 8611"], joiner=["About 1.03 times."])
+    messages = await ask(parallel_qa.graph, "How many times as high as K2 is Mount Everest?")
+    assert results(messages)[-1] == pytest.approx(1.0276, abs=1e-4)
+    assert messages[-1].text == "About 1.03 times."
+    planner = (await hosted.exchange(0, "planner")).request
+    assert "Eiffel Tower" in planner.system
+    assert "Lake Superior" in planner.system
+
+
+# --- Game of 24
+
+WON = [
+    "4 9 10 13",
+    "1 1 4 6",
+    "3 3 8 8",
+    "1 5 5 5",
+    "4 4 10 10",
+    "2 3 5 12",
+    "1 2 7 7",
+    "5 6 6 9",
+    "6 8 8 9",
+    "1 3 4 6",
+]
+
+
+@pytest.mark.parametrize("numbers", WON)
+async def test_a_game_that_can_be_won_is_won_by_replanning(numbers: str) -> None:
+    messages = await ask(game_of_24.graph, f"Make 24 from {', '.join(numbers.split())}.")
+    expression = messages[-1].text.partition(" = 24")[0]
+    assert value_of(expression) == 24
+    assert sorted(re.findall(r"\d+", expression)) == sorted(numbers.split())
+    first, *others = plans(messages)
+    assert first == ["thought_proposer", "state_evaluator", "top_k_select"]
+    assert len(others) == 2
+    assert all(plan.count("thought_proposer") == plan.count("state_evaluator") for plan in others)
+
+
+async def test_a_game_that_can_not_be_won_ends_with_the_first_plan() -> None:
+    messages = await ask(game_of_24.graph, "Use 1, 1, 1 and 1 to make 24.")
+    assert messages[-1].text == "1, 1, 1, 1 can't make 24."
+    assert len(plans(messages)) == 1
+
+
+async def test_a_game_ends_at_the_limit_of_replans() -> None:
+    messages = await ask(game_of_24.graph, "Make 24 from 4 9 10 13", max_replans=1)
+    assert messages[-1].text.startswith("I am not done")
+    assert len(plans(messages)) == 2
+
+
+async def test_a_game_with_a_model(hosted: ModelServer) -> None:
+    """Its plans, proposals and judgements are a model's; the second plan refers to the first one's results."""
+
+    def reply(request: ChatRequest) -> Answer:
+        further = "Still missing" in request.user
+        solved = '"solution": "' in request.user
+        match request.role, request.system.partition(".")[0]:
+            case "planner", _ if not further:
+                return '1. thought_proposer([2, 3, 4])\n2. state_evaluator("$1")\n3. top_k_select("$2", k=2)\n4. join()'
+            case "planner", _:
+                return """\
+4. thought_proposer("$3.states[0]")
+5. thought_proposer("$3.states[1]")
+6. state_evaluator("$4")
+7. state_evaluator("$5")
+8. top_k_select(["$6", "$7"])
+9. join()"""
+            case "joiner", _:
+                return "2 * 3 * 4." if solved else Reply(tool_calls=[("replan", {"feedback": "One step more."})])
+            case _, "Game of 24: propose steps":
+                return "2 + 3\n2 * 3\n4 - 2" if request.user == "2 3 4" else f"{request.user.replace(' ', ' * ')} = ?"
+            case _:
+                return "1. impossible\n2. sure\n3. likely"
+
+    hosted.handler = reply
+    messages = await ask(game_of_24.graph, "Make 24 from 2, 3 and 4.")
+    outcomes = results(messages)
+    assert outcomes[2] == {"solution": None, "states": [["2 * 3", "4"], ["4 - 2", "3"]]}
+    assert outcomes[3] == [["(2 * 3) * 4"]]
+    assert outcomes[-1]["solution"] == "(2 * 3) * 4 = 24"
+    assert messages[-1].text == "2 * 3 * 4."
