@@ -101,7 +101,7 @@ def _tokens(number: str, more: str = "") -> re.Pattern[str]:
 
 _UNGROUPED = r"[0-9]++(?:_[0-9]++)*+"
 _ANY_NUMBER = _number(rf"(?:{_GROUPED}|{_UNGROUPED})")
-_QUOTED = rf"|(?P<quoted>[\"'][-+−]?+{_ANY_NUMBER}[\"'])"
+_QUOTED = rf"|(?P<quoted>(?P<quote>[\"'])[-+−]?+{_ANY_NUMBER}(?P=quote))"
 _TOKEN_IN_ARGUMENTS = _tokens(_number(_UNGROUPED), _QUOTED)
 _TOKEN = _tokens(_ANY_NUMBER)
 
