@@ -34,8 +34,8 @@ _NUMBER = re.compile(
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^a-z])|\n+")
 _VERB = re.compile(
-    r"\s(?:would(?: still| then)? (?:be|become|have|dominate|cover|stand)|will be|is|are|was|were|becomes?|has|have|had)"
-    r"\s",
+    r"\s(?:would(?: still| then)? (?:be|become|have|dominate|cover|stand)|will be|is|are|was|were|becomes?"
+    r"|has|have|had)\s",
     re.IGNORECASE,
 )
 _ARTICLES = re.compile(r"\b(a|an|the)\b")

@@ -63,7 +63,7 @@ def test_a_cell_may_have_several_lines(tmp_path: Path) -> None:
         ("q.json", '[\n{"question": }]', "line 2: is not JSON: Expecting value."),
         ("q.json", '[{"question": "a?", "answer": "4"}\n', "line 2: the list is not closed"),
         ("q.jsonl", '{"question": "a?", "answer": "4"}\nnonsense', "line 2: is not JSON"),
-        ("q.json", json.dumps([K2, K2], indent=0), "line 7: the id 'a' is that of line 2 too"),
+        ("q.json", json.dumps([K2, K2], indent=0), "line 8: the id 'a' is that of line 2 too"),
         ("q.csv", "", "line 1: there is no column 'question', only nothing."),
         ("q.csv", "question,reply\na?,4", "line 1: there is no column 'answer', only question, reply."),
         ("q.csv", 'question,answer\na?,4\n"b?,5', "line 3: is not CSV"),
