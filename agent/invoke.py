@@ -1,24 +1,42 @@
 """Runs one tool call, whatever kind of tool it is."""
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import lru_cache, wraps
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import ToolMessage
+from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool, Tool, ToolException
-from pydantic import BaseModel, ValidationError
+from langgraph.types import Command
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from agent.references import to_text
+from agent.injection import Surroundings, inject, wants_call_id
+from agent.json_types import adapter_of
+from agent.references import as_fields, to_text
+from agent.results import ContentAndArtifact
 from agent.saving import UnsavableError
 
 TIMED_OUT = "{tool} took longer than {seconds:g} s and was stopped."
 ENDED_ITSELF = "{tool} ended itself ({error})."
 WRONG_ARGUMENTS = "Wrong arguments for {tool}: {reasons}."
+ONLY_RESULTS = (
+    "{tool} returned a Command with {what}. A task of a plan only gives a result: return it, or a Command whose only "
+    "update is a ToolMessage for the call."
+)
+SEVERAL_MESSAGES = "{tool} returned several messages. A task of a plan has one result: return one ToolMessage."
 
-_MENDS: dict[str, Callable[[Any], Any]] = {"string_type": to_text, "list_type": lambda value: [value]}
+_MENDS: dict[str, Callable[[Any], Any]] = {
+    "string_type": to_text,
+    "list_type": lambda value: [value],
+    "dict_type": as_fields,
+}
 
 
 class ToolError(Exception):
@@ -32,8 +50,10 @@ async def invoke(
     model: BaseChatModel,
     seconds: float,
     threads: CapacityLimiter,
+    call_id: str = "",
+    surroundings: Surroundings | None = None,
 ) -> Any:
-    """The tool's result.
+    """The tool's result; a `ContentAndArtifact` if it gives both.
 
     Args:
         tool: The tool; a sync one runs in a thread, which can't be stopped: after a timeout its result is ignored.
@@ -41,26 +61,32 @@ async def invoke(
         model: The run's model, which a tool may use: it finds it in its config's `configurable` as `model`.
         seconds: Seconds that the call may take.
         threads: How many sync tools may run at once.
+        call_id: The tool call id, for tools that want it.
+        surroundings: What else tools can have injected.
 
     Raises:
         ToolError: The arguments don't fit, the tool failed, or it took too long.
         GraphBubbleUp: The tool interrupted the run.
     """
     arguments = _fit(tool, arguments)
-    if tool.handle_tool_error:
-        # LangChain would give the error's text out as a result, and tasks would go on with it.
-        tool = tool.model_copy(update={"handle_tool_error": _raise_handled(tool)})
     config = ensure_config()
     config["configurable"] = {**config["configurable"], "model": model}
     try:
+        arguments = inject(tool, arguments, surroundings or Surroundings(), call_id=call_id, config=config)
+    except LookupError as error:
+        raise ToolError(error.args[0]) from error
+    try:
         async with asyncio.timeout(seconds) as deadline:
-            if _is_async(tool):
-                return await tool.ainvoke(arguments, config)
-            return await to_thread.run_sync(tool.invoke, arguments, config, abandon_on_cancel=True, limiter=threads)
+            return await _call(_raising(tool), arguments, config, call_id, threads)
     except TimeoutError as error:
         if deadline.expired():
             raise ToolError(TIMED_OUT.format(tool=tool.name, seconds=seconds)) from error
         raise
+    except ValidationError as error:
+        if error.title != getattr(tool.args_schema, "__name__", None):
+            raise  # not of its arguments, but of something in the tool
+        details = error.errors(include_url=False, include_context=False)
+        raise ToolError(WRONG_ARGUMENTS.format(tool=tool.name, reasons=_reasons(details))) from error
     except (SystemExit, asyncio.CancelledError) as error:
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
@@ -68,27 +94,149 @@ async def invoke(
         raise ToolError(ENDED_ITSELF.format(tool=tool.name, error=type(error).__name__)) from error
 
 
-def _raise_handled(tool: BaseTool) -> Callable[[ToolException], str]:
-    handle = tool.handle_tool_error
-
-    def fail(error: ToolException) -> str:
-        said = handle(error) if callable(handle) else handle if isinstance(handle, str) else str(error)
-        raise ToolError(said) from error
-
-    return fail
-
-
 def explain(error: Exception) -> str:
     """A tool's exception as an observation."""
-    if isinstance(error, ToolError | UnsavableError):
+    if isinstance(error, ToolError | UnsavableError | ToolException) and str(error):
         return str(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+# --- calling
+
+
+async def _call(
+    tool: BaseTool, arguments: dict[str, Any], config: RunnableConfig, call_id: str, threads: CapacityLimiter
+) -> Any:
+    given: Any = arguments
+    if wants_call_id(tool):
+        tool = _with_raw_result(tool)
+        given = None
+    if given is None or tool.response_format == "content_and_artifact":
+        # Only such a call gives the tool its id and has an artifact, and only then.
+        given = {"type": "tool_call", "name": tool.name, "id": call_id, "args": arguments}
+    if _is_async(tool):
+        returned = await tool.ainvoke(given, config)
+    else:
+        returned = await to_thread.run_sync(tool.invoke, given, config, abandon_on_cancel=True, limiter=threads)
+    return _result(tool.name, returned)
 
 
 def _is_async(tool: BaseTool) -> bool:
     if hasattr(tool, "coroutine"):
         return tool.coroutine is not None
     return type(tool)._arun is not BaseTool._arun
+
+
+def _raising(tool: BaseTool) -> BaseTool:
+    """The tool, raising the errors whose text LangChain would give out as a result, for other tasks to go on with."""
+    update: dict[str, Any] = {}
+    if tool.handle_tool_error:
+        update["handle_tool_error"] = _raise_handled(tool)
+    if tool.handle_validation_error:
+        update["handle_validation_error"] = False
+    return tool.model_copy(update=update) if update else tool
+
+
+def _raise_handled(tool: BaseTool) -> Callable[[ToolException], str]:
+    handle = tool.handle_tool_error
+
+    def fail(error: ToolException) -> str:
+        said = handle(error) if callable(handle) else handle if isinstance(handle, str) else str(error)
+        raise ToolError(_content_text(said)) from error
+
+    return fail
+
+
+def _with_raw_result(tool: BaseTool) -> BaseTool:
+    """The tool with its result as an artifact, where LangChain would make a text of it."""
+    if tool.response_format == "content_and_artifact" or not hasattr(tool, "coroutine"):
+        return tool
+    update: dict[str, Any] = {"response_format": "content_and_artifact"}
+    if function := getattr(tool, "func", None):
+        update["func"] = _paired(function)
+    if coroutine := tool.coroutine:
+        update["coroutine"] = _paired_async(coroutine)
+    return tool.model_copy(update=update)
+
+
+def _paired(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def call(*args: Any, **named: Any) -> tuple[str, Any]:
+        result = function(*args, **named)
+        return to_text(result), _Raw(result)
+
+    return call
+
+
+def _paired_async(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @wraps(function)
+    async def call(*args: Any, **named: Any) -> tuple[str, Any]:
+        result = await function(*args, **named)
+        return to_text(result), _Raw(result)
+
+    return call
+
+
+@dataclass(frozen=True)
+class _Raw:
+    value: Any
+
+
+# --- results
+
+
+def _result(tool: str, returned: Any) -> Any:
+    """What a task has of what its tool returned.
+
+    Raises:
+        ToolError: The tool says that it failed, or returned what has no meaning in a plan.
+    """
+    if isinstance(returned, list) and any(isinstance(item, ToolMessage | Command) for item in returned):
+        if len(returned) > 1:
+            raise ToolError(SEVERAL_MESSAGES.format(tool=tool))
+        returned = returned[0]
+    if isinstance(returned, Command):
+        returned = _message_of(tool, returned)
+    if not isinstance(returned, ToolMessage):
+        return returned
+    if isinstance(returned.artifact, _Raw):
+        return _result(tool, returned.artifact.value)
+    content = _content_text(returned.content)
+    if returned.status == "error":
+        raise ToolError(content)
+    return content if returned.artifact is None else ContentAndArtifact(content, returned.artifact)
+
+
+def _message_of(tool: str, command: "Command[Any]") -> ToolMessage:
+    """The result that a `Command` carries, if that is all it does."""
+    others = [f"{name}={value!r}" for name in ("goto", "graph", "resume") if (value := getattr(command, name))]
+    update = command.update if isinstance(command.update, dict) else {"messages": command.update}
+    others += [f"an update of {name!r}" for name in update if name != "messages"]
+    messages = update.get("messages") or []
+    messages = messages if isinstance(messages, list) else [messages]
+    results = [message for message in messages if isinstance(message, ToolMessage)]
+    if len(messages) > len(results):
+        others.append("other messages than results")
+    if others or len(results) != 1:
+        raise ToolError(ONLY_RESULTS.format(tool=tool, what=", ".join(others) or f"{len(results)} results"))
+    return results[0]
+
+
+def _content_text(content: Any) -> str:
+    """The content of a message as text, with a word for what is none."""
+    if not isinstance(content, list):
+        return to_text(content)
+    return "\n".join(_block_text(block) for block in content)
+
+
+def _block_text(block: Any) -> str:
+    if isinstance(block, str):
+        return block
+    kind = str(block.get("type", "block"))
+    return str(block["text"]) if "text" in block else f"[{' '.join(filter(None, (kind, block.get('mime_type'))))}]"
+
+
+# --- arguments
 
 
 def _fit(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -98,22 +246,33 @@ def _fit(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ToolError: They can't be mended.
     """
-    schema = tool.tool_call_schema
+    schema: Any = tool.tool_call_schema
     if isinstance(tool, Tool) and tool.args_schema is None:
         return arguments
-    if isinstance(schema, dict) or not issubclass(schema, BaseModel):
+    validate: Callable[[Any], Any]
+    if isinstance(schema, dict):
+        validate = _adapter(json.dumps(schema, default=str)).validate_python
+    elif issubclass(schema, BaseModel):
+        validate = schema.model_validate
+    else:
         return arguments
     arguments = _copy(arguments)
     for last_try in (False, False, True):
         try:
-            schema.model_validate(arguments)
+            fitting = validate(arguments)
         except ValidationError as error:
             details = error.errors(include_url=False, include_context=False)
             if last_try or not _mend_all(arguments, details):
                 raise ToolError(WRONG_ARGUMENTS.format(tool=tool.name, reasons=_reasons(details))) from error
         else:
-            break
-    return arguments
+            # LangChain converts the arguments of a model itself, and takes those of a JSON schema as they are.
+            return fitting if isinstance(schema, dict) else arguments
+    raise AssertionError("the last try returns or raises")
+
+
+@lru_cache(maxsize=1000)
+def _adapter(schema: str) -> TypeAdapter[dict[str, Any]]:
+    return adapter_of(json.loads(schema))
 
 
 def _copy(value: Any) -> Any:

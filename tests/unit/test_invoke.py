@@ -4,20 +4,22 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from anyio import CapacityLimiter
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool, StructuredTool, Tool, ToolException, tool
+from langchain_core.tools import BaseTool, InjectedToolCallId, StructuredTool, Tool, ToolException, tool
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
-from langgraph.types import Interrupt
-from pydantic import BaseModel
+from langgraph.types import Command, Interrupt
+from pydantic import BaseModel, field_validator
 
 from agent.invoke import ToolError, explain, invoke
+from agent.results import ContentAndArtifact
 from agent.signatures import as_tools
 
 MODEL = FakeListChatModel(responses=["8849 - 8611"])
@@ -163,10 +165,12 @@ async def test_the_arguments_of_a_langchain_tool_with_a_schema_are_mended() -> N
     assert await call(shout, text=5) == "5"
 
 
-async def test_a_tool_with_a_json_schema_gets_what_the_plan_says() -> None:
-    schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
+async def test_the_arguments_of_a_tool_with_a_json_schema_are_converted_and_mended() -> None:
+    properties = {"x": {"type": "integer"}, "text": {"type": "string"}, "any": {}}
+    schema = {"type": "object", "properties": properties, "required": ["x"]}
     made = StructuredTool(name="raw", description="raw", args_schema=schema, func=lambda **given: given)
-    assert await call(made, x="5") == {"x": "5"}
+    assert await call(made, x="5", text=[1], any="5", more="5") == {"x": 5, "text": "[1]", "any": "5", "more": "5"}
+    assert await failure(made, text="a") == "Wrong arguments for raw: x: Field required."
 
 
 async def test_a_tool_finds_the_model_of_the_run_in_its_config() -> None:
@@ -209,7 +213,7 @@ async def test_a_langchain_tool_exception_is_a_failure() -> None:
         """locates"""
         raise ToolException(f"no such city: {city}")
 
-    assert "no such city: Atlantis" in await failure(locate, city="Atlantis")
+    assert await failure(locate, city="Atlantis") == "no such city: Atlantis"
 
 
 @pytest.mark.parametrize(
@@ -310,6 +314,127 @@ async def test_an_interrupt_passes_as_it_is(interrupt: GraphBubbleUp, in_thread:
     with pytest.raises(GraphBubbleUp) as caught:
         await call(ask_in_thread if in_thread else ask)
     assert caught.value is interrupt
+
+
+async def test_a_validator_of_the_tools_own_speaks_as_wrong_arguments() -> None:
+    class Arguments(BaseModel):
+        day: str
+
+        @field_validator("day")
+        @classmethod
+        def check(cls, day: str) -> str:
+            if day != "today":
+                raise ValueError("only today")
+            return day
+
+    @tool(args_schema=Arguments)
+    async def forecast(day: str) -> str:
+        """forecasts"""
+        return day
+
+    for handler in (False, True):
+        forecast.handle_validation_error = handler
+        assert await failure(forecast, day="tomorrow") == (
+            "Wrong arguments for forecast: day: Value error, only today."
+        )
+
+
+async def test_a_validation_error_within_a_tool_is_its_own() -> None:
+    async def parse() -> Place:
+        return Place.model_validate({})
+
+    assert (await failure(parse)).startswith("ValidationError: 2 validation errors for Place")
+
+
+# --- results
+
+
+async def test_content_and_artifact_come_as_both() -> None:
+    @tool(response_format="content_and_artifact")
+    async def plot(name: str) -> tuple[str, bytes]:
+        """plots"""
+        return f"Plot of {name}.", b"PNG"
+
+    @tool(response_format="content_and_artifact")
+    def blocks() -> tuple[Any, None]:
+        """says"""
+        image = {"type": "image", "base64": "UE5H", "mime_type": "image/png"}
+        return [{"type": "text", "text": "Look:"}, image], None
+
+    assert await call(plot, name="K2") == ContentAndArtifact("Plot of K2.", b"PNG")
+    assert await call(blocks) == "Look:\n[image image/png]"
+
+
+def _update(*messages: Any, **fields: Any) -> "Command[Any]":
+    return Command(update={"messages": list(messages), **fields})
+
+
+@pytest.mark.parametrize(
+    ("returned", "result"),
+    [
+        (ToolMessage("done", tool_call_id="7"), "done"),
+        (ToolMessage("done", artifact=[1], tool_call_id="7"), ContentAndArtifact("done", [1])),
+        (_update(ToolMessage("done", tool_call_id="7")), "done"),
+        (Command(update=[ToolMessage("done", tool_call_id="7")]), "done"),
+        ([_update(ToolMessage("done", tool_call_id="7"))], "done"),
+        (["a", 1], ["a", 1]),
+        (None, None),
+    ],
+)
+async def test_a_tool_message_is_a_result_alone_and_in_a_command(returned: Any, result: Any) -> None:
+    async def act() -> Any:
+        return returned
+
+    assert await call(act) == result
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        (ToolMessage("no such city", status="error", tool_call_id="7"), "no such city"),
+        (Command(goto="elsewhere"), "act returned a Command with goto='elsewhere'. A task of a plan only gives"),
+        (Command(graph=Command.PARENT, update={"messages": []}), "graph='__parent__'"),
+        (Command(resume=1), "resume=1"),
+        (Command(), "a Command with 0 results"),
+        (_update(ToolMessage("a", tool_call_id="7"), mood="good"), "an update of 'mood'"),
+        (_update(ToolMessage("a", tool_call_id="7"), HumanMessage("b")), "other messages than results"),
+        (_update(ToolMessage("a", tool_call_id="7"), ToolMessage("b", tool_call_id="8")), "2 results"),
+        ([ToolMessage("a", tool_call_id="7"), ToolMessage("b", tool_call_id="8")], "act returned several messages"),
+    ],
+)
+async def test_what_a_plan_has_no_use_for_is_never_dropped_silently(returned: Any, told: str) -> None:
+    async def act() -> Any:
+        return returned
+
+    assert told in await failure(act)
+
+
+# --- the call's id
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_a_tool_that_wants_its_call_id_has_it_and_its_result_keeps_its_type(in_thread: bool) -> None:
+    async def mark(x: int, id_: Annotated[str, InjectedToolCallId]) -> list[Any]:
+        """marks"""
+        return [x, id_]
+
+    def mark_in_thread(x: int, id_: Annotated[str, InjectedToolCallId]) -> list[Any]:
+        """marks"""
+        return [x, id_]
+
+    (made,) = as_tools([mark_in_thread if in_thread else mark]).values()
+    result = await invoke(made, {"x": "1"}, model=MODEL, seconds=10, threads=CapacityLimiter(4), call_id="task_3")
+    assert result == [1, "task_3"]
+
+
+async def test_a_tool_that_answers_with_a_message_for_its_call_has_that_for_a_result() -> None:
+    async def mark(id_: Annotated[str, InjectedToolCallId]) -> "Command[Any]":
+        """marks"""
+        return _update(ToolMessage("marked", tool_call_id=id_))
+
+    (made,) = as_tools([mark]).values()
+    result = await invoke(made, {}, model=MODEL, seconds=10, threads=CapacityLimiter(4), call_id="task_3")
+    assert result == "marked"
 
 
 # --- arguments

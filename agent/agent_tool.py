@@ -1,0 +1,26 @@
+"""Agents as tools: a compiled graph that a plan can ask."""
+
+from typing import Any
+
+from langchain_core.tools import BaseTool, StructuredTool
+from langgraph.pregel.protocol import PregelProtocol
+
+
+def as_tool(graph: PregelProtocol[Any, Any, Any, Any], *, name: str, description: str) -> BaseTool:
+    """A graph whose state is a conversation, as a tool that takes a question and gives the answer's text.
+
+    The graph runs as a subgraph of the run that calls it: its stream events stand under the task's namespace, it is
+    cancelled with the task, an `interrupt` in it pauses the whole run, and it is resumed from its own checkpoints if
+    the run has a checkpointer. Each question is a conversation of its own. The graph need not be an LLMCompiler.
+
+    Args:
+        graph: The compiled graph: its input and output have `messages`.
+        name: The tool's name.
+        description: What it knows or does, in a line, for the planner.
+    """
+
+    async def ask(question: str) -> str:
+        output = await graph.ainvoke({"messages": [("user", question)]})
+        return str(output["messages"][-1].text)
+
+    return StructuredTool.from_function(coroutine=ask, name=name, description=description)
