@@ -1,0 +1,116 @@
+"""Draws the plan of a run, as a graph."""
+
+import textwrap
+from itertools import pairwise
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path
+
+from graphs.figure import COLOURS, FAILED_TEXT, INK, PALE, Picture, fit, write
+from graphs.layered_layout import lay_out
+from graphs.plain_view import in_short
+from graphs.plan_dag import Step, spent_on, steps_of
+from graphs.run_report import Run
+
+Size = tuple[float, float]
+"""Width and height, in inches."""
+
+BOX: Size = (2.3, 0.72)
+FLAT_BOX: Size = (2.6, 0.32)
+"""A node's with one line of text, for plans that are wide."""
+WIDE = 14
+"""How many tasks side by side make a plan wide."""
+GAP = (0.35, 0.45)
+"""Inches between nodes, across the flow and along it."""
+
+
+def draw_plan(run: Run) -> Picture:
+    """The plan as a graph; further plans follow the join that asked for them. A thick frame marks the chain of steps
+    that the time went into.
+
+    Returns:
+        A Matplotlib figure, which notebooks show.
+    """
+    steps, edges = steps_of(run)
+    layout = lay_out([step.id for step in steps], edges)
+    box = BOX if layout.breadth < WIDE else FLAT_BOX
+    below = (box[0] + GAP[0]) * (layout.breadth + 1), (box[1] + GAP[1]) * layout.layers
+    beside = (box[0] + 2 * GAP[1]) * layout.layers, (box[1] + GAP[0] / 3) * (layout.breadth + 1)
+    # The flow goes down or to the right, whichever fits a page better.
+    down = max(below[0] / below[1], below[1] / below[0]) <= max(beside[0] / beside[1], beside[1] / beside[0])
+    width, height = below if down else beside
+
+    def point(place: tuple[int, float]) -> tuple[float, float]:
+        along, across = (place[0] + 0.5) / layout.layers, (place[1] + 0.5) / (layout.breadth + 1)
+        return (across * width, along * height) if down else (along * width, across * height)
+
+    picture = Picture(in_short(run.question, 300), width, height)
+    axes = picture.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.set_axis_off()
+    for edge, route in layout.routes.items():
+        _draw_edge(axes, [point(place) for place in route], box, down, edges[edge])
+    for step in steps:
+        _draw_box(axes, step, point(layout.places[step.id]), box)
+        picture.hints[step.id] = "\n".join(filter(None, [step.title, step.detail, spent_on(step)]))
+    write(axes, in_short(run.question, 100), (0, 0), (0, 20), "data", 12, weight="bold")
+    return picture
+
+
+def _draw_edge(axes: Axes, points: list[tuple[float, float]], box: Size, down: bool, critical: bool) -> None:
+
+    out = (0.0, box[1] / 2) if down else (box[0] / 2, 0.0)
+    points[0] = points[0][0] + out[0], points[0][1] + out[1]
+    points[-1] = points[-1][0] - out[0], points[-1][1] - out[1]
+    bends, codes = [points[0]], [Path.MOVETO]
+    for (x, y), (to_x, to_y) in pairwise(points):
+        half = (0.0, (to_y - y) / 2) if down else ((to_x - x) / 2, 0.0)
+        bends += [(x + half[0], y + half[1]), (to_x - half[0], to_y - half[1]), (to_x, to_y)]
+        codes += [Path.CURVE4] * 3
+    arrow = FancyArrowPatch(
+        path=Path(bends, codes),
+        arrowstyle="-|>,head_length=4,head_width=2",
+        color=INK if critical else "#8a8a8a",
+        linewidth=1.8 if critical else 0.8,
+        zorder=2 if critical else 1,
+    )
+    axes.add_patch(arrow)
+
+
+def _draw_box(axes: Axes, step: Step, middle: tuple[float, float], box: Size) -> None:
+
+    failed = step.state in ("failed", "skipped")
+    fill = "white" if failed or step.state in ("planned", "waiting") else "#d9effb"
+    x, y = middle
+    width, height = box
+    frame = FancyBboxPatch(
+        (x - width / 2, y - height / 2),
+        width,
+        height,
+        boxstyle=f"round,pad=0,rounding_size={height / 2 if step.id.startswith('join') else 0.08}",
+        facecolor="#d5efe6" if step.id.startswith("join") and not failed else fill,
+        edgecolor=INK if step.critical else COLOURS["failed"] if failed else PALE,
+        linestyle=(0, (4, 3)) if step.state in ("skipped", "planned", "waiting") else "-",
+        linewidth=2.2 if step.critical else 1,
+        zorder=3,
+        gid=step.id,
+    )
+    axes.add_patch(frame)
+    title = " · ".join(filter(None, [step.title, spent_on(step)]))
+    colour = FAILED_TEXT if failed else INK
+    if box == FLAT_BOX:
+        line = fit(f"{title} · {step.detail}" if step.detail else title, 8, width - 0.2)
+        write(axes, line, middle, (0, 0), "data", 8, colour, ha="center", bbox=None)
+        return
+    detail = textwrap.wrap(in_short(step.detail, 200), 34)
+    if len(detail) > 2:
+        detail = [detail[0], f"{detail[1][:33]}…"]
+    lines = [fit(title, 9, width - 0.2, bold=True), *(fit(line, 8, width - 0.1) for line in detail)]
+    for place, line in enumerate(lines):
+        up = ((len(lines) - 1) / 2 - place) * 12
+        look: dict[str, Any] = (
+            {"size": 8.0, "colour": PALE} if place else {"size": 9.0, "colour": colour, "weight": "bold"}
+        )
+        write(axes, line, middle, (0, up), "data", ha="center", bbox=None, **look)
