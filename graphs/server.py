@@ -31,6 +31,151 @@ A request is JSON (`Content-Type: application/json`):
   `status`: done | failed | skipped, `result`, `started`, `finished`}], `thread_id`, `model`, `usage`, `timings`}. Of a
   run that paused, `answer` is null and `approval` is what it waits for. `/agent/invoke` has the same as its `output`.
 
-Then comes `event: end`. If the run fails, `event: error` comes instead, with {`status_code`, `message`}. The first event
-of all is `event: metadata` {`run_id`}, and comments (`: ping`) may stand between events.
+Then comes `event: end`. If the run fails, `event: error` comes instead, with {`status_code`, `message`}; before the
+first event a failure is an HTTP error, with `message` in its body. The first event of all is `event: metadata`
+{`run_id`}, and comments (`: ping`) may stand between events.
+
+What clients may do is bounded by the environment; each of these variables has `LLM_COMPILER_` before it:
+
+| variable | default | what it bounds |
+|---|---|---|
+| `API_KEY` | none | every request but `/healthz` must bring it: `Authorization: Bearer`, `X-API-Key`, Basic; else 401 |
+| `MAX_REQUEST_BYTES` | 1000000 | a request's body; else 413 |
+| `MAX_QUESTION_CHARS` | 20000 | a question, or its messages; else 422 |
+| `MAX_BATCH` | 20 | the questions of a batch; else 422 |
+| `MAX_RUNS` | 100 | requests, and runs, at once; else 503 with `Retry-After` |
+| `RUN_TIMEOUT` | 300 | seconds of a run; else 504 |
+| `CLIENT_TIMEOUT` | 30 | seconds that a client may take to send its request (408), or to read on |
+| `SHUTDOWN_TIMEOUT` | 10 | seconds that runs may go on when the server is stopped; then they are cancelled |
+| `MAX_THREADS` | 1000 | threads kept in memory; the one not used for longest goes first |
+| `CLIENT_MODELS` | openai:*,offline | the models that a client may name |
+
+Limits of a run (`max_tasks`, …) can be lowered by clients, and not raised above the server's own. Without a key the
+server answers its own machine alone. Threads are kept in memory, or in the database that `CHECKPOINT_DB` names (see
+`graphs.checkpoint`); then they outlive the server and may be shared by several.
 """
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.staticfiles import StaticFiles
+
+from graphs.server_agent import Graph, ServedAgent
+from graphs.server_errors import Failure
+from graphs.server_guard import Guard, may_listen
+from graphs.server_langserve import LangServeInput, add_agent
+from graphs.server_limits import Limits, LimitsError
+
+PAGE = Path(__file__).parent / "page"
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",  # nobody shall have an approval clicked unseen
+    "Referrer-Policy": "no-referrer",
+}
+NOT_WITHOUT_KEY = (
+    "HOST={host} lets other machines ask this server, and anyone there could run its tools at your expense. "
+    "Set LLM_COMPILER_API_KEY, which clients then have to bring, or listen at 127.0.0.1."
+)
+WRONG_PORT = "PORT={port!r} is no port; it must be a number from 0 to 65535."
+
+
+def create_app(
+    graph: Graph | None = None,
+    limits: Limits | None = None,
+    database: str | None = None,
+) -> FastAPI:
+    """The server.
+
+    Args:
+        graph: The agent; the default one, if it is not given.
+        limits: What clients may do; if not given, what the environment says when the server starts.
+        database: Where threads are kept, see `graphs.checkpoint`; if not given, `CHECKPOINT_DB`, else memory.
+    """
+    agent = ServedAgent(LangServeInput)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        served = graph if graph is not None else await asyncio.to_thread(_default_graph)
+        bounds = limits or Limits.from_environment()
+        async with agent.open(served, bounds, database or os.environ.get("CHECKPOINT_DB")):
+            yield
+
+    app = FastAPI(title="LLMCompiler", description=_about(), lifespan=lifespan)
+    app.add_middleware(Guard, limits=lambda: agent.limits)
+    app.add_exception_handler(RequestValidationError, _explain_request)
+    add_agent(app, agent, "/agent")
+
+    @app.get("/healthz", tags=["server"])
+    async def healthz() -> dict[str, str]:
+        """Whether the server is up."""
+        return {"status": "ok"}
+
+    if PAGE.is_dir():
+        app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+    return app
+
+
+def _default_graph() -> Graph:
+    from graphs.llm_compiler import graph
+
+    return graph
+
+
+def _about() -> str:
+    return "An LLMCompiler agent: it plans tool calls as a DAG, runs them in parallel, and joins the results."
+
+
+async def _explain_request(_: Request, error: Exception) -> JSONResponse:
+    """What is wrong with a request, without what it says."""
+    assert isinstance(error, RequestValidationError)
+    details = [
+        {"loc": list(_get(detail, "loc")), "msg": _get(detail, "msg").removeprefix("Value error, ")}
+        for detail in error.errors()
+    ]
+    message = "; ".join(_in_words(**detail) for detail in details)
+    return JSONResponse({**Failure(422, message).body, "detail": details}, 422)
+
+
+def _get(detail: Any, field: str) -> Any:
+    """LangServe says in a mere text that the body is not JSON."""
+    return detail[field] if isinstance(detail, dict) else {"loc": (), "msg": detail}[field]
+
+
+def _in_words(loc: list[str | int], msg: str) -> str:
+    where = ".".join(str(step) for step in loc if step != "body")
+    return f"{where}: {msg}" if where else msg
+
+
+app = create_app()
+
+
+def main() -> None:
+    """`make serve`: listen at HOST:PORT, 127.0.0.1:8000 if they are not set."""
+    import uvicorn
+    from dotenv import load_dotenv
+
+    load_dotenv(".env")
+    host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8000"
+    try:
+        limits = Limits.from_environment()
+    except LimitsError as error:
+        sys.exit(str(error))
+    if not port.isdecimal() or int(port) > 65535:
+        sys.exit(WRONG_PORT.format(port=port))
+    if not may_listen(host, limits):
+        sys.exit(NOT_WITHOUT_KEY.format(host=host))
+    # Some seconds more than the runs have: then they have ended by themselves, or been cancelled.
+    grace = round(limits.shutdown_timeout) + 5
+    uvicorn.run(app, host=host, port=int(port), timeout_graceful_shutdown=grace, server_header=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""What goes over the wire: the input and the output of `/agent`, as Pydantic models that name and describe each field."""
+"""What goes over the wire: input and output of `/agent`, with a title and a description for each field."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -68,7 +68,11 @@ class AgentInput(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read_text(cls, value: Any) -> Any:
-        return {"question": value} if isinstance(value, str) else value
+        if isinstance(value, str):
+            return {"question": value}
+        if not isinstance(value, dict | BaseModel):
+            raise ValueError(f"Give a question, or an object with one; there is a {type(value).__name__}.")
+        return value
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,0 +1,247 @@
+"""The agent as the server's clients know it: a question in, progress and a result out."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn, cast
+
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command
+from pydantic import BaseModel
+
+from agent import Context
+from graphs.run_report import ModelCalls, Run
+from graphs.server_errors import RefusedError
+from graphs.server_limits import Limits
+from graphs.server_results import result_of
+from graphs.server_schema import AgentInput, AgentResult
+from graphs.server_settings import ClientConfig, context_of
+from graphs.server_threads import Busy, durability, open_threads
+
+TOO_LONG = "The question has {given:,} characters, and may have {most:,} (LLM_COMPILER_MAX_QUESTION_CHARS)."
+TOO_MANY = "The batch has {given} questions, and may have {most} (LLM_COMPILER_MAX_BATCH)."
+TIMED_OUT = "The run took longer than {seconds:g} s and was stopped (LLM_COMPILER_RUN_TIMEOUT)."
+WAITS = "The thread {thread!r} waits for an answer to its last question: send decisions, or use another thread."
+WAITS_FOR_NOTHING = "The thread {thread!r} waits for no decisions."
+
+Event = dict[str, Any]
+Graph = CompiledStateGraph[Any, Any, Any, Any]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What the agent has when the server runs."""
+
+    graph: Graph
+    """With a checkpointer."""
+
+    limits: Limits
+    room: asyncio.Semaphore
+    busy: Busy
+
+
+class ServedAgent(Runnable[AgentInput, AgentResult]):
+    """The agent as a LangChain runnable: `ainvoke` gives a result, `astream` events with the result as the last."""
+
+    name = "agent"
+
+    def __init__(self, input: type[AgentInput] = AgentInput) -> None:
+        """
+        Args:
+            input: The type of the input.
+        """
+        self._input = input
+        self._opened: Opened | None = None
+
+    @asynccontextmanager
+    async def open(self, graph: Graph, limits: Limits, database: str | None) -> AsyncIterator[None]:
+        """Answer requests, inside `async with`.
+
+        Args:
+            graph: The agent.
+            limits: What clients may do.
+            database: Where threads are kept, see `graphs.checkpoint`; without one, in memory.
+
+        Raises:
+            graphs.checkpoint.CheckpointError: The database can't be had.
+        """
+        async with open_threads(database, limits.max_threads) as saver:
+            graph = graph.copy(update={"checkpointer": saver})
+            self._opened = Opened(graph, limits, asyncio.Semaphore(limits.max_runs), Busy())
+            try:
+                yield
+            finally:
+                self._opened = None
+
+    @property
+    def limits(self) -> Limits:
+        """What clients may do."""
+        return self._require().limits
+
+    # --- what LangServe asks for
+
+    def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:  # noqa: ARG002
+        return self._input
+
+    def get_output_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:  # noqa: ARG002
+        return AgentResult
+
+    def config_schema(self, *, include: Any = None) -> type[BaseModel]:  # noqa: ARG002
+        return ClientConfig
+
+    # --- running
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> NoReturn:
+        """There is no sync way: the server has an event loop."""
+        raise NotImplementedError("Use ainvoke.")
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> AgentResult:
+        """The result alone."""
+        async with aclosing(cast("AsyncGenerator[Event]", self.astream(input, config))) as events:
+            async for event in events:
+                if event["type"] == "result":
+                    return AgentResult.model_validate(event)
+        raise AssertionError("the last event is the result")
+
+    async def abatch(self, inputs: list[Any], config: Any = None, **_: Any) -> list[AgentResult]:
+        """The results of several questions. The first that fails stops the others."""
+        if len(inputs) > (most := self.limits.max_batch):
+            raise RefusedError(422, TOO_MANY.format(given=len(inputs), most=most))
+        configs = config if isinstance(config, list) else [config] * len(inputs)
+        runs = [asyncio.create_task(self.ainvoke(*each)) for each in zip(inputs, configs, strict=True)]
+        try:
+            return await asyncio.gather(*runs)
+        finally:
+            for run in runs:
+                run.cancel()
+            await asyncio.gather(*runs, return_exceptions=True)
+
+    async def astream(  # type: ignore[override]
+        self, input: Any, config: RunnableConfig | None = None, **_: Any
+    ) -> AsyncIterator[Event]:
+        """What happens, as it happens; see `graphs.server`.
+
+        Raises:
+            RefusedError: The request can't be met.
+            Exception: The run failed.
+        """
+
+        async def given() -> AsyncIterator[Any]:
+            yield input
+
+        # It has its own place in a trace, and so in `/stream_events` and `/stream_log`.
+        events = self._atransform_stream_with_config(given(), cast("Any", self._stream), ensure_config(config))
+        async with aclosing(cast("AsyncGenerator[Event]", events)):
+            async for event in events:
+                yield cast("Event", event)
+
+    async def _stream(self, inputs: AsyncIterator[Any], config: RunnableConfig) -> AsyncIterator[Event]:
+        opened = self._require()
+        limits = opened.limits
+        asked = AgentInput.model_validate([each async for each in inputs][-1])
+        if len(asked.text) > limits.max_question_chars:
+            raise RefusedError(422, TOO_LONG.format(given=len(asked.text), most=limits.max_question_chars))
+        settings = config.get("configurable", {})
+        context = context_of(settings, limits)
+        thread = asked.thread_id or str(settings.get("thread_id") or uuid.uuid4())
+        deadline = asyncio.get_running_loop().time() + limits.run_timeout
+        try:
+            async with AsyncExitStack() as stack:
+                stack.enter_context(opened.busy.entered(thread))
+                async with asyncio.timeout_at(deadline):
+                    await stack.enter_async_context(opened.room)
+                events = _answer(opened.graph, asked, thread, context, config)
+                await stack.enter_async_context(aclosing(events))
+                while True:
+                    # Not around the loop: while the client takes an event, this task is the client's.
+                    async with asyncio.timeout_at(deadline):
+                        event = await anext(events, None)
+                    if event is None:
+                        return
+                    yield event
+        except TimeoutError:
+            raise RefusedError(504, TIMED_OUT.format(seconds=limits.run_timeout)) from None
+
+    def _require(self) -> Opened:
+        if self._opened is None:
+            raise RuntimeError("The server has not started: its lifespan was not entered.")
+        return self._opened
+
+
+async def _answer(
+    graph: Graph,
+    asked: AgentInput,
+    thread: str,
+    context: Context,
+    config: RunnableConfig,
+) -> AsyncGenerator[Event]:
+    """Run the graph, and tell what happens."""
+    run = Run(asked.question or "")
+    in_thread: RunnableConfig = {"configurable": {"thread_id": thread}}
+    waiting = bool((await graph.aget_state(in_thread)).interrupts)
+    if asked.answers_a_pause != waiting:
+        raise RefusedError(409, (WAITS if waiting else WAITS_FOR_NOTHING).format(thread=thread))
+    stream = graph.astream(
+        _graph_input(asked),
+        {**in_thread, "callbacks": _with(config.get("callbacks"), ModelCalls(run))},
+        context=context,
+        stream_mode=["custom", "messages", "updates"],
+        durability=durability(graph.checkpointer),
+    )
+    async with aclosing(cast("AsyncGenerator[Any]", stream)) as chunks:
+        async for mode, chunk in chunks:
+            for event in _events(run, mode, chunk):
+                yield event
+    result = result_of(run, await graph.aget_state(in_thread), thread)
+    if result.approval:
+        yield {"type": "approval", **result.approval.model_dump()}
+    yield result.model_dump()
+
+
+def _graph_input(asked: AgentInput) -> Any:
+    if asked.decisions is not None:
+        return Command(resume={"decisions": asked.decisions})
+    if asked.resume is not None:
+        return Command(resume=asked.resume)
+    return {"messages": asked.as_messages()}
+
+
+def _with(callbacks: Any, handler: ModelCalls) -> Any:
+    """The callbacks and one more."""
+    if callbacks is None or isinstance(callbacks, list):
+        return [*(callbacks or []), handler]
+    callbacks = callbacks.copy()
+    callbacks.add_handler(handler, inherit=True)
+    return callbacks
+
+
+def _events(run: Run, mode: str, chunk: Any) -> Iterator[Event]:
+    """What a chunk of the graph's stream has for the client; the run takes note of it."""
+    match mode, chunk:
+        case "custom", {"type": str()}:
+            run.take(chunk)
+            yield chunk
+        case "messages", (AIMessage() as message, {"langgraph_node": "joiner"}):
+            before = run.answer
+            run.take_message(message)
+            yield from _answer_text(run.answer, before)
+        case "updates", {"executor": {"messages": [*messages]}}:
+            run.take_results(messages)
+        case "updates", {"joiner": {"messages": [AIMessage() as answer]}}:
+            run.answer = str(answer.text)
+            run.rounds[-1].join.finished = time.time()
+
+
+def _answer_text(answer: str, before: str) -> Iterator[Event]:
+    if answer == before:
+        return
+    if answer.startswith(before):
+        yield {"type": "answer_text", "text": answer.removeprefix(before)}
+    else:
+        yield {"type": "answer_text", "text": answer, "restart": True}

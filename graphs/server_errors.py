@@ -1,0 +1,80 @@
+"""What a client of the server is told when something goes wrong: enough to act on, and nothing of the server's inside.
+
+Messages of other people's exceptions may hold prompts, addresses and paths. They go to the server's log; the client
+gets a sentence of ours.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from graphs.errors import in_one_line
+
+MODEL_REFUSED_KEY = "The model's server refused the key of this server."
+MODEL_BUSY = "The model's server has too many requests at the moment, or no quota left. Try again later."
+MODEL_FAILED = "The model's server answered {status}. The log of this server says more."
+MODEL_UNREACHABLE = "The model's server can't be reached."
+FAILED = "The run failed ({kind}). The log of this server says more."
+
+RETRY_AFTER = 5
+"""Seconds after which to try again what was refused for want of room."""
+
+_log = logging.getLogger(__name__)
+_NO_CONNECTION = {"APIConnectionError", "ConnectError", "ConnectTimeout"}
+
+
+class RefusedError(Exception):
+    """A request that can't be met; the message is for the client."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What the client is told."""
+
+    status: int
+    """An HTTP status."""
+
+    message: str
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """As JSON, as LangServe's clients expect it."""
+        return {"status_code": self.status, "message": self.message}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """HTTP headers that go with it."""
+        return {"Retry-After": str(RETRY_AFTER)} if self.status in (429, 503) else {}
+
+
+def explain(error: Exception) -> Failure:
+    """What to tell the client of an error; what is not the client's own fault is logged."""
+    if isinstance(error, RefusedError):
+        return Failure(error.status, str(error))
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "ValidationError" in kinds:
+        return Failure(422, in_one_line(error))
+    status = getattr(error, "status_code", None)
+    if "ModelError" in kinds:
+        failure = Failure(500, in_one_line(error))
+    elif isinstance(status, int):
+        failure = _of_the_model(status)
+    elif kinds & _NO_CONNECTION:
+        failure = Failure(502, MODEL_UNREACHABLE)
+    else:
+        _log.error("The run failed: %s", in_one_line(error), exc_info=error)
+        return Failure(500, FAILED.format(kind=type(error).__name__))
+    _log.error("The run failed: %s", in_one_line(error))
+    return failure
+
+
+def _of_the_model(status: int) -> Failure:
+    if status in (401, 403):
+        return Failure(502, MODEL_REFUSED_KEY)
+    if status == 429:
+        return Failure(503, MODEL_BUSY)
+    return Failure(502, MODEL_FAILED.format(status=status))

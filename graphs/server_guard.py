@@ -1,0 +1,220 @@
+"""What stands before every request: who may ask, how much, and that nothing runs on for a client who has gone."""
+
+import asyncio
+import base64
+import binascii
+import hmac
+import ipaddress
+from collections.abc import Callable
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from graphs.server_errors import Failure, RefusedError, explain
+from graphs.server_limits import Limits
+
+OPEN_PATHS = frozenset({"/healthz"})
+NO_KEY = "A key is wanted: Authorization: Bearer …, X-API-Key: …, or the password of HTTP Basic."
+WRONG_KEY = "This is not the server's key."
+NOT_LOCAL = (
+    "Without LLM_COMPILER_API_KEY this server answers only its own machine, as localhost, 127.0.0.1 or [::1]. "
+    "Set a key to serve others, or through a proxy."
+)
+NOT_JSON = "The body must be JSON, with Content-Type: application/json."
+TOO_LONG = "The body has more than {most:,} bytes (LLM_COMPILER_MAX_REQUEST_BYTES)."
+TOO_SLOW = "The body did not arrive within {seconds:g} s (LLM_COMPILER_CLIENT_TIMEOUT)."
+TOO_MANY = "This server is answering {most} requests already (LLM_COMPILER_MAX_RUNS). Try again in a moment."
+
+
+class _GoneError(Exception):
+    """The client has gone, or takes nothing more."""
+
+
+class Guard:
+    """ASGI middleware.
+
+    1. Without a key of its own, the server answers only its own machine: neither another one's address, nor a web page
+       that has had a name of its own point here, gets through. With one, every request must bring it.
+    2. A POST starts a run. Its body must be JSON (which a form on a foreign web page can't send) and not too long, and
+       there must be room.
+    3. When the client goes away, or doesn't read on, the run is cancelled, and with it its tools and model calls.
+    4. What fails is told in a sentence.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Callable[[], Limits]) -> None:
+        """
+        Args:
+            app: What is guarded.
+            limits: Gives the limits; they are known when the server has started.
+        """
+        self._app = app
+        self._limits = limits
+        self._running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+        elif refusal := self._refuse(scope):
+            await refusal(scope, receive, send)
+        elif scope["method"] == "POST":
+            await self._run(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _refuse(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        if (key := self._limits().api_key) is None:
+            address, _ = scope.get("server") or ("", None)
+            return None if _is_loopback(address) and _is_loopback(_host(headers)) else _answer(403, NOT_LOCAL)
+        given = _key(headers)
+        if given is None:
+            # Browsers ask for the password then, and send it along from there on.
+            return _answer(401, NO_KEY, {"WWW-Authenticate": 'Basic realm="LLMCompiler", charset="UTF-8"'})
+        return None if hmac.compare_digest(given, key.get_secret_value().encode()) else _answer(401, WRONG_KEY)
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        most = self._limits().max_runs
+        if self._running >= most:
+            await _answer(503, TOO_MANY.format(most=most))(scope, receive, send)
+            return
+        self._running += 1
+        try:
+            body = await self._read(scope, receive)
+        except RefusedError as error:
+            await _answer(error.status, str(error), {"Connection": "close"})(scope, receive, send)
+        except _GoneError:
+            pass
+        else:
+            await self._watched(scope, body, receive, send)
+        finally:
+            self._running -= 1
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes:
+        limits = self._limits()
+        headers = Headers(scope=scope)
+        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise RefusedError(415, NOT_JSON)
+        body = bytearray()
+        declared = headers.get("content-length", "")
+        too_long = declared.isdecimal() and int(declared) > limits.max_request_bytes
+        try:
+            async with asyncio.timeout(limits.client_timeout):
+                more = not too_long
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _GoneError
+                    body += message.get("body", b"")
+                    more = message.get("more_body", False)
+                    too_long = len(body) > limits.max_request_bytes
+                    more = more and not too_long
+        except TimeoutError:
+            raise RefusedError(408, TOO_SLOW.format(seconds=limits.client_timeout)) from None
+        if too_long:
+            raise RefusedError(413, TOO_LONG.format(most=limits.max_request_bytes))
+        return bytes(body)
+
+    async def _watched(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+        """Answer the request as long as its client is there."""
+        answer = _Answering(self._app, send, self._limits().client_timeout)
+        answering = asyncio.create_task(answer.run(scope, body))
+        leaving = asyncio.create_task(_until_gone(receive))
+        try:
+            await asyncio.wait([answering, leaving], return_when=asyncio.FIRST_COMPLETED)
+            if answer.complete:  # uvicorn says that a client has gone also when it has everything
+                await answering
+        finally:
+            for task in (answering, leaving):
+                task.cancel()
+            await asyncio.gather(answering, leaving, return_exceptions=True)
+
+
+class _Answering:
+    """An answer on its way to the client."""
+
+    def __init__(self, app: ASGIApp, send: Send, timeout: float) -> None:
+        self._app = app
+        self._send = send
+        self._timeout = timeout
+        self._begun = False
+        self.complete = False
+        """Whether the client has been sent everything."""
+
+    async def run(self, scope: Scope, body: bytes) -> None:
+        """Have the request answered; what it raises is told to the client, if nothing else has been yet."""
+        unread = [body]
+
+        async def receive() -> Message:
+            if unread:
+                return {"type": "http.request", "body": unread.pop(), "more_body": False}
+            await asyncio.Event().wait()  # a client who leaves is noticed elsewhere
+            raise AssertionError("nothing sets this event")
+
+        try:
+            await self._app(scope, receive, self._pass_on)
+        except _GoneError:
+            pass
+        except Exception as error:  # noqa: BLE001 — whatever goes wrong is told to the client
+            failure = explain(error)
+            if not self._begun:
+                await _of(failure)(scope, receive, self._pass_on)
+            elif not self.complete:  # LangServe has told it in the stream
+                await self._pass_on({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _pass_on(self, message: Message) -> None:
+        self._begun = True
+        self.complete = message["type"] == "http.response.body" and not message.get("more_body", False)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._send(message)
+        except TimeoutError:
+            raise _GoneError from None
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _answer(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    return _of(Failure(status, message), headers)
+
+
+def _of(failure: Failure, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse(failure.body, failure.status, {**failure.headers, **(headers or {})})
+
+
+def _key(headers: Headers) -> bytes | None:
+    """The key that a request brings."""
+    if (key := headers.get("x-api-key")) is not None:
+        return key.encode("latin-1")
+    kind, _, given = headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return given.strip().encode("latin-1")
+    if kind.lower() == "basic":
+        try:
+            return base64.b64decode(given, validate=True).partition(b":")[2]
+        except binascii.Error:
+            return b""
+    return None
+
+
+def _host(headers: Headers) -> str:
+    """The name under which the client knows this server, without the port."""
+    host = headers.get("host", "")
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def may_listen(host: str, limits: Limits) -> bool:
+    """Whether the server may listen at this address: beyond loopback only with a key."""
+    return limits.api_key is not None or _is_loopback(host)

@@ -1,0 +1,57 @@
+"""What the server lets its clients do. Each limit is an environment variable."""
+
+import os
+from fnmatch import fnmatchcase
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+PREFIX = "LLM_COMPILER_"
+
+
+class LimitsError(ValueError):
+    """The environment has a limit that can't be."""
+
+
+class Limits(BaseModel):
+    """The server's settings; `LLM_COMPILER_MAX_RUNS=10` sets `max_runs`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    api_key: SecretStr | None = Field(None, description="The key that every request but /healthz must bring.")
+    max_request_bytes: int = Field(1_000_000, ge=100, description="How long a request's body may be; else 413.")
+    max_question_chars: int = Field(20_000, ge=1, description="How long a question may be, or its messages; else 422.")
+    max_batch: int = Field(20, ge=1, description="How many questions a batch may have; else 422.")
+    max_runs: int = Field(100, ge=1, description="How many requests are answered at once; more get 503.")
+    max_threads: int = Field(1_000, ge=1, description="How many threads are remembered without CHECKPOINT_DB.")
+    run_timeout: float = Field(300.0, gt=0, le=86_400, description="Seconds that a run may take; else 504.")
+    client_timeout: float = Field(
+        30.0, gt=0, le=86_400, description="Seconds that a client may take to send a request or to read on."
+    )
+    shutdown_timeout: float = Field(
+        10.0, ge=0, le=86_400, description="Seconds that runs may go on when the server is to stop."
+    )
+    client_models: str = Field(
+        "openai:*,offline", description="The models that a client may name, with * for any; empty: none."
+    )
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """The limits that the environment sets.
+
+        Raises:
+            LimitsError: One of them has the wrong type or is out of range.
+        """
+        given = {name: os.environ.get(PREFIX + name.upper()) for name in cls.model_fields}
+        try:
+            # An empty line in .env sets nothing, but for the one that may well be empty.
+            return cls.model_validate({k: v for k, v in given.items() if v or (v == "" and k == "client_models")})
+        except ValidationError as error:
+            detail: Any = error.errors()[0]
+            name = PREFIX + str(detail["loc"][0]).upper()
+            raise LimitsError(f"The environment variable {name} is {detail['input']!r}: {detail['msg']}.") from None
+
+    def allows(self, model: str) -> bool:
+        """Whether a client may name this model."""
+        patterns = [pattern.strip() for pattern in self.client_models.split(",")]
+        return any(fnmatchcase(model, pattern) for pattern in patterns)

@@ -1,0 +1,62 @@
+"""The result of a run, read from the conversation that it leaves."""
+
+from collections.abc import Sequence
+
+from langchain_core.messages import AIMessage, AnyMessage
+from langgraph.types import StateSnapshot
+
+from agent.messages import observations, tasks_of, this_turn
+from graphs.run_report import Run
+from graphs.server_schema import AgentResult, Approval, TaskResult
+
+COUNTS = ("input_tokens", "output_tokens", "total_tokens")
+
+
+def result_of(run: Run, snapshot: StateSnapshot, thread: str) -> AgentResult:
+    """The result.
+
+    Args:
+        run: What was seen of the run.
+        snapshot: How the run left its thread.
+        thread: The thread's name.
+    """
+    messages = snapshot.values.get("messages", [])
+    approval = Approval(thread_id=thread, request=snapshot.interrupts[0].value) if snapshot.interrupts else None
+    return AgentResult(
+        type="result",
+        answer=None if approval else str(messages[-1].text),
+        approval=approval,
+        tasks=_tasks_of_turn(this_turn(messages)),
+        thread_id=thread,
+        model=run.model,
+        usage={
+            name: {count: usage[count] for count in COUNTS}  # type: ignore[literal-required]
+            for name, usage in run.usage.items()
+        },
+        timings={name: round(seconds, 4) for name, seconds in run.timings.items()},
+    )
+
+
+def _tasks_of_turn(messages: Sequence[AnyMessage]) -> list[TaskResult]:
+    results = observations(messages)
+    plans = [message for message in messages if isinstance(message, AIMessage) and message.tool_calls]
+    tasks = []
+    for task in (task for plan in plans for task in tasks_of(plan)):
+        if (message := results.get(task.key)) is None:
+            continue  # a map as a whole; its elements have results
+        about = message.response_metadata
+        failed = "skipped" if about.get("skipped") else "failed"
+        tasks.append(
+            TaskResult(
+                task=task.number,
+                element=task.element,
+                tool=task.tool,
+                arguments=about.get("arguments", task.arguments),
+                dependencies=list(task.dependencies),
+                status=failed if message.status == "error" else "done",  # type: ignore[arg-type]
+                result=str(message.text),
+                started=about.get("started"),
+                finished=about.get("finished"),
+            )
+        )
+    return tasks

@@ -1,0 +1,72 @@
+"""The settings of a run that a client may send: fields of `agent.Context`, and of those nothing that could point the
+server elsewhere or make a run cost more than the server's own settings allow."""
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from agent import Context
+from graphs.server_errors import RefusedError
+from graphs.server_limits import Limits
+
+MODELS = ("model", "planner_model", "joiner_model")
+CEILINGS = ("max_replans", "max_tasks", "max_concurrency", "max_observation_chars", "tool_timeout", "tool_retries")
+NAMES = (*MODELS, *CEILINGS)
+UNKNOWN = "configurable has no {name!r}; there are: {names}."
+MODEL_REFUSED = "{name}: this server lets its clients name {models}, and not {given!r} (LLM_COMPILER_CLIENT_MODELS)."
+TOO_HIGH = "{name} is {given}; this server allows at most {most}."
+NOT_CLIENTS = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map"})
+"""What LangGraph puts into every config; a graph that calls this server sends its own along."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(title="Settings", extra="allow")
+
+
+def _optional(name: str) -> Any:
+    field = Context.model_fields[name]
+    title = name.replace("_", " ").capitalize()
+    return Optional[field.annotation], Field(None, title=title, description=field.description)  # noqa: UP045
+
+
+ClientSettings = create_model("Settings", __base__=_Settings, **{name: _optional(name) for name in NAMES})
+"""The schema of `configurable`. What is unknown stays in, so that `context_of` can name it."""
+
+
+class ClientConfig(BaseModel):
+    """The part of LangChain's config that clients may send."""
+
+    model_config = ConfigDict(title="Config")
+
+    configurable: ClientSettings | None = Field(None, title="Settings", description="The settings of the run.")  # type: ignore[valid-type]
+
+
+def context_of(settings: Mapping[str, Any], limits: Limits) -> Context:
+    """The context of a run with these settings of its client's.
+
+    Args:
+        settings: `configurable` of the config.
+        limits: The server's.
+
+    Raises:
+        RefusedError: A setting is unknown, or not for clients to set.
+        ValidationError: A setting has the wrong type or is out of range.
+    """
+    given = {
+        name: value
+        for name, value in settings.items()
+        if value is not None and name not in NOT_CLIENTS and not name.startswith("__")
+    }
+    if unknown := given.keys() - set(NAMES):
+        raise RefusedError(422, UNKNOWN.format(name=min(unknown), names=", ".join(NAMES)))
+    context = Context.model_validate(given)
+    for name in given.keys() & set(MODELS):
+        if not limits.allows(given[name]):
+            models = limits.client_models or "no model"
+            raise RefusedError(422, MODEL_REFUSED.format(name=name, models=models, given=given[name]))
+    own = Context()
+    for name in given.keys() & set(CEILINGS):
+        if given[name] > (most := getattr(own, name)):
+            raise RefusedError(422, TOO_HIGH.format(name=name, given=given[name], most=most))
+    return context
