@@ -1,0 +1,84 @@
+/**
+ * Making elements. Text goes in as text nodes only: what models, tools and users write can't become markup.
+ */
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/**
+ * An HTML element. A property that is a function is an event listener; `false`, `null` and `undefined` leave an
+ * attribute away.
+ *
+ * @param {string} name
+ * @param {Record<string, any>} [properties]
+ * @param {...(Node | string)} children Strings become text.
+ * @returns {any} The element, of whatever kind the name says.
+ */
+export function element(name, properties = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (typeof value === "function") made.addEventListener(key, value);
+    else setAttribute(made, key, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+/**
+ * An SVG element.
+ *
+ * @param {string} name
+ * @param {Record<string, any>} [attributes]
+ * @param {...Node} children
+ * @returns {any}
+ */
+export function svg(name, attributes = {}, ...children) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) setAttribute(made, key, value);
+  made.append(...children);
+  return made;
+}
+
+/**
+ * An icon: one of the symbols in index.html. Use `setIcon` to change it.
+ *
+ * @param {string} name
+ * @returns {SVGSVGElement}
+ */
+export function icon(name) {
+  const use = svg("use", { href: `#icon-${name}` });
+  return svg("svg", { class: "icon", "data-icon": name, viewBox: "0 0 16 16", "aria-hidden": "true" }, use);
+}
+
+/**
+ * @param {SVGSVGElement} made
+ * @param {string} name
+ */
+export function setIcon(made, name) {
+  if (made.dataset.icon === name) return;
+  made.dataset.icon = name;
+  made.firstElementChild?.setAttribute("href", `#icon-${name}`);
+}
+
+/**
+ * Change an element's text if it is another one, so that nothing is laid out or read aloud again for nothing.
+ *
+ * @param {Element} changed
+ * @param {string} text
+ */
+export function setText(changed, text) {
+  if (changed.textContent !== text) changed.textContent = text;
+}
+
+/**
+ * Set an attribute; `false`, `null` and `undefined` take it away, `true` makes it empty.
+ *
+ * @param {Element} changed
+ * @param {string} name
+ * @param {string | number | boolean | null | undefined} value
+ */
+export function setAttribute(changed, name, value) {
+  if (value === false || value === null || value === undefined) changed.removeAttribute(name);
+  else if (changed.getAttribute(name) !== String(value === true ? "" : value)) {
+    changed.setAttribute(name, String(value === true ? "" : value));
+  }
+}

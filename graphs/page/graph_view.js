@@ -1,0 +1,167 @@
+/** The graph of a plan: a node for each task, in layers from left to right, which grows while the plan is written. */
+
+import { element, icon, setAttribute, setIcon, setText, svg } from "./dom.js";
+import { preview } from "./format.js";
+import { layout } from "./layout.js";
+import { byArrows } from "./roving.js";
+import { shortState, spoken } from "./states.js";
+import { needsOf, settled, stateOf, unitsOf } from "./units.js";
+
+/** @typedef {import("./run.js").Run} Run */
+/** @typedef {import("./run.js").Round} Round */
+/** @typedef {import("./units.js").Unit} Unit */
+
+const PADDING = 14;
+const CROWDED = 24; // nodes, from which on they are small
+const NARROW = 560; // px
+/** How large nodes are and how far apart, in px; they are made as wide as lets so many layers fit. */
+const SIZES = {
+  wide: { layers: 4, least: 150, most: 230, height: 50, across: 52, down: 12 },
+  narrow: { layers: 3, least: 88, most: 150, height: 48, across: 20, down: 10 },
+  crowded: { layers: 5, least: 132, most: 160, height: 28, across: 40, down: 6 },
+};
+
+export class GraphView {
+  /** @type {Map<string, HTMLElement>} */
+  #nodes = new Map();
+  #shape = "";
+  #edges = svg("svg", { class: "edges", "aria-hidden": "true" });
+  #canvas = element("div", { class: "canvas" }, this.#edges);
+
+  /**
+   * @param {Run} run
+   * @param {Round} round
+   * @param {string} label
+   * @param {(key: string) => void} select Called with the key of a unit.
+   */
+  constructor(run, round, label, select) {
+    this.run = run;
+    this.round = round;
+    this.select = select;
+    this.root = element("div", { class: "graph", role: "group", "aria-label": label }, this.#canvas);
+    byArrows(this.root, "button");
+  }
+
+  /** @param {string | undefined} selected The key of the unit whose details are shown. */
+  update(selected) {
+    const units = unitsOf(this.round.tasks);
+    const needs = needsOf(units);
+    this.#arrange(units, needs);
+    for (const unit of units) this.#draw(unit, needs.get(unit) ?? [], selected);
+    for (const edge of this.#edges.children) {
+      const source = units.find((unit) => unit.key === edge.dataset.from);
+      edge.dataset.state = source ? stateOf(source) : "planned";
+    }
+  }
+
+  /**
+   * Place nodes and edges, if there are others than before or the width is another one.
+   *
+   * @param {Unit[]} units
+   * @param {Map<Unit, Unit[]>} needs
+   */
+  #arrange(units, needs) {
+    const room = this.root.clientWidth;
+    const kind = units.length > CROWDED ? "crowded" : room < NARROW ? "narrow" : "wide";
+    const { layers: fitting, least, most, height, across, down } = SIZES[kind];
+    const width = Math.min(Math.max(least, Math.floor((room - 2 * PADDING + across) / fitting) - across), most);
+    const names = new Map(units.map((unit) => [unit.key, (needs.get(unit) ?? []).map((other) => other.key)]));
+    const shape = kind + width + JSON.stringify([...names]);
+    if (shape === this.#shape) return;
+    this.#shape = shape;
+
+    const { places, edges, layers, rows } = layout([...names.keys()], names);
+    const left = (/** @type {number} */ layer) => PADDING + layer * (width + across);
+    const middle = (/** @type {number} */ row) => PADDING + row * (height + down) - down / 2;
+    const size = {
+      width: 2 * PADDING + Math.max(0, layers * (width + across) - across),
+      height: 2 * PADDING + Math.max(0, rows * (height + down) - down),
+    };
+    this.root.dataset.kind = kind;
+    this.#canvas.style.width = `${size.width}px`;
+    this.#canvas.style.height = `${size.height}px`;
+    setAttribute(this.#edges, "viewBox", `0 0 ${size.width} ${size.height}`);
+
+    for (const [key, node] of this.#nodes) {
+      if (names.has(key)) continue;
+      node.remove();
+      this.#nodes.delete(key);
+    }
+    for (const unit of units) {
+      const { layer, row } = /** @type {import("./layout.js").Place} */ (places.get(unit.key));
+      const node = this.#nodes.get(unit.key) ?? this.#add(unit);
+      Object.assign(node.style, {
+        left: `${left(layer)}px`,
+        top: `${middle(row) - height / 2}px`,
+        width: `${width}px`,
+        height: `${height}px`,
+      });
+    }
+    this.#edges.replaceChildren(
+      ...edges.map(({ from, to, through }) => {
+        const start = /** @type {import("./layout.js").Place} */ (places.get(from));
+        const end = /** @type {import("./layout.js").Place} */ (places.get(to));
+        const points = [[left(start.layer) + width, middle(start.row)]];
+        for (const { layer, row } of through) points.push([left(layer), middle(row)], [left(layer) + width, middle(row)]);
+        points.push([left(end.layer) - 2, middle(end.row)]);
+        const path = svg("path", { d: curve(points) });
+        path.dataset.from = from;
+        return path;
+      }),
+    );
+  }
+
+  /** @param {Unit} unit */
+  #add(unit) {
+    const node = element(
+      "button",
+      { type: "button", class: "node", "data-key": unit.key, click: () => this.select(unit.key) },
+      icon("planned"),
+      element("span", { class: "number" }, unit.label),
+      element("span", { class: "tool" }),
+      element("span", { class: "state" }),
+      element("span", { class: "preview" }),
+    );
+    this.#nodes.set(unit.key, node);
+    this.#canvas.append(node);
+    return node;
+  }
+
+  /**
+   * @param {Unit} unit
+   * @param {Unit[]} needs
+   * @param {string | undefined} selected
+   */
+  #draw(unit, needs, selected) {
+    const node = /** @type {any} */ (this.#nodes.get(unit.key));
+    const [symbol, , tool, state, args] = node.children;
+    const now = stateOf(unit);
+    const many = unit.tasks.length > 1;
+    const [task] = unit.tasks;
+    node.dataset.state = now;
+    setIcon(symbol, now);
+    setText(tool, many ? `${task.tool} ×${unit.tasks.length}` : task.tool);
+    setText(state, many ? `${settled(unit)}/${unit.tasks.length}` : shortState(this.run, task));
+    setText(args, preview(task.template));
+    const after = needs.length && now === "planned" ? `, needs ${needs.map((one) => one.label).join(", ")}` : "";
+    setAttribute(node, "aria-label", spoken(unit) + after);
+    setAttribute(node, "aria-expanded", unit.key === selected ? "true" : "false");
+  }
+}
+
+/**
+ * A smooth line from left to right: level at every point, with an arrow's head at its end.
+ *
+ * @param {number[][]} points
+ * @returns {string}
+ */
+function curve(points) {
+  let path = `M${points[0][0]},${points[0][1]}`;
+  for (let index = 1; index < points.length; index++) {
+    const [[x, y], [toX, toY]] = [points[index - 1], points[index]];
+    const bend = Math.max(16, Math.abs(toX - x) / 2);
+    path += index % 2 ? `C${x + bend},${y} ${toX - bend},${toY} ${toX},${toY}` : `L${toX},${toY}`;
+  }
+  const [x, y] = points[points.length - 1];
+  return `${path}M${x - 5},${y - 4}L${x},${y}L${x - 5},${y + 4}`;
+}

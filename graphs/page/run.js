@@ -1,0 +1,284 @@
+/**
+ * A question on its way through the agent, as far as it has come: what the stream of events amounts to. Times are
+ * Unix seconds of the server's clock.
+ */
+
+/**
+ * @typedef {"planned" | "running" | "done" | "failed" | "skipped" | "stopped"} TaskState
+ * @typedef {"sending" | "planning" | "running" | "joining" | "answering" | "waiting" | "done" | "stopped" | "failed"} Phase
+ * @typedef {import("./client.js").Event} Event
+ */
+
+/** From when to when something ran. */
+export class Span {
+  /** @type {number | undefined} */ started;
+  /** @type {number | undefined} */ finished;
+}
+
+/** One tool call. */
+export class Task extends Span {
+  /** @type {TaskState} */ state = "planned";
+  /** @type {number | undefined} */ planned;
+  /** @type {Record<string, any>} As planned, with references. */ template = {};
+  /** @type {Record<string, any>} With the references resolved, once it has started. */ arguments = {};
+  /** @type {string[]} The keys or numbers of the tasks that it refers to. */ dependencies = [];
+  /** The result, or why there is none. */
+  outcome = "";
+  /** Whether the result is that of an identical call. */
+  reused = false;
+  /** How often it was tried again. */
+  retries = 0;
+
+  /**
+   * @param {number} number
+   * @param {number | undefined} index Which element of a map it is.
+   * @param {string} tool
+   */
+  constructor(number, index, tool) {
+    super();
+    this.number = number;
+    this.index = index;
+    this.tool = tool;
+  }
+
+  get key() {
+    return keyOf(this.number, this.index);
+  }
+}
+
+/** A plan, its tasks, and the joiner's look at their results. */
+export class Round {
+  plan = new Span();
+  join = new Span();
+  /** The plan in the model's own words. */
+  text = "";
+  /** @type {Task[]} */ tasks = [];
+
+  /** @param {string} reason Why there is a further plan, if it is not the first. */
+  constructor(reason = "") {
+    this.reason = reason;
+  }
+}
+
+/** @typedef {{thread_id: string, request: {action_requests: {name: string, args: object, description?: string}[],
+ *   review_configs: {action_name: string, allowed_decisions: string[]}[], error?: string}}} Approval */
+
+export class Run {
+  /** @type {Round[]} */ rounds = [];
+  /** @type {Map<string, Task>} */ tasks = new Map();
+  answer = "";
+  /** @type {Approval | undefined} What has to be decided before it can go on. */ approval;
+  /** @type {Event | undefined} The last event: answer, usage, timings, model. */ result;
+  /** Why it ended without an answer. */
+  error = "";
+  /** @type {Phase} */ phase = "sending";
+  /** @type {number | undefined} */ started;
+  /** @type {number | undefined} */ finished;
+  /** @type {{from: number, until: number | undefined}[]} While it waited for a person. */ pauses = [];
+  #ahead = Infinity; // how far the clock of this machine is ahead of the server's, in seconds
+
+  /** @param {string} question */
+  constructor(question) {
+    this.question = question;
+  }
+
+  get ended() {
+    return this.phase === "done" || this.phase === "stopped" || this.phase === "failed";
+  }
+
+  /** The time on the server's clock. */
+  get now() {
+    return Date.now() / 1000 - (this.#ahead === Infinity ? 0 : this.#ahead);
+  }
+
+  /**
+   * Seconds from the start to a time, or to now, less the time spent waiting for people.
+   *
+   * @param {number} [time]
+   * @returns {number}
+   */
+  elapsed(time = this.finished ?? this.now) {
+    if (this.started === undefined) return 0;
+    let waited = 0;
+    for (const { from, until } of this.pauses) waited += Math.max(0, Math.min(time, until ?? time) - from);
+    return Math.max(0, time - this.started - waited);
+  }
+
+  /**
+   * Take note of an event. What is unknown is ignored; what has been told before, as when a run is resumed, changes
+   * nothing.
+   *
+   * @param {Event} event
+   */
+  take(event) {
+    if (typeof event?.type !== "string") return;
+    if (typeof event.time === "number") {
+      this.#ahead = Math.min(this.#ahead, Date.now() / 1000 - event.time);
+      this.started ??= event.time;
+    }
+    const time = typeof event.time === "number" ? event.time : this.now;
+    const round = this.rounds.at(-1);
+    switch (event.type) {
+      case "plan_started":
+        this.#openRound(event.round ?? this.rounds.length, time);
+        break;
+      case "plan_text":
+        if (round) round.text += event.text;
+        break;
+      case "plan_finished":
+        if (round) round.plan.finished ??= time;
+        if (this.phase === "planning") this.phase = "running";
+        break;
+      case "joiner_started":
+        if (round) round.join.started ??= time;
+        this.phase = "joining";
+        break;
+      case "replanning":
+        if (round) round.join.finished ??= time;
+        this.rounds.push(new Round(String(event.feedback ?? "")));
+        this.answer = "";
+        this.phase = "planning";
+        break;
+      case "answer_text":
+        this.answer = (event.restart ? "" : this.answer) + event.text;
+        this.phase = "answering";
+        break;
+      case "approval":
+        this.approval = /** @type {any} */ (event);
+        this.phase = "waiting";
+        this.pauses.push({ from: time, until: undefined });
+        break;
+      case "result":
+        this.#end(event);
+        break;
+      default:
+        if (event.type.startsWith("task_") && typeof event.task === "number") this.#takeTask(event, time);
+    }
+  }
+
+  /** Go on after the decisions have been made. */
+  resume() {
+    const pause = this.pauses.at(-1);
+    if (pause) pause.until ??= this.now;
+    this.approval = undefined;
+    this.phase = "running";
+    this.error = "";
+    this.finished = undefined;
+  }
+
+  /**
+   * It ends here, without an answer.
+   *
+   * @param {"stopped" | "failed"} phase
+   * @param {string} error
+   */
+  breakOff(phase, error) {
+    this.finished = this.now;
+    this.phase = phase;
+    this.error = error;
+    for (const task of this.tasks.values()) {
+      if (task.state === "running") task.finished = this.finished;
+      if (task.state === "running" || task.state === "planned") task.state = "stopped";
+    }
+    this.#closeSpans(this.finished);
+  }
+
+  /**
+   * @param {number} index
+   * @param {number} time
+   */
+  #openRound(index, time) {
+    // A replan's round has been opened by `replanning`, which has its reason.
+    if (!this.rounds.length || (index >= this.rounds.length && this.rounds.at(-1)?.plan.started !== undefined)) {
+      this.rounds.push(new Round());
+    }
+    const round = this.rounds.at(-1);
+    if (round) round.plan.started ??= time;
+    this.phase = "planning";
+  }
+
+  /**
+   * @param {Event} event
+   * @param {number} time
+   */
+  #takeTask(event, time) {
+    const key = keyOf(event.task, event.element);
+    let task = this.tasks.get(key);
+    if (!task) {
+      task = new Task(event.task, event.element, String(event.tool ?? ""));
+      this.tasks.set(key, task);
+      if (!this.rounds.length) this.rounds.push(new Round());
+      this.rounds.at(-1)?.tasks.push(task);
+    }
+    if (task.state !== "planned" && task.state !== "running") return;
+    if (Array.isArray(event.dependencies)) task.dependencies = event.dependencies.map(String);
+    const args = event.arguments ?? {};
+    switch (event.type) {
+      case "task_planned":
+        task.planned ??= time;
+        if (task.state === "planned") task.template = task.arguments = args;
+        break;
+      case "task_started":
+        task.started = time;
+        task.state = "running";
+        task.arguments = args;
+        break;
+      case "task_retried":
+        task.retries += 1;
+        break;
+      case "task_finished":
+      case "task_failed":
+      case "task_skipped":
+        task.state = event.type === "task_finished" ? "done" : event.type === "task_failed" ? "failed" : "skipped";
+        task.finished = time;
+        task.arguments = args;
+        task.outcome = String(event.result ?? event.error ?? "");
+        task.reused = event.reused !== undefined && event.reused !== false && event.reused !== null;
+    }
+    if (this.phase === "planning" && this.rounds.at(-1)?.plan.finished !== undefined) this.phase = "running";
+  }
+
+  /** @param {Event} event */
+  #end(event) {
+    if (event.approval || this.approval) return; // the stream ends, the run does not
+    this.result = event;
+    this.answer = String(event.answer ?? this.answer);
+    this.#takeResults(event.tasks);
+    const total = event.timings?.total;
+    const paused = this.pauses.reduce((sum, { from, until }) => sum + ((until ?? from) - from), 0);
+    this.finished = total && this.started !== undefined && !paused ? this.started + total : this.now;
+    this.phase = "done";
+    this.#closeSpans(this.finished);
+  }
+
+  /**
+   * The tasks as the server keeps them: results in full, and the tools' own times.
+   *
+   * @param {any} tasks
+   */
+  #takeResults(tasks) {
+    if (!Array.isArray(tasks)) return;
+    for (const { task, element, result, started, finished } of tasks) {
+      const known = this.tasks.get(keyOf(task, element));
+      if (!known) continue;
+      if (typeof result === "string") known.outcome = result;
+      if (typeof started === "number" && typeof finished === "number") Object.assign(known, { started, finished });
+    }
+  }
+
+  /** @param {number} time */
+  #closeSpans(time) {
+    for (const round of this.rounds) {
+      for (const span of [round.plan, round.join]) if (span.started !== undefined) span.finished ??= time;
+    }
+  }
+}
+
+/**
+ * @param {number} number
+ * @param {number | null | undefined} index
+ * @returns {string} `3`, or `1[0]` for an element of a map.
+ */
+export function keyOf(number, index) {
+  return index === undefined || index === null ? String(number) : `${number}[${index}]`;
+}

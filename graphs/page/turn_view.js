@@ -1,0 +1,287 @@
+/** One question with all that comes of it: status, plans, graphs, timeline, approvals, answer, summary. */
+
+import { approvalView } from "./approval_view.js";
+import { DetailsView } from "./details_view.js";
+import { element, icon, setAttribute, setIcon, setText } from "./dom.js";
+import { count, plural, preview, seconds } from "./format.js";
+import { GraphView } from "./graph_view.js";
+import { keyOf } from "./run.js";
+import { clock } from "./states.js";
+import { TimelineView } from "./timeline_view.js";
+import { unitsOf } from "./units.js";
+
+/** @typedef {import("./run.js").Run} Run */
+/** @typedef {import("./run.js").Round} Round */
+/** @typedef {import("./units.js").Unit} Unit */
+/** @typedef {import("./client.js").Decision} Decision */
+
+/** @type {Record<import("./run.js").Phase, [string, string]>} The icon and the words of each phase. */
+const PHASES = {
+  sending: ["running", "Asking"],
+  planning: ["running", "Planning"],
+  running: ["running", "Running the tasks"],
+  joining: ["running", "Joining the results"],
+  answering: ["running", "Answering"],
+  waiting: ["pause", "Waiting for your approval"],
+  done: ["done", "Done"],
+  stopped: ["stopped", "Stopped"],
+  failed: ["failed", "Failed"],
+};
+
+export class TurnView {
+  #phase = icon("running");
+  #words = element("span", { role: "status" });
+  #numbers = element("span", { class: "numbers" });
+  #stop;
+  #fold;
+  #rounds = element("div", { class: "rounds" });
+  #approvals = element("div");
+  #answer = element("div", { class: "answer", role: "region", "aria-label": "Answer", "aria-live": "polite", hidden: true });
+  #problem = element("div");
+  #summary = element("div");
+  #timeline;
+  #details;
+  #work;
+  /** @type {RoundView[]} */
+  #views = [];
+  /** @type {string | undefined} */
+  #selected;
+  /** @type {unknown} */
+  #asked;
+  #ended = false;
+
+  /**
+   * @param {Run} run
+   * @param {{stop: () => void, retry: () => void, decide: (decisions: Decision[]) => void}} actions
+   */
+  constructor(run, actions) {
+    this.run = run;
+    this.actions = actions;
+    this.#stop = element("button", { type: "button", class: "secondary", click: () => actions.stop() }, "Stop");
+    const fold = () => this.fold(!this.root.classList.contains("folded"));
+    this.#fold = element("button", { type: "button", class: "link", click: fold, hidden: true });
+    const select = (/** @type {string} */ key) => this.#select(key);
+    this.#timeline = new TimelineView(run, select);
+    this.#details = new DetailsView(run, select, () => this.#select(undefined));
+    this.#work = element(
+      "div",
+      { class: "work", hidden: true },
+      this.#rounds,
+      element(
+        "div",
+        { class: "columns" },
+        element("section", { class: "panel" }, element("h3", {}, "Timeline"), this.#timeline.root),
+        this.#details.root,
+      ),
+    );
+    this.root = element(
+      "article",
+      { class: "turn", "aria-label": run.question },
+      element("h2", {}, run.question),
+      element("p", { class: "status" }, this.#phase, this.#words, this.#numbers, this.#stop, this.#fold),
+      this.#work,
+      this.#approvals,
+      this.#answer,
+      this.#problem,
+      this.#summary,
+    );
+    this.root.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+      if (event.key !== "Escape" || this.#selected === undefined) return;
+      event.stopPropagation();
+      this.#select(undefined);
+    });
+    this.fold(false);
+    this.update();
+  }
+
+  /**
+   * Hide how the answer came about, or show it again.
+   *
+   * @param {boolean} folded
+   */
+  fold(folded) {
+    this.root.classList.toggle("folded", folded);
+    setAttribute(this.#fold, "aria-expanded", folded ? "false" : "true");
+    setText(this.#fold, folded ? "Show the work" : "Hide the work");
+  }
+
+  /** Show the run as it is now. */
+  update() {
+    const { run } = this;
+    const [symbol, words] = PHASES[run.phase];
+    this.root.dataset.phase = run.phase;
+    setIcon(this.#phase, symbol);
+    setText(this.#words, words);
+    setText(this.#numbers, this.#progress());
+    this.#stop.hidden = run.ended;
+    this.#fold.hidden = !run.ended || !run.rounds.length;
+
+    this.#work.hidden = run.started === undefined;
+    while (this.#views.length < run.rounds.length) {
+      const view = new RoundView(run, this.#views.length, (key) => this.#select(key));
+      this.#views.push(view);
+      this.#rounds.append(view.root);
+    }
+    for (const view of this.#views) view.update(this.#selected);
+    this.#timeline.update(this.#selected);
+    this.#details.update(this.#unit(this.#selected));
+
+    this.#showApproval();
+    this.#showAnswer();
+    if (run.ended && !this.#ended) this.#showEnd();
+    if (!run.ended && this.#ended) {
+      this.#problem.replaceChildren();
+      this.#summary.replaceChildren();
+    }
+    this.#ended = run.ended;
+  }
+
+  /** @returns {string} */
+  #progress() {
+    const { run } = this;
+    const tasks = [...run.tasks.values()];
+    const settled = tasks.filter((task) => task.state !== "planned" && task.state !== "running");
+    const missing = tasks.filter((task) => task.state === "failed" || task.state === "skipped").length;
+    const parts = [];
+    if (tasks.length) parts.push(run.ended ? plural(tasks.length, "task") : `${settled.length} of ${plural(tasks.length, "task")}`);
+    if (missing) parts.push(`${missing} without a result`);
+    if (run.started !== undefined) parts.push(run.ended ? seconds(run.elapsed()) : clock(run.elapsed()));
+    return parts.join(" · ");
+  }
+
+  #showApproval() {
+    const { approval } = this.run;
+    if (approval === this.#asked) return;
+    this.#asked = approval;
+    this.#approvals.replaceChildren();
+    if (!approval) return;
+    this.#approvals.append(approvalView(approval, (decisions) => this.actions.decide(decisions)));
+    this.#approvals.scrollIntoView({ block: "nearest" });
+  }
+
+  #showAnswer() {
+    const { run } = this;
+    const streaming = run.phase === "answering" || run.phase === "joining";
+    // Busy, so that it is read out once, when it is complete.
+    setAttribute(this.#answer, "aria-busy", streaming ? "true" : "false");
+    this.#answer.classList.toggle("streaming", run.phase === "answering");
+    const begins = this.#answer.hidden && run.answer !== "";
+    this.#answer.hidden = run.answer === "";
+    setText(this.#answer, run.answer);
+    if (begins) this.#answer.scrollIntoView({ block: "nearest" });
+  }
+
+  #showEnd() {
+    const { run } = this;
+    if (run.phase === "done") this.#summary.replaceChildren(...summary(run));
+    else {
+      const text = run.phase === "stopped" ? "You stopped this run." : run.error;
+      const retry = element("button", { type: "button", class: "secondary", click: () => this.actions.retry() }, "Try again");
+      const role = run.phase === "failed" ? "alert" : null;
+      this.#problem.replaceChildren(element("div", { class: "problem", role }, element("p", {}, text), retry));
+    }
+    const end = run.phase === "done" ? this.#summary : this.#problem;
+    end.scrollIntoView({ block: "nearest" });
+  }
+
+  /**
+   * Show the details of a unit or a task; of none when they are shown already.
+   *
+   * @param {string | undefined} key
+   */
+  #select(key) {
+    const before = this.#selected;
+    this.#selected = key === before ? undefined : key;
+    this.update();
+    if (this.#selected === undefined && this.#details.root.contains(document.activeElement)) this.#focus(before);
+    if (this.#selected === undefined && document.activeElement === document.body) this.#focus(before);
+  }
+
+  /** @param {string | undefined} key */
+  #focus(key) {
+    const buttons = /** @type {HTMLElement[]} */ ([...this.root.querySelectorAll("button[data-key]")]);
+    const map = key?.replace(/\[.*$/, "[*]");
+    (buttons.find((one) => one.dataset.key === key) ?? buttons.find((one) => one.dataset.key === map))?.focus();
+  }
+
+  /**
+   * @param {string | undefined} key Of a unit, or of one task of a map.
+   * @returns {Unit | undefined}
+   */
+  #unit(key) {
+    if (key === undefined) return undefined;
+    const units = this.run.rounds.flatMap((round) => unitsOf(round.tasks));
+    const task = this.run.tasks.get(key);
+    return units.find((unit) => unit.key === key) ?? (task && { key, label: key, tasks: [task] });
+  }
+}
+
+/** A plan as text and as a graph. */
+class RoundView {
+  #text = element("pre", { class: "plan", tabindex: "0", "aria-label": "The plan as the model wrote it" });
+  #graph;
+
+  /**
+   * @param {Run} run
+   * @param {number} index
+   * @param {(key: string) => void} select
+   */
+  constructor(run, index, select) {
+    this.round = run.rounds[index];
+    const { reason } = this.round;
+    const title = index ? `Plan ${index + 1}` : "Plan";
+    this.#graph = new GraphView(run, this.round, `Tasks of plan ${index + 1}`, select);
+    this.root = element(
+      "div",
+      { class: "round" },
+      ...(index ? [element("p", { class: "reason" }, icon("again"), element("span", {}, `Planned again: ${reason}`))] : []),
+      element(
+        "div",
+        { class: "columns" },
+        element("section", { class: "panel" }, element("h3", {}, index ? `Graph ${index + 1}` : "Graph"), this.#graph.root),
+        element("section", { class: "panel" }, element("h3", {}, title), this.#text),
+      ),
+    );
+  }
+
+  /** @param {string | undefined} selected */
+  update(selected) {
+    const { round } = this;
+    const written = round.text || round.tasks.map((task) => `${keyOf(task.number, task.index)}. ${task.tool}(${preview(task.template)})`).join("\n");
+    const atEnd = this.#text.scrollHeight - this.#text.scrollTop - this.#text.clientHeight < 8;
+    setText(this.#text, written);
+    if (atEnd) this.#text.scrollTop = this.#text.scrollHeight;
+    this.#text.classList.toggle("streaming", round.plan.finished === undefined);
+    this.#graph.update(selected);
+  }
+}
+
+/** @param {Run} run */
+function summary(run) {
+  const { timings = {}, usage, model } = run.result ?? {};
+  const total = timings.total ?? run.elapsed();
+  const facts = [["Took", seconds(total)]];
+  if (timings.one_after_another) {
+    facts.push(["One after another", seconds(timings.one_after_another)]);
+    const factor = timings.one_after_another / total;
+    if (factor >= 1.05) facts.push(["Faster", `${factor.toFixed(1)}×`]);
+  }
+  facts.push(["Tasks", count(run.tasks.size)]);
+  const tokens = tokensOf(usage);
+  if (tokens) facts.push(["Tokens", tokens]);
+  if (model) facts.push(["Model", String(model)]);
+  const list = facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
+  return [element("dl", { class: "summary", "aria-label": "Summary" }, ...list)];
+}
+
+/**
+ * @param {any} usage Token counts, or such by the models' names.
+ * @returns {string} Empty if nothing was counted.
+ */
+function tokensOf(usage) {
+  if (!usage || typeof usage !== "object") return "";
+  const parts = "input_tokens" in usage ? [usage] : Object.values(usage);
+  const sum = (/** @type {string} */ name) => parts.reduce((all, part) => all + (Number(part?.[name]) || 0), 0);
+  const [read, written] = [sum("input_tokens"), sum("output_tokens")];
+  return read + written ? `${count(read)} in, ${count(written)} out` : "";
+}
