@@ -13,14 +13,14 @@ from langchain_core.tools import BaseTool, InjectedToolArg, InjectedToolCallId
 from langchain_core.tools.base import get_all_basemodel_annotations
 from langgraph.prebuilt import InjectedState, InjectedStore, ToolRuntime
 from langgraph.runtime import Runtime
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
 STATE_FIELD = "messages"
 """What the state of this graph has for tools."""
 
 NO_SUCH_FIELD = (
     "The tool {tool!r} wants the state's {field!r} injected as {argument!r}. The state of this agent is the "
-    'conversation: its only field is "messages". Give the argument a default, or take it from the run\'s context or config.'
+    'conversation: its only field is "messages". Give the argument a default, or take it from the run\'s config.'
 )
 NOT_INJECTED = (
     "The argument {argument!r} of the tool {tool!r} is marked as injected, and nothing injects it. Give it a default, "
@@ -98,6 +98,21 @@ def inject(
                 server_info=runtime.server_info,
             )
     return given
+
+
+def with_open_runtime(tool: BaseTool) -> BaseTool:
+    """The tool with the type of its `ToolRuntime` left open in its schema. LangChain serialises what it has validated,
+    and Pydantic warns, at every call, of a context whose type the annotation doesn't tell."""
+    schema: Any = tool.args_schema
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        return tool
+    runtimes = [
+        name for name, wanted in injections(tool).items() if wanted is ToolRuntime and name in schema.model_fields
+    ]
+    if not runtimes:
+        return tool
+    fields: dict[str, Any] = {name: (Annotated[Any, InjectedToolArg()], ...) for name in runtimes}
+    return tool.model_copy(update={"args_schema": create_model(schema.__name__, __base__=schema, **fields)})
 
 
 def injections(tool: BaseTool) -> Mapping[str, Any]:

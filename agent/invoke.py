@@ -266,8 +266,17 @@ def _fit(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:
                 raise ToolError(WRONG_ARGUMENTS.format(tool=tool.name, reasons=_reasons(details))) from error
         else:
             # LangChain converts the arguments of a model itself, and takes those of a JSON schema as they are.
-            return fitting if isinstance(schema, dict) else arguments
+            return fitting if isinstance(schema, dict) else _by_alias(tool, arguments)
     raise AssertionError("the last try returns or raises")
+
+
+def _by_alias(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:
+    """LangChain describes arguments by the names of the model's fields, and then takes them by their aliases."""
+    fields = getattr(tool.args_schema, "model_fields", {})
+    aliases = {
+        name: field.validation_alias for name, field in fields.items() if isinstance(field.validation_alias, str)
+    }
+    return {aliases.get(name, name): value for name, value in arguments.items()}
 
 
 @lru_cache(maxsize=1000)
