@@ -119,7 +119,7 @@ def _read_steps(reply: str, state: State) -> list[State]:
     number = r"(-?\d+(?:/\d+)?)"
     states: list[State] = []
     for step in re.findall(rf"(?m)^\W*?(?:\d+[.)] )?{number} *([-+*/]) *{number}", reply.translate(SIGNS)):
-        with suppress(ValueError, StopIteration):
+        with suppress(ValueError, ZeroDivisionError, StopIteration):
             one, sign, other = Fraction(step[0]), step[1], Fraction(step[2])
             pairs = permutations(range(len(state)), 2)
             first, second = next(pair for pair in pairs if (values[pair[0]], values[pair[1]]) == (one, other))

@@ -8,6 +8,7 @@ exact.
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ class Result(NamedTuple):
 
     number: int
     tool: str
+    arguments: str
     value: Any
 
 
@@ -57,7 +59,7 @@ class Prompt:
             tools=frozenset(re.findall(r"^([\w.-]+)\(", block[1], re.MULTILINE)) if block else frozenset(),
             question=re.split(r"\n\n(?:Results \(data|Still missing|Plan )", human)[0],
             results=[
-                Result(int(task), call.partition("(")[0], _value(text))
+                Result(int(task), *call.removesuffix(")").split("(", 1), _value(text))
                 for task, call, mark, text in RESULT.findall(human)
                 if mark == "->"
             ],
@@ -86,6 +88,41 @@ class Example(NamedTuple):
     join: Callable[[Prompt], str | Replan]
 
 
+# --- Movie recommendation
+
+
+def plan_searches(prompt: Prompt) -> list[str]:
+    """A search for each film of the question."""
+    liked, options = _films_of(prompt.question)
+    return [f"search_film({json.dumps(title, ensure_ascii=False)})" for title in (*liked, *options)]
+
+
+def join_searches(prompt: Prompt) -> str | Replan:
+    """The option that is most like the others: in words that few of the films have, genres among them, and in time."""
+    liked, options = _films_of(prompt.question)
+    texts = {_value(result.arguments): str(result.value) for result in prompt.results}
+    words = {title: set(re.findall(r"[a-z]{3,}", text.lower())) for title, text in texts.items()}
+    years = {title: int(year[0]) for title, text in texts.items() if (year := re.search(r"\b(?:19|20)\d\d\b", text))}
+    spread = Counter(word for found in words.values() for word in found)
+
+    def likeness(option: str, title: str) -> float:
+        apart = abs(years.get(option, 0) - years.get(title, 0))
+        return sum(1 / spread[word] for word in words[option] & words[title]) + max(0.0, 2 - apart / 10)
+
+    known = [option for option in options if option in texts]
+    best = max(known, key=lambda option: sum(likeness(option, title) for title in liked if title in texts), default="")
+    return best or "I found none of the films to choose from."
+
+
+def _films_of(question: str) -> tuple[list[str], list[str]]:
+    """The films that a question names, and those to choose from."""
+    parts = re.search(r"similar to (.+?)\s*\n\s*Options:\s*(.+)", question, re.DOTALL)
+    if not parts:
+        return [], []
+    options = [line.strip() for line in parts[2].splitlines()]
+    return re.split(r",\s+", parts[1]), [option for option in options if option]
+
+
 # --- Game of 24
 
 
@@ -105,7 +142,7 @@ def judge_exactly(lines: str) -> str:
 def plan_level(prompt: Prompt) -> list[str]:
     """A level of the tree: from the question's numbers, or from the states that were selected last."""
     if selected := prompt.of("top_k_select"):
-        task, _, found = selected[-1]
+        task, *_, found = selected[-1]
         states = [f'"${task}.states[{i}]"' for i in range(len(found["states"]))]
     else:
         numbers = _numbers_of(prompt.question)
@@ -137,6 +174,7 @@ def _numbers_of(question: str) -> list[str]:
 
 
 EXAMPLES = {
+    "search_film": Example(plan_searches, join_searches),
     "thought_proposer": Example(plan_level, join_level),
 }
 """By the tool that tells them from each other."""

@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.graph.state import CompiledStateGraph
 
 from agent import PROVIDERS
-from graphs import game_of_24, parallel_qa
+from graphs import game_of_24, movie_recommendation, parallel_qa
 from graphs.offline_examples import OfflineExamplesModel
 from graphs.twenty_four import value_of
 from tests.model_server import Answer, ChatRequest, ModelServer, Reply
@@ -143,3 +143,48 @@ async def test_a_game_with_a_model(hosted: ModelServer) -> None:
     assert outcomes[3] == [["(2 * 3) * 4"]]
     assert outcomes[-1]["solution"] == "(2 * 3) * 4 = 24"
     assert messages[-1].text == "2 * 3 * 4."
+
+
+# --- Movie recommendation
+
+MOVIES = """\
+Find a movie similar to Alien, Blade Runner, Aliens, The Matrix
+Options:
+Sabrina
+Terminator
+Up
+Monsters, Inc
+"""
+
+
+async def test_eight_films_are_looked_up_at_once_and_the_likest_is_chosen() -> None:
+    messages = await ask(movie_recommendation.graph, MOVIES)
+    assert plans(messages) == [["search_film"] * 8]
+    assert len(results(messages)) == 8
+    assert messages[1].response_metadata["dependencies"] == {}
+    assert messages[-1].text == "Terminator"
+
+
+async def test_films_that_are_not_there_are_not_chosen() -> None:
+    messages = await ask(movie_recommendation.graph, "Find a movie similar to Heat, Zorbo\nOptions:\nQuux\nUp")
+    assert [message.status for message in messages[2:-1]] == ["success", "error", "error", "success"]
+    assert messages[-1].text == "Up"
+    messages = await ask(movie_recommendation.graph, "Find a movie similar to Heat\nOptions:\nQuux\nZorbo")
+    assert messages[-1].text == "I found none of the films to choose from."
+
+
+async def test_a_question_of_another_form_is_refused_offline() -> None:
+    messages = await ask(movie_recommendation.graph, "Why are films so long?")
+    assert "offline demo model" in messages[-1].text
+
+
+async def test_movies_with_a_model(hosted: ModelServer) -> None:
+    titles = ["Alien", "Blade Runner", "Aliens", "The Matrix", "Sabrina", "Terminator", "Up", "Monsters, Inc"]
+    plan = [f'{number}. search_film("{title}")' for number, title in enumerate(titles, 1)]
+    hosted.script(planner=["\n".join([*plan, "9. join()"])], joiner=["The Terminator."])
+    messages = await ask(movie_recommendation.graph, MOVIES)
+    assert [result.partition(" (")[0] for result in results(messages)][4:] == [
+        *("Sabrina", "The Terminator", "Up", "Monsters, Inc."),
+    ]
+    joiner = (await hosted.exchange(0, "joiner")).request
+    assert "Genres: romance, comedy." in joiner.user

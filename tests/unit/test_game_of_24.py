@@ -67,7 +67,7 @@ def test_of_the_games_with_four_numbers_up_to_13_it_is_known_how_many_can_be_won
 
 async def test_steps_are_taken_as_far_as_they_can_be(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     model_server.script(
-        "Possible steps:\n10 - 4 = 6 (left: 6 9 13)\n1. 13 − 9\n- 4 × 9 = 35\n9 - 4\n9 - 4\n7 + 4\n9 + 9\nGood luck."
+        "Possible steps:\n10 - 4 = 6 (left: 6 9 13)\n1. 13 − 9\n1/0 + 4\n- 4 × 9 = 35\n9 - 4\n9 - 4\n7 + 4\n9 + 9\nEnd."
     )
     states = await thought_proposer.ainvoke({"state": ["4", "9", "10", "13"]}, hosted(chat_model))
     assert states == [
