@@ -8,7 +8,7 @@ from agent.plan import render_call
 from graphs.plain_view import in_short, printable
 
 CHOICES = {"approve": "approve", "edit": "edit", "reject": "reject", "respond": "answer"}
-"""What may be decided on a call, and the words that people type for it; their first letters do."""
+"""What may be decided on a call, and the words that people type for it; the first letters do, and `a` approves."""
 
 NOT_AN_OBJECT = "The arguments must be a JSON object, like {example}."
 DESCRIPTION_CHARS = 300
@@ -57,15 +57,14 @@ def _decide(number: int, action: Mapping[str, Any], allowed: list[str], ask: Ask
     words = [CHOICES[decision] for decision in CHOICES if decision in allowed]
     while True:
         typed = ask(f"   {', '.join(words)}? ").strip().lower()
-        chosen = [word for word in words if typed and word.startswith(typed)]
-        match chosen:
-            case ["edit"]:
+        match next((word for word in words if typed and word.startswith(typed)), None):
+            case "edit":
                 return {"type": "edit", "edited_action": {"name": action["name"], "args": _edit(action, ask, say)}}
-            case ["reject"]:
+            case "reject":
                 return {"type": "reject", "message": ask("   Why (the agent is told)> ").strip()}
-            case ["answer"]:
+            case "answer":
                 return {"type": "respond", "message": ask("   What the call is to have given> ").strip()}
-            case ["approve"]:
+            case "approve":
                 return {"type": "approve"}
 
 

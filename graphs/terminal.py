@@ -13,7 +13,7 @@ from uuid import uuid4
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from langgraph.types import Command, Interrupt
 
@@ -80,20 +80,24 @@ def tell(error: Exception) -> None:
 def chat(options: Options) -> None:
     """Questions and answers in one conversation, until `/quit` or Ctrl-D. What a thread has left undone comes first."""
     typer.echo("Ask away; /quit or Ctrl-D ends.")
+    memory: Session | None = None
     with asyncio.Runner() as runner:  # one event loop: the models' connections belong to it
-        session = None if options.thread else runner.run(_session_in_memory(options))
-        begun = bool(options.thread)
-        while True:
-            try:
-                if begun:
-                    runner.run(resume(options, or_else=None))
-                    begun = False
-                if (question := _read_question()) is None:
-                    return
-                runner.run(ask(question, options, session))
-            except Exception as error:  # noqa: BLE001 — the chat goes on
-                begun = False
-                tell(error)
+        if options.thread:
+            _tell_errors(runner, resume(options, or_else=None))
+        while (question := _read_question()) is not None:
+            if not options.thread:
+                memory = memory or _session_in_memory(options)
+            _tell_errors(runner, ask(question, options, memory))
+
+
+def _tell_errors(runner: asyncio.Runner, work: "Coroutine[Any, Any, None]") -> None:
+    """Do a part of a chat, which goes on whatever happens."""
+    try:
+        runner.run(work)
+    except typer.Exit:
+        pass  # the run waits for an answer that the user didn't give
+    except Exception as error:  # noqa: BLE001 — the chat goes on
+        tell(error)
 
 
 def _read_question() -> str | None:
@@ -174,21 +178,23 @@ def _new_run(question: str) -> "Run":
 
 @asynccontextmanager
 async def _open(options: Options, session: "Session | None" = None) -> "AsyncIterator[Session]":
-    with _sign_of_life(options):
-        from graphs.threads import Session as Threads
-
     if session:
         yield session
     elif options.thread:
-        async with Threads.open(options.thread) as session:
+        with _sign_of_life(options):
+            from graphs.threads import Session as Sessions
+
+        async with Sessions.open(options.thread) as session:
             yield session
     else:
-        yield Threads.in_memory()
+        yield _session_in_memory(options)
 
 
-async def _session_in_memory(options: Options) -> "Session":
-    async with _open(options) as session:
-        return session
+def _session_in_memory(options: Options) -> "Session":
+    with _sign_of_life(options):
+        from graphs.threads import Session
+
+    return Session.in_memory()
 
 
 async def _go_on(run: "Run", options: Options, session: "Session", command: "Command[Any] | bool") -> None:

@@ -1,20 +1,12 @@
 """The command line as a process: what people see, what pipes get, and how it ends."""
 
 import asyncio
-import contextlib
-import fcntl
 import io
 import json
-import os
-import pty
 import re
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,10 +25,10 @@ from graphs.live_view import LiveView
 from graphs.plain_view import OFFLINE_NOTE
 from graphs.run_report import Run
 from tests.model_server import Gate, HttpError, ModelServer, Reply
+from tests.terminal import COMMAND, Terminal, environment, scripted
 
 QUESTION = "How much taller is Mount Everest than K2?"
 ANSWER = "238"
-COMMAND = [str(Path(sys.executable).with_name("llm-compiler"))]
 K2_PLAN = '1. search("K2")\n2. join()'
 BLOCKING_TOOL = """
 import sys, threading, types
@@ -56,21 +48,6 @@ from graphs.cli import main
 main()
 """
 """The command line over a graph with a sync tool that never ends."""
-
-# The cursor goes up before each picture but the first.
-_LAST_PICTURE = re.compile(r".*\x1b\[1A(?:\x1b\[2K)?", re.DOTALL)
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\r")
-
-
-def environment(**more: str) -> dict[str, str]:
-    """The environment of the command: no network but loopback, and no traces."""
-    return {**os.environ, "LANGSMITH_TRACING": "false", "HTTPS_PROXY": "http://127.0.0.1:9", **more}
-
-
-def scripted(server: ModelServer, **more: str) -> dict[str, str]:
-    """The environment in which a scripted server is the model."""
-    settings = {"OPENAI_API_KEY": "sk-very-secret", "OPENAI_BASE_URL": server.base_url}
-    return environment(LLM_COMPILER_MODEL="openai:test-model", **settings, **more)
 
 
 @pytest.fixture
@@ -284,65 +261,13 @@ async def test_a_tool_that_timed_out_does_not_hold_the_command(tmp_path: Path, m
 # On a terminal
 
 
-class Terminal:
-    """The command on a pseudo-terminal."""
-
-    def __init__(self, *arguments: str, columns: int, folder: Path, env: dict[str, str]) -> None:
-        self._keyboard, screen = pty.openpty()
-        fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-        self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            cwd=folder,
-            env={**env, "TERM": "xterm-256color"},
-            stdin=screen,
-            stdout=screen,
-            stderr=screen,
-        )
-        os.close(screen)
-        self._position = 0
-        self.output = ""
-        """All that has been written, control codes and all."""
-
-    def read_until(self, text: str) -> None:
-        """Reads on from where it stopped last, until the text comes."""
-        deadline = time.monotonic() + 12
-        while (found := (plain := _CONTROL.sub("", self.output)).find(text, self._position)) < 0:
-            ready = select.select([self._keyboard], [], [], max(0, deadline - time.monotonic()))[0]
-            assert ready, f"{text!r} did not come in {plain[self._position :]!r}"
-            assert self._read(), f"{text!r} did not come before the end in {plain[self._position :]!r}"
-        self._position = found + len(text)
-
-    def read_all(self) -> str:
-        """What is written until the command ends, as it stands on the screen at last."""
-        while self._read():
-            pass
-        return _CONTROL.sub("", _LAST_PICTURE.sub("", self.output))
-
-    def type(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # it has ended already
-            os.write(self._keyboard, text.encode())
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._keyboard)
-
-    def _read(self) -> str:
-        try:
-            text = os.read(self._keyboard, 65536).decode(errors="replace")
-        except OSError:  # Linux's way to say that the other end is closed
-            return ""
-        self.output += text
-        return text
-
-
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Any]:
     """Runs the command on a terminal: `terminal(question, columns=…, env=…)`."""
     terminals: list[Terminal] = []
 
     def start(*arguments: str, columns: int = 80, env: dict[str, str] | None = None) -> Terminal:
-        terminals.append(Terminal(*arguments, columns=columns, folder=tmp_path, env=env or environment()))
+        terminals.append(Terminal([*COMMAND, *arguments], columns=columns, folder=tmp_path, env=env or environment()))
         return terminals[-1]
 
     yield start
@@ -443,7 +368,7 @@ def test_a_chat_remembers_and_survives_an_error(terminal: Any, model_server: Mod
     command.read_all()
     assert command.process.wait() == 0
     asked = [message["content"] for message in model_server.requests[-1].messages[1:]]
-    assert [asked[0].split("\n")[0], *asked[1:]] == ["How high is K2?", "K2 is 8,611 m high.", "How high?"]
+    assert [asked[0].split("\n")[0], *asked[1:]] == ["How high is K2?", "K2 is 8,611 m high.", "What?\n\nHow high?"]
 
 
 def test_a_chat_ends_with_ctrl_d(terminal: Any) -> None:

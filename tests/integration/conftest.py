@@ -1,0 +1,95 @@
+"""Databases for threads: SQLite, and a PostgreSQL server of the tests' own."""
+
+import getpass
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NO_POSTGRES = "PostgreSQL is not on this machine: apt-get install postgresql"
+
+_numbers = itertools.count()
+
+
+def _programs() -> Path | None:
+    """Where initdb and pg_ctl are; Debian has them outside of the path."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    found = str(debian[-1]) if debian else shutil.which("initdb")
+    return Path(found).parent if found else None
+
+
+def _unprivileged() -> str:
+    """Who runs the server: it refuses to be run by root."""
+    if os.geteuid():
+        return getpass.getuser()
+    users = {user.pw_name for user in pwd.getpwall()}
+    return "postgres" if "postgres" in users else "nobody"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server that is gone after the tests; its URL without a database. It listens on a Unix socket."""
+    programs = _programs()
+    if programs is None:
+        pytest.skip(NO_POSTGRES)
+    user = _unprivileged()
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+
+    def run(program: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(programs / program), *arguments],
+            check=True,
+            user=user,
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            timeout=60,
+        )
+
+    try:
+        shutil.chown(folder, user)
+        folder.chmod(0o755)
+        data = str(folder / "data")
+        run("initdb", "--pgdata", data, "--username", "test", "--auth", "trust", "--no-sync", "--encoding", "UTF8")
+        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+        run("pg_ctl", "start", "--wait", "--pgdata", data, "--log", str(folder / "log"), "--options", options)
+        try:
+            yield f"postgresql://test@/{{database}}?host={folder}"
+        finally:
+            run("pg_ctl", "stop", "--wait", "--mode", "immediate", "--pgdata", data)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """The URL of a new, empty database."""
+    import psycopg
+
+    name = f"threads_{next(_numbers)}"
+    with psycopg.connect(postgres_server.format(database="postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+    return postgres_server.format(database=name)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: Any, tmp_path: Path) -> str:
+    """The URL of a new, empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'threads.db'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """Puts the user's own threads into an empty folder; gives the names of the files in it."""
+    folder = tmp_path / "state"
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    monkeypatch.delenv("CHECKPOINT_DB", raising=False)
+    return lambda: sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,372 @@
+"""Conversations that the command line keeps: they go on in another process, after a crash, and after a pause."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graphs.approval_prompt import answer_to
+from graphs.checkpoint import CheckpointError, open_checkpointer
+from graphs.threads import list_threads
+from tests.model_server import HttpError, ModelServer
+from tests.terminal import COMMAND, Terminal, scripted
+
+K2 = ('1. search("K2")\n2. join()', "K2 is 8,611 m high.")
+TOOLS = """
+import asyncio, os, sys, types
+from pathlib import Path
+from langgraph.types import interrupt
+from agent import create_llm_compiler
+
+def work(name: str) -> str:
+    "Works."
+    with open("ran", "a") as log:
+        log.write(name + "\\n")
+    return name.upper()
+
+async def hold(name: str) -> str:
+    "Waits for a file of that name."
+    print("holding", flush=True)
+    while not Path(name).exists():
+        await asyncio.sleep(0.01)
+    return work(name)
+
+def approve(name: str) -> str:
+    "Does it when allowed."
+    request = {"action_requests": [{"name": "approve", "args": {"name": name}, "description": "Does it."}],
+               "review_configs": [{"action_name": "approve", "allowed_decisions": ["approve", "reject"]}]}
+    return str(interrupt(request)["decisions"][0])
+
+graphs = types.ModuleType("graphs.llm_compiler")
+graphs.graph = create_llm_compiler([work, hold, approve])
+sys.modules["graphs.llm_compiler"] = graphs
+
+from graphs.cli import main
+main()
+"""
+"""The command line over tools that log what they do, wait, and ask."""
+
+WITH_TOOLS = [sys.executable, "-c", TOOLS]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def settings(model_server: ModelServer, state_folder: Any) -> dict[str, str]:
+    return scripted(model_server)
+
+
+@pytest.fixture
+def run(tmp_path: Path, settings: dict[str, str]) -> Run:
+    """Runs the command in an empty folder."""
+
+    def run(*arguments: str, command: list[str] = COMMAND, **env: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *arguments],
+            check=False,
+            cwd=tmp_path,
+            env={**settings, **env},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=18,
+        )
+
+    return run
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, settings: dict[str, str]) -> Iterator[Callable[..., Terminal]]:
+    terminals: list[Terminal] = []
+
+    def start(*arguments: str, command: list[str] = COMMAND) -> Terminal:
+        terminals.append(Terminal([*command, *arguments], columns=100, folder=tmp_path, env=settings))
+        return terminals[-1]
+
+    yield start
+    for started in terminals:
+        started.close()
+
+
+async def listed(url: str | None = None) -> dict[str, str]:
+    """The threads with their states."""
+    async with open_checkpointer(url) as saver:
+        return {thread.name: thread.state for thread in await list_threads(saver)}
+
+
+# A conversation
+
+
+def test_a_conversation_goes_on_in_another_process(run: Run, model_server: ModelServer, database_url: str) -> None:
+    model_server.script(planner=[K2[0], "3. join()"], joiner=[K2[1], "In Pakistan and China."])
+    assert run("-q", "--thread", "trip", "How high is K2?", CHECKPOINT_DB=database_url).stdout == f"{K2[1]}\n"
+    again = run("-q", "--thread", "trip", "Where is it?", CHECKPOINT_DB=database_url)
+    assert (again.returncode, again.stdout, again.stderr) == (0, "In Pakistan and China.\n", "")
+    said = [str(message["content"]).split("\n")[0] for message in model_server.requests[-1].messages[1:]]
+    assert said == ["How high is K2?", K2[1], "Where is it?"]
+
+    [thread] = json.loads(run("threads", "--json", CHECKPOINT_DB=database_url).stdout)
+    assert thread.pop("used") > "2026"
+    assert thread == {"name": "trip", "state": "finished", "turns": 2, "first_question": "How high is K2?"}
+
+
+async def test_threads_are_listed_and_deleted(run: Run, model_server: ModelServer, state_folder: Any) -> None:
+    assert run("threads").stdout == 'There are no threads yet. llm-compiler --thread NAME "…" begins one.\n'
+    model_server.script(planner=["1. join()", "1. join()"], joiner=["A.", HttpError(401)])
+    run("--thread", "first", "A question?")
+    assert "llm-compiler/threads.db" in state_folder()
+    assert run("--thread", "second", "Another\nquestion?").returncode == 1
+    header, second, first = run("threads").stdout.splitlines()
+    assert header.split("  ")[0] == "NAME"
+    assert second.split()[:2] == ["second", "broken"]
+    assert second.endswith("1      Another question?")
+    assert first.split()[:2] == ["first", "finished"]
+
+    assert run("threads", "delete", "first").stdout == "Deleted first.\n"
+    assert await listed() == {"second": "broken"}
+    gone = run("threads", "delete", "first")
+    assert (gone.returncode, gone.stderr) == (
+        2,
+        "Error: There is no thread 'first'. llm-compiler threads lists them.\n",
+    )
+
+
+def test_a_run_without_a_thread_leaves_nothing(run: Run, model_server: ModelServer, state_folder: Any) -> None:
+    model_server.script(planner=["1. join()"], joiner=["Hello."])
+    assert run("Hi").returncode == 0
+    assert state_folder() == []
+
+
+def test_a_chat_goes_on_with_a_thread(terminal: Any, run: Run, model_server: ModelServer) -> None:
+    model_server.script(planner=[K2[0], "3. join()"], joiner=[K2[1], "In Asia."])
+    run("--thread", "trip", "How high is K2?")
+    chat = terminal("--thread", "trip")
+    chat.read_until("> ")
+    chat.type("Where is it?\n")
+    chat.read_until("In Asia.")
+    chat.read_until("> ")
+    chat.type("/quit\n")
+    chat.read_all()
+    assert str(model_server.requests[-1].messages[1]["content"]).startswith("How high is K2?")
+
+
+# A crash
+
+
+async def test_a_killed_run_goes_on(
+    run: Run, model_server: ModelServer, tmp_path: Path, settings: dict[str, str], database_url: str
+) -> None:
+    model_server.script(planner=['1. work("a")\n2. hold("b")\n3. work("$1 $2")\n4. join()'], joiner=["Done."])
+    command = [*WITH_TOOLS, "--thread", "t", "Question?"]
+    environment = {**settings, "CHECKPOINT_DB": database_url}
+    pipes: Any = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.STDOUT}
+    process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, env=environment, **pipes)
+    assert process.stdout
+    lines = set[bytes]()
+    while not {b"holding", b"done      1."} <= lines:
+        lines.add((await process.stdout.readline()).strip()[:12])
+    await saved(database_url, results=3)  # the plan at both its ends, and of task 1
+    process.send_signal(signal.SIGKILL)
+    await process.communicate()
+
+    assert await listed(database_url) == {"t": "broken"}
+    (tmp_path / "b").touch()
+    again = run("--thread", "t", command=WITH_TOOLS, CHECKPOINT_DB=database_url)
+    assert (again.returncode, again.stderr) == (0, "Goes on with: Question?\nholding\n")
+    assert "\n\nDone.\n\n3 tasks" in again.stdout
+    assert (tmp_path / "ran").read_text().split("\n") == ["a", "b", "A B", ""]
+    assert len([request for request in model_server.requests if request.is_planner]) == 1
+
+
+async def saved(database_url: str, results: int) -> None:
+    """Wait for the results of so many model and tool calls to be in the database, where a kill can't reach them."""
+    async with open_checkpointer(database_url) as saver:
+        while True:
+            checkpoint = await saver.aget_tuple({"configurable": {"thread_id": "t"}})
+            writes = checkpoint.pending_writes or [] if checkpoint else []
+            if [channel for _, channel, _ in writes].count("__return__") >= results:
+                return
+            await asyncio.sleep(0.01)
+
+
+def test_without_anything_to_resume_it_says_so(run: Run, model_server: ModelServer) -> None:
+    model_server.script(planner=["1. join()"], joiner=["Hello."])
+    run("--thread", "t", "Hi")
+    for name in ("t", "unknown"):
+        result = run("--thread", name)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"Error: There is nothing to resume in thread '{name}'. Ask a question in it")
+
+
+def test_a_question_after_a_broken_one_is_answered_and_the_broken_one_named(
+    run: Run, model_server: ModelServer
+) -> None:
+    model_server.script(planner=["1. join()", "1. join()"], joiner=[HttpError(401), "Second."])
+    run("--thread", "t", "First?")
+    result = run("--thread", "t", "-q", "Second?")
+    assert (result.stdout, result.stderr) == ("Second.\n", "The question before has no answer: First?\n")
+
+
+# A pause
+
+ASKS = '1. work("a")\n2. approve("$1")\n3. join()'
+
+
+async def test_a_run_that_waits_ends_with_code_3_and_goes_on_at_a_terminal(
+    run: Run, terminal: Any, model_server: ModelServer, tmp_path: Path
+) -> None:
+    model_server.script(planner=[ASKS], joiner=["Done."])
+    waits = run("--json", "--thread", "t", "Question?", command=WITH_TOOLS)
+    assert (waits.returncode, waits.stderr) == (3, "")
+    pending = json.loads(waits.stdout)
+    assert pending["thread"] == "t"
+    assert pending["waiting"][0]["value"]["action_requests"][0]["args"] == {"name": "A"}
+    assert await listed() == {"t": "waiting"}
+
+    refused = run("--thread", "t", "Another?", command=WITH_TOOLS)
+    assert refused.returncode == 2
+    assert "Thread 't' waits for your answer. Give it first: llm-compiler --thread t" in refused.stderr
+    still = run("--thread", "t", command=WITH_TOOLS)
+    assert still.returncode == 3
+    assert '"action_requests"' in still.stdout
+
+    command = terminal("--thread", "t", command=WITH_TOOLS)
+    command.read_until('1. approve("A")')
+    command.read_until("approve, reject? ")
+    command.type("nonsense\n")
+    command.read_until("approve, reject? ")
+    command.type("a\n")
+    command.read_until("Done.")
+    command.read_until("> ")
+    command.type("/quit\n")
+    command.read_all()
+    assert (tmp_path / "ran").read_text() == "a\n"
+    assert await listed() == {"t": "finished"}
+
+
+def test_a_run_without_a_thread_asks_at_the_terminal_at_once(
+    terminal: Any, model_server: ModelServer, state_folder: Any
+) -> None:
+    model_server.script(planner=[ASKS], joiner=["It was rejected."])
+    command = terminal("Question?", command=WITH_TOOLS)
+    command.read_until("1 call waits for your approval:")
+    command.read_until("approve, reject? ")
+    command.type("reject\n")
+    command.read_until("Why (the agent is told)> ")
+    command.type("Too dear.\n")
+    command.read_until("It was rejected.")
+    command.read_all()
+    assert command.process.wait() == 0
+    assert "Too dear." in str(model_server.requests[-1].user)
+    assert state_folder() == []
+
+
+@pytest.mark.parametrize("at_terminal", [True, False])
+async def test_a_run_without_a_thread_that_is_left_waiting_is_kept(
+    run: Run, terminal: Any, model_server: ModelServer, at_terminal: bool
+) -> None:
+    model_server.script(planner=[ASKS])
+    if at_terminal:
+        command = terminal("Question?", command=WITH_TOOLS)
+        command.read_until("approve, reject? ")
+        command.type("\x04")
+        command.read_all()
+        assert command.process.wait() == 3
+    else:
+        assert run("Question?", command=WITH_TOOLS).returncode == 3
+    [(name, state)] = (await listed()).items()
+    assert (name.startswith("paused-"), state) == (True, "waiting")
+    assert '"action_requests"' in run("--thread", name, command=WITH_TOOLS).stdout
+
+
+def decisions(request: Any, *typed: str) -> tuple[Any, str]:
+    """What is answered by typing so, and what was shown."""
+    lines, shown = iter(typed), list[str]()
+
+    def ask(prompt: str) -> str:
+        shown.append(prompt)
+        return next(lines)
+
+    return answer_to(request, ask, shown.append), "\n".join(shown)
+
+
+def request_for(*names: str, **more: Any) -> dict[str, Any]:
+    allowed = ["approve", "edit", "reject", "respond"]
+    return {
+        "action_requests": [{"name": n, "args": {"to": "x", "n": 1}, "description": f"Does {n}."} for n in names],
+        "review_configs": [{"action_name": name, "allowed_decisions": allowed} for name in names],
+        **more,
+    }
+
+
+def test_each_call_is_decided_on_by_itself() -> None:
+    answer, shown = decisions(request_for("a", "b", "c", "d"), "a", "?", "", "REJECT", "no", "e", '{"n": 2}', "an", "7")
+    assert answer["decisions"] == [
+        {"type": "approve"},
+        {"type": "reject", "message": "no"},
+        {"type": "edit", "edited_action": {"name": "c", "args": {"to": "x", "n": 2}}},
+        {"type": "respond", "message": "7"},
+    ]
+    assert shown.count("approve, edit, reject, answer? ") == 6
+    assert '1. a("x", n=1)\n   Does a.' in shown
+    assert shown.startswith("\n4 calls wait for your approval:")
+
+
+def test_what_is_no_json_object_is_asked_for_again() -> None:
+    answer, shown = decisions(request_for("a"), "edit", "[1]", "{", "")
+    assert answer["decisions"][0]["edited_action"]["args"] == {"to": "x", "n": 1}
+    assert shown.count('The arguments must be a JSON object, like {"to": "…"}.') == 2
+
+
+def test_why_an_answer_was_refused_is_shown() -> None:
+    _, shown = decisions(request_for("a", error="There is one call."), "a")
+    assert "There is one call." in shown
+
+
+def test_a_tool_may_ask_anything() -> None:
+    assert decisions({"question": "Which?"}, "This.") == (
+        "This.",
+        '\nA tool asks: {"question": "Which?"}\nYour answer> ',
+    )
+
+
+# Databases that can't be had
+
+
+@pytest.mark.parametrize("url", ["mysql://user:secret@host/name", "threads.db", "sqlite://", "postgresql:name"])
+async def test_a_wrong_url_is_explained(url: str) -> None:
+    with pytest.raises(CheckpointError, match="names no database for threads") as raised:
+        open_checkpointer(url)
+    assert "secret" not in str(raised.value)
+
+
+async def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no database " * 100)
+    for path, why in [("file", "not a database"), ("file/x.db", "File exists"), (".", "unable to open")]:
+        with pytest.raises(CheckpointError, match=f"{path} can't be opened: .*{why}"):
+            async with open_checkpointer(f"sqlite:///{tmp_path}/{path}"):
+                pass
+    with pytest.raises(CheckpointError, match="The threads in postgresql://me@localhost:9/x can't be opened") as raised:
+        async with open_checkpointer("postgresql://me:secret@localhost:9/x?connect_timeout=2"):
+            pass
+    assert "secret" not in str(raised.value)
+
+
+async def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg_pool", None)
+    with pytest.raises(CheckpointError, match=r"pip install 'llm-compiler\[postgres\]'"):
+        async with open_checkpointer("postgresql://localhost/x"):
+            pass
+
+
+def test_a_wrong_url_is_told_in_a_line(run: Run) -> None:
+    result = run("--thread", "t", "Hi", CHECKPOINT_DB="mysql://host/x")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: 'mysql://host/x' names no database for threads.")
+    assert os.environ.get("CHECKPOINT_DB") is None
