@@ -7,14 +7,16 @@ skipped by a regular expression, and the rest needs a look ahead of at most `LOO
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from agent.literals import UnreadableError, read_value, shorten, split_keyword
-from agent.plan import Call
 from agent.references import PATH
+from agent.tasks import Call, Element
 
 CUT_OFF = "The plan ends in the middle of this call."
 UNCLOSED_TEXT = "The text that starts with {start} is not closed."
+NO_LIST = "The list that is mapped over is followed by {text}."
 TOO_DEEP = "The arguments are nested deeper than {most} levels."
 
 LOOKAHEAD = 200
@@ -58,11 +60,29 @@ class Cursor:
         return self.position >= len(self.text)
 
 
+@dataclass(slots=True)
+class _MappedList:
+    """The list that a map's tool is called for."""
+
+    keyword: str | None
+    values: list[Any] = field(default_factory=list)
+    open: bool = True
+    just_closed: bool = False
+    error: str | None = None
+    """Why an element could not be read. Those after it are not given out."""
+
+
 class CallReader:
     """The state of one call that is being read."""
 
     def __init__(
-        self, cursor: Cursor, number: int | None, tool: str, starts_task: Callable[[int, bool], bool | None]
+        self,
+        cursor: Cursor,
+        number: int | None,
+        tool: str,
+        starts_task: Callable[[int, bool], bool | None],
+        *,
+        mapped: bool = False,
     ) -> None:
         """
         Args:
@@ -72,14 +92,19 @@ class CallReader:
             starts_task: Whether the line at a position of the cursor's text starts the plan's next task, so that this
                 call's closing parenthesis was forgotten; given whether the line may be part of a string. None if it
                 takes more text to tell.
+            mapped: Whether the tool is called for each element of a list.
         """
         self.number = number
         self.tool = tool
+        self.mapped = mapped
         self._cursor = cursor
         self._starts_task = starts_task
         self._state = self._read_code
         self._text: list[str] = []
         self._arguments: list[tuple[str, str, bool]] = []
+        self._list: _MappedList | None = None
+        self._may_start_list = mapped
+        self._elements: list[Element] = []
         self._closers = [")"]
         self._excess = 0
         self._error: str | None = None
@@ -98,6 +123,11 @@ class CallReader:
             if not self._state():
                 break
         return self._call() if self._done else None
+
+    def take_elements(self) -> list[Element]:
+        """The elements of a map that have been read since the last time."""
+        elements, self._elements = self._elements, []
+        return elements
 
     def cut_off(self) -> Call:
         """The call when the text ends within it: readable only if just brackets are missing at the end of a line."""
@@ -132,6 +162,9 @@ class CallReader:
             case "," if len(self._closers) == 1:
                 self._text.append(",")
                 self._end_argument()
+            case "," if len(self._closers) == 2 and self._in_list:
+                self._text.append(",")
+                self._end_element()
             case _:
                 self._add(character)
         cursor.position += 1
@@ -175,6 +208,9 @@ class CallReader:
 
     def _open_brackets(self) -> bool:
         cursor = self._cursor
+        if self._starts_list():
+            self._open_list()
+            return True
         run = _OPENERS.match(cursor.text, cursor.position)
         assert run is not None
         self._add(run[0])
@@ -194,6 +230,10 @@ class CallReader:
             return
         elif character == self._closers[-1]:
             self._closers.pop()
+            if len(self._closers) == 1 and self._in_list:
+                self._text.append(character)
+                self._close_list()
+                return
         self._add(character)
 
     # --- strings
@@ -289,6 +329,46 @@ class CallReader:
             cursor.position += 1
         return True
 
+    # --- the list of a map, whose elements are read one by one
+
+    @property
+    def _in_list(self) -> bool:
+        return self._list is not None and self._list.open
+
+    def _starts_list(self) -> bool:
+        """Whether a bracket opens the list that is mapped over: the first argument, or else the first keyword's."""
+        if not self._may_start_list or len(self._closers) > 1 or self._cursor.text[self._cursor.position] != "[":
+            return False
+        self._may_start_list = False
+        written = "".join(self._written)
+        return not written[split_keyword(written)[1] :].strip()
+
+    def _open_list(self) -> None:
+        self._list = _MappedList(split_keyword("".join(self._written))[0])
+        self._text.append("[")
+        self._closers.append("]")
+        self._start_argument()
+        self._cursor.position += 1
+
+    def _end_element(self) -> None:
+        assert self._list is not None
+        written, source = "".join(self._written), "".join(self._source)
+        if written.strip() and self._list.error is None:
+            try:
+                value = read_value(written, source, quoted=self._quoted)
+            except UnreadableError as unreadable:
+                self._list.error = str(unreadable)
+            else:
+                self._list.values.append(value)
+                self._elements.append(Element(self.number, self.tool, value, self._list.keyword))
+        self._start_argument()
+
+    def _close_list(self) -> None:
+        assert self._list is not None
+        self._end_element()
+        self._list.open = False
+        self._list.just_closed = True
+
     # --- what has been read
 
     def _add(self, written: str, source: str | None = None) -> None:
@@ -305,12 +385,20 @@ class CallReader:
 
     def _end_argument(self) -> None:
         written = "".join(self._written)
-        if written.strip():
+        if self._list and self._list.just_closed:
+            self._list.just_closed = False
+            if written.strip():
+                self._list.error = NO_LIST.format(text=shorten(written.strip()))
+        elif written.strip():
             self._arguments.append((written, "".join(self._source), self._quoted))
+        only_keywords = not self._arguments or split_keyword(self._arguments[-1][0])[0] is not None
+        self._may_start_list = self.mapped and self._list is None and only_keywords
         self._start_argument()
 
     def _close_all(self) -> None:
-        self._source.extend(reversed(self._closers[1:]))
+        self._source.extend(reversed(self._closers[1 + self._in_list :]))
+        if self._in_list:
+            self._close_list()
         self._end_argument()
         self._done = True
 
@@ -344,7 +432,12 @@ class CallReader:
                     keywords[name] = value
         except UnreadableError as unreadable:
             error = error or str(unreadable)
+        if self._list and self._list.keyword:
+            keywords = {self._list.keyword: self._list.values, **keywords}
+        elif self._list:
+            values.insert(0, self._list.values)
+        error = error or (self._list.error if self._list else None)
         text = "".join(self._text)
         if error:
-            return Call(self.number, self.tool, text=shorten(text, 400), error=error)
-        return Call(self.number, self.tool, values, keywords, text)
+            return Call(self.number, self.tool, text=shorten(text, 400), error=error, mapped=self.mapped)
+        return Call(self.number, self.tool, values, keywords, text, mapped=self.mapped)

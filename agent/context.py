@@ -50,6 +50,21 @@ class Context(BaseModel):
         description="How often a tool call is tried again after a connection error, a 429 or a 5xx.",
     )
 
+    requires_approval: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        description="Tools whose calls wait for a person's approval, besides those marked so.",
+    )
+    approve_side_effects: bool = Field(
+        default=True,
+        description="Whether calls of tools with side effects wait for approval when the plan was written with earlier "
+        "results in view, which may be someone else's words.",
+    )
+    direct_join: bool = Field(
+        default=True,
+        description="Whether an answer that the plan gives itself is taken, without asking the joiner's model.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _add_environment(cls, given: Any) -> Any:

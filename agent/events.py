@@ -5,11 +5,13 @@ Every event has a `type` and a `time` (Unix seconds):
 | type | further fields |
 |---|---|
 | `plan_started` | `round`: 0 for the turn's first plan, 1 for its first replan |
-| `task_planned` | `task` (its number), `tool`, `arguments` as planned, `dependencies` (numbers) |
+| `plan_text` | `text`: what the model has just written of the plan |
+| `task_planned` | `task` (its number), `element`, if it is one of a map's, `tool`, `arguments` as planned, `dependencies` (numbers) |
 | `plan_finished` | `round`, `tasks` (how many) |
-| `task_started` | as `task_planned`, the arguments resolved |
+| `task_paused` | as `task_planned`, the arguments resolved: it waits for an approval |
+| `task_started` | the same |
 | `task_retried` | the same, `error`: why, and `delay`: the seconds until the next try |
-| `task_finished` | the same, and `result` as text |
+| `task_finished` | the same, `result` as text, and, if another task had made the same call, that task as `reused` |
 | `task_failed`, `task_skipped` | the same, and `error`: why |
 | `joiner_started` | |
 | `replanning` | `feedback`: what the joiner found missing |
@@ -26,8 +28,8 @@ from typing import Any, Literal
 from langchain_core.messages import ToolMessage
 
 from agent.messages import cut
-from agent.plan import Task
 from agent.references import to_text
+from agent.tasks import Task
 
 SHOWN_CHARS = 500
 
@@ -42,11 +44,18 @@ class Progress:
     def plan_started(self, plans_before: int) -> None:
         self._send("plan_started", round=plans_before)
 
+    def plan_text(self, text: str) -> None:
+        if text:
+            self._send("plan_text", text=text)
+
     def plan_finished(self, plans_before: int, tasks: int) -> None:
         self._send("plan_finished", round=plans_before, tasks=tasks)
 
     def task_planned(self, task: Task) -> None:
         self._send("task_planned", **_describe(task, task.arguments))
+
+    def task_paused(self, task: Task, arguments: dict[str, Any]) -> None:
+        self._send("task_paused", **_describe(task, arguments))
 
     def task_started(self, task: Task, arguments: dict[str, Any]) -> None:
         self._send("task_started", **_describe(task, arguments))
@@ -59,8 +68,10 @@ class Progress:
         kind: Literal["task_finished", "task_skipped", "task_failed"] = "task_finished"
         if outcome.status == "error":
             kind = "task_skipped" if outcome.response_metadata.get("skipped") else "task_failed"
-        says = "result" if kind == "task_finished" else "error"
-        self._send(kind, **_describe(task, arguments), **{says: cut(str(outcome.text), SHOWN_CHARS)})
+        says = {"result" if kind == "task_finished" else "error": cut(str(outcome.text), SHOWN_CHARS)}
+        if reused := outcome.response_metadata.get("reused"):
+            says["reused"] = reused
+        self._send(kind, **_describe(task, arguments), **says)
 
     def joiner_started(self) -> None:
         self._send("joiner_started")
@@ -85,6 +96,7 @@ def shown(value: Any, most: int = SHOWN_CHARS) -> Any:
 def _describe(task: Task, arguments: dict[str, Any]) -> dict[str, Any]:
     return {
         "task": task.number,
+        **({} if task.element is None else {"element": task.element}),
         "tool": task.tool,
         "arguments": {name: shown(value) for name, value in arguments.items()},
         "dependencies": list(task.dependencies),

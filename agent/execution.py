@@ -1,44 +1,93 @@
-"""The tool calls of one plan: each waits for what it refers to, and then runs. Failures are data."""
+"""The tasks of one plan: each waits for what it refers to, and is then called. Failures are data.
+
+Every call is a LangGraph task, so that its result is saved when it has one. LangGraph finds saved results by the order
+of the calls and nothing else; each therefore carries the call that it belongs to, and is checked.
+"""
 
 import asyncio
-import itertools
-import time
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict
 
-from anyio import CapacityLimiter
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import ToolMessage
-from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.func import task as durable
 
-from agent.context import Context
-from agent.events import Progress, shown
-from agent.invoke import explain, invoke
-from agent.messages import observation
-from agent.plan import Task, is_text
-from agent.references import Reference, UnresolvedReferenceError, substitute, to_text
-from agent.retries import delay_before_retry, tries_of
-from agent.saving import savable
+from agent.calls import Calls
+from agent.events import Progress
+from agent.maps import MapError, check_lengths, length_of, no_list, write_out
+from agent.outcomes import Outcome, Outcomes, Paused, fail, settle
+from agent.plan import TOO_MANY_TASKS, is_text
+from agent.references import (
+    Reference,
+    UnresolvedReferenceError,
+    as_list,
+    find_references,
+    follow,
+    substitute,
+    whole_reference,
+)
+from agent.tasks import Key, Signature, Task, name_of
 
-SKIPPED = "Not run: it needs task {number}, which failed: {reason}"
+SKIPPED = "Not run: it needs task {name}, which failed: {reason}"
 NO_SUCH_TASK = "{reference} refers to task {number}, and there is no such task."
+FAILED_ELEMENT = "(failed: {reason})"
+
+
+class SavedOutcome(TypedDict):
+    """What came of a call, as it is saved."""
+
+    element: int | None
+    arguments: dict[str, Any]
+    """As planned."""
+
+    message: ToolMessage | None
+    paused: dict[str, Any] | None
+    """The resolved arguments of a call that waits for approval."""
 
 
 _execution: ContextVar["Execution"] = ContextVar("execution")
 
 
-async def call_tool(number: int, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+async def call_tool(task: str, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """A task of the plan, as a LangGraph task. What it returns is saved, with the call that it belongs to."""
-    message = await _execution.get().run(number)
-    return {"tool": tool, "arguments": arguments, "message": message}
+    outcomes = await _execution.get().run(task)
+    return {"tool": tool, "arguments": arguments, "outcomes": outcomes}
 
 
 # A function of a module is prepared by LangGraph once, and a closure or a method at every call.
 _call_durably = durable(call_tool)
+
+
+@dataclass
+class Finished:
+    """What came of a plan."""
+
+    tasks: list[Task] = field(default_factory=list)
+    """Those that have a result, with each call of a map whose length was not known before; in the order of the plan."""
+
+    results: list[ToolMessage] = field(default_factory=list)
+    """An observation for each of them."""
+
+    waiting: list[Paused] = field(default_factory=list)
+    """The calls that wait for approval."""
+
+
+@dataclass
+class _Found:
+    """What a reference refers to, without its path."""
+
+    value: Any
+    failed: list[tuple[Key, ToolMessage]] = field(default_factory=list)
+    of_many: bool = False
+    """Whether it is a map's list, in which something may have failed and something not."""
+
+
+class _BlockedError(Exception):
+    """What a task refers to waits for an approval."""
 
 
 class Execution:
@@ -46,170 +95,304 @@ class Execution:
 
     def __init__(
         self,
-        tools: Mapping[str, BaseTool],
-        context: Context,
-        model: BaseChatModel,
+        calls: Calls,
+        signatures: Mapping[str, Signature],
         progress: Progress,
-        earlier: Mapping[int, ToolMessage],
-        saved: bool = False,
+        *,
+        most: int,
+        earlier: Mapping[Key, ToolMessage],
+        done: Mapping[Key, ToolMessage],
     ) -> None:
         """
         Args:
-            tools: The tools by name.
-            context: The limits.
-            model: The run's model, for tools that want one.
+            calls: Makes the calls.
+            signatures: The tools' arguments.
             progress: Where to tell what happens.
+            most: How many calls the plan may have.
             earlier: The observations of the thread's earlier tasks, which tasks may refer to.
-            saved: Whether results are saved by a checkpointer.
+            done: Those of this plan, from before a pause.
         """
-        self._tools = tools
-        self._context = context
-        self._model = model
+        self._calls = calls
+        self._signatures = signatures
         self._progress = progress
-        self._earlier = earlier
-        self._saved = saved
-        self._slots = asyncio.Semaphore(context.max_concurrency)
-        self._threads = CapacityLimiter(context.max_concurrency)
-        self._tasks: dict[int, Task] = {}
-        self._calls: dict[int, asyncio.Future[Any]] = {}
-        self._outcomes: dict[int, asyncio.Future[ToolMessage | None]] = {}
+        self._most = most
+        self._done = done
+        self._outcomes = Outcomes(earlier)
+        self._tasks: dict[str, Task] = {}
+        self._running: set[asyncio.Future[Any]] = set()
         self._last: int | None = None
         _execution.set(self)
 
     def start(self, task: Task) -> None:
         """Start the next task of the plan; it runs as soon as the tasks that it refers to are done."""
-        self._tasks[task.number] = task
-        self._progress.task_planned(task)
-        self._call(task)
+        numbered = self._outcomes[task.number]
+        numbered.plan(task)
+        self._tasks[name_of(task.key)] = task
+        if not task.is_call:
+            numbered.complete(task.size)
+            return
+        if task.over is None and task.key not in self._done:
+            self._progress.task_planned(task)
+        if task.size is not None:  # an empty map, or a wrong one
+            self._set(task, self._calls.fail(task, task.error) if task.error else self._calls.no_calls(task))
+        elif done := self._done.get(task.key):
+            self._set(task, done)
+        else:
+            self._call(task)
 
-    async def finish(self, last: int) -> list[ToolMessage]:
+    async def finish(self, last: int) -> Finished:
         """Wait until all is done; no further task will be started.
 
         Args:
             last: The highest number of the plan.
 
-        Returns:
-            An observation for each task, in the order of the plan.
-
         Raises:
             GraphBubbleUp: A tool interrupted the run; everything that doesn't wait for it is done.
         """
         self._last = last
-        for number, outcome in self._outcomes.items():
-            if number not in self._tasks and not outcome.done():
-                outcome.set_result(None)
-        while running := [call for call in self._calls.values() if not call.done()]:
+        self._outcomes.complete()
+        for task in self._tasks.values():
+            if task.over is None:
+                self._outcomes[task.number].complete()
+        while running := [call for call in self._running if not call.done()]:
             await asyncio.wait(running)
-        return [_require(await self._outcome(number)) for number in self._tasks]
+        finished = Finished()
+        for task in sorted(self._tasks.values(), key=_place(self._tasks)):
+            outcome = await self._outcomes[task.number].of(task.element) if task.is_call else None
+            if isinstance(outcome, ToolMessage):
+                finished.tasks.append(task)
+                finished.results.append(outcome)
+            elif isinstance(outcome, Paused) and outcome.arguments is not None:
+                finished.waiting.append(outcome)
+            elif task.size:
+                finished.tasks.append(task)
+        return finished
 
-    async def run(self, number: int) -> ToolMessage:
+    async def run(self, name: str) -> list[SavedOutcome]:
         """Run a task that has been started, as soon as it can be."""
-        task = self._tasks[number]
-        message = await self._observe(task)
-        self._set_outcome(task, message)
-        return message
+        task = self._tasks[name]
+        if task.over is not None and not task.error:
+            return await self._run_map(task, task.over)
+        outcome = await self._observe(task)
+        self._set(task, outcome)
+        return [_as_saved(task, outcome)]
+
+    # --- calls
 
     def _call(self, task: Task) -> None:
-        """Call the task's tool durably. LangGraph finds saved results by the order of these calls, and nothing else."""
-        call = asyncio.wrap_future(_call_durably(task.number, task.tool, task.arguments))
-        self._calls[task.number] = call
+        """Call the task's tool durably."""
+        call = asyncio.wrap_future(_call_durably(name_of(task.key), task.tool, task.arguments))
+        self._running.add(call)
         call.add_done_callback(partial(self._settle, task))
 
     def _settle(self, task: Task, call: "asyncio.Future[dict[str, Any]]") -> None:
+        numbered = self._outcomes[task.number]
         if call.cancelled():
-            self._outcome(task.number).cancel()
+            numbered.of(task.element).cancel()
         elif error := call.exception():
-            outcome = self._outcome(task.number)
-            outcome.set_exception(error)
-            outcome.exception()  # taken note of, even if nothing depends on it
+            fail(numbered.of(task.element), error)
+            if task.over is not None:
+                fail(numbered.size, error)
         elif (saved := call.result()) and (saved["tool"], saved["arguments"]) != (task.tool, task.arguments):
             self._call(task)  # a result from before a crash, of another plan
-        else:
-            self._set_outcome(task, saved["message"])
+        elif not numbered.of(task.element).done():
+            self._restore(task, saved["outcomes"])
 
-    def _outcome(self, number: int) -> "asyncio.Future[ToolMessage | None]":
-        """What comes of a task, perhaps one that is not planned yet; None if it never is."""
-        outcome = self._outcomes.get(number)
-        if outcome is None:
-            outcome = self._outcomes[number] = asyncio.get_running_loop().create_future()
-            if number not in self._tasks and (number in self._earlier or self._last is not None):
-                outcome.set_result(self._earlier.get(number))
-        return outcome
+    def _restore(self, task: Task, outcomes: list[SavedOutcome]) -> None:
+        """Take what was saved before a crash."""
+        if outcomes[0]["element"] == task.element:
+            self._set(task, _from_saved(task, outcomes[0]))
+            return
+        elements = [replace(task, arguments=one["arguments"], element=one["element"], over=None) for one in outcomes]
+        self._plan_elements(task, elements)
+        for element, saved in zip(elements, outcomes, strict=True):
+            self._set(element, _from_saved(element, saved))
 
-    def _set_outcome(self, task: Task, message: ToolMessage) -> None:
-        outcome = self._outcome(task.number)
-        if not outcome.done():
-            outcome.set_result(message)
-            self._progress.task_done(task, message)
+    def _set(self, task: Task, outcome: ToolMessage | Paused) -> None:
+        numbered = self._outcomes[task.number]
+        if numbered.of(task.element).done():
+            return
+        if task.over is not None or task.size is not None:
+            empty = isinstance(outcome, ToolMessage) and outcome.status == "success"
+            numbered.complete(0 if empty else outcome)
+        settle(numbered.of(task.element), outcome)
+        if isinstance(outcome, ToolMessage):
+            self._calls.remember([outcome])
+            if task.key not in self._done:
+                self._progress.task_done(task, outcome)
 
-    async def _observe(self, task: Task) -> ToolMessage:
-        most = self._context.max_observation_chars
+    # --- maps whose length is known only when they run
+
+    async def _run_map(self, task: Task, over: str) -> list[SavedOutcome]:
+        """Make the map's calls. Each is saved when it is done, as a task of this one."""
+        elements: list[Task] | ToolMessage | Paused
+        try:
+            elements = await self._write_out(task, over)
+        except _BlockedError:
+            elements = Paused(task, None)
+        if not isinstance(elements, list):
+            self._set(task, elements)
+            return [_as_saved(task, elements)]
+        self._plan_elements(task, elements)
+        for element in elements:
+            if done := self._done.get(element.key):
+                self._set(element, done)
+            else:
+                self._call(element)
+        futures = [self._outcomes[element.number].of(element.element) for element in elements]
+        await asyncio.wait(futures)
+        return [_as_saved(element, future.result()) for element, future in zip(elements, futures, strict=True)]
+
+    def _plan_elements(self, task: Task, elements: list[Task]) -> None:
+        """The map's elements take its place among the tasks."""
+        numbered = self._outcomes[task.number]
+        for element in elements:
+            numbered.plan(element)
+            self._tasks[name_of(element.key)] = element
+            if element.key not in self._done:
+                self._progress.task_planned(element)
+        whole = Task(task.number, task.tool, {}, size=len(elements))
+        self._tasks[name_of(task.key)] = whole
+        settle(numbered.of(None), None)
+        numbered.complete(len(elements))
+
+    async def _write_out(self, task: Task, over: str) -> list[Task] | ToolMessage:
+        """The map's calls; or why there are none."""
+        sizes: dict[int, int | None] = {}
+        for reference in find_references(task.arguments):
+            if await self._is_map(reference.task):
+                size = await self._size(reference.task)
+                if isinstance(size, ToolMessage):
+                    return self._skip(task, (reference.task, None), size)
+                sizes[reference.task] = size
+        try:
+            length = length_of(task, over, sizes)
+            if length is None:
+                source = whole_reference(task.arguments[over])
+                assert source is not None, "a map's length is in the plan, or in what it refers to"
+                found = await self._find(source)
+                if found and found.failed:
+                    return self._skip(task, *found.failed[0])
+                items = as_list(follow(self._value(found, source), source))
+                if items is None:
+                    return self._calls.fail(task, no_list(task, over, task.arguments[over]))
+                length = len(items)
+                check_lengths(task, over, length, sizes)
+        except (MapError, UnresolvedReferenceError) as error:
+            return self._calls.fail(task, str(error))
+        except LookupError:
+            return self._calls.fail(task, no_list(task, over, task.arguments[over]))
+        if length == 0:
+            return self._calls.no_calls(task)
+        if length + len(self._tasks) > self._most:
+            return self._calls.fail(task, TOO_MANY_TASKS.format(most=self._most))
+        return list(write_out(task, over, length, sizes))
+
+    # --- what tasks refer to
+
+    async def _observe(self, task: Task) -> ToolMessage | Paused:
         if task.error:
-            return observation(task, task.error, failed=True, most=most)
-        results: dict[int, ToolMessage | None] = {}
-        for number in task.dependencies:
-            try:
-                result = results[number] = await self._outcome(number)
-            except GraphBubbleUp:
-                raise GraphInterrupt(()) from None  # waits for an interrupted task, and so for the resumed run
-            if result and result.status == "error":
-                skipped = result.response_metadata.get("skipped")
-                reason = result.text if skipped else SKIPPED.format(number=number, reason=result.text)
-                return observation(task, reason, failed=True, most=most, skipped=True)
+            return self._calls.fail(task, task.error)
         try:
-            arguments = substitute(task.arguments, partial(self._look_up, results))
+            arguments = await self._resolve(task)
+        except _BlockedError:
+            return Paused(task, None)
         except UnresolvedReferenceError as error:
-            return observation(task, str(error), failed=True, most=most)
-        async with self._slots:
-            return await self._run(task, arguments)
+            return self._calls.fail(task, str(error))
+        return arguments if isinstance(arguments, ToolMessage) else await self._calls.make(task, arguments)
 
-    async def _run(self, task: Task, arguments: dict[str, Any]) -> ToolMessage:
-        context = self._context
-        record: dict[str, Any] = {
-            "arguments": {name: shown(value, context.max_observation_chars) for name, value in arguments.items()},
-            "started": time.time(),
-        }
-        self._progress.task_started(task, arguments)
-        failed = False
-        value = None
-        try:
-            value = await self._invoke(task, arguments)
-            value = savable(value) if self._saved else value
-            text = to_text(value)
-        except GraphBubbleUp:
-            raise
-        except Exception as error:  # noqa: BLE001 — whatever a tool raises is an observation
-            failed, value, text = True, None, explain(error)
-        record["finished"] = time.time()
-        return observation(task, text, value, failed=failed, most=context.max_observation_chars, **record)
+    async def _resolve(self, task: Task) -> dict[str, Any] | ToolMessage:
+        """The arguments with the results put in, when those are there; or the observation that the task was skipped."""
+        lists = self._signatures[task.tool].lists
+        found: dict[str, _Found | None] = {}
+        for name, value in task.arguments.items():
+            for reference in find_references(value):
+                if reference.text not in found:
+                    found[reference.text] = await self._find(reference)
+                result = found[reference.text]
+                if result is None or not result.failed:
+                    continue
+                takes_errors = result.of_many and name in lists and len(result.failed) < len(result.value)
+                if not takes_errors:
+                    return self._skip(task, *result.failed[0])
+        resolved: dict[str, Any] = substitute(
+            task.arguments, lambda reference: self._value(found[reference.text], reference)
+        )
+        return resolved
 
-    async def _invoke(self, task: Task, arguments: dict[str, Any]) -> Any:
-        """The tool's result, at the first try or a later one."""
-        tool = self._tools[task.tool]
-        seconds = float((tool.metadata or {}).get("timeout", self._context.tool_timeout))
-        most = tries_of(tool, self._context.tool_retries)
-        for tries in itertools.count(1):
-            try:
-                return await invoke(tool, arguments, model=self._model, seconds=seconds, threads=self._threads)
-            except GraphBubbleUp:
-                raise
-            except Exception as error:
-                delay = delay_before_retry(error, tries)
-                if tries == most or delay is None:
-                    raise
-                self._progress.task_retried(task, arguments, explain(error), delay)
-                await asyncio.sleep(delay)
-        raise AssertionError("the last try returns or raises")
+    def _skip(self, task: Task, needed: Key, failure: ToolMessage) -> ToolMessage:
+        skipped = failure.response_metadata.get("skipped")
+        reason = failure.text if skipped else SKIPPED.format(name=name_of(needed), reason=failure.text)
+        return self._calls.fail(task, reason, skipped=True)
 
-    def _look_up(self, results: Mapping[int, ToolMessage | None], reference: Reference) -> Any:
-        result = results[reference.task]
-        if result is not None:
-            return result.artifact
+    def _value(self, found: _Found | None, reference: Reference) -> Any:
+        if found is not None:
+            return found.value
         if is_text(reference, self._last or 0):
             raise LookupError(reference.text)
         raise UnresolvedReferenceError(NO_SUCH_TASK.format(reference=reference.text, number=reference.task))
 
+    async def _find(self, reference: Reference) -> _Found | None:
+        """What a reference refers to, when it is there; None if there is no such task."""
+        number, index = reference.task, reference.element
+        is_map = await self._is_map(number)
+        if not is_map:
+            message = await self._message((number, None))
+            return _Found(message.artifact, _failures((number, None), message)) if message else None
+        if index is not None and index >= 0 and (message := await self._message((number, index))):
+            return _Found([None] * index + [message.artifact], _failures((number, index), message))
+        size = await self._size(number)
+        if isinstance(size, ToolMessage):
+            return _Found(None, [((number, None), size)])
+        found = _Found([None] * size, of_many=index is None)
+        for element in range(size) if index is None else {size + index} & set(range(size)):
+            message = await self._message((number, element))
+            assert message is not None, "each element of a map has an outcome"
+            failures = _failures((number, element), message)
+            found.failed += failures
+            found.value[element] = FAILED_ELEMENT.format(reason=message.text) if failures else message.artifact
+        return found
 
-def _require(outcome: ToolMessage | None) -> ToolMessage:
-    assert outcome is not None, "a task that was started has an outcome"
+    async def _is_map(self, number: int) -> bool | None:
+        return await asyncio.shield(self._outcomes[number].is_map)
+
+    async def _message(self, key: Key) -> ToolMessage | None:
+        number, element = key
+        outcome = await _await(self._outcomes[number].of(element))
+        return outcome if isinstance(outcome, ToolMessage) else None
+
+    async def _size(self, number: int) -> int | ToolMessage:
+        size: int | ToolMessage = await _await(self._outcomes[number].size)
+        return size
+
+
+async def _await(future: "asyncio.Future[Any]") -> Any:
+    try:
+        outcome = await asyncio.shield(future)
+    except GraphBubbleUp:
+        raise GraphInterrupt(()) from None  # waits for an interrupted task, and so for the resumed run
+    if isinstance(outcome, Paused):
+        raise _BlockedError
     return outcome
+
+
+def _failures(key: Key, message: ToolMessage) -> list[tuple[Key, ToolMessage]]:
+    return [(key, message)] if message.status == "error" else []
+
+
+def _place(tasks: Mapping[str, Task]) -> Callable[[Task], tuple[int, int]]:
+    """Where a task stands in the plan: elements that were planned when it ran stand before their map."""
+    places: dict[int, int] = {}
+    for place, task in enumerate(tasks.values()):
+        places.setdefault(task.number, place)
+    return lambda task: (places[task.number], sys.maxsize if task.element is None else task.element)
+
+
+def _as_saved(task: Task, outcome: Outcome) -> SavedOutcome:
+    message = outcome if isinstance(outcome, ToolMessage) else None
+    paused = outcome.arguments if isinstance(outcome, Paused) else None
+    return SavedOutcome(element=task.element, arguments=task.arguments, message=message, paused=paused)
+
+
+def _from_saved(task: Task, saved: SavedOutcome) -> ToolMessage | Paused:
+    return saved["message"] or Paused(task, saved["paused"])

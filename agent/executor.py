@@ -15,12 +15,15 @@ from langgraph.func import task as durable
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
+from agent.approval import Verdict
+from agent.calls import Calls, shown_in_full
 from agent.context import Context
 from agent.events import Progress
-from agent.execution import Execution
-from agent.messages import observations
+from agent.execution import Execution, Finished
+from agent.messages import observations, this_turn, with_tasks
 from agent.models import Models
-from agent.state import Node, State
+from agent.signatures import signature_of
+from agent.state import Node, PausedPlan, State, Waiting
 from agent.stream import PlanStream
 
 
@@ -28,21 +31,40 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
     """The executor node for these tools.
 
     1. Ask the stream for the plan's tasks. If they are in the state already (there was no planner beside this node in
-       the last superstep), or were saved before a crash, they are in the stream at once.
+       the last superstep, or the plan was paused), or were saved before a crash, they are in the stream at once.
     2. Start each task as it comes. It runs when the tasks that it refers to are done.
-    3. When all are done, go to the joiner with the plan and its observations as messages.
+    3. When all that can be done is done: go to `approval` if calls wait for one, else to the joiner with the plan and its
+       observations as messages.
 
     Without a planner beside it the node goes to itself, and finds the plan in the state then.
     """
+    signatures = {name: signature_of(tool) for name, tool in tools.items()}
 
-    async def executor(state: State, runtime: Runtime[Context]) -> Command[Literal["executor", "joiner"]]:
+    async def executor(state: State, runtime: Runtime[Context]) -> Command[Literal["executor", "approval", "joiner"]]:
         context = Context.of(runtime.context)
         stream = PlanStream.of(runtime)
         with stream.executing():
-            model = await models.planner(context)
             progress = Progress(runtime.stream_writer)
-            saved = bool(runtime.execution_info and runtime.execution_info.thread_id)
-            execution = Execution(tools, context, model, progress, observations(state["messages"]), saved)
+            earlier = observations(state["messages"])
+            paused = state.get("paused") or PausedPlan(done=[], waiting=[], verdicts=[])
+            calls = Calls(
+                tools,
+                context,
+                await models.planner(context),
+                progress,
+                saved=bool(runtime.execution_info and runtime.execution_info.thread_id),
+                has_seen_results=bool(earlier),
+                verdicts=Verdict.all(paused["waiting"], paused["verdicts"]),
+            )
+            calls.remember(observations(this_turn(state["messages"])).values())
+            execution = Execution(
+                calls,
+                signatures,
+                progress,
+                most=context.max_tasks,
+                earlier=earlier,
+                done=observations(paused["done"]),
+            )
             if planned := state.get("plan"):
                 stream.finish(planned)
             # Called before any tool, because replay after a crash goes by the order of calls. What it returns is
@@ -50,14 +72,30 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
             receiving = receive_plan(stream)
             async for task in stream.tasks():
                 execution.start(task)
-            results = await execution.finish(stream.last)
+            finished = await execution.finish(stream.last)
             stream.drain()
             plan = await receiving
-        if plan is None and not state.get("alone"):
-            return Command(goto="executor", update={"alone": True})
-        return Command(goto="joiner", update={"messages": [plan, *results] if plan and results else []})
+        if plan is None:
+            return Command(goto="joiner") if state.get("alone") else Command(goto="executor", update={"alone": True})
+        if finished.waiting:
+            return Command(goto="approval", update={"plan": plan, "paused": _pause(finished)})
+        messages = [with_tasks(plan, finished.tasks), *finished.results] if finished.results else []
+        return Command(goto="joiner", update={"messages": messages, "answer": plan.response_metadata["answer"]})
 
     return executor
+
+
+def _pause(finished: Finished) -> PausedPlan:
+    waiting = [
+        Waiting(
+            task=call.task.number,
+            element=call.task.element,
+            tool=call.task.tool,
+            arguments=shown_in_full(call.arguments or {}),
+        )
+        for call in finished.waiting
+    ]
+    return PausedPlan(done=finished.results, waiting=waiting, verdicts=[])
 
 
 def receive_plan(stream: PlanStream) -> "asyncio.Future[AIMessage | None]":

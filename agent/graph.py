@@ -10,6 +10,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
 
+from agent.approval import make_approval
 from agent.context import Context
 from agent.executor import make_executor
 from agent.joiner import make_joiner
@@ -38,6 +39,7 @@ def create_llm_compiler(
 
     1. `planner`: the model streams a plan, a tool call a line.
     2. `executor`, at the same time: starts each call as soon as it has been parsed and its dependencies are done.
+       Calls that need a person's approval wait until nothing else can run, and then `approval` pauses the run.
     3. `joiner`: the model answers from the results, or asks for another plan (at most `Context.max_replans` times).
 
     Args:
@@ -63,7 +65,8 @@ def create_llm_compiler(
     models = Models(model, planner_model, joiner_model)
     graph = StateGraph(State, context_schema=Context, input_schema=MessagesState, output_schema=MessagesState)
     graph.add_node("planner", make_planner(by_name, models, examples), destinations={"executor": "tasks"})
-    graph.add_node("executor", make_executor(by_name, models), destinations=("joiner", "executor"))
+    graph.add_node("executor", make_executor(by_name, models), destinations=("joiner", "executor", "approval"))
+    graph.add_node("approval", make_approval(by_name), destinations=("executor",))
     graph.add_node(
         "joiner", make_joiner(models), destinations={"planner": "replan", "executor": "replan", END: "answer"}
     )

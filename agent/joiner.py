@@ -12,6 +12,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from agent.context import Context
+from agent.direct_join import fill_in
 from agent.events import Progress
 from agent.messages import plans_made, results_of_turn
 from agent.models import Models
@@ -51,9 +52,10 @@ Decision = Answer | Replan
 def make_joiner(models: Models) -> Node:
     """The joiner node.
 
-    1. Show the model the conversation with this turn's results. Unless the turn's replans are used up, or no tool was
-       called, it may ask for another plan: with a tool call, or, if it can't call tools, in words.
-    2. On an answer, end. On a replan, go to planner and executor.
+    1. If the plan gives the answer's words, and all results that it puts into them are there, that is the answer.
+    2. Else show the model the conversation with this turn's results. Unless the turn's replans are used up, or no tool
+       was called, it may ask for another plan: with a tool call, or, if it can't call tools, in words.
+    3. On an answer, end. On a replan, go to planner and executor.
     """
 
     async def joiner(state: State, runtime: Runtime[Context]) -> Command[Literal["planner", "executor", "__end__"]]:
@@ -62,6 +64,8 @@ def make_joiner(models: Models) -> Node:
         messages = state["messages"]
         plans = plans_made(messages)
         progress.joiner_started()
+        if context.direct_join and (answer := fill_in(state.get("answer", ""), messages)):
+            return Command(goto="__end__", update={"messages": [AIMessage(answer)]})
         decision = await decide(
             await models.joiner(context),
             messages,

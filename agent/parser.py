@@ -1,11 +1,11 @@
 """The streaming parser of the plan language.
 
-    1. search("Mount Everest")
-    2. search("K2")
-    3. math("height of $1 - height of $2")
-    4. join()
+    1. search.map(["Mount Everest", "K2"])
+    2. math("height of Mount Everest - height of K2, in metres", context=$1)
+    3. join("Mount Everest is $2 m taller than K2.")
 
-It is fed the model's text in chunks of any size and gives out each call at its closing parenthesis. It is tolerant of
+It is fed the model's text in chunks of any size and gives out each call at its closing parenthesis, and each element of
+a map as soon as it has been read. It is tolerant of
 what models really write, and never raises: a call that can't be read is a `Call` with an `error`, and a line that is
 no call is a `Thought`. It looks ahead by a bounded number of characters and never goes back: time is linear in the
 text, and the items don't depend on how it is cut into chunks.
@@ -15,11 +15,12 @@ import re
 from collections.abc import Collection
 
 from agent.call_reader import LOOKAHEAD, CallReader, Cursor
-from agent.plan import Call, Join, Thought
+from agent.tasks import Call, Element, Join, Thought
 
+MAP = ".map"
 NO_CALL = "This is not a call; the form is {tool}(…)."
 
-Item = Call | Join | Thought
+Item = Call | Element | Join | Thought
 
 _BULLETS = r"[\s>*_`\-+•(\[,;]*"
 _NUMBERED = r"(?:(?:step|task|action|call)\s*)?#?(?P<number>\d{1,9})[\s*_`]*[.):\]\-]?[\s*_`]*"
@@ -83,7 +84,9 @@ class PlanParser:
         items = self.feed("")
         if not self.ended:
             if self._call:
-                self._finish(self._call.cut_off())
+                call = self._call.cut_off()
+                self._items += self._call.take_elements()
+                self._finish(call)
             elif not self._reasoning:
                 self._end_line()
             self.ended = True
@@ -91,6 +94,7 @@ class PlanParser:
 
     def _read_call(self, reader: CallReader) -> bool:
         call = reader.read()
+        self._items += reader.take_elements()
         if call is None:
             return False
         self._finish(call)
@@ -100,7 +104,8 @@ class PlanParser:
         self._call = None
         self._start_line(after_call=True)
         if call.tool.lower() == "join":
-            self._items.append(Join(call.number))
+            answer = call.arguments[0] if len(call.arguments) == 1 and not call.keywords else None
+            self._items.append(Join(call.number, answer if isinstance(answer, str) else ""))
             self.ended = True
         else:
             self._items.append(call)
@@ -192,7 +197,10 @@ class PlanParser:
         before = "".join(self._line)[: self._length - len(self._tail) + head.start()]
         if not _NOISE.fullmatch(before) and not _LEAD.fullmatch(before):
             self._items.append(Thought(before.strip()))
-        self._call = CallReader(self._cursor, _number(head), head["name"], self._starts_task)
+        name = head["name"]
+        mapped = name.endswith(MAP) and name not in self._tools
+        tool = name.removesuffix(MAP) if mapped else name
+        self._call = CallReader(self._cursor, _number(head), tool, self._starts_task, mapped=mapped)
         return True
 
     def _is_call(self, head: re.Match[str]) -> bool:
@@ -203,7 +211,7 @@ class PlanParser:
         return starts_line and _number(head) is not None and (self._is_known(head["name"]) or not head["gap"])
 
     def _is_known(self, name: str) -> bool:
-        return name in self._tools or name.lower() == "join"
+        return name in self._tools or name.removesuffix(MAP) in self._tools or name.lower() == "join"
 
     def _starts_task(self, start: int, in_string: bool) -> bool | None:
         """Whether the line at `start` is the plan's next item, so that a call which is still open must have ended."""

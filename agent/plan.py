@@ -1,4 +1,4 @@
-"""The plan: what the parser reads, and the numbered, linked tasks that it becomes.
+"""The plan: what the parser reads becomes numbered, linked tasks.
 
 Pure: nothing here knows of models, tools or LangGraph. A plan grows while it streams: `Plan.add` turns each call into a
 task at once, so that the task can start before the next one has been written.
@@ -7,11 +7,14 @@ task at once, so that the task can start before the next one has been written.
 import difflib
 import json
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
+from agent.maps import MapError, length_of, mapped_over, write_out
 from agent.references import Reference, find_references, renumber
+from agent.tasks import Call, Element, Join, Signature, Task
 
 UNKNOWN_TOOL = "There is no tool {tool!r}.{hint} The tools are: {tools}."
 TOO_MANY_ARGUMENTS = "{tool} takes at most {most} arguments ({signature}), not {given}."
@@ -20,122 +23,140 @@ UNKNOWN_ARGUMENT = "{tool} has no argument {name!r}; it takes {signature}."
 MISSING_ARGUMENT = "{tool} needs the argument {name!r}; it takes {signature}."
 SELF_REFERENCE = "Task {number} refers to its own result, {reference}."
 CIRCLE = "The tasks {circle} wait for each other."
+TOO_MANY_TASKS = "The plan ends here: it has more than {most} tasks (max_tasks)."
 
 MOST_SKIPPED = 1000
 """How many numbers a plan may leave out between two tasks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A tool call as the parser read it."""
-
-    number: int | None
-    """The number that the plan gives it, if any."""
-
-    tool: str
-    arguments: list[Any] = field(default_factory=list)
-    """Positional arguments, JSON values."""
-
-    keywords: dict[str, Any] = field(default_factory=dict)
-    text: str = ""
-    """What stands between the parentheses."""
-
-    error: str | None = None
-    """Why it could not be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """The end of the plan."""
-
-    number: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Thought:
-    """A line of the plan that is not a call."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What a plan must know of a tool to bind a call's arguments to names."""
-
-    name: str
-    parameters: tuple[str, ...] = ()
-    """In the order of positional arguments."""
-
-    required: frozenset[str] = frozenset()
-    open: bool = False
-    """Whether it takes arguments of other names too."""
-
-    def __str__(self) -> str:
-        return ", ".join(name if name in self.required else f"[{name}]" for name in self.parameters) or "none"
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One tool call of a plan."""
+@dataclass(slots=True)
+class _OpenMap:
+    """A map whose list is being read."""
 
     number: int
-    """Unique in the thread: numbers go on through replans and turns."""
-
-    tool: str
-    arguments: dict[str, Any]
-    """JSON values by name, with references as planned."""
-
-    dependencies: tuple[int, ...] = ()
-    """The tasks that it refers to, in the order of the text. A later task of the plan, or one that never comes, may be
-    among them."""
-
-    error: str | None = None
-    """Why it can't be run at all: unreadable, an unknown tool, wrong arguments, a circle."""
+    started: int = 0
+    """How many of its calls could start at once, since their tool takes nothing but the element."""
 
 
 class Plan:
     """The tasks of one plan, numbered and linked in the order in which the model writes them."""
 
-    def __init__(self, tools: Mapping[str, Signature], earlier: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        tools: Mapping[str, Signature],
+        earlier: Collection[int] = (),
+        maps: Mapping[int, int] | None = None,
+        most: int | None = None,
+    ) -> None:
         """
         Args:
             tools: The signatures that calls are bound to, by the tools' names.
             earlier: The numbers of the thread's earlier tasks; references to them are valid.
+            maps: The lengths of those that are maps.
+            most: How many tool calls the plan may have.
         """
         self.tasks: list[Task] = []
         self.tools = tools
+        self.answer = ""
+        """The answer that the plan gives, with references; empty if it leaves it to the joiner."""
+
+        self.full = False
+        """Whether a task too many has been added. It has an error, and there should be no further one."""
+
         self._names = {name.casefold(): name for name in tools}
+        self._most = most
+        self._calls = 0
         self._taken = set(earlier)
+        self._sizes: dict[int, int | None] = {**(maps or {})}
+        self._open: _OpenMap | None = None
         self._numbers: dict[int, int] = {}
         self._dependencies: dict[int, tuple[int, ...]] = {}
         self._awaited: set[int] = set()
-        self._last = max(earlier, default=0)
+        self._last = max(self._taken, default=0)
 
     @property
     def last(self) -> int:
         """The highest number that the thread has used, the join's included."""
         return self._last
 
-    def add(self, call: Call, error: str | None = None) -> Task:
+    def extend(self, item: Call | Element) -> Iterator[Task]:
+        """The next tasks of the plan: those that this item gives, if any."""
+        if isinstance(item, Element):
+            yield from self._add_element(item)
+        elif item.mapped:
+            yield from self._add_map(item)
+        else:
+            yield self.add(item)
+
+    def add(self, call: Call) -> Task:
         """The call as the plan's next task: with a number of its own, its arguments by name, its dependencies known.
 
         A number that is taken already (a model counting from 1 again) is replaced by the next free one, and references
-        from here on follow it. What is wrong with the call becomes the task's `error`, unless one is given.
+        from here on follow it. What is wrong with the call becomes the task's `error`.
         """
         tool = self._name(call.tool)
         arguments, wrong = self._bind(call, self.tools.get(tool))
         arguments = renumber(arguments, self._numbers)
-        number = self._free(call.number)
-        if call.number is not None and call.number != number:
-            self._numbers[call.number] = number
-        dependencies = tuple(dict.fromkeys(reference.task for reference in find_references(arguments)))
-        self._taken.add(number)
-        self._last = max(self._last, number)
-        self._dependencies[number] = dependencies
-        task = Task(number, tool, arguments, dependencies, error or wrong or self._find_circle(number, arguments))
+        return self._append(Task(self._number(call.number), tool, arguments, error=wrong))
+
+    def _append(self, task: Task) -> Task:
+        """Count and link the task."""
+        if task.is_call:
+            self._calls += 1
+        if self._most is not None and self._calls > self._most:
+            self.full = True
+            task = replace(task, error=TOO_MANY_TASKS.format(most=self._most))
+        dependencies = tuple(dict.fromkeys(reference.task for reference in find_references(task.arguments)))
+        self._dependencies[task.number] = self._dependencies.get(task.number, ()) + dependencies
+        error = task.error or self._find_circle(task.number, task.arguments)
         self._awaited.update(dependencies)
+        task = replace(task, dependencies=dependencies, error=error)
         self.tasks.append(task)
         return task
+
+    def _add_element(self, element: Element) -> Iterator[Task]:
+        """The call for an element, if its tool takes nothing else; otherwise it waits for the rest of the map."""
+        tool = self._name(element.tool)
+        signature = self.tools.get(tool)
+        self._open = self._open or _OpenMap(self._number(element.number))
+        parameters = signature.parameters if signature and not signature.open else ()
+        if len(parameters) == 1 and element.keyword in (None, parameters[0]):
+            arguments = {parameters[0]: renumber(element.value, self._numbers)}
+            index = self._open.started
+            self._open.started += 1
+            yield self._append(Task(self._open.number, tool, arguments, element=index))
+
+    def _add_map(self, call: Call) -> Iterator[Task]:
+        """The calls of a map that have not been given out yet, and the map as a whole."""
+        opened, self._open = self._open or _OpenMap(self._number(call.number)), None
+        tool = self._name(call.tool)
+        arguments, wrong = self._bind(call, self.tools.get(tool))
+        arguments = renumber(arguments, self._numbers)
+        whole = Task(opened.number, tool, arguments, error=wrong, size=0)
+        try:
+            if wrong is None:
+                over = mapped_over(call, arguments, self.tools[tool], self._sizes)
+                length = length_of(whole, over, self._sizes)
+                self._sizes[whole.number] = length
+                if length is None:
+                    whole = replace(whole, over=over, size=None)
+                else:
+                    for task in islice(write_out(whole, over, length, self._sizes), opened.started, None):
+                        yield self._append(task)
+                        if self.full:
+                            return
+                    whole = replace(whole, arguments={} if length else arguments, size=length)
+        except MapError as error:
+            whole = replace(whole, error=str(error))
+        yield self._append(whole)
+
+    def _number(self, wanted: int | None) -> int:
+        number = self._free(wanted)
+        if wanted is not None and wanted != number:
+            self._numbers[wanted] = number
+        self._taken.add(number)
+        self._last = max(self._last, number)
+        return number
 
     def _free(self, wanted: int | None) -> int:
         """The number that the model gives a task, if it is free and not out of all proportion; else the next one."""
@@ -150,7 +171,8 @@ class Plan:
         return self._names.get(written.casefold()) or self._names.get(written.casefold().rpartition(".")[2], written)
 
     def end(self, join: Join) -> None:
-        """Take note of the join's number, which a careless reference may name."""
+        """Take note of the answer, and of the join's number, which a careless reference may name."""
+        self.answer = renumber(join.answer, self._numbers)
         if join.number is not None and join.number <= self._last + MOST_SKIPPED:
             self._last = max(self._last, join.number)
 

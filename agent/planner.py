@@ -17,16 +17,16 @@ from langgraph.runtime import Runtime
 
 from agent.context import Context
 from agent.events import Progress
-from agent.messages import observations, plan_message, plans_made
+from agent.messages import map_sizes, observations, plan_message, plans_made
 from agent.models import Models
 from agent.parser import Item, PlanParser
-from agent.plan import Call, Join, Plan
+from agent.plan import Plan
 from agent.prompts import planner_prompt
 from agent.signatures import describe, signature_of
 from agent.state import Node, State
 from agent.stream import PlanStream
+from agent.tasks import Call, Element, Join
 
-TOO_MANY_TASKS = "The plan ends here: it has more than {most} tasks (max_tasks)."
 CALL_CONFIG: RunnableConfig = {"run_name": "plan", "tags": [TAG_NOSTREAM]}
 USAGE_TIMEOUT = 0.05
 """Seconds that the tokens used are waited for when the tools are done; they follow the plan's last words at once."""
@@ -54,7 +54,8 @@ def make_planner(tools: Mapping[str, BaseTool], models: Models, examples: str) -
         stream = PlanStream.of(runtime)
         with stream.planning():
             model = await models.planner(context)
-            plan = Plan(signatures, earlier=observations(messages))
+            earlier = observations(messages)
+            plan = Plan(signatures, [number for number, _ in earlier], maps=map_sizes(earlier), most=context.max_tasks)
             round_ = plans_made(messages)
             feedback = state.get("feedback") if round_ else None
             prompt = planner_prompt(
@@ -63,7 +64,7 @@ def make_planner(tools: Mapping[str, BaseTool], models: Models, examples: str) -
 
             @durable
             async def write_plan() -> AIMessage:
-                return await stream_plan(model, prompt, plan, stream, most=context.max_tasks, note=feedback or "")
+                return await stream_plan(model, prompt, plan, stream, progress, note=feedback or "")
 
             progress.plan_started(round_)
             message = await write_plan()
@@ -76,7 +77,13 @@ def make_planner(tools: Mapping[str, BaseTool], models: Models, examples: str) -
 
 
 async def stream_plan(
-    model: BaseChatModel, prompt: list[BaseMessage], plan: Plan, stream: PlanStream, *, most: int, note: str
+    model: BaseChatModel,
+    prompt: list[BaseMessage],
+    plan: Plan,
+    stream: PlanStream,
+    progress: Progress,
+    *,
+    note: str,
 ) -> AIMessage:
     """Have the model write the plan, and send its tasks to the stream while it does.
 
@@ -85,7 +92,7 @@ async def stream_plan(
         prompt: Its prompt.
         plan: Grows with each call that the model writes.
         stream: Where the tasks go.
-        most: How many tasks the plan may have.
+        progress: Is told the text.
         note: Why there is a further plan, if it is not the turn's first.
     """
     parser = PlanParser(plan.tools)
@@ -98,10 +105,10 @@ async def stream_plan(
             if isinstance(item, Join):
                 plan.end(item)
                 return False
-            if isinstance(item, Call):
-                full = len(plan.tasks) == most
-                stream.send(plan.add(item, error=TOO_MANY_TASKS.format(most=most) if full else None))
-                if full:
+            if isinstance(item, Call | Element):
+                for task in plan.extend(item):
+                    stream.send(task)
+                if plan.full:
                     return False
         return True
 
@@ -110,6 +117,7 @@ async def stream_plan(
             usage = _add(usage, chunk)
             piece = str(chunk.text)
             text.append(piece)
+            progress.plan_text(piece)
             if not take(parser.feed(piece)):
                 stream.end(plan.last)
                 if parser.ended:

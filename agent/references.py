@@ -1,4 +1,4 @@
-"""References in the plan language: `$1`, `${1}`, `$1.price`, `$1[0].name`, `$1["unit price"]`.
+"""References in the plan language: `$1`, `${1}`, `$1.price`, `$1[0].name`, `$1["unit price"]`, `$1[:]`.
 
 Arguments are JSON values; a reference stands in their strings. A string that is exactly one reference stands for the
 value itself, with its type; inside a longer string a reference is interpolated as text. Substitution is done once, on
@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-PATH = r"(?:\.[^\W\d]\w*|\[(?:-?[0-9]{1,9}|\"[^\"\]]*\"|'[^'\]]*')\])*"
+PATH = r"(?:\.[^\W\d]\w*|\[(?:-?[0-9]{1,9}|:|\"[^\"\]]*\"|'[^'\]]*')\])*"
 _PRICE = r"(?![0-9]|\.[0-9]|,[0-9]{3}(?![0-9]))"
 PATTERN = re.compile(rf"\\\$(?=\{{?[0-9])|\$(?:\{{([0-9]{{1,9}})({PATH})\}}({PATH})|([0-9]{{1,9}}){_PRICE}({PATH}))")
 """A reference in a string; `$1.50` and `$1,000` are prices. A backslash before it makes it text."""
 
-_STEP = re.compile(r"\.(\w+)|\[(?:(-?[0-9]+)|\"([^\"]*)\"|'([^']*)')\]")
+_STEP = re.compile(r"\.(\w+)|\[(?:(-?[0-9]+)|:|\"([^\"]*)\"|'([^']*)')\]")
+_ELEMENT = re.compile(r"\[(-?[0-9]+)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,12 @@ class Reference:
 
     whole: bool
     """Whether the argument is this reference and nothing else."""
+
+    @property
+    def element(self) -> int | None:
+        """The element that the path begins with, as 0 in `$1[0].name`; negative ones count from the end."""
+        match = _ELEMENT.match(self.path)
+        return int(match[1]) if match else None
 
     @property
     def certain(self) -> bool:
@@ -60,6 +67,12 @@ def find_references(value: Any) -> Iterator[Reference]:
             yield from find_references(item)
 
 
+def whole_reference(value: Any) -> Reference | None:
+    """The reference that an argument is and nothing else; None if it is more, or none."""
+    match = PATTERN.fullmatch(value) if isinstance(value, str) else None
+    return _reference(match) if match and not match[0].startswith("\\") else None
+
+
 def renumber(value: Any, numbers: Mapping[int, int]) -> Any:
     """The JSON value with each reference to task `n` turned into one to task `numbers[n]`, where there is one."""
 
@@ -71,6 +84,24 @@ def renumber(value: Any, numbers: Mapping[int, int]) -> Any:
             return match[0]
         digits = str(reference.task)
         return match[0].replace(digits, str(numbers[reference.task]), 1)
+
+    return _map_strings(value, lambda text: PATTERN.sub(rewrite, text))
+
+
+def take_elements(value: Any, index: int, lists: Callable[[Reference], bool]) -> Any:
+    """The JSON value with each reference to a list turned into one to its element: `$1.name` into `$1[2].name`.
+
+    Args:
+        value: A JSON value.
+        index: The element.
+        lists: Whether a reference is to a list that is meant element by element.
+    """
+
+    def rewrite(match: re.Match[str]) -> str:
+        if match[0].startswith("\\") or not lists(_reference(match)):
+            return match[0]
+        end = (match.end(1) if match[1] else match.end(4)) - match.start()
+        return f"{match[0][:end]}[{index}]{match[0][end:]}"
 
     return _map_strings(value, lambda text: PATTERN.sub(rewrite, text))
 
@@ -97,7 +128,7 @@ def substitute(value: Any, lookup: Callable[[Reference], Any]) -> Any:
             return match[0]
         if reference.path and _is_scalar(result):
             return to_text(result) + reference.path
-        return to_text(follow(result, reference))
+        return _inside_text(follow(result, reference))
 
     def resolve(text: str) -> Any:
         match = PATTERN.fullmatch(text)
@@ -119,17 +150,30 @@ def follow(result: Any, reference: Reference) -> Any:
     """
     value = result
     for match in _STEP.finditer(reference.path):
-        step: str | int = int(match[2]) if match[2] is not None else match[1] or match[3] or match[4] or ""
         container = _as_container(value)
         try:
-            if container is None:
-                raise KeyError(step)
-            value = container[step]
+            value = _step(container, match)
         except (KeyError, IndexError, TypeError):
             raise UnresolvedReferenceError(
                 f"{reference.text} does not exist: {_describe(container, value)} has no {match[0]}."
             ) from None
     return value
+
+
+def _step(container: Any, match: re.Match[str]) -> Any:
+    if container is None:
+        raise KeyError(match[0])
+    if match[0] == "[:]":
+        if isinstance(container, dict):
+            raise KeyError(match[0])
+        return container
+    return container[int(match[2]) if match[2] is not None else match[1] or match[3] or match[4] or ""]
+
+
+def as_list(value: Any) -> list[Any] | None:
+    """The list that a result is, or shows as; None for anything else."""
+    container = _as_container(value)
+    return list(container) if isinstance(container, list | tuple) else None
 
 
 def to_text(value: Any) -> str:
@@ -143,6 +187,13 @@ def to_text(value: Any) -> str:
         except (TypeError, ValueError, RecursionError):  # keys that JSON has not, a circle
             pass
     return str(value)
+
+
+def _inside_text(value: Any) -> str:
+    """A result inside a longer argument: a list of texts and numbers as `[a, b, c]`."""
+    if isinstance(value, list) and value and not any(isinstance(item, list | dict | tuple) for item in value):
+        return f"[{', '.join(to_text(item) for item in value)}]"
+    return to_text(value)
 
 
 def _reference(match: re.Match[str]) -> Reference:

@@ -4,24 +4,37 @@ the planner."""
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, cast, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
+from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool, Tool
-from pydantic import BaseModel, TypeAdapter
+from langgraph.types import Command
+from pydantic import TypeAdapter, WithJsonSchema
 from pydantic.errors import PydanticInvalidForJsonSchema
 
-from agent.plan import Signature
+from agent.injection import check_injections, functions_of, hints_of, parameters_of, with_open_runtime
+from agent.tasks import Signature
 
 RESERVED = "join"
 _NAME = re.compile(r"[^\W\d][\w.\-]*")
 _TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
+
+DIRECT = "(As the plan's last call, its result is the answer.)"
+"""What the planner is told of a tool with `return_direct`."""
+
+YIELDS = "The tool {tool!r} yields. A task has one result: return it, and send progress with LangGraph's stream writer."
+BY_POSITION = "The tool {tool!r} takes {parameter!r} by position only, and plans give arguments by name: drop the '/'."
+GOES_ELSEWHERE = (
+    "The tool {tool!r} returns a Command that goes to {nodes}. A plan decides itself what runs next: let the tool "
+    "return its result, or make what it hands over to a tool (agent.as_tool)."
+)
 
 
 def as_tools(tools: Sequence[BaseTool | Callable[..., Any]]) -> dict[str, BaseTool]:
     """LangChain tools by name; plain functions are made into tools.
 
     Raises:
-        ValueError: Two tools have one name, or a name can't stand in a plan.
+        ValueError: Two tools have one name, a name can't stand in a plan, or a tool does what makes no sense in one.
         TypeError: Something is neither a tool nor a function.
     """
     by_name: dict[str, BaseTool] = {}
@@ -33,7 +46,8 @@ def as_tools(tools: Sequence[BaseTool | Callable[..., Any]]) -> dict[str, BaseTo
             raise ValueError(f"The tool name {tool.name!r} can't stand in a plan; use letters, digits, '_' and '-'.")
         if tool.name in by_name:
             raise ValueError(f"Two tools are named {tool.name!r}. Rename one of them.")
-        by_name[tool.name] = tool
+        _check(tool)
+        by_name[tool.name] = with_open_runtime(tool)
     return by_name
 
 
@@ -45,8 +59,14 @@ def signature_of(tool: BaseTool) -> Signature:
         name=tool.name,
         parameters=tuple(properties),
         required=frozenset(schema.get("required", ())) & properties.keys(),
-        open=bool(schema.get("additionalProperties")),
+        open=_is_open(tool, schema),
+        lists=frozenset(name for name, parameter in properties.items() if _takes_list(parameter)),
     )
+
+
+def _takes_list(parameter: dict[str, Any]) -> bool:
+    options = parameter.get("anyOf") or parameter.get("oneOf") or [parameter]
+    return any(option.get("type") == "array" for option in options)
 
 
 def describe(tool: BaseTool) -> str:
@@ -63,9 +83,9 @@ def describe(tool: BaseTool) -> str:
             text += f" ({' '.join(described.split())})"
         parameters.append(text)
     result = _result_type(tool)
-    return (
-        f"{tool.name}({', '.join(parameters)}){f' -> {result}' if result else ''}: {' '.join(tool.description.split())}"
-    )
+    arrow = f" -> {result}" if result else ""
+    direct = f" {DIRECT}" if tool.return_direct else ""
+    return f"{tool.name}({', '.join(parameters)}){arrow}: {' '.join(tool.description.split())}{direct}"
 
 
 def _as_tool(given: BaseTool | Callable[..., Any]) -> BaseTool:
@@ -80,19 +100,39 @@ def _as_tool(given: BaseTool | Callable[..., Any]) -> BaseTool:
     return StructuredTool.from_function(given, name=name, description=description)
 
 
+def _check(tool: BaseTool) -> None:
+    """Refuse a tool that can't make sense in a plan."""
+    check_injections(tool)
+    for function in functions_of(tool):
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ValueError(YIELDS.format(tool=tool.name))
+        for parameter in parameters_of(function).values():
+            if parameter.kind is parameter.POSITIONAL_ONLY and not isinstance(tool, Tool):
+                raise ValueError(BY_POSITION.format(tool=tool.name, parameter=parameter.name))
+        returned = hints_of(function).get("return")
+        if get_origin(returned) is Command and get_origin(nodes := next(iter(get_args(returned)))) is Literal:
+            raise ValueError(GOES_ELSEWHERE.format(tool=tool.name, nodes=", ".join(map(repr, get_args(nodes)))))
+
+
 def _schema(tool: BaseTool) -> dict[str, Any]:
     """The JSON schema of the arguments that a model gives."""
     if isinstance(tool, Tool) and tool.args_schema is None:
         return {"properties": tool.args, "required": list(tool.args)}  # LangChain infers no schema for its oldest kind
-    schema = tool.tool_call_schema
+    schema: Any = tool.tool_call_schema
     if isinstance(schema, dict):
         return schema
     try:
-        return cast("type[BaseModel]", schema).model_json_schema()
+        return dict(schema.model_json_schema() if hasattr(schema, "model_json_schema") else schema.schema())
     except PydanticInvalidForJsonSchema as error:
         raise ValueError(
             f"The arguments of the tool {tool.name!r} have no JSON schema, so no plan can give them: {error.message}"
         ) from error
+
+
+def _is_open(tool: BaseTool, schema: dict[str, Any]) -> bool:
+    """Whether the tool takes other arguments than it names. LangChain's schema for models doesn't tell."""
+    config = getattr(tool.args_schema, "model_config", {})
+    return bool(schema.get("additionalProperties")) or config.get("extra") == "allow"
 
 
 def _type_name(schema: dict[str, Any], definitions: dict[str, Any], depth: int = 0) -> str:
@@ -106,6 +146,8 @@ def _type_name(schema: dict[str, Any], definitions: dict[str, Any], depth: int =
         return f"Literal[{', '.join(repr(value) for value in values)}]"
     if options := schema.get("anyOf") or schema.get("oneOf"):
         return " | ".join(dict.fromkeys(_type_name(option, definitions, depth + 1) for option in options))
+    if len(parts := schema.get("allOf") or []) == 1:
+        return _type_name(parts[0], definitions, depth + 1)
     match schema.get("type"):
         case "array":
             items = schema.get("items")
@@ -129,14 +171,21 @@ def _type_name(schema: dict[str, Any], definitions: dict[str, Any], depth: int =
 
 def _result_type(tool: BaseTool) -> str:
     """The return type that the tool's function declares; fields of a model are shown, since `$1.field` reaches them."""
-    function = getattr(tool, "coroutine", None) or getattr(tool, "func", None)
-    annotation = getattr(function, "__annotations__", {}).get("return") if function else None
-    if annotation is None or annotation is Any:
+    annotation = next((hints["return"] for hints in map(hints_of, functions_of(tool)) if "return" in hints), None)
+    if tool.response_format == "content_and_artifact":
+        content, artifact = [*get_args(annotation), None, None][:2]
+        parts = _shown_type(artifact)
+        return _shown_type(content) + (f" (with parts: {parts})" if parts.startswith(("{", "list[")) else "")
+    return _shown_type(annotation)
+
+
+def _shown_type(annotation: Any) -> str:
+    if annotation in (None, Any) or (get_origin(annotation) or annotation) in (Command, ToolMessage):
         return ""
     try:
-        annotation = get_type_hints(function)["return"]
-        schema = TypeAdapter(annotation).json_schema(mode="serialization")
+        given = [mark for mark in getattr(annotation, "__metadata__", ()) if isinstance(mark, WithJsonSchema)]
+        # Pydantic itself loses its way in a given schema with definitions.
+        schema = (given[0].json_schema if given else None) or TypeAdapter(annotation).json_schema(mode="serialization")
         return _type_name(schema, schema.get("$defs", {}))
-    except Exception:  # noqa: BLE001 — a type that JSON has not, or a name that can't be looked up
-        text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-        return text.replace("typing.", "")
+    except Exception:  # noqa: BLE001 — a type that JSON has not
+        return inspect.formatannotation(annotation).replace("typing.", "")

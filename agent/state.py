@@ -1,14 +1,35 @@
 """The state of the graph: the conversation, and what one superstep leaves for the next."""
 
 from collections.abc import Awaitable
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, TypedDict
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.channels import EphemeralValue
 from langgraph.graph import MessagesState
 from langgraph.runtime import Runtime
 
 from agent.context import Context
+
+
+class Waiting(TypedDict):
+    """A call that waits for a person's approval."""
+
+    task: int
+    element: int | None
+    tool: str
+    arguments: dict[str, Any]
+    """As resolved, for people: JSON."""
+
+
+class PausedPlan(TypedDict):
+    """A plan of which nothing more can run without an approval."""
+
+    done: list[ToolMessage]
+    """The observations so far."""
+
+    waiting: list[Waiting]
+    verdicts: list[dict[str, Any]]
+    """What was decided about each of those, as the fields of `agent.approval.Verdict`; empty before."""
 
 
 class State(MessagesState):
@@ -20,6 +41,12 @@ class State(MessagesState):
 
     alone: Annotated[bool, EphemeralValue]
     """Whether the executor found no planner beside it in the superstep before."""
+
+    paused: Annotated[PausedPlan, EphemeralValue]
+    """The rest of a plan that waits for approval, on its way to the `approval` node and back."""
+
+    answer: Annotated[str, EphemeralValue]
+    """The answer as the plan gives it, with references, for the joiner; gone after the next superstep."""
 
     feedback: Annotated[str, EphemeralValue]
     """What the joiner found missing, for the planner; gone after the next superstep."""

@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage
 from langgraph.runtime import Runtime
 
 from agent.messages import last_number, tasks_of
-from agent.plan import Task
+from agent.tasks import Task
 
 ARRIVAL_TIMEOUT = 1.0
 """Seconds that a node waits for the other one to start. They start together, unless LangGraph runs them in different

@@ -23,6 +23,7 @@ WIDE = 110
 STYLES = {
     "planned": "dim",
     "waiting": "dim",
+    "paused": "yellow",
     "running": "blue",
     "done": "green",
     "failed": "red",
@@ -164,7 +165,7 @@ class _Table:
 
         def line() -> Text:
             progress = self._progress(state, task)
-            return self._line(str(task.number), Text(call_of(task)), numbers(task.dependencies), *progress, result())
+            return self._line(task.name, Text(call_of(task)), numbers(task.dependencies), *progress, result())
 
         def below() -> Text:
             return _fill(Text("      ").append_text(result()), self._width)

@@ -66,18 +66,19 @@ def plain_lines(run: Run, event: Event, *, show_plan: bool) -> Iterator[str]:
         event: What has just happened.
         show_plan: Whether the plan is shown in the model's own words, too.
     """
-    number = event.get("task")
-    task = next((task for task in run.tasks if task.number == number), None) if number else None
+    key = event.get("task"), event.get("element")
+    task = next((task for task in run.tasks if (task.number, task.element) == key), None)
+    name = task.name if task else ""
     match event["type"]:
         case "task_planned" if task:
             needs = f"  after {numbers(task.dependencies)}" if task.dependencies else ""
-            yield f"planned   {number}. {call_of(task)}{needs}"
+            yield f"planned   {name}. {call_of(task)}{needs}"
         case "task_started":
-            yield f"started   {number}."
+            yield f"started   {name}."
         case "task_finished" | "task_failed" | "task_skipped" if task:
             spent = f" in {duration(task.seconds())}" if task.started else ""
             call = in_short(call_of(task), RESULT_CHARS // 2)
-            yield f"{task.state:<8}  {number}. {call}{spent}: {in_short(task.outcome, RESULT_CHARS)}"
+            yield f"{task.state:<8}  {name}. {call}{spent}: {in_short(task.outcome, RESULT_CHARS)}"
         case "plan_finished":
             yield f"planned   in {duration(run.rounds[-1].plan.seconds())}"
         case "plan_written" if show_plan:

@@ -13,12 +13,13 @@ from langgraph.types import Command
 
 from agent import Context
 from agent.messages import observations, tasks_of
+from agent.tasks import Key, name_of
 from graphs.threads import Session
 
 Event = Mapping[str, Any]
 """A progress event, see `agent.events`; or `plan_written`, which has the model's own words as `text`."""
 
-TaskState = Literal["planned", "waiting", "running", "done", "failed", "skipped"]
+TaskState = Literal["planned", "waiting", "paused", "running", "done", "failed", "skipped"]
 _OUTCOMES: dict[str, TaskState] = {"task_finished": "done", "task_failed": "failed", "task_skipped": "skipped"}
 
 
@@ -40,6 +41,9 @@ class TaskRun(Span):
     """One tool call."""
 
     number: int = 0
+    element: int | None = None
+    """Which call of a map it is."""
+
     tool: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)
     """As planned, long ones cut."""
@@ -48,6 +52,11 @@ class TaskRun(Span):
     state: TaskState = "planned"
     outcome: str = ""
     """The result, or why there is none; cut."""
+
+    @property
+    def name(self) -> str:
+        """The task as plans refer to it: `3`, or `3[0]`."""
+        return name_of((self.number, self.element))
 
 
 @dataclass
@@ -82,7 +91,7 @@ class Run:
     usage: dict[str, UsageMetadata] = field(default_factory=dict)
     """The tokens of all model calls, by the names that the providers give their models."""
 
-    _tasks: dict[int, TaskRun] = field(default_factory=dict)
+    _tasks: dict[Key, TaskRun] = field(default_factory=dict)
     _answer_id: str | None = None
 
     @property
@@ -119,13 +128,19 @@ class Run:
             case {"type": "plan_written", "text": str(text)}:
                 self.rounds[-1].text = text
             case {"type": "task_planned", "task": number, "tool": tool, "arguments": arguments, "dependencies": needs}:
-                task = TaskRun(number=number, tool=tool, arguments=arguments, dependencies=needs)
-                self._tasks[number] = task
-                self.rounds[-1].tasks.append(task)
+                key = (number, event.get("element"))
+                if key not in self._tasks:  # it may have been, before a pause
+                    task = self._tasks[key] = TaskRun(
+                        number=number, element=key[1], tool=tool, arguments=arguments, dependencies=needs
+                    )
+                    self.rounds[-1].tasks.append(task)
+            case {"type": "task_paused", "task": number}:
+                self._tasks[number, event.get("element")].state = "paused"
             case {"type": "task_started", "task": number, "time": float(now)}:
-                self._tasks[number].started, self._tasks[number].state = now, "running"
+                task = self._tasks[number, event.get("element")]
+                task.started, task.state = now, "running"
             case {"type": "task_finished" | "task_failed" | "task_skipped" as kind, "task": number, "time": float(now)}:
-                task = self._tasks[number]
+                task = self._tasks[number, event.get("element")]
                 task.finished, task.state = now, _OUTCOMES[kind]
                 task.outcome = str(event.get("result", event.get("error", "")))
             case {"type": "joiner_started", "time": float(now)}:
@@ -138,7 +153,7 @@ class Run:
     def state_of(self, task: TaskRun) -> TaskState:
         """The task's state; `waiting` says that it needs others first."""
         if task.state == "planned" and any(
-            needed.finished is None for number in task.dependencies if (needed := self._tasks.get(number))
+            needed.finished is None for needed in self._tasks.values() if needed.number in task.dependencies
         ):
             return "waiting"
         return task.state
@@ -157,9 +172,9 @@ class Run:
     def take_results(self, messages: list[AnyMessage]) -> None:
         """Note a round's plan and results as they stand in the conversation, with the tools' own times."""
         self.messages += messages
-        for number, message in observations(messages).items():
+        for key, message in observations(messages).items():
             metadata = message.response_metadata
-            if "started" in metadata and (task := self._tasks.get(number)):
+            if "started" in metadata and "reused" not in metadata and (task := self._tasks.get(key)):
                 task.started, task.finished = metadata["started"], metadata["finished"]
 
     def take_message(self, message: AIMessage) -> None:
@@ -253,18 +268,19 @@ def report(run: Run) -> dict[str, Any]:
     """The run as JSON values, every text in full."""
     results = observations(run.messages)
     plans = [message for message in run.messages if isinstance(message, AIMessage) and message.tool_calls]
-    tools = {task.number: task.tool for task in run.tasks}
-    states = {task.number: task.state for task in run.tasks}
+    tools = {(task.number, task.element): task.tool for task in run.tasks}
+    states = {(task.number, task.element): task.state for task in run.tasks}
     plan = [
         {
-            "task": task.number,
-            "tool": tools.get(task.number, task.tool),
+            **_named(task.key),
+            "tool": tools.get(task.key, task.tool),
             "arguments": task.arguments,
             "dependencies": list(task.dependencies),
             "round": round_,
         }
         for round_, message in enumerate(plans)
         for task in tasks_of(message)
+        if task.is_call
     ]
     return {
         "question": run.question,
@@ -275,12 +291,12 @@ def report(run: Run) -> dict[str, Any]:
         "replans": [round_.reason for round_ in run.rounds[1:]],
         "observations": [
             {
-                "task": number,
-                "tool": tools.get(number, message.name),
-                "status": states.get(number, "failed" if message.status == "error" else "done"),
+                **_named(key),
+                "tool": tools.get(key, message.name),
+                "status": states.get(key, "failed" if message.status == "error" else "done"),
                 **_observation(message),
             }
-            for number, message in results.items()
+            for key, message in results.items()
         ],
         "timings": {name: round(seconds, 4) for name, seconds in run.timings.items()},
         "usage": {
@@ -288,6 +304,11 @@ def report(run: Run) -> dict[str, Any]:
             for name, usage in run.usage.items()
         },
     }
+
+
+def _named(key: Key) -> dict[str, int]:
+    number, element = key
+    return {"task": number} if element is None else {"task": number, "element": element}
 
 
 def _observation(message: ToolMessage) -> dict[str, Any]:

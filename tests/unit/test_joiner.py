@@ -15,7 +15,8 @@ from pydantic import Field
 
 from agent.joiner import Answer, Decision, Replan, decide, read_decision
 from agent.messages import observation, plan_message
-from agent.plan import Call, Plan, Signature
+from agent.plan import Plan
+from agent.tasks import Call, Signature
 
 
 def said(text: str) -> Decision:

@@ -19,12 +19,13 @@ from agent.messages import (
     plans_made,
     results_of_turn,
     system_text,
-    task_number,
+    key_of,
     tasks_of,
     this_turn,
     transcript,
 )
-from agent.plan import Call, Join, Plan, Signature, Task
+from agent.plan import Plan
+from agent.tasks import Call, Join, Signature, Task
 
 SEARCH = Signature("search", ("query",), frozenset({"query"}))
 MATH = Signature("math", ("problem", "context"), frozenset({"problem"}))
@@ -98,13 +99,18 @@ def test_the_last_number_of_a_plan_counts_its_join() -> None:
 
 
 def test_a_call_id_has_the_number_of_its_task() -> None:
-    assert call_id(12) == "task_12"
-    assert task_number("task_12") == 12
+    assert call_id((12, None)) == "task_12"
+    assert key_of("task_12") == (12, None)
+
+
+def test_a_call_id_of_a_map_has_its_element() -> None:
+    assert call_id((12, 3)) == "task_12_3"
+    assert key_of("task_12_3") == (12, 3)
 
 
 @pytest.mark.parametrize("foreign", ["call_12", "task_", "task_x", "xtask_1", "", None])
 def test_the_call_id_of_another_agent_has_no_number(foreign: str | None) -> None:
-    assert task_number(foreign) is None
+    assert key_of(foreign) is None
 
 
 # --- observations
@@ -134,10 +140,13 @@ def test_cutting_keeps_the_beginning(text: str, most: int) -> None:
     assert len(text) > most or cut(text, most) == text
 
 
-def test_observations_are_found_by_task_number() -> None:
+def test_observations_are_found_by_key_of() -> None:
     foreign = ToolMessage("x", tool_call_id="call_1")
     first, second = observed(1, "a"), observed(2, "b")
-    assert observations([HumanMessage("?"), first, foreign, AIMessage("!"), second]) == {1: first, 2: second}
+    assert observations([HumanMessage("?"), first, foreign, AIMessage("!"), second]) == {
+        (1, None): first,
+        (2, None): second,
+    }
 
 
 # --- turns

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.parser import Item, PlanParser
-from agent.plan import Call, Join, Thought
+from agent.tasks import Call, Join, Thought
 
 TOOLS = ["search", "math", "get-weather"]
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.plan import Call, Join, Plan, Signature, Task, is_text, render_call
+from agent.plan import Plan, is_text, render_call
+from agent.tasks import Call, Join, Signature, Task
 from agent.references import Reference, find_references
 
 SEARCH = Signature("search", ("query",), frozenset({"query"}))
@@ -263,8 +264,11 @@ def test_a_call_that_could_not_be_read_says_why_and_keeps_its_text() -> None:
     assert task.arguments == {"text": '"a'}
 
 
-def test_an_error_that_is_given_comes_first() -> None:
-    assert Plan(TOOLS).add(Call(1, "serch"), error="Too many.").error == "Too many."
+def test_a_task_too_many_is_that_first_of_all() -> None:
+    plan = Plan(TOOLS, most=1)
+    plan.add(Call(1, "search", ["K2"]))
+    assert plan.add(Call(2, "serch")).error == "The plan ends here: it has more than 1 tasks (max_tasks)."
+    assert plan.full
 
 
 def test_an_unknown_tool_is_named_with_the_nearest_and_all_others() -> None:

@@ -6,7 +6,8 @@ import pytest
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
 
 from agent.messages import observation, plan_message
-from agent.plan import Call, Plan, Signature
+from agent.plan import Plan
+from agent.tasks import Call, Signature
 from agent.prompts import REPLAN_TOOL, joiner_prompt, planner_prompt
 
 TOOLS = [

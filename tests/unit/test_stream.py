@@ -16,7 +16,8 @@ from agent import Context, State, create_llm_compiler
 from agent.executor import make_executor
 from agent.messages import plan_message
 from agent.models import Models
-from agent.plan import Call, Join, Plan, Signature, Task
+from agent.plan import Plan
+from agent.tasks import Call, Join, Signature, Task
 from agent.planner import make_planner
 from agent.signatures import as_tools
 from agent.stream import PlanStream
@@ -240,9 +241,10 @@ def make_graph(*edges: tuple[str, str], plan: str = "") -> CompiledStateGraph[St
         "planner": make_planner(tools, models, ""),
         "executor": make_executor(tools, models),
         "joiner": lambda _: {},
+        "approval": lambda _: {},
     }
     graph = StateGraph(State, context_schema=Context)
-    for name in {name for edge in edges for name in edge} & nodes.keys() | {"joiner"}:
+    for name in {name for edge in edges for name in edge} & nodes.keys() | {"joiner", "approval"}:
         graph.add_node(name, nodes[name])  # type: ignore[call-overload]
     for start, end in edges:
         graph.add_edge(start, end)

@@ -1,0 +1,83 @@
+"""The direct join: `join("The cheetah is $3 times as fast.")`. The plan gives the answer's words, and the results are
+put in without asking a model again."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import AnyMessage, ToolMessage
+
+from agent.messages import map_sizes, observations
+from agent.plan import is_text
+from agent.references import Reference, UnresolvedReferenceError, follow, substitute
+
+LONGEST_RESULT = 300
+"""Characters. Who asked a question doesn't want a page for an answer."""
+
+
+class _NotPrintableError(Exception):
+    """A result is nothing that can stand in an answer."""
+
+
+def fill_in(answer: str, messages: Sequence[AnyMessage]) -> str:
+    """The answer with the results put in; empty if it takes a model after all: there is no answer, a task that it refers
+    to failed or isn't there, or a result is too long, or no text or number.
+
+    Args:
+        answer: As the plan gives it.
+        messages: The conversation with the observations.
+    """
+    seen = observations(messages)
+    sizes = map_sizes(seen)
+    last = max((number for number, _ in seen), default=0) + 1  # the join's own number
+
+    def look_up(reference: Reference) -> Any:
+        number, element = reference.task, reference.element
+        if number in sizes and (number, None) not in seen:
+            wanted = range(sizes[number])[slice(None) if element is None else slice(element, (element + 1) or None)]
+            value: Any = [_printable(seen.get((number, i))) if i in wanted else None for i in range(sizes[number])]
+        elif (number, None) in seen or not is_text(reference, last):
+            value = _printable(seen.get((number, None)))
+        else:
+            raise LookupError(reference.text)
+        if isinstance(follow(value, reference), dict):
+            raise _NotPrintableError
+        return value
+
+    try:
+        filled = substitute(f"{answer} ", look_up)  # with the blank, one reference alone is put into text too
+    except (_NotPrintableError, UnresolvedReferenceError):
+        return ""
+    return str(filled).strip()
+
+
+def _printable(message: ToolMessage | None) -> Any:
+    """A result with the numbers in it as people write them."""
+    if message is None or message.status == "error":
+        raise _NotPrintableError
+    return _for_people(message.artifact)
+
+
+def _for_people(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _for_people(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_for_people(item) for item in value]
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise _NotPrintableError
+    text = format_number(value) if isinstance(value, int | float) else value
+    if len(text) > LONGEST_RESULT or not text.strip() or not all(c.isprintable() or c in "\n\t" for c in text):
+        raise _NotPrintableError
+    return text
+
+
+def format_number(value: float) -> str:
+    """A number for people: six significant digits and no more, but all digits before the point."""
+    if isinstance(value, int):
+        return str(value)
+    if value != value or value in (float("inf"), float("-inf")):
+        raise _NotPrintableError
+    if abs(value) >= 1e5:
+        rounded = f"{value:.2f}"
+    else:
+        rounded = f"{value:.6g}"
+    return rounded.rstrip("0").rstrip(".") if "." in rounded and "e" not in rounded else rounded
