@@ -17,6 +17,7 @@ from dotenv import load_dotenv
 from typer.core import TyperCommand, TyperGroup
 
 from graphs import terminal
+from graphs.evaluation import command as evaluation
 from graphs.terminal import Options, WrongUsageError, stop, tell
 
 EXAMPLES = """\b
@@ -61,6 +62,9 @@ class Ask(TyperCommand):
 
 
 app = typer.Typer(cls=Commands, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+app.command("eval", epilog=evaluation.EPILOG)(evaluation.evaluate)
 
 
 @app.callback()

@@ -1,0 +1,164 @@
+"""What an evaluation leaves: `summary.json`, `report.html`, the plots, and notes on what they lack."""
+
+import importlib.util
+import json
+import statistics
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graphs.evaluation.evaluation import Evaluation
+from graphs.evaluation.figures import Figures
+from graphs.evaluation.prices import TABLE
+from graphs.evaluation.report import Plot, report
+from graphs.evaluation.results import Result
+from graphs.evaluation.table import rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from graphs.evaluation.plot_style import Style
+
+NO_PLOTS = 'Plots need Matplotlib: pip install "llm-compiler[plots]", and start the same command again.'
+PACKAGES = ("llm-compiler", "langgraph", "langchain-core", "langchain-openai")
+
+
+def write(evaluation: Evaluation) -> list[str]:
+    """Write summary, report and plots to the evaluation's folder.
+
+    Args:
+        evaluation: The evaluation, complete or not.
+
+    Returns:
+        Notes on what is missing or to be kept in mind.
+
+    Raises:
+        OSError: A file can't be written.
+    """
+    out, figures = evaluation.spec.out, evaluation.figures()
+    shown = typical_question(evaluation) if evaluation.spec.shown is None else evaluation.spec.shown
+    notes = notes_on(evaluation, figures)
+    plots: list[Plot] = []
+    if importlib.util.find_spec("matplotlib"):
+        plots = _draw(evaluation, figures, _runs_on(evaluation, shown), out)
+    else:
+        notes.append(NO_PLOTS)
+    summary = _summary(evaluation, figures, notes, shown)
+    (out / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    table = rows(figures, judged=evaluation.verdicts is not None, baseline=evaluation.baseline)
+    page = report(evaluation, figures, table, plots, notes, summary["date"])
+    (out / "report.html").write_bytes(page.encode("utf-8", "replace"))
+    return notes
+
+
+def notes_on(evaluation: Evaluation, figures: Sequence[Figures]) -> list[str]:
+    """What a reader of the figures must know."""
+    notes = []
+    if not evaluation.complete:
+        notes.append(f"Incomplete: {len(evaluation.results)} of {evaluation.total} runs have been made.")
+    runs = [result for result in evaluation.results.values() if not result.error]
+    models = sorted({call.model for result in runs for call in result.calls if call.tokens})
+    if unknown := [name for name in models if evaluation.prices.find(name) is None]:
+        names = ", ".join(unknown)
+        notes.append(
+            f"No price is known for {names}: costs are left empty. Give a table with --prices; see {TABLE.name}."
+        )
+    for figure in figures:
+        if figure.unreported_calls:
+            notes.append(
+                f"{figure.agent}: {figure.unreported_calls} model calls did not report their tokens: its tokens and "
+                "its cost are too low."
+            )
+        if figure.failed:
+            errors = Counter(r.error for r in evaluation.results.values() if r.agent == figure.agent and r.error)
+            notes.append(
+                f"{figure.agent}: {figure.failed} of {figure.runs} runs gave no answer. They count as wrong, and for "
+                f"nothing else. Most often: {errors.most_common(1)[0][0]}"
+            )
+        if figure.unjudged:
+            notes.append(f"{figure.agent}: {figure.unjudged} answers have no verdict, and count by the rules.")
+    return notes + list(dict.fromkeys(evaluation.problems))[:3]
+
+
+def typical_question(evaluation: Evaluation) -> str | None:
+    """The question whose speed-up is nearest to the median one, of those that every agent has answered."""
+    own = [name for name in evaluation.agents if name != evaluation.baseline] or [evaluation.baseline]
+    ratios = {}
+    for question in evaluation.questions:
+        runs = _runs_on(evaluation, question.id)
+        if len(runs) == len(evaluation.agents) and all(not run.error and run.latency for run in runs.values()):
+            ratios[question.id] = runs[evaluation.baseline].latency / runs[own[0]].latency
+    if not ratios:
+        return next((question.id for question in evaluation.questions if _runs_on(evaluation, question.id)), None)
+    middle = statistics.median(ratios.values())
+    return min(ratios, key=lambda question: abs(ratios[question] - middle))
+
+
+def _runs_on(evaluation: Evaluation, question: str | None) -> dict[str, Result]:
+    found: dict[str, Result] = {}
+    for agent in evaluation.agents:
+        for result in evaluation.runs_of(agent):
+            if result.question_id == question:
+                found.setdefault(agent, result)
+    return found
+
+
+def _draw(evaluation: Evaluation, figures: Sequence[Figures], chosen: Mapping[str, Result], out: Path) -> list[Plot]:
+    from graphs.evaluation.plot_style import STYLES, png, svg
+    from graphs.evaluation.plots import accuracy_against_cost, latencies, timelines
+
+    runs = {name: evaluation.runs_of(name) for name in evaluation.agents}
+    drawings: dict[str, Callable[[Style], Figure]] = {
+        "latency": lambda style: latencies(runs, style),
+        "accuracy_cost": lambda style: accuracy_against_cost(figures, style),
+    }
+    if chosen:
+        drawings["timeline"] = lambda style: timelines(chosen, style)
+    plots = []
+    for name, draw in drawings.items():
+        (out / f"{name}.png").write_bytes(png(draw(STYLES["light"])))
+        plots.append(Plot(name, {style: svg(draw(how)) for style, how in STYLES.items()}))
+    return plots
+
+
+def _summary(
+    evaluation: Evaluation, figures: Sequence[Figures], notes: Sequence[str], shown: str | None
+) -> dict[str, Any]:
+    spec = evaluation.spec
+    agents = {
+        figure.agent: {
+            **{name: value for name, value in asdict(figure).items() if name != "agent"},
+            "accuracy": figure.accuracy,
+            "accuracy_95": figure.interval,
+        }
+        for figure in figures
+    }
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "dataset": str(spec.dataset),
+        "questions": len(evaluation.questions),
+        "repeats": spec.repeat,
+        "seed": spec.seed,
+        "concurrency": spec.concurrency,
+        "graph": spec.graph,
+        "model": evaluation.model,
+        "judge": spec.judge,
+        "complete": evaluation.complete,
+        "baseline": evaluation.baseline,
+        "agents": agents,
+        "prices": {"date": evaluation.prices.date, "source": evaluation.prices.source},
+        "timeline": shown,
+        "notes": list(notes),
+        "versions": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
