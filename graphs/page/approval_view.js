@@ -1,8 +1,13 @@
-/** The calls that wait for a person: a card for each, and the decisions that are sent when all are made. */
+/**
+ * What waits for a person: calls that want approval, a card for each, with the decisions sent when all are made; or
+ * whatever else a tool asks.
+ */
 
 import { element, icon } from "./dom.js";
+import { inFull } from "./format.js";
 
 /** @typedef {import("./client.js").Decision} Decision */
+/** @typedef {{decisions: Decision[]} | {resume: string}} Reply */
 /** @typedef {import("./run.js").Approval} Approval */
 /** @typedef {{name: string, args: object, description?: string}} Action */
 
@@ -14,19 +19,37 @@ const DECIDED = { approve: "Approved", edit: "Approved with changes", reject: "R
 
 /**
  * @param {Approval} approval
- * @param {(decisions: Decision[]) => void} send Called once, with a decision for each call.
+ * @param {(reply: Reply) => void} send Called once.
  * @returns {HTMLElement}
  */
 export function approvalView({ request }, send) {
-  const { action_requests: actions, review_configs: configs = [], error } = request;
+  const [title, ...content] = Array.isArray(request?.action_requests)
+    ? decide(request, (decisions) => sendOnce({ decisions }))
+    : answer(request, (resume) => sendOnce({ resume }));
+  const root = element(
+    "section",
+    { class: "approval", "aria-label": "Approval" },
+    element("h3", {}, icon("paused"), title),
+    ...(request?.error ? [element("p", { class: "error", role: "alert" }, request.error)] : []),
+    ...content,
+  );
+  const sendOnce = (/** @type {Reply} */ reply) => {
+    for (const field of root.querySelectorAll("button, textarea")) field.disabled = true;
+    send(reply);
+  };
+  return root;
+}
+
+/**
+ * @param {Approval["request"]} request
+ * @param {(decisions: Decision[]) => void} send
+ * @returns {[string, ...HTMLElement[]]} A title, and what comes below it.
+ */
+function decide({ action_requests: actions, review_configs: configs = [] }, send) {
   /** @type {(Decision | undefined)[]} */
   const decisions = actions.map(() => undefined);
-  const submit = element("button", { type: "button", class: "primary", disabled: true, click: () => finish() }, "Go on");
-  const finish = () => {
-    submit.disabled = true;
-    for (const button of root.querySelectorAll("button, textarea")) button.disabled = true;
-    send(/** @type {Decision[]} */ (decisions));
-  };
+  const finish = () => send(/** @type {Decision[]} */ (decisions));
+  const submit = element("button", { type: "button", class: "primary", disabled: true, click: finish }, "Go on");
   const cards = actions.map((action, index) => {
     const allowed = configs.find((config) => config.action_name === action.name)?.allowed_decisions ?? ALL;
     return new Card(action, allowed, (decision) => {
@@ -36,16 +59,30 @@ export function approvalView({ request }, send) {
       else submit.disabled = !complete;
     });
   });
-  const title = actions.length === 1 ? "This call wants your approval" : `${actions.length} calls want your approval`;
-  const root = element(
-    "section",
-    { class: "approval", "aria-label": "Approval" },
-    element("h3", {}, icon("pause"), title),
-    ...(error ? [element("p", { class: "error", role: "alert" }, error)] : []),
-    element("div", { class: "cards" }, ...cards.map((card) => card.root)),
-    ...(actions.length > 1 ? [element("p", { class: "buttons" }, submit)] : []),
+  const grid = element("div", { class: "cards" }, ...cards.map((card) => card.root));
+  if (actions.length === 1) return ["This call wants your approval", grid];
+  return [`${actions.length} calls want your approval`, grid, element("p", { class: "buttons" }, submit)];
+}
+
+/**
+ * @param {any} question What a tool asks, in whatever form.
+ * @param {(answer: string) => void} send
+ * @returns {[string, ...HTMLElement[]]} A title, and what comes below it.
+ */
+function answer(question, send) {
+  const text = element("textarea", { rows: "2" });
+  const card = element(
+    "article",
+    { class: "card", "aria-label": "Question of a tool" },
+    element("pre", { class: "outcome", tabindex: "0" }, inFull(question)),
+    element("label", {}, "Your answer", text),
+    element(
+      "p",
+      { class: "buttons" },
+      element("button", { type: "button", class: "primary", click: () => send(text.value) }, "Answer"),
+    ),
   );
-  return root;
+  return ["A tool wants to know something", element("div", { class: "cards" }, card)];
 }
 
 /** One call, and the decision about it. */

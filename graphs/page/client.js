@@ -18,7 +18,7 @@ export class ServerError extends Error {}
  * @typedef {{type: string, [field: string]: any}} Event
  * @typedef {{type: "approve"} | {type: "edit", edited_action: {name: string, args: object}}
  *   | {type: "reject" | "respond", message: string}} Decision
- * @typedef {{question?: string, thread_id?: string, decisions?: Decision[]}} Input
+ * @typedef {{question?: string, thread_id?: string, decisions?: Decision[], resume?: any}} Input
  */
 
 /** @param {string} key */
@@ -104,7 +104,7 @@ function message(body) {
 /**
  * The events of a stream in the format that the HTML standard calls `text/event-stream`.
  *
- * @param {ReadableStream<Uint8Array> | null} body
+ * @param {ReadableStream<BufferSource> | null} body
  * @param {Watch} alive Told of every piece that comes.
  * @returns {AsyncGenerator<{event: string, data: string}>}
  */

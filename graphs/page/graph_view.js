@@ -87,9 +87,9 @@ export class GraphView {
       node.remove();
       this.#nodes.delete(key);
     }
-    for (const unit of units) {
+    for (const [index, unit] of units.entries()) {
       const { layer, row } = /** @type {import("./layout.js").Place} */ (places.get(unit.key));
-      const node = this.#nodes.get(unit.key) ?? this.#add(unit);
+      const node = this.#nodes.get(unit.key) ?? this.#add(unit, index);
       Object.assign(node.style, {
         left: `${left(layer)}px`,
         top: `${middle(row) - height / 2}px`,
@@ -111,8 +111,11 @@ export class GraphView {
     );
   }
 
-  /** @param {Unit} unit */
-  #add(unit) {
+  /**
+   * @param {Unit} unit
+   * @param {number} index Its place among the units; those before it have their nodes.
+   */
+  #add(unit, index) {
     const node = element(
       "button",
       { type: "button", class: "node", "data-key": unit.key, click: () => this.select(unit.key) },
@@ -123,7 +126,7 @@ export class GraphView {
       element("span", { class: "preview" }),
     );
     this.#nodes.set(unit.key, node);
-    this.#canvas.append(node);
+    this.#canvas.insertBefore(node, this.#canvas.children[index + 1] ?? null);
     return node;
   }
 

@@ -35,7 +35,7 @@ class Turn {
     this.view = new TurnView(this.run, {
       stop: () => this.stop(),
       retry: () => this.#retry(),
-      decide: (decisions) => this.#decide(decisions),
+      reply: (reply) => this.#reply(reply),
     });
     this.thread = thread;
     all.push(this);
@@ -58,14 +58,17 @@ class Turn {
     this.view.update();
   }
 
-  /** @param {import("./client.js").Decision[]} decisions */
-  async #decide(decisions) {
+  /** @param {import("./approval_view.js").Reply} reply */
+  async #reply(reply) {
     const id = this.run.approval?.thread_id ?? thread;
     this.run.resume();
-    await this.#follow({ thread_id: id, decisions });
+    await this.#follow({ thread_id: id, ...reply });
   }
 
-  /** @param {Input} input */
+  /**
+   * @param {Input} input
+   * @returns {Promise<void>}
+   */
   async #follow(input) {
     this.#input = input;
     this.#abort = new AbortController();
@@ -99,10 +102,10 @@ class Turn {
     });
   }
 
-  /** Send the decisions again if they were lost on the way; else ask the same again, in the place of this turn. */
+  /** Send a reply again if it was lost on the way; else ask the same again, in the place of this turn. */
   #retry() {
     const { run } = this;
-    if (this.#input.decisions && run.phase === "failed" && this.#lost) {
+    if (!("question" in this.#input) && run.phase === "failed" && this.#lost) {
       run.resume();
       void this.#follow(this.#input);
       return;

@@ -4,7 +4,7 @@
  */
 
 /**
- * @typedef {"planned" | "running" | "done" | "failed" | "skipped" | "stopped"} TaskState
+ * @typedef {"planned" | "paused" | "running" | "done" | "failed" | "skipped" | "stopped"} TaskState
  * @typedef {"sending" | "planning" | "running" | "joining" | "answering" | "waiting" | "done" | "stopped" | "failed"} Phase
  * @typedef {import("./client.js").Event} Event
  */
@@ -21,7 +21,7 @@ export class Task extends Span {
   /** @type {number | undefined} */ planned;
   /** @type {Record<string, any>} As planned, with references. */ template = {};
   /** @type {Record<string, any>} With the references resolved, once it has started. */ arguments = {};
-  /** @type {string[]} The keys or numbers of the tasks that it refers to. */ dependencies = [];
+  /** @type {number[]} The numbers of the tasks that it refers to. */ dependencies = [];
   /** The result, or why there is none. */
   outcome = "";
   /** Whether the result is that of an identical call. */
@@ -43,6 +43,11 @@ export class Task extends Span {
 
   get key() {
     return keyOf(this.number, this.index);
+  }
+
+  /** Whether something is still to come of it. */
+  get open() {
+    return this.state === "planned" || this.state === "paused" || this.state === "running";
   }
 }
 
@@ -178,7 +183,7 @@ export class Run {
     this.error = error;
     for (const task of this.tasks.values()) {
       if (task.state === "running") task.finished = this.finished;
-      if (task.state === "running" || task.state === "planned") task.state = "stopped";
+      if (task.open) task.state = "stopped";
     }
     this.#closeSpans(this.finished);
   }
@@ -208,15 +213,20 @@ export class Run {
       task = new Task(event.task, event.element, String(event.tool ?? ""));
       this.tasks.set(key, task);
       if (!this.rounds.length) this.rounds.push(new Round());
-      this.rounds.at(-1)?.tasks.push(task);
+      insert(/** @type {Round} */ (this.rounds.at(-1)).tasks, task);
     }
-    if (task.state !== "planned" && task.state !== "running") return;
-    if (Array.isArray(event.dependencies)) task.dependencies = event.dependencies.map(String);
+    if (!task.open) return;
+    if (Array.isArray(event.dependencies)) task.dependencies = event.dependencies.map(Number);
+    if (event.tool) task.tool = String(event.tool); // a person may have put another call in its place
     const args = event.arguments ?? {};
     switch (event.type) {
       case "task_planned":
         task.planned ??= time;
         if (task.state === "planned") task.template = task.arguments = args;
+        break;
+      case "task_paused":
+        task.state = "paused";
+        task.arguments = args;
         break;
       case "task_started":
         task.started = time;
@@ -248,7 +258,7 @@ export class Run {
     const paused = this.pauses.reduce((sum, { from, until }) => sum + ((until ?? from) - from), 0);
     this.finished = total && this.started !== undefined && !paused ? this.started + total : this.now;
     this.phase = "done";
-    this.#closeSpans(this.finished);
+    this.#closeSpans(this.finished ?? this.now);
   }
 
   /**
@@ -281,4 +291,17 @@ export class Run {
  */
 export function keyOf(number, index) {
   return index === undefined || index === null ? String(number) : `${number}[${index}]`;
+}
+
+/**
+ * Put a task where it belongs in the order of the plan. A map's calls may come late: when its list is known.
+ *
+ * @param {Task[]} tasks
+ * @param {Task} task
+ */
+function insert(tasks, task) {
+  const comesAfter = (/** @type {Task} */ other) =>
+    other.number > task.number || (other.number === task.number && (other.index ?? 0) > (task.index ?? 0));
+  const place = tasks.findIndex(comesAfter);
+  tasks.splice(place < 0 ? tasks.length : place, 0, task);
 }

@@ -13,7 +13,7 @@ import { unitsOf } from "./units.js";
 /** @typedef {import("./run.js").Run} Run */
 /** @typedef {import("./run.js").Round} Round */
 /** @typedef {import("./units.js").Unit} Unit */
-/** @typedef {import("./client.js").Decision} Decision */
+/** @typedef {import("./approval_view.js").Reply} Reply */
 
 /** @type {Record<import("./run.js").Phase, [string, string]>} The icon and the words of each phase. */
 const PHASES = {
@@ -22,7 +22,7 @@ const PHASES = {
   running: ["running", "Running the tasks"],
   joining: ["running", "Joining the results"],
   answering: ["running", "Answering"],
-  waiting: ["pause", "Waiting for your approval"],
+  waiting: ["paused", "Waiting for your approval"],
   done: ["done", "Done"],
   stopped: ["stopped", "Stopped"],
   failed: ["failed", "Failed"],
@@ -52,7 +52,7 @@ export class TurnView {
 
   /**
    * @param {Run} run
-   * @param {{stop: () => void, retry: () => void, decide: (decisions: Decision[]) => void}} actions
+   * @param {{stop: () => void, retry: () => void, reply: (reply: Reply) => void}} actions
    */
   constructor(run, actions) {
     this.run = run;
@@ -102,7 +102,7 @@ export class TurnView {
   fold(folded) {
     this.root.classList.toggle("folded", folded);
     setAttribute(this.#fold, "aria-expanded", folded ? "false" : "true");
-    setText(this.#fold, folded ? "Show the work" : "Hide the work");
+    setText(this.#fold, folded ? "Show work" : "Hide work");
   }
 
   /** Show the run as it is now. */
@@ -140,7 +140,7 @@ export class TurnView {
   #progress() {
     const { run } = this;
     const tasks = [...run.tasks.values()];
-    const settled = tasks.filter((task) => task.state !== "planned" && task.state !== "running");
+    const settled = tasks.filter((task) => !task.open);
     const missing = tasks.filter((task) => task.state === "failed" || task.state === "skipped").length;
     const parts = [];
     if (tasks.length) parts.push(run.ended ? plural(tasks.length, "task") : `${settled.length} of ${plural(tasks.length, "task")}`);
@@ -155,7 +155,7 @@ export class TurnView {
     this.#asked = approval;
     this.#approvals.replaceChildren();
     if (!approval) return;
-    this.#approvals.append(approvalView(approval, (decisions) => this.actions.decide(decisions)));
+    this.#approvals.append(approvalView(approval, (reply) => this.actions.reply(reply)));
     this.#approvals.scrollIntoView({ block: "nearest" });
   }
 
@@ -258,7 +258,7 @@ class RoundView {
 
 /** @param {Run} run */
 function summary(run) {
-  const { timings = {}, usage, model } = run.result ?? {};
+  const { timings = {}, usage, model } = run.result ?? /** @type {any} */ ({});
   const total = timings.total ?? run.elapsed();
   const facts = [["Took", seconds(total)]];
   if (timings.one_after_another) {

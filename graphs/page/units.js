@@ -34,19 +34,37 @@ export function unitsOf(tasks) {
  * @returns {Map<Unit, Unit[]>}
  */
 export function needsOf(units) {
-  /** @type {Map<string, Unit[]>} By the task's key, and by the number of a map's tasks. */
+  /** @type {Map<string, Set<Unit>>} By the tasks' keys, and by their numbers. */
   const named = new Map();
   for (const unit of units) {
     for (const task of unit.tasks) {
-      for (const name of new Set([task.key, String(task.number)])) named.set(name, [...(named.get(name) ?? []), unit]);
+      for (const name of [task.key, String(task.number)]) named.set(name, (named.get(name) ?? new Set()).add(unit));
     }
   }
   return new Map(
     units.map((unit) => {
-      const needed = unit.tasks.flatMap((task) => task.dependencies.flatMap((name) => named.get(name) ?? []));
+      const needed = unit.tasks.flatMap((task) =>
+        task.dependencies.flatMap((number) => {
+          const elements = elementsNeeded(task, number).filter((key) => named.has(key));
+          return (elements.length ? elements : [String(number)]).flatMap((name) => [...(named.get(name) ?? [])]);
+        }),
+      );
       return [unit, [...new Set(needed)].filter((other) => other !== unit)];
     }),
   );
+}
+
+/**
+ * The elements of a map that a task refers to, `$1[0]`; none if it refers to the whole of it, too.
+ *
+ * @param {Task} task
+ * @param {number} number The map's.
+ * @returns {string[]} Their keys.
+ */
+function elementsNeeded(task, number) {
+  const references = [...JSON.stringify(task.template).matchAll(/\$\{?(\d+)(\[\d+\])?/g)];
+  const keys = references.filter((found) => Number(found[1]) === number).map((found) => found[2] && found[1] + found[2]);
+  return keys.every((key) => key) ? keys : [];
 }
 
 /**
@@ -57,7 +75,7 @@ export function needsOf(units) {
  */
 export function stateOf(unit) {
   const states = new Set(unit.tasks.map((task) => task.state));
-  for (const state of /** @type {TaskState[]} */ (["running", "stopped", "failed", "skipped"])) {
+  for (const state of /** @type {TaskState[]} */ (["paused", "running", "stopped", "failed", "skipped"])) {
     if (states.has(state)) return states.has("planned") && states.has("done") ? "running" : state;
   }
   return states.has("planned") ? (states.has("done") ? "running" : "planned") : "done";
@@ -70,7 +88,7 @@ export function stateOf(unit) {
  * @returns {number}
  */
 export function settled(unit) {
-  return unit.tasks.filter((task) => task.state !== "planned" && task.state !== "running").length;
+  return unit.tasks.filter((task) => !task.open).length;
 }
 
 /**
