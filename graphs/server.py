@@ -136,17 +136,16 @@ def _about() -> str:
 async def _explain_request(_: Request, error: Exception) -> JSONResponse:
     """What is wrong with a request, without what it says."""
     assert isinstance(error, RequestValidationError)
-    details = [
-        {"loc": list(_get(detail, "loc")), "msg": _get(detail, "msg").removeprefix("Value error, ")}
-        for detail in error.errors()
-    ]
+    details = [_detail(detail) for detail in error.errors()]
     message = "; ".join(_in_words(**detail) for detail in details)
     return JSONResponse({**Failure(422, message).body, "detail": details}, 422)
 
 
-def _get(detail: Any, field: str) -> Any:
-    """LangServe says in a mere text that the body is not JSON."""
-    return detail[field] if isinstance(detail, dict) else {"loc": (), "msg": detail}[field]
+def _detail(error: Any) -> dict[str, Any]:
+    """Where it is and what it is. LangServe says in a mere text that the body is not JSON."""
+    if isinstance(error, dict):
+        return {"loc": list(error["loc"]), "msg": error["msg"].removeprefix("Value error, ")}
+    return {"loc": [], "msg": str(error)}
 
 
 def _in_words(loc: list[str | int], msg: str) -> str:

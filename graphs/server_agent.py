@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.runnables.config import ensure_config
+from langchain_core.runnables import ConfigurableFieldSpec, Runnable, RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 from pydantic import BaseModel
@@ -21,7 +20,7 @@ from graphs.server_errors import RefusedError
 from graphs.server_limits import Limits
 from graphs.server_results import result_of
 from graphs.server_schema import AgentInput, AgentResult
-from graphs.server_settings import ClientConfig, context_of
+from graphs.server_settings import ClientConfig, context_of, form_fields
 from graphs.server_threads import Busy, durability, open_threads
 
 TOO_LONG = "The question has {given:,} characters, and may have {most:,} (LLM_COMPILER_MAX_QUESTION_CHARS)."
@@ -47,7 +46,7 @@ class Opened:
 
 
 class ServedAgent(Runnable[AgentInput, AgentResult]):
-    """The agent as a LangChain runnable: `ainvoke` gives a result, `astream` events with the result as the last."""
+    """The agent as a LangChain runnable: `ainvoke` gives the result, and `events` what leads to it."""
 
     name = "agent"
 
@@ -71,6 +70,7 @@ class ServedAgent(Runnable[AgentInput, AgentResult]):
         Raises:
             graphs.checkpoint.CheckpointError: The database can't be had.
         """
+        Context()  # wrong settings are told when the server starts
         async with open_threads(database, limits.max_threads) as saver:
             graph = graph.copy(update={"checkpointer": saver})
             self._opened = Opened(graph, limits, asyncio.Semaphore(limits.max_runs), Busy())
@@ -95,6 +95,10 @@ class ServedAgent(Runnable[AgentInput, AgentResult]):
     def config_schema(self, *, include: Any = None) -> type[BaseModel]:  # noqa: ARG002
         return ClientConfig
 
+    @property
+    def config_specs(self) -> list[ConfigurableFieldSpec]:
+        return form_fields()
+
     # --- running
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> NoReturn:
@@ -103,7 +107,11 @@ class ServedAgent(Runnable[AgentInput, AgentResult]):
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> AgentResult:
         """The result alone."""
-        async with aclosing(cast("AsyncGenerator[Event]", self.astream(input, config))) as events:
+        # It has its own place in a trace, and so in `/stream_events` and `/stream_log`.
+        return await self._acall_with_config(cast("Any", self._result), input, config)
+
+    async def _result(self, input: Any, config: RunnableConfig) -> AgentResult:
+        async with aclosing(self.events(input, config)) as events:
             async for event in events:
                 if event["type"] == "result":
                     return AgentResult.model_validate(event)
@@ -122,29 +130,16 @@ class ServedAgent(Runnable[AgentInput, AgentResult]):
                 run.cancel()
             await asyncio.gather(*runs, return_exceptions=True)
 
-    async def astream(  # type: ignore[override]
-        self, input: Any, config: RunnableConfig | None = None, **_: Any
-    ) -> AsyncIterator[Event]:
-        """What happens, as it happens; see `graphs.server`.
+    async def events(self, input: Any, config: RunnableConfig) -> AsyncGenerator[Event]:
+        """What happens, as it happens, and the result as the last; see `graphs.server`.
 
         Raises:
             RefusedError: The request can't be met.
             Exception: The run failed.
         """
-
-        async def given() -> AsyncIterator[Any]:
-            yield input
-
-        # It has its own place in a trace, and so in `/stream_events` and `/stream_log`.
-        events = self._atransform_stream_with_config(given(), cast("Any", self._stream), ensure_config(config))
-        async with aclosing(cast("AsyncGenerator[Event]", events)):
-            async for event in events:
-                yield cast("Event", event)
-
-    async def _stream(self, inputs: AsyncIterator[Any], config: RunnableConfig) -> AsyncIterator[Event]:
         opened = self._require()
         limits = opened.limits
-        asked = AgentInput.model_validate([each async for each in inputs][-1])
+        asked = AgentInput.model_validate(input)
         if len(asked.text) > limits.max_question_chars:
             raise RefusedError(422, TOO_LONG.format(given=len(asked.text), most=limits.max_question_chars))
         settings = config.get("configurable", {})
@@ -156,12 +151,12 @@ class ServedAgent(Runnable[AgentInput, AgentResult]):
                 stack.enter_context(opened.busy.entered(thread))
                 async with asyncio.timeout_at(deadline):
                     await stack.enter_async_context(opened.room)
-                events = _answer(opened.graph, asked, thread, context, config)
-                await stack.enter_async_context(aclosing(events))
+                steps = _answer(opened.graph, asked, thread, context, config)
+                await stack.enter_async_context(aclosing(steps))
                 while True:
                     # Not around the loop: while the client takes an event, this task is the client's.
                     async with asyncio.timeout_at(deadline):
-                        event = await anext(events, None)
+                        event = await anext(steps, None)
                     if event is None:
                         return
                     yield event

@@ -2,11 +2,13 @@
 
 import json
 import uuid
+import warnings
 from collections.abc import AsyncGenerator
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from fastapi import FastAPI
+from langchain_core._api import LangChainDeprecationWarning
 from langchain_core.runnables import RunnableConfig
 from langserve import CustomUserType, add_routes
 from langserve.serialization import WellKnownLCSerializer
@@ -66,7 +68,7 @@ def add_agent(app: FastAPI, agent: ServedAgent, path: str) -> None:
         config: RunnableConfig = {"run_id": run_id, "run_name": path}
         if settings:
             config["configurable"] = settings.model_dump(exclude_none=True)
-        events = cast("AsyncGenerator[Event]", agent.astream(request.input, config))
+        events = agent.events(request.input, config)
         try:
             first = await anext(events)  # what fails until here is an HTTP error
         except BaseException:
@@ -74,6 +76,8 @@ def add_agent(app: FastAPI, agent: ServedAgent, path: str) -> None:
             raise
         return _Stream(run_id, first, events, agent.limits.shutdown_timeout)
 
+    # It is what the playground calls.
+    warnings.filterwarnings("ignore", "astream_log is deprecated", LangChainDeprecationWarning)
     add_routes(
         app,
         agent,

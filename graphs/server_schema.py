@@ -4,6 +4,9 @@ from typing import Annotated, Any, Literal, Self
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
+
+THREAD_ID = r"^[\w.:-]{1,100}$"
 
 _ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant", "HumanMessageChunk": "user"}
 _MESSAGES: dict[str, type[HumanMessage | AIMessage | SystemMessage]] = {
@@ -11,7 +14,16 @@ _MESSAGES: dict[str, type[HumanMessage | AIMessage | SystemMessage]] = {
     "assistant": AIMessage,
     "system": SystemMessage,
 }
-THREAD_ID = r"^[\w.:-]{1,100}$"
+
+
+def without_nulls(schema: dict[str, Any]) -> None:
+    """Have a JSON schema show a field that may be left out as one of its type, and not of that or null, which is what
+    people send, and what the playground's form can cope with."""
+    for field in schema.get("properties", {}).values():
+        types = [each for each in field.pop("anyOf", []) if each != {"type": "null"}]
+        field |= types[0] if len(types) == 1 else {"anyOf": types} if types else {}
+        if field.get("default", "") is None:
+            del field["default"]
 
 
 def _plain_text(content: Any) -> Any:
@@ -46,7 +58,7 @@ class Message(BaseModel):
 class AgentInput(BaseModel):
     """A question, or the messages of a conversation; or the answer to a run that paused."""
 
-    model_config = ConfigDict(title="Question", extra="forbid")
+    model_config = ConfigDict(title="Question", extra="forbid", json_schema_extra=without_nulls)
 
     question: str | None = Field(None, title="Question", description="What to answer.")
     messages: list[Message] | None = Field(
@@ -63,7 +75,7 @@ class AgentInput(BaseModel):
         title="Decisions",
         description="Answers an approval: for each of its action requests {type: approve | edit | reject | respond}.",
     )
-    resume: Any = Field(None, title="Resume", description="Answers a pause that a tool of yours asked for: any value.")
+    resume: SkipJsonSchema[Any] = Field(None, description="Answers a pause that a tool asked for: any value.")
 
     @model_validator(mode="before")
     @classmethod
@@ -72,7 +84,8 @@ class AgentInput(BaseModel):
             return {"question": value}
         if not isinstance(value, dict | BaseModel):
             raise ValueError(f"Give a question, or an object with one; there is a {type(value).__name__}.")
-        return value
+        # A form sends its empty fields, too.
+        return {k: v for k, v in value.items() if v not in ("", [])} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -4,11 +4,13 @@ server elsewhere or make a run cost more than the server's own settings allow.""
 from collections.abc import Mapping
 from typing import Any, Optional
 
+from langchain_core.runnables import ConfigurableFieldSpec
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from agent import Context
 from graphs.server_errors import RefusedError
 from graphs.server_limits import Limits
+from graphs.server_schema import without_nulls
 
 MODELS = ("model", "planner_model", "joiner_model")
 CEILINGS = ("max_replans", "max_tasks", "max_concurrency", "max_observation_chars", "tool_timeout", "tool_retries")
@@ -21,13 +23,16 @@ NOT_CLIENTS = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns", "checkpo
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(title="Settings", extra="allow")
+    model_config = ConfigDict(title="Settings", extra="allow", json_schema_extra=without_nulls)
 
 
 def _optional(name: str) -> Any:
     field = Context.model_fields[name]
-    title = name.replace("_", " ").capitalize()
-    return Optional[field.annotation], Field(None, title=title, description=field.description)  # noqa: UP045
+    return Optional[field.annotation], Field(None, title=_title(name), description=field.description)  # noqa: UP045
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 ClientSettings = create_model("Settings", __base__=_Settings, **{name: _optional(name) for name in NAMES})
@@ -37,9 +42,20 @@ ClientSettings = create_model("Settings", __base__=_Settings, **{name: _optional
 class ClientConfig(BaseModel):
     """The part of LangChain's config that clients may send."""
 
-    model_config = ConfigDict(title="Config")
+    model_config = ConfigDict(title="Config", json_schema_extra=without_nulls)
 
-    configurable: ClientSettings | None = Field(None, title="Settings", description="The settings of the run.")  # type: ignore[valid-type]
+    configurable: ClientSettings | None = None  # type: ignore[valid-type]
+
+
+def form_fields() -> list[ConfigurableFieldSpec]:
+    """The same for the playground's form, filled in with the server's own settings."""
+    own = Context()
+    fields = [(name, str, "") for name in MODELS]
+    fields += [(name, type(value := getattr(own, name)), value) for name in CEILINGS]
+    return [
+        ConfigurableFieldSpec(name, kind, _title(name), Context.model_fields[name].description, default)
+        for name, kind, default in fields
+    ]
 
 
 def context_of(settings: Mapping[str, Any], limits: Limits) -> Context:
@@ -56,7 +72,7 @@ def context_of(settings: Mapping[str, Any], limits: Limits) -> Context:
     given = {
         name: value
         for name, value in settings.items()
-        if value is not None and name not in NOT_CLIENTS and not name.startswith("__")
+        if value not in (None, "") and name not in NOT_CLIENTS and not name.startswith("__")
     }
     if unknown := given.keys() - set(NAMES):
         raise RefusedError(422, UNKNOWN.format(name=min(unknown), names=", ".join(NAMES)))
