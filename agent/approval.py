@@ -126,7 +126,7 @@ def make_approval(tools: Mapping[str, BaseTool]) -> Node:
             else:
                 break
         decided = [asdict(verdict) for verdict in verdicts]
-        return Command(goto="executor", update={"plan": state["plan"], "paused": {**paused, "verdicts": decided}})
+        return Command(goto="executor", update={"paused": {**paused, "verdicts": decided}})
 
     return approval
 

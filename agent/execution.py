@@ -6,7 +6,7 @@ of the calls and nothing else; each therefore carries the call that it belongs t
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -156,6 +156,7 @@ class Execution:
                 self._outcomes[task.number].complete()
         while running := [call for call in self._running if not call.done()]:
             await asyncio.wait(running)
+        _raise_interrupts(self._running)
         finished = Finished()
         for task in sorted(self._tasks.values(), key=_place(self._tasks)):
             outcome = await self._outcomes[task.number].of(task.element) if task.is_call else None
@@ -241,6 +242,7 @@ class Execution:
                 self._call(element)
         futures = [self._outcomes[element.number].of(element.element) for element in elements]
         await asyncio.wait(futures)
+        _raise_interrupts(futures)
         return [_as_saved(element, future.result()) for element, future in zip(elements, futures, strict=True)]
 
     def _plan_elements(self, task: Task, elements: list[Task]) -> None:
@@ -374,6 +376,14 @@ async def _await(future: "asyncio.Future[Any]") -> Any:
     if isinstance(outcome, Paused):
         raise _BlockedError
     return outcome
+
+
+def _raise_interrupts(futures: Iterable["asyncio.Future[Any]"]) -> None:
+    """Raise the interrupts of all of these as one, so that people are asked everything at once."""
+    errors = (future.exception() for future in futures if not future.cancelled())
+    interrupts = [one for error in errors if isinstance(error, GraphInterrupt) for one in error.args[0]]
+    if interrupts:
+        raise GraphInterrupt(tuple({one.id: one for one in interrupts}.values()))
 
 
 def _failures(key: Key, message: ToolMessage) -> list[tuple[Key, ToolMessage]]:

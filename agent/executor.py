@@ -46,7 +46,7 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
         with stream.executing():
             progress = Progress(runtime.stream_writer)
             earlier = observations(state["messages"])
-            paused = state.get("paused") or PausedPlan(done=[], waiting=[], verdicts=[])
+            paused = state.get("paused")
             calls = Calls(
                 tools,
                 context,
@@ -54,7 +54,7 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
                 progress,
                 saved=bool(runtime.execution_info and runtime.execution_info.thread_id),
                 has_seen_results=bool(earlier),
-                verdicts=Verdict.all(paused["waiting"], paused["verdicts"]),
+                verdicts=Verdict.all(paused["waiting"], paused["verdicts"]) if paused else {},
             )
             calls.remember(observations(this_turn(state["messages"])).values())
             execution = Execution(
@@ -63,9 +63,9 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
                 progress,
                 most=context.max_tasks,
                 earlier=earlier,
-                done=observations(paused["done"]),
+                done=observations(paused["done"]) if paused else {},
             )
-            if planned := state.get("plan"):
+            if planned := paused["plan"] if paused else state.get("plan"):
                 stream.finish(planned)
             # Called before any tool, because replay after a crash goes by the order of calls. What it returns is
             # saved, so that this node can go on when the planner had finished and will not be run again.
@@ -78,14 +78,14 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
         if plan is None:
             return Command(goto="joiner") if state.get("alone") else Command(goto="executor", update={"alone": True})
         if finished.waiting:
-            return Command(goto="approval", update={"plan": plan, "paused": _pause(finished)})
+            return Command(goto="approval", update={"paused": _pause(plan, finished)})
         messages = [with_tasks(plan, finished.tasks), *finished.results] if finished.results else []
         return Command(goto="joiner", update={"messages": messages, "answer": plan.response_metadata["answer"]})
 
     return executor
 
 
-def _pause(finished: Finished) -> PausedPlan:
+def _pause(plan: AIMessage, finished: Finished) -> PausedPlan:
     waiting = [
         Waiting(
             task=call.task.number,
@@ -95,7 +95,7 @@ def _pause(finished: Finished) -> PausedPlan:
         )
         for call in finished.waiting
     ]
-    return PausedPlan(done=finished.results, waiting=waiting, verdicts=[])
+    return PausedPlan(plan=plan, done=finished.results, waiting=waiting, verdicts=[])
 
 
 def receive_plan(stream: PlanStream) -> "asyncio.Future[AIMessage | None]":

@@ -24,6 +24,7 @@ class Waiting(TypedDict):
 class PausedPlan(TypedDict):
     """A plan of which nothing more can run without an approval."""
 
+    plan: AIMessage
     done: list[ToolMessage]
     """The observations so far."""
 

@@ -1,0 +1,263 @@
+"""Calls that wait for a person's approval."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from langchain_core.messages import AnyMessage, ToolMessage
+from langchain_core.tools import StructuredTool, tool
+from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command
+
+from agent import create_llm_compiler
+from tests.model_server import ModelServer, Reply
+
+THREAD: Any = {"configurable": {"thread_id": "t"}}
+PLAN = '1. search("K2")\n2. mail("ann", text=$1)\n3. mail("bob", text="hello")\n4. search("after $2")\n5. join()'
+
+
+class Desk:
+    """A tool to search with, and one to send mail, which needs approval; what they did."""
+
+    def __init__(self) -> None:
+        self.did: list[str] = []
+
+    def tools(self, **metadata: Any) -> list[StructuredTool]:
+        async def search(query: str) -> str:
+            """look something up"""
+            self.did.append(f"search {query}")
+            return f"entry of {query}"
+
+        async def mail(to: str, text: str) -> str:
+            """send a mail"""
+            self.did.append(f"mail {to}: {text}")
+            return f"sent to {to}"
+
+        return [
+            StructuredTool.from_function(coroutine=search, name="search"),
+            StructuredTool.from_function(coroutine=mail, name="mail", metadata=metadata),
+        ]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def results(messages: list[AnyMessage]) -> dict[str, str]:
+    return {m.tool_call_id: m.text for m in messages if isinstance(m, ToolMessage)}
+
+
+def decide(*decisions: dict[str, Any]) -> Command[Any]:
+    return Command(resume={"decisions": list(decisions)})
+
+
+APPROVE = {"type": "approve"}
+
+
+async def pause(
+    server: ModelServer, model: ChatOpenAI, desk: Desk, plan: str = PLAN
+) -> tuple[CompiledStateGraph[Any, Any, Any, Any], dict[str, Any]]:
+    """The graph with a paused run, and what the run has asked for."""
+    server.script(planner=[plan])
+    graph = create_llm_compiler(desk.tools(requires_approval=True), model=model, checkpointer=InMemorySaver())
+    output = await graph.ainvoke({"messages": "Question?"}, THREAD)
+    (interrupt,) = output["__interrupt__"]
+    return graph, interrupt.value
+
+
+async def test_the_run_pauses_once_for_all_calls_that_need_it_when_nothing_else_can_run(
+    model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
+) -> None:
+    graph, request = await pause(model_server, chat_model, desk)
+    assert request == {
+        "action_requests": [
+            {"name": "mail", "args": {"to": "ann", "text": "entry of K2"}, "description": "send a mail"},
+            {"name": "mail", "args": {"to": "bob", "text": "hello"}, "description": "send a mail"},
+        ],
+        "review_configs": [
+            {"action_name": "mail", "allowed_decisions": ["approve", "edit", "reject", "respond"]},
+        ],
+    }
+    assert desk.did == ["search K2"]
+    assert (await graph.aget_state(THREAD)).next == ("approval",)
+
+
+async def test_approved_calls_are_made_and_what_waited_for_them_runs(
+    model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
+) -> None:
+    graph, _ = await pause(model_server, chat_model, desk)
+    model_server.script(joiner=["Done."])
+    output = await graph.ainvoke(decide(APPROVE, APPROVE), THREAD)
+    assert sorted(desk.did) == ["mail ann: entry of K2", "mail bob: hello", "search K2", "search after sent to ann"]
+    assert results(output["messages"]) == {
+        "task_1": "entry of K2",
+        "task_2": "sent to ann",
+        "task_3": "sent to bob",
+        "task_4": "entry of after sent to ann",
+    }
+    assert output["messages"][-1].text == "Done."
+
+
+async def test_a_rejected_call_fails_and_one_may_be_answered_or_changed(
+    model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
+) -> None:
+    graph, _ = await pause(model_server, chat_model, desk, PLAN.replace("5.", '5. mail("eve", text="x")\n6.'))
+    model_server.script(joiner=["Done."])
+    output = await graph.ainvoke(
+        decide(
+            {"type": "reject", "message": "Not to Ann."},
+            {"type": "edit", "edited_action": {"name": "mail", "args": {"to": "bill", "text": "$1"}}},
+            {"type": "respond", "message": "I told her."},
+        ),
+        THREAD,
+    )
+    assert desk.did == ["search K2", "mail bill: $1"]
+    assert results(output["messages"]) == {
+        "task_1": "entry of K2",
+        "task_2": "Not run: a person rejected this call. Not to Ann.",
+        "task_3": "sent to bill",
+        "task_4": "Not run: it needs task 2, which failed: Not run: a person rejected this call. Not to Ann.",
+        "task_5": "I told her.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ("yes", "The decisions can't be read: answer: Input should be"),
+        ({"decisions": []}, "There are 2 calls to decide about, and 0 decisions. Give one for each, in order."),
+        ({"decisions": [APPROVE]}, "There are 2 calls to decide about, and 1 decisions."),
+        ({"decisions": [APPROVE, {"type": "maybe"}]}, "The decisions can't be read: decisions.1: Input tag 'maybe'"),
+        ({"decisions": [APPROVE, {"type": "respond"}]}, "The decisions can't be read: decisions.1.respond.message"),
+        (
+            {"decisions": [APPROVE, {"type": "edit", "edited_action": {"name": "fly", "args": {}}}]},
+            "Decision 1: there is no tool 'fly'. The tools are: search, mail.",
+        ),
+    ],
+)
+async def test_a_malformed_answer_is_refused_and_the_run_stays_paused(
+    answer: Any, why: str, model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
+) -> None:
+    graph, request = await pause(model_server, chat_model, desk)
+    output = await graph.ainvoke(Command(resume=answer), THREAD)
+    (interrupt,) = output["__interrupt__"]
+    assert interrupt.value.pop("error").startswith(why)
+    assert interrupt.value == request
+    model_server.script(joiner=["Done."])
+    output = await graph.ainvoke(decide(APPROVE, APPROVE), THREAD)
+    assert output["messages"][-1].text == "Done."
+    assert desk.did.count("search K2") == 1
+
+
+async def test_calls_that_come_up_later_are_asked_for_then(
+    model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
+) -> None:
+    plan = '1. mail("ann", text="a")\n2. mail("bob", text=$1)\njoin()'
+    graph, _ = await pause(model_server, chat_model, desk, plan)
+    output = await graph.ainvoke(decide(APPROVE), THREAD)
+    (interrupt,) = output["__interrupt__"]
+    assert interrupt.value["action_requests"][0]["args"] == {"to": "bob", "text": "sent to ann"}
+    model_server.script(joiner=["Done."])
+    await graph.ainvoke(decide(APPROVE), THREAD)
+    assert desk.did == ["mail ann: a", "mail bob: sent to ann"]
+
+
+@pytest.mark.parametrize("names", ['["ann", "bob"]', "$1"])
+async def test_elements_of_a_map_wait_each_for_itself(
+    names: str, model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
+) -> None:
+    @tool
+    async def friends(whose: str) -> list[str]:
+        """friends"""
+        return ["ann", "bob"]
+
+    plan = f'1. friends("my")\n2. mail.map({names}, text="hi")\n3. search.map($2)\njoin()'
+    model_server.script(planner=[plan], joiner=["Done."])
+    tools = [*desk.tools(requires_approval=True), friends]
+    graph = create_llm_compiler(tools, model=chat_model, checkpointer=InMemorySaver())
+    paused = await graph.ainvoke({"messages": "Question?"}, THREAD)
+    assert [call["args"]["to"] for call in paused["__interrupt__"][0].value["action_requests"]] == ["ann", "bob"]
+    output = await graph.ainvoke(decide(APPROVE, {"type": "reject", "message": "No."}), THREAD)
+    assert desk.did == ["mail ann: hi", "search sent to ann"]
+    assert list(results(output["messages"])) == ["task_1", "task_2_0", "task_2_1", "task_3_0", "task_3_1"]
+
+
+async def test_the_context_may_name_tools_that_need_approval(
+    model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
+) -> None:
+    model_server.script(planner=['search("K2")\njoin()'])
+    graph = create_llm_compiler(desk.tools(), model=chat_model, checkpointer=InMemorySaver())
+    output = await graph.ainvoke({"messages": "Question?"}, THREAD, context={"requires_approval": ["search"]})
+    assert output["__interrupt__"][0].value["action_requests"][0]["name"] == "search"
+    assert desk.did == []
+
+
+@pytest.mark.parametrize("asks", [True, False])
+async def test_side_effects_planned_with_results_in_view_need_approval_unless_the_context_says_otherwise(
+    asks: bool, model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
+) -> None:
+    model_server.script(
+        planner=['1. search("K2")\n2. mail("ann", text=$1)\njoin()', '3. mail("eve", text="the secret")\njoin()'],
+        joiner=[Reply(tool_calls=[("replan", {"feedback": "Eve wants it, too."})])],
+    )
+    graph = create_llm_compiler(desk.tools(side_effects=True), model=chat_model, checkpointer=InMemorySaver())
+    if not asks:
+        model_server.script(joiner=["Done."])
+    output = await graph.ainvoke({"messages": "Question?"}, THREAD, context={"approve_side_effects": asks})
+    did = ["search K2", "mail ann: entry of K2", "mail eve: the secret"]
+    assert desk.did == (did[:2] if asks else did)
+    assert ("__interrupt__" in output) == asks
+
+
+async def test_without_a_checkpointer_the_call_fails_and_says_why(
+    model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
+) -> None:
+    model_server.script(planner=['mail("ann", text="a")\njoin()'], joiner=["Done."])
+    graph = create_llm_compiler(desk.tools(requires_approval=True), model=chat_model)
+    output = await graph.ainvoke({"messages": "Question?"})
+    assert results(output["messages"])["task_1"] == (
+        "Not run: mail needs a person's approval, and a run without a checkpointer can't pause for one."
+    )
+
+
+async def test_a_pause_is_told_and_nothing_is_told_twice(
+    model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
+) -> None:
+    model_server.script(planner=[PLAN], joiner=["Done."])
+    graph = create_llm_compiler(desk.tools(requires_approval=True), model=chat_model, checkpointer=InMemorySaver())
+    events = [e async for e in graph.astream({"messages": "Question?"}, THREAD, stream_mode="custom")]
+    assert [event["task"] for event in events if event["type"] == "task_paused"] == [2, 3]
+    resumed = [e async for e in graph.astream(decide(APPROVE, APPROVE), THREAD, stream_mode="custom")]
+    assert {event["task"] for event in resumed if "task" in event} == {2, 3, 4}
+
+
+async def test_a_crash_between_approval_and_its_calls_repeats_nothing(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    did: list[str] = []
+    holding, released = asyncio.Event(), asyncio.Event()
+
+    async def mail(to: str) -> str:
+        """send"""
+        did.append(to)
+        if to == "bob":
+            holding.set()
+            await released.wait()
+        return to
+
+    model_server.script(planner=['mail.map(["ann", "bob"])\njoin()'], joiner=["Done."])
+    tools = [StructuredTool.from_function(coroutine=mail, name="mail", metadata={"requires_approval": True})]
+    graph = create_llm_compiler(tools, model=chat_model, checkpointer=InMemorySaver())
+    await graph.ainvoke({"messages": "Question?"}, THREAD)
+    running = asyncio.ensure_future(graph.ainvoke(decide(APPROVE, APPROVE), THREAD))
+    await holding.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    released.set()
+    output = await graph.ainvoke(None, THREAD)
+    assert did == ["ann", "bob", "bob"]
+    assert list(results(output["messages"]).values()) == ["ann", "bob"]
