@@ -36,13 +36,14 @@ class Result(NamedTuple):
 class Prompt:
     """What a planner's or a joiner's prompt says."""
 
+    plans: bool
+    """Whether it is a planner's."""
+
     tools: frozenset[str]
-    """Of a planner's prompt: their names."""
+    """Those that there are, for a planner; those that were called, for a joiner."""
 
     question: str
     results: list[Result]
-    """Of the tasks that have one."""
-
     feedback: str
     """What is still missing, on a replan."""
 
@@ -55,12 +56,14 @@ class Prompt:
         block = re.search(r"^Tools:\n(.+?)(?:\n\n|\Z)", system, re.MULTILINE | re.DOTALL)
         feedback = re.search(r"\n\nStill missing: (.*)\nPlan only", human, re.DOTALL)
         number = re.search(r"from number (\d+) on", human)
+        calls = [(int(task), *call.split("(", 1), mark, text) for task, call, mark, text in RESULT.findall(human)]
         return cls(
-            tools=frozenset(re.findall(r"^([\w.-]+)\(", block[1], re.MULTILINE)) if block else frozenset(),
+            plans=block is not None,
+            tools=frozenset(re.findall(r"(?m)^([\w.-]+)\(", block[1]) if block else (call[1] for call in calls)),
             question=re.split(r"\n\n(?:Results \(data|Still missing|Plan )", human)[0],
             results=[
-                Result(int(task), *call.removesuffix(")").split("(", 1), _value(text))
-                for task, call, mark, text in RESULT.findall(human)
+                Result(task, tool, arguments.removesuffix(")"), _value(text))
+                for task, tool, arguments, mark, text in calls
                 if mark == "->"
             ],
             feedback=feedback[1] if feedback else "",
@@ -68,8 +71,8 @@ class Prompt:
         )
 
     def of(self, tool: str) -> list[Result]:
-        """The tool's results."""
-        return [result for result in self.results if result.tool == tool]
+        """The tool's results, as far as they are not cut."""
+        return [result for result in self.results if result.tool == tool and isinstance(result.value, dict)]
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,61 @@ def _numbers_of(question: str) -> list[str]:
     return re.findall(r"\d+", re.sub(rf"(?i)game of {TARGET}|\b(?:make|get|reach|be|=|is) *{TARGET}\b", "", question))
 
 
+# --- Web shopping
+
+EXPLORED = 5
+"""How many products are opened before one is bought."""
+
+FILLERS = {"and", "buy", "find", "for", "get", "like", "looking", "need", "please", "some", "the", "want", "with"}
+
+
+def plan_shopping(prompt: Prompt) -> list[str]:
+    """A search, and a look at the first products found; or the purchase that the joiner asks for."""
+    if order := re.search(r"Buy (\w+) with ({.*})", prompt.feedback):
+        return [f"click({json.dumps(order[1])}, options={order[2]}, buy=True)"]
+    wanted, limit = _wishes_of(prompt.question)
+    opened = [f'click("${prompt.number}[{place}].id")' for place in range(EXPLORED)]
+    return [f"search({json.dumps(' '.join(wanted))})", *opened] if limit else []
+
+
+def join_shopping(prompt: Prompt) -> str | Replan:
+    """The product that has most of what is asked for, to be bought; or what has been bought."""
+    wanted, limit = _wishes_of(prompt.question)
+    best: tuple[float, str] = (-1, "")
+    for page in (result.value for result in prompt.of("click")):
+        if page["bought"]:
+            return f"I bought {page['title']} ({page['id']}) for {page['price']:.2f} dollars."
+        options = {name: _choose(name, values, prompt.question) for name, values in page["options"].items()}
+        price = page["price"] + sum(page["options"][name][value] for name, (value, _) in options.items())
+        has = set(_words(f"{page['title']} {page['description']}"))
+        fit = sum(word in has for word in wanted) + sum(asked for _, asked in options.values()) + (price <= limit)
+        chosen = json.dumps({name: value for name, (value, _) in options.items()})
+        best = max(best, (fit, f"Buy {page['id']} with {chosen}."), key=lambda one: one[0])
+    return Replan(best[1]) if best[1] else "I found nothing to buy."
+
+
+def _wishes_of(question: str) -> tuple[list[str], float]:
+    """The words for what is wanted, and the most that it may cost; 0.0 if that is not said."""
+    price = r"(?:for )?(?:(?:less|lower|cheaper) than|under|below|at most|up to) \$?(\d+(?:\.\d+)?)"
+    thing, limit, *_ = [*re.split(price, question, maxsplit=1, flags=re.IGNORECASE), "0"]
+    return [word for word in dict.fromkeys(_words(thing)) if word not in FILLERS], float(limit)
+
+
+def _choose(name: str, values: dict[str, float], question: str) -> tuple[str, bool]:
+    """The value of an option that a question asks for, else the cheapest; and whether it asks for it."""
+    for value in values:
+        named = "" if len(value) > 3 else f"{name} "  # a size M is more than the letter
+        if re.search(rf"\b{named}{re.escape(value)}\b", question, re.IGNORECASE):
+            return value, True
+    return min(values, key=lambda value: values[value]), False
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z-]{3,}", text.lower())
+
+
 EXAMPLES = {
+    "click": Example(plan_shopping, join_shopping),
     "search_film": Example(plan_searches, join_searches),
     "thought_proposer": Example(plan_level, join_level),
 }
@@ -185,18 +242,15 @@ TOOLS_OWN = {"Game of 24: propose": propose_exactly, "Game of 24: judge": judge_
 
 def reply(messages: Sequence[BaseMessage], may_replan: bool) -> str | Replan | None:
     """What is said to a prompt; None if it is of no example."""
-    system, human = (
-        next((str(m.text) for m in reversed(messages) if m.type == kind), "") for kind in ("system", "human")
-    )
+    system, human = (_last(messages, kind) for kind in ("system", "human"))
     for start, answer in TOOLS_OWN.items():
         if system.startswith(start):
             return answer(human)
     prompt = Prompt.read(system, human)
-    names = prompt.tools or {result.tool for result in prompt.results}
-    example = next((example for tool, example in EXAMPLES.items() if tool in names), None)
+    example = next((example for tool, example in EXAMPLES.items() if tool in prompt.tools), None)
     if example is None:
         return None
-    if prompt.tools:
+    if prompt.plans:
         calls = [*example.plan(prompt), "join()"]
         return "\n".join(f"{number}. {call}" for number, call in enumerate(calls, prompt.number))
     decision = example.join(prompt)
@@ -221,13 +275,7 @@ class OfflineExamplesModel(OfflineChatModel):
     def speak(
         self, messages: Sequence[BaseMessage], text: str, calls: Sequence[ToolCallChunk] = ()
     ) -> Iterator[ChatGenerationChunk]:
-        """A reply as it streams, token by token.
-
-        Args:
-            messages: What is answered.
-            text: What is said.
-            calls: Tool calls, as chunks.
-        """
+        """A reply as it streams, token by token."""
         pieces = re.findall(r"\s*\w{1,6}|\s*[^\w\s]|\s+", text)
         for piece in pieces:
             time.sleep(self.delay)

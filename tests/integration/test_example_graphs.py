@@ -8,8 +8,10 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.graph.state import CompiledStateGraph
 
 from agent import PROVIDERS
-from graphs import game_of_24, movie_recommendation, parallel_qa
+from graphs import game_of_24, movie_recommendation, parallel_qa, web_shop
 from graphs.offline_examples import OfflineExamplesModel
+from graphs.shop.catalogue import Goal, all_goals
+from graphs.shop.reward import find_purchase, reward
 from graphs.twenty_four import value_of
 from tests.model_server import Answer, ChatRequest, ModelServer, Reply
 
@@ -188,3 +190,44 @@ async def test_movies_with_a_model(hosted: ModelServer) -> None:
     ]
     joiner = (await hosted.exchange(0, "joiner")).request
     assert "Genres: romance, comedy." in joiner.user
+
+
+# --- Web shopping
+
+
+@pytest.mark.parametrize("goal", all_goals()[:10], ids=lambda goal: goal.id)
+async def test_products_are_compared_before_one_is_bought(goal: Goal) -> None:
+    messages = await ask(web_shop.graph, goal.instruction)
+    assert plans(messages) == [["search"] + ["click"] * 5, ["click"]]
+    assert [page["bought"] for page in results(messages)[1:]] == [False] * 5 + [True]
+    assert reward(goal, find_purchase(messages)) > 0.5
+    assert messages[-1].text.startswith("I bought ")
+
+
+async def test_shoppers_at_the_same_time_buy_what_each_wants() -> None:
+    goals = all_goals()[10:20]
+    alone = [find_purchase(await ask(web_shop.graph, goal.instruction)) for goal in goals]
+    outputs = await web_shop.graph.abatch([{"messages": goal.instruction} for goal in goals])
+    assert [find_purchase(output["messages"]) for output in outputs] == alone
+
+
+async def test_nothing_is_bought_of_what_is_not_there() -> None:
+    messages = await ask(web_shop.graph, "I want to buy a zorbo for less than 10 dollars.")
+    assert messages[-1].text == "I found nothing to buy."
+    assert find_purchase(messages) is None
+
+
+async def test_shopping_with_a_model(hosted: ModelServer) -> None:
+    look = """\
+1. search("yoga mat eco friendly")
+2. click("$1[0].id")
+3. click("$1[1].id", {"color": "teal"})
+4. join()"""
+    buy = '4. click("P426", options={"color": "teal", "thickness": "4 mm"}, buy=True)\n5. join()'
+    more = Reply(tool_calls=[("replan", {"feedback": "Buy P426 in teal, 4 mm."})])
+    hosted.script(planner=[look, buy], joiner=[more, "Bought."])
+    messages = await ask(web_shop.graph, all_goals()[4].instruction)
+    assert messages[-1].text == "Bought."
+    assert reward(all_goals()[4], find_purchase(messages)) == 1.0
+    joiner = (await hosted.exchange(0, "joiner")).request
+    assert '"description": "' in joiner.user
