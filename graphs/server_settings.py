@@ -1,5 +1,5 @@
 """The settings of a run that a client may send: fields of `agent.Context`, and of those nothing that could point the
-server elsewhere or make a run cost more than the server's own settings allow."""
+server elsewhere, make a run cost more than the server's own settings allow, or have it ask a person less often."""
 
 from collections.abc import Mapping
 from typing import Any, Optional
@@ -14,10 +14,13 @@ from graphs.server_schema import without_nulls
 
 MODELS = ("model", "planner_model", "joiner_model")
 CEILINGS = ("max_replans", "max_tasks", "max_concurrency", "max_observation_chars", "tool_timeout", "tool_retries")
-NAMES = (*MODELS, *CEILINGS)
+APPROVALS = ("requires_approval", "approve_side_effects")
+NAMES = (*MODELS, *CEILINGS, *APPROVALS, "direct_join")
+
 UNKNOWN = "configurable has no {name!r}; there are: {names}."
 MODEL_REFUSED = "{name}: this server lets its clients name {models}, and not {given!r} (LLM_COMPILER_CLIENT_MODELS)."
 TOO_HIGH = "{name} is {given}; this server allows at most {most}."
+NOT_OFF = "approve_side_effects can't be switched off for this server."
 NOT_CLIENTS = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map"})
 """What LangGraph puts into every config; a graph that calls this server sends its own along."""
 
@@ -50,11 +53,17 @@ class ClientConfig(BaseModel):
 def form_fields() -> list[ConfigurableFieldSpec]:
     """The same for the playground's form, filled in with the server's own settings."""
     own = Context()
-    fields = [(name, str, "") for name in MODELS]
-    fields += [(name, type(value := getattr(own, name)), value) for name in CEILINGS]
+    fields: list[tuple[str, Any, Any]] = [(name, str, "") for name in MODELS]
+    fields += [(name, type(getattr(own, name)), getattr(own, name)) for name in NAMES if name not in MODELS]
     return [
-        ConfigurableFieldSpec(name, kind, _title(name), Context.model_fields[name].description, default)
-        for name, kind, default in fields
+        ConfigurableFieldSpec(
+            name,
+            list[str] if kind is tuple else kind,
+            _title(name),
+            Context.model_fields[name].description,
+            list(value) if kind is tuple else value,
+        )
+        for name, kind, value in fields
     ]
 
 
@@ -76,13 +85,15 @@ def context_of(settings: Mapping[str, Any], limits: Limits) -> Context:
     }
     if unknown := given.keys() - set(NAMES):
         raise RefusedError(422, UNKNOWN.format(name=min(unknown), names=", ".join(NAMES)))
-    context = Context.model_validate(given)
+    own, wanted = Context(), Context.model_validate(given)
     for name in given.keys() & set(MODELS):
         if not limits.allows(given[name]):
             models = limits.client_models or "no model"
             raise RefusedError(422, MODEL_REFUSED.format(name=name, models=models, given=given[name]))
-    own = Context()
     for name in given.keys() & set(CEILINGS):
         if given[name] > (most := getattr(own, name)):
             raise RefusedError(422, TOO_HIGH.format(name=name, given=given[name], most=most))
-    return context
+    if own.approve_side_effects and not wanted.approve_side_effects:
+        raise RefusedError(422, NOT_OFF)
+    asking = tuple(dict.fromkeys([*own.requires_approval, *wanted.requires_approval]))
+    return wanted.model_copy(update={"requires_approval": asking})
