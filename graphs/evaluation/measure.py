@@ -1,7 +1,7 @@
 """What happens in a run, noted through LangChain's callbacks: the same for every agent, and apart for every run."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,9 @@ from graphs.errors import in_one_line
 from graphs.evaluation.results import ModelCall, Tokens, ToolCall
 from graphs.plain_view import in_short
 
-PURPOSES = {"planner": "plan", "joiner": "join"}
+PURPOSES = {"write_plan": "plan", "planner": "plan", "joiner": "join"}
+"""Of a model call, by the node or task that makes it."""
+
 ARGUMENT_CHARS = 200
 STOPPED = "stopped before it ended"
 
@@ -33,6 +35,8 @@ class Recorder(BaseCallbackHandler):
         self._open_calls: dict[UUID, tuple[str, str, float]] = {}
         self._open_tools: dict[UUID, tuple[str, str, float]] = {}
         self._parents: dict[UUID, UUID] = {}
+        self._tools_in: dict[UUID, list[UUID]] = {}
+        """The tool calls made by each step."""
 
     @property
     def now(self) -> float:
@@ -71,13 +75,25 @@ class Recorder(BaseCallbackHandler):
             self._parents[run_id] = parent_run_id
 
     def on_tool_start(
-        self, serialized: Mapping[str, Any] | None, input_str: str, *, run_id: UUID, **about: Any
+        self,
+        serialized: Mapping[str, Any] | None,
+        input_str: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **about: Any,
     ) -> None:
-        """A tool call begins."""
+        """A tool call begins. One that another tool makes is part of that tool."""
+        if parent_run_id:
+            self._parents[run_id] = parent_run_id
+        if any(step in self._open_tools for step in self._steps_around(parent_run_id)):
+            return
         name = (serialized or {}).get("name") or about.get("name") or "tool"
         inputs = about.get("inputs")
         said = ", ".join(f"{key}={value!r}" for key, value in inputs.items()) if inputs else input_str
         self._open_tools[run_id] = str(name), in_short(said, ARGUMENT_CHARS), self.now
+        if parent_run_id:
+            self._tools_in.setdefault(parent_run_id, []).append(run_id)
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
         """A tool call has ended; some report failure in what they return."""
@@ -91,11 +107,18 @@ class Recorder(BaseCallbackHandler):
 
     def _tool_around(self, run_id: UUID | None) -> str | None:
         """The name of the tool that a call is made for."""
-        while run_id:
-            if tool := self._open_tools.get(run_id):
-                return tool[0]
-            run_id = self._parents.get(run_id)
+        for step in self._steps_around(run_id):
+            # LangChain hands a tool its caller's config, so that what the tool calls seems to be called beside it.
+            for tool in (step, *reversed(self._tools_in.get(step, ()))):
+                if tool in self._open_tools:
+                    return self._open_tools[tool][0]
         return None
+
+    def _steps_around(self, run_id: UUID | None) -> Iterator[UUID]:
+        """The step, the one that it is part of, and so on."""
+        while run_id:
+            yield run_id
+            run_id = self._parents.get(run_id)
 
     def _call_ended(self, run_id: UUID, tokens: Tokens | None, error: str = "") -> None:
         if call := self._open_calls.pop(run_id, None):

@@ -5,6 +5,7 @@ Each is a function from runs to a Matplotlib figure, for notebooks too.
 
 import random
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,12 +18,14 @@ from matplotlib.patches import Patch
 from graphs.evaluation.figures import Figures, percentile
 from graphs.evaluation.plot_style import STYLES, Style, make_plain
 from graphs.evaluation.results import Result
-from graphs.plain_view import duration, in_short
+from graphs.plain_view import duration, in_short, printable
 
 Runs = Mapping[str, Sequence[Result]]
 """The runs of each agent, by its name."""
 
 
+ROOM = 1.15
+"""How much further the axis of cost goes than the dearest agent."""
 ROW = 0.62
 """Inches of an agent's row."""
 
@@ -77,9 +80,9 @@ def accuracy_against_cost(figures: Sequence[Figures], style: Style = STYLES["lig
         axes.scatter([cost], [share], s=70, color=colour, zorder=3, linewidths=0)
         places.append((cost, share, agent.agent, colour))
     most = max((cost for cost, *_ in places), default=0) or 1.0
-    axes.set(xlim=(0, most * 1.32), ylim=(0, 104))
+    axes.set(xlim=(0, most * ROOM), ylim=(0, 104))
     for (cost, share, name, colour), shift in zip(places, _apart([p[:2] for p in places], most), strict=True):
-        to_left = cost > 0.8 * most and any(other > cost for other, *_ in places)
+        to_left = cost > (0.6 if style.narrow else 0.9) * most * ROOM
         axes.annotate(
             name,
             (cost, share),
@@ -103,17 +106,16 @@ def accuracy_against_cost(figures: Sequence[Figures], style: Style = STYLES["lig
 def timelines(runs: Mapping[str, Result], style: Style = STYLES["light"]) -> Figure:
     """One question under each agent, on one time axis: the model's calls above, below them the tools."""
     lanes = {agent: _lanes(result) for agent, result in runs.items()}
-    heights = [0.42 + 0.27 * len(lane) for lane in lanes.values()]
-    total = sum(heights) + 1.25
-    figure = Figure(figsize=(style.width, total), facecolor=style.page)
     longest = max((result.latency for result in runs.values()), default=1.0) or 1.0
-    question = next(iter(runs.values())).question if runs else ""
+    question = _wrapped(next(iter(runs.values())).question if runs else "", style)
+    above = 0.28 + 0.19 * len(question.splitlines())
+    heights = [0.42 + 0.27 * len(lane) for lane in lanes.values()]
+    total = above + sum(heights) + 0.5
+    figure = Figure(figsize=(style.width, total), facecolor=style.page)
     inch = 1 / total
     left, right = 0.13 / style.width, 1 - 0.22 / style.width
-    figure.text(
-        left, 1 - 0.1 * inch, _wrapped(question, style), color=style.ink, fontsize=10.5, weight="bold", va="top"
-    )
-    top = 1 - 0.62 * inch
+    figure.text(left, 1 - 0.1 * inch, question, color=style.ink, fontsize=10.5, weight="bold", va="top")
+    top = 1 - above * inch
     for (agent, lane), height in zip(lanes.items(), heights, strict=True):
         axes = figure.add_axes((left, top - height * inch, right - left, (height - 0.34) * inch), facecolor=style.page)
         make_plain(axes, style)
@@ -224,11 +226,5 @@ def _apart(places: Sequence[tuple[float, float]], most: float) -> list[int]:
 
 
 def _wrapped(text: str, style: Style) -> str:
-    most = 44 if style.narrow else 88
-    words = in_short(text, 2 * most - 8).split(" ")
-    lines = [""]
-    for word in words:
-        if len(lines[-1]) + len(word) + 1 > most and len(lines) < 2:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return "\n".join(lines)
+    width, lines = (42, 3) if style.narrow else (80, 2)
+    return textwrap.fill(printable(text), width, max_lines=lines, placeholder=" …")

@@ -64,7 +64,7 @@ def load_prices(path: Path = TABLE) -> Prices:
     """
     try:
         values = json.loads(path.read_text("utf-8"))
-        models = {str(name): _price(name, price) for name, price in values["models"].items()}
+        models = {str(name): _price(path, name, price) for name, price in values["models"].items()}
         return Prices(models, str(values.get("date", "no date")), str(values.get("source", "no source")))
     except OSError as error:
         raise PriceError(UNUSABLE.format(path=path, problem=f"can't be read: {error.strerror}", table=TABLE)) from error
@@ -74,15 +74,15 @@ def load_prices(path: Path = TABLE) -> Prices:
         raise PriceError(UNUSABLE.format(path=path, problem="has no models", table=TABLE)) from None
 
 
-def _price(name: str, values: Any) -> Price:
+def _price(path: Path, name: str, values: Any) -> Price:
     try:
         price = Price(
             float(values["input"]), float(values.get("cached_input", values["input"])), float(values["output"])
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         problem = f"the price of {name!r} needs the numbers input and output, and may have cached_input"
-        raise PriceError(UNUSABLE.format(path="the price table", problem=problem, table=TABLE)) from None
+        raise PriceError(UNUSABLE.format(path=path, problem=problem, table=TABLE)) from None
     if not all(0 <= value < float("inf") for value in (price.input, price.cached_input, price.output)):
         problem = f"the price of {name!r} is negative or no number"
-        raise PriceError(UNUSABLE.format(path="the price table", problem=problem, table=TABLE))
+        raise PriceError(UNUSABLE.format(path=path, problem=problem, table=TABLE))
     return price

@@ -33,6 +33,11 @@ class Lines:
         self.path = path
         self._file: BinaryIO | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether lines can be added."""
+        return self._file is not None
+
     def open(self) -> None:
         """Ready the file for writing: a line that was torn when the machine stopped is cut off."""
         file = self.path.open("a+b")
@@ -96,7 +101,6 @@ class Store:
         try:
             out.mkdir(parents=True, exist_ok=True)
             self._results.open()
-            self._verdicts.open()
             self._check(config)
         except OSError as error:
             self._close()
@@ -117,6 +121,8 @@ class Store:
 
     def add_verdict(self, key: Key, judge: str, verdict: Mapping[str, Any]) -> None:
         """Save a judgement of a run."""
+        if not self._verdicts.is_open:
+            self._verdicts.open()
         self._verdicts.append({**key._asdict(), "judge": judge, **verdict})
 
     def results(self) -> dict[Key, Result]:
