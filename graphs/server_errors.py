@@ -8,6 +8,9 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
+from agent import ModelError
 from graphs.errors import in_one_line
 
 MODEL_REFUSED_KEY = "The model's server refused the key of this server."
@@ -55,15 +58,13 @@ def explain(error: Exception) -> Failure:
     """What to tell the client of an error; what is not the client's own fault is logged."""
     if isinstance(error, RefusedError):
         return Failure(error.status, str(error))
-    kinds = {kind.__name__ for kind in type(error).__mro__}
-    if "ValidationError" in kinds:
+    if isinstance(error, ValidationError):
         return Failure(422, in_one_line(error))
-    status = getattr(error, "status_code", None)
-    if "ModelError" in kinds:
+    if isinstance(error, ModelError):
         failure = Failure(500, in_one_line(error))
-    elif isinstance(status, int):
+    elif isinstance(status := getattr(error, "status_code", None), int):
         failure = _of_the_model(status)
-    elif kinds & _NO_CONNECTION:
+    elif _NO_CONNECTION & {kind.__name__ for kind in type(error).__mro__}:
         failure = Failure(502, MODEL_UNREACHABLE)
     else:
         _log.error("The run failed: %s", in_one_line(error), exc_info=error)

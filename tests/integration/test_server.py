@@ -1,0 +1,329 @@
+"""The server as its clients use it: a real uvicorn, LangServe's own client and plain HTTP, the model scripted."""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_openai import ChatOpenAI
+from langserve import RemoteRunnable
+
+from tests.model_server import Gate, HttpError, ModelServer, Reply
+from tests.serving import Serve, Tools, ask, post, serving_agent, streaming
+
+PLAN = '1. search("K2")\n2. join()'
+QUESTION = {"question": "How tall is K2?"}
+
+
+@pytest.fixture
+def tools() -> Tools:
+    return Tools()
+
+
+@pytest.fixture
+def serve(chat_model: ChatOpenAI, tools: Tools) -> Serve:
+    """Serves an agent with the scripted model: `async with serve(max_runs=1) as url`."""
+    return partial(serving_agent, chat_model, tools)
+
+
+# --- LangServe's client
+
+
+async def test_langserves_client_asks_one_question(model_server: ModelServer, serve: Serve) -> None:
+    model_server.script(planner=[PLAN, PLAN], joiner=["8611 m", "8611 m"])
+    async with serve() as url:
+        remote: RemoteRunnable[Any, Any] = RemoteRunnable(f"{url}agent/")
+        results = [await remote.ainvoke(QUESTION), await asyncio.to_thread(remote.invoke, "How tall is K2?")]
+    for result in results:
+        assert result["answer"] == "8611 m"
+        (task,) = result["tasks"]
+        assert (task["task"], task["tool"], task["arguments"]) == (1, "search", {"query": "K2"})
+        assert (task["status"], task["result"], task["element"]) == ("done", "K2 is 8611 m", None)
+        assert result["timings"]["total"] >= task["finished"] - task["started"] >= 0
+        assert result["usage"]["test-model"]["total_tokens"] > 0
+        assert result["model"] == "openai:test-model"
+
+
+async def test_langserves_client_asks_several_at_once(model_server: ModelServer, serve: Serve) -> None:
+    def answer(request: Any) -> str:
+        name = request.user.split()[-1].rstrip("?") if request.is_planner else ""
+        return f'1. search("{name}")\n2. join()' if name else f"It is {'K2' if 'K2 is' in request.user else 'Lhotse'}."
+
+    model_server.handler = answer
+    questions = ["How tall is K2?", "How tall is Lhotse?"]
+    async with serve() as url:
+        remote: RemoteRunnable[Any, Any] = RemoteRunnable(f"{url}agent/")
+        for results in [
+            await remote.abatch([{"question": each} for each in questions]),
+            await asyncio.to_thread(remote.batch, questions, {"configurable": {"max_replans": 0}}),
+        ]:
+            assert [result["answer"] for result in results] == ["It is K2.", "It is Lhotse."]
+            assert results[0]["thread_id"] != results[1]["thread_id"]
+
+
+async def test_langserves_client_streams_events_and_the_result_last(model_server: ModelServer, serve: Serve) -> None:
+    model_server.script(planner=[PLAN, PLAN], joiner=["It is 8,611 m tall."] * 2)
+    async with serve() as url:
+        remote: RemoteRunnable[Any, Any] = RemoteRunnable(f"{url}agent/")
+        for events in [
+            [event async for event in remote.astream(QUESTION)],
+            await asyncio.to_thread(lambda: list(remote.stream(QUESTION))),
+        ]:
+            kinds = [event["type"] for event in events]
+            order = ["plan_started", "task_planned", "task_started", "task_finished", "joiner_started", "answer_text"]
+            assert [kind for kind in dict.fromkeys(kinds) if kind in order] == order
+            assert kinds[-1] == "result"
+            assert kinds.count("result") == 1
+            said = "".join(event["text"] for event in events if event["type"] == "answer_text")
+            assert said == events[-1]["answer"] == "It is 8,611 m tall."
+            assert "".join(event["text"] for event in events if event["type"] == "plan_text").startswith(
+                '1. search("K2")'
+            )
+
+
+async def test_langserves_client_is_told_why_a_run_failed(model_server: ModelServer, serve: Serve) -> None:
+    model_server.script(planner=[HttpError(500, "secret prompt")] * 2)
+    async with serve() as url:
+        remote: RemoteRunnable[Any, Any] = RemoteRunnable(f"{url}agent/")
+        with pytest.raises(httpx.HTTPStatusError, match="The model's server answered 500"):
+            await remote.ainvoke(QUESTION)
+        with pytest.raises(httpx.HTTPStatusError, match="The model's server answered 500"):
+            async for _ in remote.astream(QUESTION):
+                pass
+
+
+# --- streaming
+
+
+async def test_progress_is_sent_while_it_happens(model_server: ModelServer, serve: Serve) -> None:
+    planning, joining = Gate(), Gate()
+    model_server.script(
+        planner=[Reply(['1. search("K2")', planning, "\n2. join()"])], joiner=[Reply(["86", joining, "11"])]
+    )
+    async with serve() as url, streaming(url, QUESTION) as events:
+        assert (await events.until("task_finished"))["result"] == "K2 is 8611 m"  # the plan is still being written
+        planning.open()
+        assert (await events.until("answer_text"))["text"] == "86"  # and the answer, too
+        joining.open()
+        assert (await events.until("result"))["answer"] == "8611"
+        assert [kind async for kind, _ in events] == ["end"]
+
+
+async def test_an_answer_that_begins_anew_says_so(model_server: ModelServer, serve: Serve) -> None:
+    replan = Reply("Wait. ", tool_calls=[("replan", {"feedback": "Lhotse too"})])
+    model_server.script(planner=[PLAN, '2. search("Lhotse")\n3. join()'], joiner=[replan, "Both are tall."])
+    async with serve() as url, streaming(url, QUESTION) as events:
+        said = ""
+        async for kind, event in events:
+            if kind == "data" and event["type"] == "answer_text":
+                said = event["text"] if event.get("restart") else said + event["text"]
+            elif kind == "data" and event["type"] == "replanning":
+                said = ""
+            elif kind == "data" and event["type"] == "result":
+                assert event["answer"] == said == "Both are tall."
+                assert [task["task"] for task in event["tasks"]] == [1, 2]
+
+
+async def test_a_run_that_fails_in_mid_stream_ends_with_an_error(model_server: ModelServer, serve: Serve) -> None:
+    model_server.script(planner=[PLAN], joiner=[HttpError(429, "quota of sk-secret-123456")])
+    async with serve() as url, streaming(url, QUESTION) as events:
+        *_, (kind, error) = [each async for each in events]
+    assert kind == "error"
+    assert error["status_code"] == 503
+    assert "too many requests" in error["message"]
+    assert "sk-" not in error["message"]
+
+
+async def test_langchains_own_events_are_streamed_too(model_server: ModelServer, serve: Serve) -> None:
+    model_server.script(planner=[PLAN, PLAN], joiner=["8611 m", "8611 m"])
+    async with serve() as url:
+        remote: RemoteRunnable[Any, Any] = RemoteRunnable(f"{url}agent/")
+        seen = [event async for event in remote.astream_events(QUESTION)]
+        assert {"planner", "executor", "joiner", "search"} <= {event["name"] for event in seen}
+        assert seen[-1]["event"] == "on_chain_end"
+        assert seen[-1]["data"]["output"]["answer"] == "8611 m"
+        body = (await post(url, "stream_log", {"input": QUESTION})).text
+        assert "8611 m" in body
+        assert body.rstrip().endswith("event: end")
+        assert "api_key" not in body
+
+
+# --- what may be asked
+
+
+async def test_a_conversation_is_given_as_messages(model_server: ModelServer, serve: Serve) -> None:
+    model_server.script(planner=["1. join()"] * 2, joiner=["You are Ann."] * 2)
+    conversation: list[Any] = [HumanMessage("I am Ann."), AIMessage("Hello."), HumanMessage("Who am I?")]
+    as_openai = [
+        {"role": role, "content": message.content}
+        for role, message in zip(["user", "assistant", "user"], conversation, strict=True)
+    ]
+    async with serve() as url:
+        remote: RemoteRunnable[Any, Any] = RemoteRunnable(f"{url}agent/")
+        assert (await remote.ainvoke({"messages": conversation}))["answer"] == "You are Ann."
+        assert (await ask(url, {"messages": as_openai}))["answer"] == "You are Ann."
+    for request in model_server.requests:
+        assert [m["content"] for m in request.messages[1:3]] == ["I am Ann.", "Hello."]
+
+
+WRONG_INPUT: list[tuple[Any, str]] = [
+    ({}, "Give one of question, messages, decisions and resume; there is none"),
+    ({"question": "  "}, "question is empty"),
+    ({"question": 3}, "question"),
+    ({"question": "x", "messages": [{"content": "y"}]}, "['question', 'messages']"),
+    ({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}, "the assistant's"),
+    ({"messages": [{"role": "tool", "content": "x"}]}, "role"),
+    ({"messages": [{"content": [{"type": "image_url", "image_url": "file:///etc/passwd"}]}]}, "content"),
+    ({"question": "x", "thread_id": "../x"}, "thread_id"),
+    ({"decisions": [{"type": "approve"}]}, "thread_id"),
+    ({"question": "x", "base_url": "http://evil"}, "base_url"),
+    (7, "there is a int"),
+]
+
+
+@pytest.mark.parametrize("path", ["invoke", "stream", "stream_events"])
+async def test_wrong_input_is_refused_with_a_message(serve: Serve, path: str) -> None:
+    async with serve() as url:
+        for wrong, named in WRONG_INPUT:
+            response = await post(url, path, {"input": wrong})
+            assert response.status_code == 422, wrong
+            assert named in response.json()["message"], wrong
+
+
+# --- threads
+
+
+async def test_a_thread_goes_on_with_the_conversation(model_server: ModelServer, serve: Serve) -> None:
+    model_server.script(planner=[PLAN, '2. search("${1}!")\n3. join()'] * 2, joiner=["8611 m", "Yes."] * 2)
+    async with serve() as url:
+        first = await ask(url, QUESTION)
+        second = await ask(url, {"question": "Sure?", "thread_id": first["thread_id"]})
+        assert [task["task"] for task in second["tasks"]] == [2]  # this turn's alone
+        assert second["tasks"][0]["result"] == "K2 is 8611 m! is 8611 m"
+        # LangGraph's own way to name one.
+        await ask(url, QUESTION, config={"configurable": {"thread_id": "mine"}})
+        third = await ask(url, "Sure?", config={"configurable": {"thread_id": "mine"}})
+        assert third["thread_id"] == "mine"
+    assert ["8611 m" in str(request.messages) for request in model_server.requests if request.is_planner] == [
+        False,
+        True,
+    ] * 2
+
+
+async def test_threads_in_a_database_outlive_the_server(
+    model_server: ModelServer, serve: Serve, database_url: str
+) -> None:
+    model_server.script(planner=[PLAN, "2. join()"], joiner=["8611 m", "Yes."])
+    async with serve(database_url) as url:
+        await ask(url, {**QUESTION, "thread_id": "t"})
+    async with serve(database_url) as url:
+        assert (await ask(url, {"question": "Sure?", "thread_id": "t"}))["answer"] == "Yes."
+    assert "8611 m" in str(model_server.requests[-1].messages)
+
+
+async def test_a_thread_answers_one_request_at_a_time(model_server: ModelServer, serve: Serve, tools: Tools) -> None:
+    model_server.script(planner=[PLAN, PLAN], joiner=["8611 m", "8611 m"])
+    door = tools.close("K2")
+    async with serve() as url, streaming(url, {**QUESTION, "thread_id": "t"}) as events:
+        await events.until("task_started")
+        refused = await post(url, "stream", {"input": {**QUESTION, "thread_id": "t"}})
+        assert refused.status_code == 409
+        assert "'t'" in refused.json()["message"]
+        door.set()
+        await events.until("result")
+        await ask(url, {**QUESTION, "thread_id": "t"})
+
+
+async def test_threads_in_memory_are_bounded(model_server: ModelServer, serve: Serve) -> None:
+    model_server.script(planner=[PLAN] * 3 + ["2. join()", "2. join()"], joiner=["8611 m"] * 5)
+    async with serve(max_threads=2) as url:
+        for thread in "abc":
+            await ask(url, {**QUESTION, "thread_id": thread})
+        await ask(url, {"question": "Sure?", "thread_id": "b"})
+        await ask(url, {"question": "Sure?", "thread_id": "a"})
+    *_, remembered, forgotten = [request for request in model_server.requests if request.is_planner]
+    assert "8611 m" in str(remembered.messages)
+    assert "8611 m" not in str(forgotten.messages)
+
+
+# --- approvals
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_run_pauses_for_an_approval_and_goes_on(
+    model_server: ModelServer, serve: Serve, tools: Tools, tmp_path: Path, kept: bool
+) -> None:
+    model_server.script(planner=['1. search("K2")\n2. book("LH1")\n3. join()'], joiner=["Booked."])
+    async with serve(f"sqlite:///{tmp_path}/threads.db" if kept else None) as url:
+        async with streaming(url, QUESTION) as events:
+            pause = await events.until("approval")
+            assert [request["name"] for request in pause["request"]["action_requests"]] == ["book"]
+            result = await events.until("result")
+        assert result["answer"] is None
+        assert result["approval"] == {"thread_id": pause["thread_id"], "request": pause["request"]}
+        assert tools.called == ["K2"]
+        thread = {"thread_id": pause["thread_id"]}
+
+        other = await post(url, "invoke", {"input": {**QUESTION, **thread}})
+        assert other.status_code == 409
+        assert "decisions" in other.json()["message"]
+
+        again = await ask(url, {"decisions": [{"type": "aprove"}], **thread})
+        assert "aprove" in again["approval"]["request"]["error"]
+
+        async with streaming(url, {"decisions": [{"type": "approve"}], **thread}) as events:
+            done = await events.until("result")
+        assert done["answer"] == "Booked."
+        assert [(task["tool"], task["result"]) for task in done["tasks"]] == [
+            ("search", "K2 is 8611 m"),
+            ("book", "booked LH1"),
+        ]
+        assert tools.called == ["K2", "LH1"]
+        late = await post(url, "invoke", {"input": {"decisions": [{"type": "approve"}], **thread}})
+        assert late.status_code == 409
+
+
+async def test_a_tool_that_asks_back_gets_its_answer(model_server: ModelServer, serve: Serve) -> None:
+    model_server.script(planner=['1. ask_back("Which K2?")\n2. join()'], joiner=["The mountain."])
+    async with serve() as url:
+        paused = await ask(url, QUESTION)
+        assert paused["approval"]["request"] == "Which K2?"
+        done = await ask(url, {"resume": "the mountain", "thread_id": paused["thread_id"]})
+    assert done["tasks"][0]["result"] == "said the mountain"
+
+
+# --- schemas and pages
+
+
+async def test_schemas_and_documentation_describe_the_api(serve: Serve) -> None:
+    async with serve() as url, httpx.AsyncClient(base_url=url) as client:
+        fields = (await client.get("agent/input_schema")).json()["properties"]
+        assert {"question", "messages", "thread_id", "decisions"} == fields.keys()
+        assert all(field["title"] and field["description"] for field in fields.values())
+        output = (await client.get("agent/output_schema")).json()
+        assert {"answer", "tasks", "approval", "thread_id", "usage", "timings"} <= output["properties"].keys()
+        assert "null" not in str(fields)  # the playground's form can't show it
+        config = (await client.get("agent/config_schema")).json()["$defs"]["Configurable"]["properties"]
+        assert config["max_replans"]["default"] == 2
+        assert all(field["description"] for field in config.values())
+        paths = (await client.get("openapi.json")).json()["paths"]
+        assert {"/agent/invoke", "/agent/batch", "/agent/stream", "/agent/stream_events", "/healthz"} <= paths.keys()
+        assert "swagger" in (await client.get("docs")).text
+
+
+async def test_the_playground_loads_with_all_its_files(serve: Serve) -> None:
+    async with serve() as url, httpx.AsyncClient(base_url=url) as client:
+        page = await client.get("agent/playground/")
+        assert page.status_code == 200
+        files = [part.split('"')[0] for part in page.text.split("/agent/playground/")[1:]]
+        assert len(files) >= 3
+        for file in files:
+            assert (await client.get(f"agent/playground/{file}")).status_code == 200, file
+
+
+async def test_the_server_says_that_it_is_up(serve: Serve) -> None:
+    async with serve() as url, httpx.AsyncClient() as client:
+        assert (await client.get(f"{url}healthz")).json() == {"status": "ok"}

@@ -1,0 +1,182 @@
+"""A real uvicorn for tests, in their own event loop: its tools can wait for a test's events."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import uvicorn
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+from langgraph.config import get_stream_writer
+from langgraph.types import interrupt
+
+from agent import create_llm_compiler
+from graphs.server import create_app
+from graphs.server_limits import Limits
+
+
+class Uvicorn(uvicorn.Server):
+    """Leaves the signals to pytest."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
+    """Serves an app on a free port of the loopback; gives its URL, which ends with a slash.
+
+    Args:
+        app: The ASGI app.
+        options: Of `uvicorn.Config`.
+    """
+    config = uvicorn.Config(app, **{"port": 0, "log_config": None, "timeout_graceful_shutdown": 2, **options})
+    server = Uvicorn(config)
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+        if running.done():
+            await running
+            raise RuntimeError("The server did not start.")
+    host, port = server.servers[0].sockets[0].getsockname()[:2]
+    try:
+        yield f"http://{host}:{port}/"
+    finally:
+        server.should_exit = True
+        await running
+
+
+class Events:
+    """The server-sent events of a response, one at a time: `(event, data)`, the data read as JSON."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self._lines = response.aiter_lines()
+
+    def __aiter__(self) -> "Events":
+        return self
+
+    async def __anext__(self) -> tuple[str, Any]:
+        kind, data = "", ""
+        async for line in self._lines:
+            if line.startswith("event: "):
+                kind = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                data += line.removeprefix("data: ")
+            elif not line and kind:
+                return kind, json.loads(data) if data else None
+        raise StopAsyncIteration
+
+    async def until(self, type_: str) -> dict[str, Any]:
+        """The next data event of this type; all before it are dropped."""
+        async for kind, data in self:
+            assert kind in ("metadata", "data"), (kind, data)
+            if kind == "data" and data["type"] == type_:
+                return dict(data)
+        raise AssertionError(f"the stream ended without {type_}")
+
+
+@dataclass
+class Tools:
+    """What the tools of the agent have been called with, and what keeps them waiting."""
+
+    doors: dict[str, asyncio.Event] = field(default_factory=dict)
+    called: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    def close(self, name: str) -> asyncio.Event:
+        """Have calls with this argument wait."""
+        return self.doors.setdefault(name, asyncio.Event())
+
+    async def note(self, what: list[str], name: str) -> None:
+        async with self.changed:
+            what.append(name)
+            self.changed.notify_all()
+
+    async def until(self, fact: Callable[[], bool]) -> None:
+        async with self.changed:
+            await self.changed.wait_for(fact)
+
+
+Serve = Callable[..., Any]
+
+
+@asynccontextmanager
+async def serving_agent(
+    model: ChatOpenAI, tools: Tools, database: str | None = None, **limits: Any
+) -> AsyncIterator[str]:
+    """Serves an agent; gives its URL.
+
+    Args:
+        model: Its model.
+        tools: Knows what becomes of its tools' calls.
+        database: Where threads are kept.
+        limits: What is not to be as by default.
+    """
+
+    @tool
+    async def search(query: str) -> str:
+        """looks something up"""
+        await tools.note(tools.called, query)
+        try:
+            if query in tools.doors:
+                await tools.doors[query].wait()
+        except asyncio.CancelledError:
+            await tools.note(tools.cancelled, query)
+            raise
+        return f"{query} is 8611 m"
+
+    @tool
+    def ask_back(question: str) -> str:
+        """asks the user"""
+        return f"said {interrupt(question)}"
+
+    @tool
+    async def book(flight: str) -> str:
+        """books a flight"""
+        await tools.note(tools.called, flight)
+        return f"booked {flight}"
+
+    @tool
+    async def chatter(megabytes: int) -> str:
+        """tells much"""
+        for _ in range(megabytes):
+            get_stream_writer()({"type": "chatter", "text": "x" * 1_000_000})
+            await asyncio.sleep(0)
+        return "told"
+
+    book.metadata = {"requires_approval": True}
+    graph = create_llm_compiler([search, ask_back, book, chatter], model=model)
+    async with serving(create_app(graph, Limits(**limits), database)) as url:
+        yield url
+
+
+@asynccontextmanager
+async def streaming(url: str, input: Any, **body: Any) -> AsyncIterator[Events]:
+    """The events of a run."""
+    async with (
+        httpx.AsyncClient(timeout=15) as client,
+        client.stream("POST", f"{url}agent/stream", json={"input": input, **body}) as response,
+    ):
+        if not response.is_success:
+            await response.aread()
+        assert response.status_code == 200, response.text
+        yield Events(response)
+
+
+async def post(url: str, path: str, body: Any, **options: Any) -> httpx.Response:
+    async with httpx.AsyncClient(timeout=15) as client:
+        return await client.post(f"{url}agent/{path}", json=body, **options)
+
+
+async def ask(url: str, input: Any, **body: Any) -> dict[str, Any]:
+    """The result of a run."""
+    response = await post(url, "invoke", {"input": input, **body})
+    assert response.status_code == 200, response.text
+    return dict(response.json()["output"])
