@@ -170,7 +170,10 @@ def _type_name(schema: dict[str, Any], definitions: dict[str, Any], depth: int =
 
 
 def _result_type(tool: BaseTool) -> str:
-    """The return type that the tool's function declares; fields of a model are shown, since `$1.field` reaches them."""
+    """The return type that the tool's function declares; fields of a model are shown, since `$1.field` reaches them. A
+    tool may also have the result's JSON schema in an attribute of its own, `result_schema`."""
+    if schema := getattr(tool, "result_schema", None):
+        return _type_name(schema, schema.get("$defs", {}))
     annotation = next((hints["return"] for hints in map(hints_of, functions_of(tool)) if "return" in hints), None)
     if tool.response_format == "content_and_artifact":
         content, artifact = [*get_args(annotation), None, None][:2]

@@ -1,17 +1,23 @@
 """Tools as the plan language and the planner's prompt see them."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from enum import Enum
 from typing import Annotated, Any, Literal
 
 import pytest
+from langchain_core.messages import AnyMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool, InjectedToolArg, StructuredTool, Tool, tool
-from pydantic import BaseModel, Field
+from langchain_core.tools import BaseTool, InjectedToolArg, InjectedToolCallId, StructuredTool, Tool, tool
+from langgraph.graph import MessagesState
+from langgraph.prebuilt import InjectedState, InjectedStore, ToolRuntime
+from langgraph.store.base import BaseStore
+from langgraph.types import Command
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from agent import create_llm_compiler
-from agent.plan import Signature
 from agent.signatures import as_tools, describe, signature_of
+from agent.tasks import Signature
 
 
 class Unit(Enum):
@@ -204,12 +210,73 @@ def test_a_langchain_tool_of_one_text_takes_that_text() -> None:
 
 def test_what_langchain_injects_is_no_argument() -> None:
     @tool
-    def injected(x: str, config: RunnableConfig, user: Annotated[str, InjectedToolArg]) -> str:
+    def injected(
+        x: str,
+        config: RunnableConfig,
+        runtime: ToolRuntime,
+        state: Annotated[MessagesState, InjectedState],
+        messages: Annotated[list[AnyMessage], InjectedState("messages")],
+        store: Annotated[BaseStore | None, InjectedStore()],
+        id_: Annotated[str, InjectedToolCallId],
+        user: Annotated[str, InjectedToolArg] = "Ann",
+    ) -> str:
         """does"""
-        return f"{x}{config}{user}"
+        return f"{x}{config}{runtime}{state}{messages}{store}{id_}{user}"
 
     assert line(injected) == "injected(x: str) -> str: does"
-    assert signature_of(injected).parameters == ("x",)
+    assert signature_of(as_tool(injected)) == Signature("injected", ("x",), frozenset({"x"}))
+
+
+def test_content_is_shown_with_the_parts_of_the_artifact() -> None:
+    @tool(response_format="content_and_artifact")
+    def find(x: str) -> tuple[str, list[Place]]:
+        """finds"""
+        return x, []
+
+    @tool(response_format="content_and_artifact")
+    def plot(x: str) -> tuple[str, bytes]:
+        """plots"""
+        return x, b""
+
+    @tool(response_format="content_and_artifact")
+    def untyped(x: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        """does"""
+        return x, b""
+
+    assert line(find) == "find(x: str) -> str (with parts: list[{'lat': float, 'tags': list[str]}]): finds"
+    assert line(plot) == "plot(x: str) -> str: plots"
+    assert line(untyped) == "untyped(x: str): does"
+
+
+def test_a_message_or_a_command_as_a_result_is_not_shown() -> None:
+    def act() -> ToolMessage:
+        """acts"""
+        raise AssertionError
+
+    def go() -> "Command[Any]":
+        """goes"""
+        raise AssertionError
+
+    assert line(act) == "act(): acts"
+    assert line(go) == "go(): goes"
+
+
+def test_the_planner_is_told_of_a_tool_whose_result_is_the_answer() -> None:
+    direct = tool(return_direct=True)(search)
+    assert line(direct).endswith("the entry that fits the query (As the plan's last call, its result is the answer.)")
+
+
+def test_a_schema_may_describe_the_result() -> None:
+    shape = {
+        "type": "object",
+        "properties": {"celsius": {"$ref": "#/$defs/Degrees"}},
+        "$defs": {"Degrees": {"type": "number"}},
+    }
+
+    async def weather() -> Annotated[Any, WithJsonSchema(shape)]:
+        """the weather"""
+
+    assert line(weather) == "weather() -> {'celsius': float}: the weather"
 
 
 # --- signatures
@@ -236,6 +303,16 @@ def test_a_json_schema_that_allows_more_is_open(more: Any) -> None:
     schema = {"type": "object", "properties": {"x": {"type": "string"}}, "additionalProperties": more}
     lookup = StructuredTool(name="lookup", description="looks up", args_schema=schema, func=lambda **given: given)
     assert signature_of(lookup) == Signature("lookup", ("x",), open=True)
+
+
+def test_a_model_that_allows_more_is_open() -> None:
+    class Arguments(BaseModel):
+        model_config = ConfigDict(extra="allow")
+        x: str
+
+    lookup = StructuredTool(name="lookup", description="looks up", args_schema=Arguments, func=lambda **given: given)
+    assert signature_of(as_tool(lookup)).open
+    assert lookup.invoke({"x": "1", "y": 2}) == {"x": "1", "y": 2}
 
 
 def test_a_function_takes_no_more_than_it_names() -> None:
@@ -295,6 +372,62 @@ def test_a_lambda_is_refused_because_it_has_no_name() -> None:
 def test_what_is_no_tool_is_refused_and_shown(thing: Any) -> None:
     with pytest.raises(TypeError, match="is neither a LangChain tool nor a function"):
         as_tools([thing])
+
+
+def _yielding() -> Iterator[str]:
+    """yields"""
+    yield "a"
+
+
+async def _yielding_async() -> AsyncIterator[str]:
+    """yields"""
+    yield "a"
+
+
+def _by_position(x: str, /) -> str:
+    """takes"""
+    return x
+
+
+def _leaving() -> Command[Literal["elsewhere"]]:
+    """leaves"""
+    return Command(goto="elsewhere")
+
+
+def _another_field(mood: Annotated[str, InjectedState("mood")]) -> str:
+    """feels"""
+    return mood
+
+
+def _not_injected(user: Annotated[str, InjectedToolArg]) -> str:
+    """greets"""
+    return user
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        (_yielding, "The tool '_yielding' yields. A task has one result"),
+        (_yielding_async, "The tool '_yielding_async' yields"),
+        (_by_position, "The tool '_by_position' takes 'x' by position only"),
+        (_leaving, "The tool '_leaving' returns a Command that goes to 'elsewhere'"),
+        (_another_field, "The tool '_another_field' wants the state's 'mood' injected as 'mood'"),
+        (_not_injected, "The argument 'user' of the tool '_not_injected' is marked as injected, and nothing injects"),
+    ],
+)
+def test_what_makes_no_sense_in_a_plan_is_refused_when_the_graph_is_made(
+    function: Callable[..., Any], told: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
+        create_llm_compiler([function])
+
+
+def test_an_injected_field_that_is_not_there_may_have_a_default() -> None:
+    def feel(mood: Annotated[str, InjectedState("mood")] = "good") -> str:
+        """feels"""
+        return mood
+
+    assert line(feel) == "feel() -> str: feels"
 
 
 def test_arguments_that_no_plan_can_give_are_refused_when_the_graph_is_made() -> None:

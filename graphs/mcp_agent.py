@@ -1,0 +1,35 @@
+"""The default agent with the tools of the MCP servers that `mcp.json` lists, in the working directory.
+
+    cp mcp.example.json mcp.json
+
+`make_graph` is for LangGraph's server, which calls it for each run; elsewhere, call it once and keep the graph. The
+servers are started, or reached, at the first call, and keep their sessions for the life of the process. Name tools that
+may do harm in the context's `requires_approval`.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from langgraph.graph.state import CompiledStateGraph
+
+from agent import create_llm_compiler
+from graphs.llm_compiler import EXAMPLES
+from tools import TOOLS
+from tools.mcp import McpServers
+
+CONFIG = Path("mcp.json")
+
+_servers = McpServers(CONFIG)
+
+
+async def make_graph() -> CompiledStateGraph[Any, Any, Any, Any]:
+    """The graph with the tools of all servers that can be reached.
+
+    Raises:
+        McpConfigError: The file can't be used; the message says where and why.
+    """
+    tools = list(TOOLS)
+    if await asyncio.to_thread(CONFIG.exists):
+        tools += await _servers.tools(taken=[tool.name for tool in TOOLS])
+    return create_llm_compiler(tools, examples=EXAMPLES, name="mcp_agent")

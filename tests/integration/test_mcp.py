@@ -1,0 +1,366 @@
+"""Tools of real Model Context Protocol servers, over standard streams and over HTTP."""
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import ToolMessage
+from langchain_core.tools import BaseTool, ToolException
+from langchain_openai import ChatOpenAI
+
+from agent import create_llm_compiler
+from agent.signatures import describe
+from tests.model_server import ModelServer
+from tools import mcp_session
+from tools.mcp import McpServers, load_mcp_tools
+from tools.mcp_config import McpConfigError, read_config
+from tools.mcp_session import McpServerError
+
+pytestmark = pytest.mark.timeout(60)
+SERVER = Path(__file__).parents[1] / "mcp_server.py"
+STDIO = {"command": sys.executable, "args": [str(SERVER)]}
+EXAMPLE = Path(__file__).parents[2] / "mcp.example.json"
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes the file of servers: `write(one={…})`."""
+
+    def write(**servers: Any) -> Path:
+        path = tmp_path / "mcp.json"
+        path.write_text(json.dumps({"mcpServers": servers}))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def stdio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, BaseTool]]:
+    """The tools of a server that was started for these tests."""
+    path = tmp_path_factory.mktemp("mcp") / "mcp.json"
+    path.write_text(json.dumps({"mcpServers": {"test": STDIO}}))
+    servers = McpServers(path)
+    yield {tool.name: tool for tool in asyncio.run(servers.tools())}
+    servers.close()
+
+
+class HttpServer:
+    """A server process that speaks streamable HTTP; it can be started again on its port."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/mcp"
+        self.start()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen([sys.executable, SERVER, str(self.port)], stderr=subprocess.DEVNULL)
+        while True:
+            assert self._process.poll() is None
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+            except ConnectionRefusedError:
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def http() -> Iterator[HttpServer]:
+    server = HttpServer()
+    yield server
+    server.stop()
+
+
+async def observe(
+    model_server: ModelServer, chat_model: ChatOpenAI, tools: Any, *lines: str, **context: Any
+) -> list[ToolMessage]:
+    """The observations of a plan with these calls."""
+    plan = "\n".join(f"{number}. {line}" for number, line in enumerate([*lines, "join()"], start=1))
+    model_server.script(planner=[plan], joiner=["Done."])
+    graph = create_llm_compiler(list(tools), model=chat_model)
+    output = await graph.ainvoke({"messages": "Question?"}, context={"tool_retries": 0, **context})
+    return [message for message in output["messages"] if isinstance(message, ToolMessage)]
+
+
+# --- what they are like
+
+
+async def test_tools_have_typed_signatures(stdio: dict[str, BaseTool]) -> None:
+    assert describe(stdio["weather"]) == (
+        "weather(city: str) -> {'celsius': float, 'wind': {'speed': float}}: the weather in a city"
+    )
+    assert describe(stdio["add"]) == "add(first: int, second: int = 1) -> int: the sum"
+    assert describe(stdio["cities"]) == "cities() -> list[str]: some cities"
+    assert describe(stdio["picture"]) == "picture(): a picture with words"
+
+
+async def test_only_what_a_server_vouches_for_is_tried_again(stdio: dict[str, BaseTool]) -> None:
+    assert [(stdio[name].metadata or {})["side_effects"] for name in ("weather", "add")] == [False, True]
+
+
+async def test_structured_results_have_parts_and_types_in_a_plan(
+    stdio: dict[str, BaseTool], model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    results = await observe(
+        model_server,
+        chat_model,
+        stdio.values(),
+        "cities()",
+        "weather($1[0])",
+        'add("$2.celsius")',
+        'configure("$2.wind.speed in $1[1]")',
+        "picture()",
+        'configure("seen: $5")',
+    )
+    assert [result.artifact for result in results] == [
+        ["Rome", "Oslo"],
+        {"celsius": 4.0, "wind": {"speed": 3.5}},
+        5,
+        "configured 3.5 in Oslo",
+        "Look:\n[image image/png]",
+        "configured seen: Look:\n[image image/png]",
+    ]
+
+
+async def test_an_error_of_the_tool_fails_its_task_in_its_words(
+    stdio: dict[str, BaseTool], model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    failed, wrong = await observe(model_server, chat_model, stdio.values(), 'fail("no net")', 'add("many")')
+    assert (failed.status, failed.text) == ("error", "Error executing tool fail: no net")
+    assert wrong.status == "error"
+    assert wrong.text.startswith("Wrong arguments for add: first: Input should be a valid integer")
+
+
+async def test_over_http_it_is_the_same(
+    http: HttpServer, write: Write, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    servers = McpServers(write(one={"url": http.url}))
+    tools = await servers.tools()
+    results = await observe(model_server, chat_model, tools, 'weather("Rome")', "add($1.celsius)", 'fail("no net")')
+    assert [result.artifact for result in results] == [{"celsius": 4.0, "wind": {"speed": 3.5}}, 5, None]
+    assert results[2].text == "Error executing tool fail: no net"
+    await asyncio.to_thread(servers.close)
+
+
+async def test_tools_can_be_called_from_any_event_loop_and_from_threads(stdio: dict[str, BaseTool]) -> None:
+    add = stdio["add"]
+    assert await add.ainvoke({"first": 1}) == 2
+    assert await asyncio.to_thread(lambda: asyncio.run(add.ainvoke({"first": 2}))) == 3
+    assert await asyncio.to_thread(add.invoke, {"first": 3}) == 4
+
+
+async def test_calls_share_one_session(stdio: dict[str, BaseTool]) -> None:
+    processes = await asyncio.gather(*(stdio["process"].ainvoke({}) for _ in range(5)))
+    assert len(set(processes)) == 1
+
+
+async def test_names_that_clash_have_their_servers_name(write: Write) -> None:
+    servers = McpServers(write(**{"first one": STDIO, "second": STDIO}))
+    names = [tool.name for tool in await servers.tools()]
+    assert {"first_one_add", "second_add"} <= set(names)
+    assert len(names) == len(set(names))
+    await asyncio.to_thread(servers.close)
+
+    servers = McpServers(write(only=STDIO))
+    names = [tool.name for tool in await servers.tools(taken=["weather"])]
+    assert "only_weather" in names
+    assert "add" in names
+    await asyncio.to_thread(servers.close)
+
+
+# --- servers that fail
+
+
+async def test_a_server_that_can_not_be_reached_is_told_and_the_others_work(
+    write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    servers = McpServers(
+        write(
+            good=STDIO,
+            misspelt={"command": "no-such-command"},
+            quits={"command": sys.executable, "args": ["-c", "raise SystemExit('no config')"]},
+            refuses={"url": f"http://127.0.0.1:{port}/mcp"},
+        )
+    )
+    with caplog.at_level(logging.ERROR, logger="tools.mcp"):
+        names = [tool.name for tool in await servers.tools()]
+        assert names == [tool.name for tool in await servers.tools()]
+    await asyncio.to_thread(servers.close)
+    assert "add" in names
+    told = sorted(record.getMessage() for record in caplog.records if record.name == "tools.mcp")
+    assert len(told) == 3, "a server that failed is not tried again at once"
+    assert told[0] == (
+        "No tools of the MCP server 'misspelt'. The MCP server 'misspelt' (no-such-command) can't be reached: "
+        "[Errno 2] No such file or directory: 'no-such-command'."
+    )
+    assert told[1].endswith("can't be reached: Connection closed. It printed: no config")
+    assert told[2].endswith(f"(http://127.0.0.1:{port}/mcp) can't be reached: All connection attempts failed.")
+
+
+async def test_a_server_that_does_not_answer_is_given_up(
+    write: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(mcp_session, "START_TIMEOUT", 0.3)
+    silent = {"command": sys.executable, "args": ["-c", "import sys; sys.stdin.read()"]}
+    servers = McpServers(write(silent=silent))
+    assert await servers.tools() == []
+    assert "it did not answer within 0.3 s." in caplog.text
+    await asyncio.to_thread(servers.close)
+
+
+async def test_a_server_that_dies_fails_the_call_and_is_started_again_for_the_next(
+    stdio: dict[str, BaseTool], model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    before = await stdio["process"].ainvoke({})
+    died, skipped = await observe(model_server, chat_model, stdio.values(), "die()", 'configure("$1")')
+    assert died.status == skipped.status == "error"
+    assert "went away during the call: " in died.text
+    assert died.text.endswith("Goodbye, world.")
+    assert await stdio["process"].ainvoke({}) != before
+
+
+async def test_a_server_that_hangs_fails_the_call_and_answers_others(
+    stdio: dict[str, BaseTool], model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    hung, fine = await observe(model_server, chat_model, stdio.values(), "hang()", 'configure("a")', tool_timeout=1.0)
+    assert hung.text == "hang took longer than 1 s and was stopped."
+    assert fine.text == "configured a"
+    assert await stdio["add"].ainvoke({"first": 1}) == 2
+
+
+async def test_a_server_that_was_restarted_is_asked_in_a_new_session(http: HttpServer, write: Write) -> None:
+    servers = McpServers(write(one={"url": http.url}))
+    tools = {tool.name: tool for tool in await servers.tools()}
+    assert await tools["add"].ainvoke({"first": 1}) == 2
+    http.stop()
+    with pytest.raises(McpServerError, match=r"MCP server 'one' \(http://127"):
+        await tools["add"].ainvoke({"first": 1})
+    http.start()
+    assert await tools["add"].ainvoke({"first": 1}) == 2
+    await asyncio.to_thread(servers.close)
+
+
+async def test_a_request_that_the_server_refuses_is_a_failure(stdio: dict[str, BaseTool]) -> None:
+    gone = stdio["add"].model_copy(update={"original_name": "gone"})
+    with pytest.raises(ToolException, match="Unknown tool: gone"):
+        await gone.ainvoke({})
+
+
+def wait_until_gone(process: int) -> None:
+    """Bounded by the test's timeout."""
+    while True:
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+
+
+async def test_servers_end_when_their_tools_are_forgotten(write: Write) -> None:
+    tools = {tool.name: tool for tool in await load_mcp_tools(write(test=STDIO))}
+    process = await tools["process"].ainvoke({})
+    del tools
+    gc.collect()
+    await asyncio.to_thread(wait_until_gone, process)
+
+
+# --- the file
+
+
+async def test_variables_are_filled_in(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "s3cret")
+    path = write(
+        one={**STDIO, "env": {"TOKEN": "Bearer ${SECRET}", "MODE": "${MODE_OF_TEST:-quiet}"}},
+        two={"url": "https://example.com/${SECRET}", "headers": {"A": "$SECRET ${NONE:-}"}, "type": "sse"},
+        three={"command": "x", "args": ["${MISSING}"], "disabled": True},
+    )
+    first, second = read_config(path)
+    assert dict(first.env) == {"TOKEN": "Bearer s3cret", "MODE": "quiet"}
+    assert (second.url, dict(second.headers), second.transport) == (
+        "https://example.com/s3cret",
+        {"A": "$SECRET "},
+        "sse",
+    )
+    servers = McpServers(write(one={**STDIO, "env": {"TOKEN": "Bearer ${SECRET}"}}))
+    tools = {tool.name: tool for tool in await servers.tools()}
+    assert await tools["variable"].ainvoke({"name": "TOKEN"}) == "Bearer s3cret"
+    assert await tools["variable"].ainvoke({"name": "SECRET"}) == "(none)"
+    await asyncio.to_thread(servers.close)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "can't be read: No such file or directory."),
+        ("{", "is not JSON: "),
+        ("[]", 'has no "mcpServers": {name: {…}}.'),
+        ('{"servers": {}}', 'has no "mcpServers": {name: {…}}.'),
+        ('{"mcpServers": {"a": 5}}', "server 'a' is 5, not an object."),
+        ('{"mcpServers": {"a": {}}}', 'server \'a\' needs either a "command" or a "url".'),
+        ('{"mcpServers": {"a": {"command": "x", "url": "y"}}}', "needs either"),
+        ('{"mcpServers": {"a": {"command": ["x"]}}}', "'command' is ['x'], not a text."),
+        ('{"mcpServers": {"a": {"command": "x", "args": "y"}}}', "'args' is 'y', not a list of texts."),
+        ('{"mcpServers": {"a": {"command": "x", "env": {"A": 1}}}}', "'env' is {'A': 1}, not an object of texts."),
+        ('{"mcpServers": {"a": {"url": "x", "type": "carrier pigeon"}}}', "the type 'carrier pigeon' is none of"),
+        ('{"mcpServers": {"a": {"command": "${NO_SUCH}"}}}', "'command' refers to ${NO_SUCH}, which the environment"),
+    ],
+)
+async def test_a_file_that_can_not_be_used_is_refused_with_the_place(
+    tmp_path: Path, text: str | None, told: str
+) -> None:
+    path = tmp_path / "mcp.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(McpConfigError) as caught:
+        await load_mcp_tools(path)
+    assert str(caught.value).startswith(str(path))
+    assert told in str(caught.value)
+
+
+def test_the_example_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    (files,) = read_config(EXAMPLE)
+    assert str(files) == "MCP server 'files' (npx -y @modelcontextprotocol/server-filesystem /home/somebody)"
+
+
+# --- the graph of the server
+
+
+async def test_the_graph_has_the_tools_of_the_file_and_does_without_it(
+    write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    from graphs import mcp_agent
+
+    monkeypatch.chdir(tmp_path)
+    assert await mcp_agent.make_graph()
+    write(test=STDIO)
+    graph = await mcp_agent.make_graph()
+    monkeypatch.setenv("OPENAI_API_KEY", "test")
+    monkeypatch.setenv("OPENAI_BASE_URL", model_server.base_url)
+    model_server.script(planner=['1. weather("Rome")\n2. add($1.celsius)\n3. join()'], joiner=["Five."])
+    output = await graph.ainvoke({"messages": "Question?"})
+    assert [message.text for message in output["messages"][2:]] == [
+        '{"celsius": 4.0, "wind": {"speed": 3.5}}',
+        "5",
+        "Five.",
+    ]
+    await asyncio.to_thread(mcp_agent._servers.close)

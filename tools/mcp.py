@@ -1,0 +1,295 @@
+"""Tools of Model Context Protocol servers, which a file lists (see `tools.mcp_config`). Needs the extra `mcp`."""
+
+import asyncio
+import importlib
+import logging
+import re
+import threading
+import weakref
+from collections.abc import Collection, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from langchain_core.tools import BaseTool, ToolException
+
+from tools import mcp_session
+from tools.mcp_config import ServerConfig, read_config
+from tools.mcp_session import McpServerError, Session, SessionExpiredError
+
+if TYPE_CHECKING:
+    from mcp import ClientSession
+    from mcp.types import CallToolResult, ContentBlock, Tool
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER = 60.0
+"""Seconds after which a server that could not be reached is tried again, when the tools are asked for again."""
+
+NOT_INSTALLED = "MCP servers need the extra 'mcp': pip install 'llm-compiler[mcp]'"
+
+_NOT_IN_NAMES = re.compile(r"[^\w.\-]")
+T = TypeVar("T")
+
+
+async def load_mcp_tools(path: str | Path = "mcp.json", *, taken: Collection[str] = ()) -> list[BaseTool]:
+    """The tools of the servers that the file lists; see `McpServers`.
+
+    Raises:
+        McpConfigError: The file can't be read or used.
+        ImportError: The extra `mcp` isn't installed.
+    """
+    return await McpServers(path).tools(taken=taken)
+
+
+class McpServers:
+    """The servers that a file lists, and their tools.
+
+    Each server has one session, opened when its tools are first asked for and shared by all calls; when a server has
+    died, the next call opens it again. The sessions live on an event loop of their own, so that tools can be called
+    from any other, and end when neither this object nor any of its tools is in use, or with the process.
+
+    A server that can't be reached is logged as an error, with what it printed, and its tools are missing; the others
+    work. A server that dies or hangs fails the calls that were made to it.
+    """
+
+    def __init__(self, path: str | Path = "mcp.json") -> None:
+        """
+        Args:
+            path: The file; it is read when the tools are first asked for.
+        """
+        self._path = Path(path)
+        self._loop: _LoopThread | None = None
+        self._servers: list[_Server] = []
+        self._lock = threading.Lock()
+
+    async def tools(self, *, taken: Collection[str] = ()) -> list[BaseTool]:
+        """The tools of all servers that can be reached. One whose name is taken, or that two servers have, has the name
+        of its server before its own: `files_search`.
+
+        Args:
+            taken: Names that the tools can't have.
+
+        Raises:
+            McpConfigError: The file can't be read or used.
+            ImportError: The extra `mcp` isn't installed.
+        """
+        servers = await asyncio.to_thread(self._open)
+        listed = await asyncio.gather(*(server.tools() for server in servers))
+        names = [_plain(tool.name) for tools in listed for tool in tools]
+        made: list[BaseTool] = []
+        for server, tools in zip(servers, listed, strict=True):
+            for tool in tools:
+                name = _plain(tool.name)
+                if names.count(name) > 1 or name in taken or name == "join":
+                    name = _plain(f"{server.config.name}_{name}")
+                made.append(McpTool.of(server, tool, name))
+        return made
+
+    def close(self) -> None:
+        """End all sessions, and the servers that were started for them. Blocks until that is done."""
+        with self._lock:
+            if self._loop:
+                self._loop.close()
+            self._loop, self._servers = None, []
+
+    def _open(self) -> "list[_Server]":
+        with self._lock:
+            if self._loop is None:
+                configs = read_config(self._path)
+                try:
+                    importlib.import_module("langchain_mcp_adapters.sessions")
+                except ImportError as error:
+                    raise ImportError(NOT_INSTALLED) from error
+                self._loop = _LoopThread()
+                self._servers = [_Server(config, self._loop) for config in configs]
+            return self._servers
+
+
+# --- tools
+
+
+class McpTool(BaseTool):
+    """A tool of a server. Its result is the structured content where the server gives it, else text."""
+
+    server: Any
+    """The `_Server`."""
+
+    original_name: str
+    """Its name at the server."""
+
+    result_schema: dict[str, Any] | None
+    """The JSON schema of its result, if the server tells."""
+
+    wrapped: bool
+    """Whether the result is the one field of an object, since structured content must be an object."""
+
+    @classmethod
+    def of(cls, server: "_Server", tool: "Tool", name: str) -> "McpTool":
+        """The server's tool under this name."""
+        hints = tool.annotations
+        schema = tool.outputSchema
+        wrapped = bool(schema) and list((schema or {}).get("properties", {})) == ["result"]
+        if schema and wrapped:
+            schema = {**schema["properties"]["result"], "$defs": schema.get("$defs", {})}
+        return cls(
+            name=name,
+            description=tool.description or tool.title or tool.name,
+            args_schema=tool.inputSchema,
+            # Without the server's word that it does no harm, a failed call is not tried again.
+            metadata={"side_effects": not (hints and (hints.readOnlyHint or hints.idempotentHint))},
+            server=server,
+            original_name=tool.name,
+            result_schema=schema,
+            wrapped=wrapped,
+        )
+
+    def _run(self, /, **arguments: Any) -> Any:
+        return self._value(self.server.call_from_thread(self.original_name, arguments))
+
+    async def _arun(self, /, **arguments: Any) -> Any:
+        return self._value(await self.server.call(self.original_name, arguments))
+
+    def _value(self, result: "CallToolResult") -> Any:
+        if result.isError:
+            raise ToolException(_text(result.content) or f"{self.name} failed, and did not say why.")
+        if result.structuredContent is not None:
+            return result.structuredContent.get("result") if self.wrapped else result.structuredContent
+        return _text(result.content)
+
+
+def _text(content: "list[ContentBlock]") -> str:
+    return "\n".join(_block_text(block) for block in content)
+
+
+def _block_text(block: "ContentBlock") -> str:
+    """A block as text; what is none is named."""
+    match block.type:
+        case "text":
+            return block.text
+        case "image" | "audio":
+            return f"[{block.type} {block.mimeType}]"
+        case "resource_link":
+            return f"[{block.name}: {block.uri}]"
+        case "resource":
+            text = getattr(block.resource, "text", None)
+            return text if text is not None else f"[{block.resource.mimeType or 'file'}: {block.resource.uri}]"
+
+
+def _plain(name: str) -> str:
+    """The name with what can't stand in a plan replaced."""
+    plain = _NOT_IN_NAMES.sub("_", name)
+    return plain if plain[:1].isalpha() or plain[:1] == "_" else f"_{plain}"
+
+
+# --- sessions
+
+
+class _LoopThread:
+    """An event loop in a thread, which ends when nobody holds this object."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=_run, args=(self._loop,), name="mcp-servers", daemon=True)
+        self._thread.start()
+        self._stop = weakref.finalize(self, _stop, self._loop)
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the work gives, done on that loop. Cancelling the caller cancels it."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    def run_from_thread(self, work: Coroutine[Any, Any, T]) -> T:
+        """The same, for a caller in a thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def close(self) -> None:
+        """End all that runs on the loop, and wait for that."""
+        self._stop()
+        self._thread.join(timeout=10)
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    loop.close()
+
+
+def _stop(loop: asyncio.AbstractEventLoop) -> None:
+    async def end() -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=5)
+        loop.stop()
+
+    asyncio.run_coroutine_threadsafe(end(), loop)
+
+
+class _Server:
+    """One server and its session, if it has one. Its private methods run on the loop of the sessions."""
+
+    def __init__(self, config: ServerConfig, loop: _LoopThread) -> None:
+        self.config = config
+        self._loop = loop
+        self._session: Session | None = None
+        self._tools: list[Tool] | None = None
+        self._failed_at: float | None = None
+
+    async def tools(self) -> "list[Tool]":
+        """Its tools; none if it can't be reached, which is logged."""
+        return await self._loop.run(self._list())
+
+    async def call(self, tool: str, arguments: dict[str, Any]) -> "CallToolResult":
+        """The result of one of its tools.
+
+        Raises:
+            McpServerError: It can't be reached, or went away during the call.
+            ToolException: It refused the call.
+        """
+        return await self._loop.run(self._call(tool, arguments))
+
+    def call_from_thread(self, tool: str, arguments: dict[str, Any]) -> "CallToolResult":
+        """The same, for a caller in a thread."""
+        return self._loop.run_from_thread(self._call(tool, arguments))
+
+    async def _list(self) -> "list[Tool]":
+        now = asyncio.get_running_loop().time()
+        if self._tools is None and (self._failed_at is None or now - self._failed_at > RETRY_AFTER):
+            try:
+                session = await self._open()
+                async with asyncio.timeout(mcp_session.START_TIMEOUT):
+                    self._tools = await session.do(_list_tools)
+            except TimeoutError:
+                self._failed_at = now
+                self._failed_at = now
+                log.error("No tools of the MCP server %r: it does not list them.", self.config.name)
+            except (McpServerError, ToolException) as error:
+                self._failed_at = now
+                log.error("No tools of the MCP server %r. %s", self.config.name, error)
+        return self._tools or []
+
+    async def _call(self, tool: str, arguments: dict[str, Any]) -> "CallToolResult":
+        for _ in range(2):
+            try:
+                return await (await self._open()).do(lambda session: session.call_tool(tool, arguments))
+            except SessionExpiredError as error:
+                expired = error
+        raise expired
+
+    async def _open(self) -> "Session":
+        if self._session is None or not self._session.alive:
+            self._session = Session(self.config)
+        session = self._session
+        await session.opened()
+        return session
+
+
+async def _list_tools(session: "ClientSession") -> "list[Tool]":
+    from mcp.types import PaginatedRequestParams
+
+    tools: list[Tool] = []
+    cursor: str | None = None
+    while True:
+        page = await session.list_tools(params=PaginatedRequestParams(cursor=cursor) if cursor else None)
+        tools += page.tools
+        if not (cursor := page.nextCursor):
+            return tools
