@@ -7,7 +7,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 Q ?= If Mount Everest were 12% taller, Aconcagua 18% lower and the CN Tower 22% taller, how many times as high as the lowest would the highest be?
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format requirements studio clean
+.PHONY: help setup demo test bench lint format requirements studio clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ demo: export QUESTION = $(Q)
 test: $(VENV)/ready ## Run the whole test suite; make test ARGS="-k parser" a part of it
 	@$(BIN)/python -m pytest $(ARGS)
 
+bench: $(VENV)/ready ## Measure the machinery against the ideal and other agents; QUICK=1 in a minute
+	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(ARGS)
+
 lint: $(VENV)/ready ## Check style, formatting and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -52,4 +55,4 @@ requirements: $(VENV)/ready ## Refresh the pins in requirements.txt within the r
 		--generate-hashes --no-header --no-annotate --quiet --output-file requirements.txt
 
 clean: ## Remove .venv and every cache
-	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .langgraph_api
+	rm -rf .venv .venv-peers build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .langgraph_api

@@ -1,0 +1,1 @@
+"""The agents that are raced, each a script that runs in a process of its own."""

@@ -1,0 +1,34 @@
+"""The package `llmcompiler`. It is sync: its calls run in threads."""
+
+import time
+from typing import Any
+
+from langchain_core.tools import StructuredTool
+from langchain_openai import ChatOpenAI
+from llmcompiler.chat.run import RunLLMCompiler
+from llmcompiler.result.chat import ChatRequest
+
+from tests.benchmarks.contestants.script import BASE_URL, MATH, SEARCH, begin, serve
+
+
+def search(query: str) -> str:
+    time.sleep(begin(query))
+    return f"what is known of {query}"
+
+
+def math(query: str, context: Any) -> str:
+    time.sleep(begin(query))
+    return f"result of {query}"
+
+
+model = ChatOpenAI(model="llmcompiler", base_url=BASE_URL, api_key="none", max_retries=0)
+tools = [StructuredTool.from_function(search, description=SEARCH), StructuredTool.from_function(math, description=MATH)]
+
+
+def run(question: str) -> str:
+    agent = RunLLMCompiler(ChatRequest(message=question), tools, model, print_graph=False, print_dag=False)
+    return str(agent().response)
+
+
+if __name__ == "__main__":
+    serve(run)
