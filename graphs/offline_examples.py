@@ -44,6 +44,9 @@ class Prompt:
 
     question: str
     results: list[Result]
+    failures: dict[str, str]
+    """Why the last call of a tool failed, by tool."""
+
     feedback: str
     """What is still missing, on a replan."""
 
@@ -66,6 +69,7 @@ class Prompt:
                 for task, tool, arguments, mark, text in calls
                 if mark == "->"
             ],
+            failures={tool: text for _, tool, _, mark, text in calls if mark != "->"},
             feedback=feedback[1] if feedback else "",
             number=int(number[1]) if number else 1,
         )
@@ -80,15 +84,6 @@ class Replan:
     """The joiner wants another plan."""
 
     feedback: str
-
-
-class Example(NamedTuple):
-    """The rules for one of the examples."""
-
-    plan: Callable[[Prompt], list[str]]
-    """The calls, without their numbers."""
-
-    join: Callable[[Prompt], str | Replan]
 
 
 # --- Movie recommendation
@@ -187,7 +182,7 @@ FILLERS = {"and", "buy", "find", "for", "get", "like", "looking", "need", "pleas
 def plan_shopping(prompt: Prompt) -> list[str]:
     """A search, and a look at the first products found; or the purchase that the joiner asks for."""
     if order := re.search(r"Buy (\w+) with ({.*})", prompt.feedback):
-        return [f"click({json.dumps(order[1])}, options={order[2]}, buy=True)"]
+        return [f"buy({json.dumps(order[1])}, {order[2]})"]
     wanted, limit = _wishes_of(prompt.question)
     opened = [f'click("${prompt.number}[{place}].id")' for place in range(EXPLORED)]
     return [f"search({json.dumps(' '.join(wanted))})", *opened] if limit else []
@@ -196,23 +191,25 @@ def plan_shopping(prompt: Prompt) -> list[str]:
 def join_shopping(prompt: Prompt) -> str | Replan:
     """The product that has most of what is asked for, to be bought; or what has been bought."""
     wanted, limit = _wishes_of(prompt.question)
+    for receipt in (result.value for result in prompt.of("buy")):
+        return f"I bought {receipt['title']} ({receipt['id']}) for {receipt['price']:.2f} dollars."
     best: tuple[float, str] = (-1, "")
     for page in (result.value for result in prompt.of("click")):
-        if page["bought"]:
-            return f"I bought {page['title']} ({page['id']}) for {page['price']:.2f} dollars."
         options = {name: _choose(name, values, prompt.question) for name, values in page["options"].items()}
         price = page["price"] + sum(page["options"][name][value] for name, (value, _) in options.items())
         has = set(_words(f"{page['title']} {page['description']}"))
         fit = sum(word in has for word in wanted) + sum(asked for _, asked in options.values()) + (price <= limit)
         chosen = json.dumps({name: value for name, (value, _) in options.items()})
         best = max(best, (fit, f"Buy {page['id']} with {chosen}."), key=lambda one: one[0])
+    if "buy" in prompt.failures:
+        return f"I have not bought what fits best. {prompt.failures['buy']}"
     return Replan(best[1]) if best[1] else "I found nothing to buy."
 
 
 def _wishes_of(question: str) -> tuple[list[str], float]:
     """The words for what is wanted, and the most that it may cost; 0.0 if that is not said."""
-    price = r"(?:for )?(?:(?:less|lower|cheaper) than|under|below|at most|up to) \$?(\d+(?:\.\d+)?)"
-    thing, limit, *_ = [*re.split(price, question, maxsplit=1, flags=re.IGNORECASE), "0"]
+    price = r"(?i)(?:for )?(?:(?:less|lower|cheaper) than|under|below|at most|up to) \$?(\d+(?:\.\d+)?)"
+    thing, limit, *_ = [*re.split(price, question, maxsplit=1), "0"]
     return [word for word in dict.fromkeys(_words(thing)) if word not in FILLERS], float(limit)
 
 
@@ -229,12 +226,12 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[a-z-]{3,}", text.lower())
 
 
-EXAMPLES = {
-    "click": Example(plan_shopping, join_shopping),
-    "search_film": Example(plan_searches, join_searches),
-    "thought_proposer": Example(plan_level, join_level),
+RULES: dict[str, tuple[Callable[[Prompt], list[str]], Callable[[Prompt], str | Replan]]] = {
+    "click": (plan_shopping, join_shopping),
+    "search_film": (plan_searches, join_searches),
+    "thought_proposer": (plan_level, join_level),
 }
-"""By the tool that tells them from each other."""
+"""How each example plans, calls without numbers, and joins; by the tool that tells it from the others."""
 
 TOOLS_OWN = {"Game of 24: propose": propose_exactly, "Game of 24: judge": judge_exactly}
 """The rules for what the examples' tools ask the model, by how that begins."""
@@ -247,13 +244,13 @@ def reply(messages: Sequence[BaseMessage], may_replan: bool) -> str | Replan | N
         if system.startswith(start):
             return answer(human)
     prompt = Prompt.read(system, human)
-    example = next((example for tool, example in EXAMPLES.items() if tool in prompt.tools), None)
-    if example is None:
+    rules = next((rules for tool, rules in RULES.items() if tool in prompt.tools), None)
+    if rules is None:
         return None
+    plan, join = rules
     if prompt.plans:
-        calls = [*example.plan(prompt), "join()"]
-        return "\n".join(f"{number}. {call}" for number, call in enumerate(calls, prompt.number))
-    decision = example.join(prompt)
+        return "\n".join(f"{number}. {call}" for number, call in enumerate([*plan(prompt), "join()"], prompt.number))
+    decision = join(prompt)
     if isinstance(decision, Replan) and not may_replan:
         return f"I am not done, and there may be no further plan. {decision.feedback}"
     return decision

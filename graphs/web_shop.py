@@ -2,8 +2,8 @@
 
     I want to buy running shoes, quick drying and lightweight, in color navy and size 11, for less than 70 dollars.
 
-The first plan searches and opens several products at once; the joiner compares them; the second plan buys. Pages are
-told from each other by the product's id, so runs share no session.
+The first plan searches and opens several products at once; the joiner compares them; the second plan buys. A page is
+named by its product's id, so runs share no session.
 """
 
 import asyncio
@@ -25,16 +25,20 @@ class Listing(TypedDict):
     price: float
 
 
-class Page(TypedDict):
-    """A product's page, or the receipt of its purchase."""
+class Receipt(TypedDict):
+    """A product with the options that were chosen, and its price with them in dollars."""
 
     id: str
     title: str
     price: float
+    chosen: dict[str, str]
+
+
+class Page(Receipt):
+    """A product's page: it also shows what there is to choose, and what each value costs more."""
+
     description: str
     options: dict[str, dict[str, float]]
-    chosen: dict[str, str]
-    bought: bool
 
 
 @tool(description="the products that fit a query best; words for the kind of thing find more than its details")
@@ -47,34 +51,36 @@ async def search(query: str) -> list[Listing]:
     return [Listing(id=one.id, title=one.title, price=one.price) for one in await _visit(find_products, query)]
 
 
-@tool(
-    description="opens a product's page, with the price for the chosen options (what a value costs more stands behind "
-    "it); with buy=True buys it, for which each option must be chosen"
-)
-async def click(product: str, options: dict[str, str] = {}, buy: bool = False) -> Page:  # noqa: B006 (never changed)
-    """Open a page of the shop, or buy.
+@tool(description="opens a product's page, with the price for the options that are chosen")
+async def click(product: str, options: dict[str, str] = {}) -> Page:  # noqa: B006 (never changed)
+    """Open a page of the shop.
+
+    Raises:
+        ToolException: There is no such product or option.
+    """
+    page = await _visit(get_product, product)
+    chosen, price = await _visit(page.choose, options)
+    return Page(**_receipt(page, chosen, price), description=page.description, options=page.options)
+
+
+@tool(description="buys a product with a value for each of its options; this can't be undone")
+async def buy(product: str, options: dict[str, str]) -> Receipt:
+    """Buy. Here that changes nothing but the conversation: the receipt is all that there is of a purchase.
 
     Raises:
         ToolException: There is no such product or option, or one has not been chosen.
     """
-    return await _visit(_open_page, product, options, buy)  # type: ignore[no-any-return]
+    page = await _visit(get_product, product)
+    return _receipt(page, *await _visit(page.choose, options, True))
 
 
-click.metadata = {"side_effects": True}  # a purchase is not tried again
+# Not tried again; and a plan that was written after reading pages, which are someone else's words, needs approval for
+# it (in a run without a checkpointer it fails; the context's `approve_side_effects=False` lets it buy).
+buy.metadata = {"side_effects": True}
 
 
-def _open_page(number: str, options: dict[str, str], buy: bool) -> Page:
-    product: Product = get_product(number)
-    chosen, price = product.choose(options, all_of_them=buy)
-    return Page(
-        id=product.id,
-        title=product.title,
-        price=price,
-        description=product.description,
-        options=product.options,
-        chosen=chosen,
-        bought=buy,
-    )
+def _receipt(product: Product, chosen: dict[str, str], price: float) -> Receipt:
+    return Receipt(id=product.id, title=product.title, price=price, chosen=chosen)
 
 
 async def _visit(ask: Any, *arguments: Any) -> Any:
@@ -84,7 +90,7 @@ async def _visit(ask: Any, *arguments: Any) -> Any:
         raise ToolException(str(error)) from error
 
 
-TOOLS: list[BaseTool] = [search, click]
+TOOLS: list[BaseTool] = [search, click, buy]
 
 EXAMPLES = """\
 Question: I want to buy a rain jacket, packable and hooded, in color teal and size M, for less than 90 dollars.
@@ -97,7 +103,7 @@ Question: I want to buy a rain jacket, packable and hooded, in color teal and si
 7. join()
 
 The same question, when P150 has turned out to fit best:
-7. click("P150", options={"color": "teal", "size": "M"}, buy=True)
+7. buy("P150", {"color": "teal", "size": "M"})
 8. join()
 """
 """Several products are opened at once, before one is bought."""

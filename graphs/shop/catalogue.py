@@ -42,7 +42,7 @@ class Product:
     options: dict[str, dict[str, float]]
     """The values of each option, and the dollars that each costs more."""
 
-    def choose(self, options: dict[str, str], *, all_of_them: bool) -> tuple[dict[str, str], float]:
+    def choose(self, options: dict[str, str], all_of_them: bool = False) -> tuple[dict[str, str], float]:
         """The options as the product names them, and the price with them.
 
         Args:

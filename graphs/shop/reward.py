@@ -66,10 +66,9 @@ def find_purchase(messages: Iterable[BaseMessage]) -> Purchase | None:
     """The last purchase of a conversation, whichever agent made it; None if there is none."""
     found = None
     for message in messages:
-        if isinstance(message, ToolMessage) and message.name == "click" and message.status == "success":
-            page = message.artifact or json.loads(str(message.text))
-            if page["bought"]:
-                found = Purchase(page["id"], page["chosen"], page["price"])
+        if isinstance(message, ToolMessage) and message.name == "buy" and message.status == "success":
+            receipt = message.artifact or json.loads(str(message.text))
+            found = Purchase(receipt["id"], receipt["chosen"], receipt["price"])
     return found
 
 

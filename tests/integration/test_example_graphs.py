@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command
 
-from agent import PROVIDERS
+from agent import PROVIDERS, create_llm_compiler
 from graphs import game_of_24, movie_recommendation, parallel_qa, web_shop
 from graphs.offline_examples import OfflineExamplesModel
 from graphs.shop.catalogue import Goal, all_goals
@@ -194,25 +197,47 @@ async def test_movies_with_a_model(hosted: ModelServer) -> None:
 
 # --- Web shopping
 
+UNATTENDED = {"approve_side_effects": False}
+
 
 @pytest.mark.parametrize("goal", all_goals()[:10], ids=lambda goal: goal.id)
 async def test_products_are_compared_before_one_is_bought(goal: Goal) -> None:
-    messages = await ask(web_shop.graph, goal.instruction)
-    assert plans(messages) == [["search"] + ["click"] * 5, ["click"]]
-    assert [page["bought"] for page in results(messages)[1:]] == [False] * 5 + [True]
+    messages = await ask(web_shop.graph, goal.instruction, **UNATTENDED)
+    assert plans(messages) == [["search"] + ["click"] * 5, ["buy"]]
+    assert len(results(messages)) == 7
     assert reward(goal, find_purchase(messages)) > 0.5
     assert messages[-1].text.startswith("I bought ")
 
 
 async def test_shoppers_at_the_same_time_buy_what_each_wants() -> None:
     goals = all_goals()[10:20]
-    alone = [find_purchase(await ask(web_shop.graph, goal.instruction)) for goal in goals]
-    outputs = await web_shop.graph.abatch([{"messages": goal.instruction} for goal in goals])
+    alone = [find_purchase(await ask(web_shop.graph, goal.instruction, **UNATTENDED)) for goal in goals]
+    inputs = [{"messages": goal.instruction} for goal in goals]
+    outputs = await web_shop.graph.abatch(inputs, context=UNATTENDED)
     assert [find_purchase(output["messages"]) for output in outputs] == alone
 
 
+@pytest.mark.parametrize(
+    ("decision", "answer"), [("approve", r"I bought .*\."), ("reject", r"I have not bought what fits best\. .*")]
+)
+async def test_a_purchase_waits_for_approval(decision: str, answer: str) -> None:
+    graph = create_llm_compiler(web_shop.TOOLS, examples=web_shop.EXAMPLES, checkpointer=InMemorySaver())
+    thread: RunnableConfig = {"configurable": {"thread_id": "1"}}
+    paused = await graph.ainvoke({"messages": all_goals()[0].instruction}, thread)
+    (request,) = paused["__interrupt__"][0].value["action_requests"]
+    assert request["name"] == "buy"
+    messages = (await graph.ainvoke(Command(resume={"decisions": [{"type": decision}]}), thread))["messages"]
+    assert re.fullmatch(answer, messages[-1].text)
+    assert (find_purchase(messages) is not None) == (decision == "approve")
+
+
+async def test_a_run_that_can_not_wait_says_that_it_has_not_bought() -> None:
+    messages = await ask(web_shop.graph, all_goals()[0].instruction)
+    assert messages[-1].text.startswith("I have not bought what fits best. Not run: buy needs a person's approval")
+
+
 async def test_nothing_is_bought_of_what_is_not_there() -> None:
-    messages = await ask(web_shop.graph, "I want to buy a zorbo for less than 10 dollars.")
+    messages = await ask(web_shop.graph, "I want to buy a zorbo for less than 10 dollars.", **UNATTENDED)
     assert messages[-1].text == "I found nothing to buy."
     assert find_purchase(messages) is None
 
@@ -223,10 +248,10 @@ async def test_shopping_with_a_model(hosted: ModelServer) -> None:
 2. click("$1[0].id")
 3. click("$1[1].id", {"color": "teal"})
 4. join()"""
-    buy = '4. click("P426", options={"color": "teal", "thickness": "4 mm"}, buy=True)\n5. join()'
+    purchase = '4. buy("P426", {"color": "teal", "thickness": "4 mm"})\n5. join()'
     more = Reply(tool_calls=[("replan", {"feedback": "Buy P426 in teal, 4 mm."})])
-    hosted.script(planner=[look, buy], joiner=[more, "Bought."])
-    messages = await ask(web_shop.graph, all_goals()[4].instruction)
+    hosted.script(planner=[look, purchase], joiner=[more, "Bought."])
+    messages = await ask(web_shop.graph, all_goals()[4].instruction, **UNATTENDED)
     assert messages[-1].text == "Bought."
     assert reward(all_goals()[4], find_purchase(messages)) == 1.0
     joiner = (await hosted.exchange(0, "joiner")).request

@@ -17,7 +17,7 @@ from graphs.shop import catalogue
 from graphs.shop.catalogue import ShopError, all_goals, all_products, find_products, get_product
 from graphs.shop.generate import make_goals, make_products, write_shop
 from graphs.shop.reward import Purchase, find_purchase, has_attribute, reward, type_match
-from graphs.web_shop import click, search
+from graphs.web_shop import buy, click, search
 
 PRODUCTS = all_products()
 GOALS = all_goals()
@@ -115,10 +115,9 @@ async def test_a_page_shows_the_product_and_the_price_of_the_chosen_options() ->
         "id": product.id,
         "title": product.title,
         "price": product.price,
+        "chosen": {},
         "description": product.description,
         "options": product.options,
-        "chosen": {},
-        "bought": False,
     }
     assert chosen == {**plain, "chosen": {name: value}, "price": round(product.price + more, 2)}
 
@@ -127,10 +126,11 @@ async def test_a_purchase_needs_a_value_for_each_option() -> None:
     name, *others = SHOES.options
     some = {name: next(iter(SHOES.options[name]))}
     with pytest.raises(ToolException, match=rf"To buy {SHOES.id}, choose a value for: {others[0]} \("):
-        await click.ainvoke({"product": SHOES.id, "options": some, "buy": True})
+        await buy.ainvoke({"product": SHOES.id, "options": some})
     every = {option: next(iter(values)) for option, values in SHOES.options.items()}
-    receipt = await click.ainvoke({"product": SHOES.id, "options": every, "buy": True})
-    assert (receipt["bought"], receipt["chosen"]) == (True, every)
+    _, price = SHOES.choose(every)
+    receipt = await buy.ainvoke({"product": SHOES.id, "options": every})
+    assert receipt == {"id": SHOES.id, "title": SHOES.title, "price": price, "chosen": every}
 
 
 @pytest.mark.parametrize(
@@ -142,12 +142,15 @@ async def test_a_purchase_needs_a_value_for_each_option() -> None:
     ],
 )
 async def test_what_is_not_there_is_told_with_what_is(arguments: dict[str, Any], why: str) -> None:
-    with pytest.raises(ToolException, match=why):
-        await click.ainvoke(arguments)
+    for tool in (click, buy):
+        with pytest.raises(ToolException, match=why):
+            await tool.ainvoke({"options": {}, **arguments})
 
 
-def test_buying_is_a_side_effect() -> None:
-    assert click.metadata == {"side_effects": True}
+def test_buying_is_a_side_effect_and_looking_is_none() -> None:
+    assert buy.metadata == {"side_effects": True}
+    assert not click.metadata
+    assert not search.metadata
 
 
 async def test_visitors_do_not_see_each_other() -> None:
@@ -210,13 +213,12 @@ def test_the_type_counts_by_kind_category_and_title(bought: catalogue.Product, w
 
 
 def test_the_last_purchase_of_a_conversation_counts() -> None:
-    def clicked(identity: str, **page: Any) -> ToolMessage:
-        page = {"id": identity, "chosen": {}, "price": 1.0, "bought": True} | page
-        return ToolMessage("", artifact=page, name="click", tool_call_id=identity)
+    def called(tool: str, identity: str, **options: Any) -> ToolMessage:
+        receipt = {"id": identity, "chosen": {}, "price": 1.0}
+        return ToolMessage("", artifact=receipt, name=tool, tool_call_id=identity, **options)
 
     assert find_purchase([]) is None
-    assert find_purchase([clicked("P1", bought=False)]) is None
-    found = find_purchase([clicked("P1"), clicked("P2", price=2.0), clicked("P3", bought=False)])
-    assert found == Purchase("P2", {}, 2.0)
-    text = ToolMessage('{"id": "P4", "chosen": {}, "price": 4.0, "bought": true}', name="click", tool_call_id="4")
+    assert find_purchase([called("click", "P1"), called("buy", "P2", status="error")]) is None
+    assert find_purchase([called("buy", "P1"), called("buy", "P2"), called("click", "P3")]) == Purchase("P2", {}, 1.0)
+    text = ToolMessage('{"id": "P4", "chosen": {}, "price": 4.0}', name="buy", tool_call_id="4")
     assert find_purchase([text]) == Purchase("P4", {}, 4.0)
