@@ -1,0 +1,192 @@
+"""The parser under texts that no model should write: it never raises, and its work grows in proportion to the text."""
+
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agent.parser import PlanParser
+
+TOOLS = {"search"}
+
+Text = Callable[[int], str]
+"""Makes a text of about so many characters."""
+
+
+def repeated(unit: str, before: str = "", after: str = "") -> Text:
+    return lambda size: before + unit * (size // len(unit)) + after
+
+
+def argument(unit: str, before: str = "", after: str = "") -> Text:
+    return repeated(unit, f"1. search({before}", f"{after})\n2. join()")
+
+
+TEXTS: dict[str, Text] = {
+    # sheer length
+    "a long string": argument("a", '"', '"'),
+    "a long word": argument("a"),
+    "a long line": repeated("a "),
+    "parentheses": argument("("),
+    "brackets": argument("["),
+    "braces": argument("{"),
+    "mixed brackets": argument("([{"),
+    "brackets never closed": repeated("[", "1. search("),
+    "brackets closed": lambda size: argument("]" * (size // 2), "[" * (size // 2))(size),
+    "parentheses in prose": repeated("("),
+    "digits": argument("9"),
+    "digits before a call": repeated("9", after=". search(a)"),
+    "digits of a reference": argument("9", '"$', '"'),
+    "newlines": repeated("\n"),
+    "newlines in a call": argument("\n"),
+    "newlines in a string": argument("\n", '"', '"'),
+    "newlines in triple quotes": argument("\n", '"""', '"""'),
+    "spaces": repeated(" "),
+    "spaces in a call": argument(" "),
+    "carriage returns": argument("\r\n"),
+    # quotes and escapes
+    "quotes": argument('"', '"'),
+    "apostrophes": argument("'", "'"),
+    "apostrophes in words": argument("a's "),
+    "quotes with spaces": argument('" ', '"'),
+    "typographic quotes": argument("“a” "),
+    "backslashes": argument("\\", '"', '"'),
+    "half escapes": argument("\\u", '"', '"'),
+    "escaped newlines": argument("\\\n", '"', '"'),
+    "raw strings": argument('r"a",', "[", "]"),
+    "f-strings": argument('f"a",', "[", "]"),
+    "strings to add": argument('"a"+', after='"b"'),
+    "strings to join": argument('"a" '),
+    "a string never closed": repeated("2. x\n", '1. search("'),
+    "calls in triple quotes": argument("2. search(a)\n", '"""', '"""'),
+    "surrogates": argument("\ud800", '"', '"'),
+    "zero characters": argument("\0", '"', '"'),
+    "zero characters in code": argument("\0"),
+    # references
+    "dollars": argument("$"),
+    "dollars in a string": argument("$", '"', '"'),
+    "references": argument("$1"),
+    "references in a string": argument("$1", '"', '"'),
+    "paths": argument("$1.a."),
+    "a long path": argument(".a", "$1"),
+    "a long path in a string": argument(".a", '"$1', '"'),
+    "indices": argument("[0]", "$1"),
+    "open indices": argument("[", "$1"),
+    "open braces": argument("${1"),
+    # arguments
+    "commas": argument(","),
+    "texts": argument('"a",'),
+    "keywords": argument("a=1,"),
+    "equals signs": argument("a="),
+    "a list of texts": argument('"a",', "[", "]"),
+    "a list of words": argument("a,", "[", "]"),
+    "a list of lists": argument("[1],", "[", "]"),
+    "a dict": argument('"a":1,', "{", "}"),
+    "minus signs": argument("-", after="1"),
+    "comments": argument("#\n"),
+    "comments with words": argument("# a b\n"),
+    "commented arguments": argument("1,#a\n"),
+    # lines
+    "calls": repeated('1. search("a")\n'),
+    "calls on one line": repeated('1. search("a") '),
+    "calls that are not closed": repeated("1. search(a\n"),
+    "strings that are not closed": repeated('1. search("a\n'),
+    "numbers": repeated("1. "),
+    "versions": repeated("1.", after=" search(a)"),
+    "names": repeated("search "),
+    "dotted names": repeated("a.", "1. ", "(b)"),
+    "numbered prose": repeated("1.a("),
+    "prose with parentheses": repeated("a("),
+    "prose with numbers": repeated("1.("),
+    "a comment with parentheses": repeated("a(", "# "),
+    "bullets": repeated("- ", after="1. search(a)"),
+    "stars": repeated("*", after="search(a)"),
+    "fences": repeated("```\n"),
+    "thoughts": repeated("Thought: a\n"),
+    "one thought": repeated("Thought: "),
+    "steps": repeated("step 1 "),
+    "assignments": repeated("$1 = search("),
+    "joins": repeated("join "),
+    "noise": repeated(") . ; "),
+    "marks": repeated("<"),
+    "half marks": repeated("<think"),
+    "reasoning": repeated("<", "<think>"),
+    # maps
+    "a map of brackets": repeated("[", "1. search.map([", "])"),
+    "a map of words": repeated("a,", "1. search.map([", "])"),
+    "a map of texts": repeated('"a",', "1. search.map([", "])"),
+    "a map of commas": repeated(",", "1. search.map([", "])"),
+    "a map of newlines": repeated("\n", "1. search.map([", "])"),
+    "a map of comments": repeated("#\n", "1. search.map([", "])"),
+    "a map with more": repeated("a", '1. search.map(["a"] ', ")"),
+}
+
+MEGABYTES = ["a long string", "a long word", "a long line", "digits", "digits before a call", "newlines"]
+MEGABYTES += ["newlines in a call", "spaces in a call", "brackets", "parentheses", "braces", "brackets never closed"]
+"""What a megabyte of, or 100,000 opening brackets, takes less than 200 ms (see `__main__`)."""
+
+
+def parse(text: str, chunk: int) -> int:
+    """Reads the text in chunks, and counts the items."""
+    parser = PlanParser(TOOLS)
+    count = sum(len(parser.feed(text[start : start + chunk])) for start in range(0, len(text), chunk))
+    return count + len(parser.close())
+
+
+def work(text: str, chunk: int) -> int:
+    """How many functions are called, of Python's own too; unlike the time, the same on every machine."""
+    count = 0
+
+    def count_call(_: object, event: str, __: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(count_call)
+    try:
+        parse(text, chunk)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+FAULTS = {
+    "brackets closed": "agent.literals.read_value goes as deep as the brackets, and raises RecursionError",
+    "comments": "agent.call_reader looks back over all comments at each one",
+    "comments with words": "agent.call_reader looks back over all comments at each one",
+    "a map of comments": "agent.call_reader looks back over all comments at each one",
+}
+
+
+def known(name: str) -> Any:
+    return pytest.param(name, marks=pytest.mark.xfail(reason=FAULTS[name], strict=True)) if name in FAULTS else name
+
+
+@pytest.mark.parametrize("name", [known(name) for name in TEXTS])
+@pytest.mark.parametrize("chunk", [1_000_000, 7])
+def test_no_text_makes_the_parser_raise_or_work_out_of_proportion(name: str, chunk: int) -> None:
+    try:
+        small, large = (work(TEXTS[name](size), chunk) for size in (500, 5_000))
+    except RecursionError as error:  # its thousand frames, each with the whole text, would take minutes to print
+        error.__traceback__ = error.__context__ = None
+        pytest.fail(repr(error), pytrace=False)
+    assert large < 20 * small + 1_000
+
+
+def test_a_megabyte_of_anything_is_read_within_seconds() -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (15, 15))
+
+    subprocess.run([sys.executable, "-m", __name__, *MEGABYTES], check=True, preexec_fn=limit, capture_output=True)
+
+
+if __name__ == "__main__":
+    import time
+
+    for name in sys.argv[1:] or TEXTS:
+        size = 100_000 if "bracket" in name or "parenthes" in name or "brace" in name else 1_000_000
+        text = TEXTS[name](size)
+        started = time.process_time()
+        parse(text, len(text))
+        print(f"{(time.process_time() - started) * 1000:8.1f} ms  {size:9,} {name}")  # noqa: T201
