@@ -91,9 +91,9 @@ class DecisionError(ValueError):
 def needs_approval(tool: BaseTool, context: Context, *, has_seen_results: bool) -> bool:
     """Whether a call of this tool waits for a person.
 
-    It does if the tool is marked so (`metadata={"requires_approval": True}`) or named in the context. And it does if the
-    tool has side effects (`metadata={"side_effects": True}`) and the plan was written with earlier results in view: they
-    may be someone else's words, such as a web page's, and must not be able to send a mail.
+    It does if the tool is marked so (`metadata={"requires_approval": True}`) or named in the context. And it does if
+    the tool has side effects (`metadata={"side_effects": True}`) and the plan was written with earlier results in view:
+    they may be someone else's words, such as a web page's, and must not be able to send a mail.
     """
     metadata = tool.metadata or {}
     if metadata.get("requires_approval") or tool.name in context.requires_approval:

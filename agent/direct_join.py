@@ -19,8 +19,8 @@ class _NotPrintableError(Exception):
 
 
 def fill_in(answer: str, messages: Sequence[AnyMessage]) -> str:
-    """The answer with the results put in; empty if it takes a model after all: there is no answer, a task that it refers
-    to failed or isn't there, or a result is too long, or no text or number.
+    """The answer with the results put in; empty if it takes a model after all: there is no answer, a task that it
+    refers to failed or isn't there, or a result is too long, or no text or number.
 
     Args:
         answer: As the plan gives it.
@@ -76,8 +76,5 @@ def format_number(value: float) -> str:
         return str(value)
     if value != value or value in (float("inf"), float("-inf")):
         raise _NotPrintableError
-    if abs(value) >= 1e5:
-        rounded = f"{value:.2f}"
-    else:
-        rounded = f"{value:.6g}"
+    rounded = f"{value:.2f}" if abs(value) >= 1e5 else f"{value:.6g}"
     return rounded.rstrip("0").rstrip(".") if "." in rounded and "e" not in rounded else rounded

@@ -6,12 +6,12 @@ Every event has a `type` and a `time` (Unix seconds):
 |---|---|
 | `plan_started` | `round`: 0 for the turn's first plan, 1 for its first replan |
 | `plan_text` | `text`: what the model has just written of the plan |
-| `task_planned` | `task` (its number), `element`, if it is one of a map's, `tool`, `arguments` as planned, `dependencies` (numbers) |
+| `task_planned` | `task`: its number; `element`, in a map; `tool`; `arguments` as planned; `dependencies`: numbers |
 | `plan_finished` | `round`, `tasks` (how many) |
 | `task_paused` | as `task_planned`, the arguments resolved: it waits for an approval |
 | `task_started` | the same |
 | `task_retried` | the same, `error`: why, and `delay`: the seconds until the next try |
-| `task_finished` | the same, `result` as text, and, if another task had made the same call, that task as `reused` |
+| `task_finished` | the same, `result` as text, and `reused`: the task that had made the same call, if one had |
 | `task_failed`, `task_skipped` | the same, and `error`: why |
 | `joiner_started` | |
 | `replanning` | `feedback`: what the joiner found missing |
@@ -27,7 +27,7 @@ from typing import Any, Literal
 
 from langchain_core.messages import ToolMessage
 
-from agent.messages import cut
+from agent.excerpt import cut
 from agent.references import to_text
 from agent.tasks import Task
 

@@ -33,8 +33,8 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
     1. Ask the stream for the plan's tasks. If they are in the state already (there was no planner beside this node in
        the last superstep, or the plan was paused), or were saved before a crash, they are in the stream at once.
     2. Start each task as it comes. It runs when the tasks that it refers to are done.
-    3. When all that can be done is done: go to `approval` if calls wait for one, else to the joiner with the plan and its
-       observations as messages.
+    3. When all that can be done is done: go to `approval` if calls wait for one, else to the joiner with the plan and
+       its observations as messages.
 
     Without a planner beside it the node goes to itself, and finds the plan in the state then.
     """

@@ -28,6 +28,9 @@ from agent.stream import PlanStream
 from agent.tasks import Call, Element, Join
 
 CALL_CONFIG: RunnableConfig = {"run_name": "plan", "tags": [TAG_NOSTREAM]}
+MARKED = "anthropic"
+"""The provider that caches only what is marked; the others do so by themselves."""
+
 USAGE_TIMEOUT = 0.05
 """Seconds that the tokens used are waited for when the tools are done; they follow the plan's last words at once."""
 
@@ -59,7 +62,12 @@ def make_planner(tools: Mapping[str, BaseTool], models: Models, examples: str) -
             round_ = plans_made(messages)
             feedback = state.get("feedback") if round_ else None
             prompt = planner_prompt(
-                messages, tools=descriptions, examples=examples, feedback=feedback, next_number=plan.last + 1
+                messages,
+                tools=descriptions,
+                examples=examples,
+                feedback=feedback,
+                next_number=plan.last + 1,
+                mark_stable=model._llm_type.startswith(MARKED),
             )
 
             @durable

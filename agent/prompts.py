@@ -2,13 +2,14 @@
 caches hit."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from langchain_core.messages import AnyMessage, BaseMessage, SystemMessage
 
 from agent.messages import add_text, system_text, transcript
 
 PLANNER = """\
-Write a plan of tool calls that answers the user, with as much parallelism as possible.
+Write a plan of tool calls that answers the user, with as much parallelism and as few words as possible.
 
 Tools:
 {tools}
@@ -18,9 +19,12 @@ Rules:
 whole conversation.
 - `$1` stands for the result of task 1, alone or inside a string; `$1.name` or `$1[0]` for a part of it. A task waits \
 for the tasks that it refers to; all others run at once.
+- Several calls of one tool go on one line: `tool.map(["a", "b"])`. `$1` is then the list of results. Another argument \
+that refers to a map of the same length is used element by element; `$1[:]` gives all of it to each call.
 - Use only these tools. Never repeat a finished task: refer to its result.
-- If no tool is needed, or only the user can tell what is missing, plan just `1. join()`.
-- The last line is `join()`. Write nothing else."""
+- The last line is `join("…")` with the whole answer, if that takes only results put into a sentence; else `join()`, \
+and the answer is written later. If no tool is needed, or only the user can tell what is missing, that is the only line.
+- Write nothing else."""
 
 CONTINUE = "Plan from number {number} on."
 
@@ -73,6 +77,7 @@ def planner_prompt(
     examples: str,
     feedback: str | None,
     next_number: int,
+    mark_stable: bool = False,
 ) -> list[BaseMessage]:
     """The planner's prompt.
 
@@ -82,11 +87,16 @@ def planner_prompt(
         examples: Questions and plans of the user's own, or nothing.
         feedback: What the joiner found missing, on a replan.
         next_number: The first free task number.
+        mark_stable: Whether the part that is the same in every prompt is marked, for providers that cache only then.
     """
     system = PLANNER.format(tools="\n".join(tools) or "(none)")
     if examples.strip():
         system += EXAMPLES.format(examples=examples.strip())
     prompt = _prompt(system, messages)
+    if mark_stable:
+        own = str(prompt[0].text)[len(system) :]
+        blocks: list[str | dict[str, Any]] = [{"type": "text", "text": system, "cache_control": {"type": "ephemeral"}}]
+        prompt[0] = SystemMessage([*blocks, {"type": "text", "text": own}] if own else blocks)
     if feedback:
         prompt[-1] = add_text(prompt[-1], REPLAN.format(feedback=feedback, number=next_number))
     elif next_number > 1:

@@ -1,7 +1,7 @@
 """What an observation holds for others than the models: for the tasks that refer to it, and for the user."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.messages import AnyMessage, ToolMessage
@@ -23,29 +23,38 @@ class ContentAndArtifact:
     """What `$1.name` or `$1[0]` reaches into if the content has no such part."""
 
 
-def value_for(reference: Reference, observation: ToolMessage) -> Any:
-    """The result that the reference (its path, if any) leads into."""
-    if "content" not in observation.response_metadata:
-        return observation.artifact
-    content = observation.response_metadata["content"]
+def value_for(reference: Reference, observation: ToolMessage, *, of_map: bool = False) -> Any:
+    """The result that a reference's path leads into.
+
+    Args:
+        reference: What refers to it.
+        observation: The observation of the task, or of an element of it.
+        of_map: Whether it is an element; the path's first step leads to it.
+    """
+    content = shown_value(observation)
+    if content is observation.artifact:
+        return content
+    rest = replace(reference, path=reference.path.partition("]")[2]) if of_map else reference
     try:
-        follow(content, reference)
+        follow(content, rest)
     except UnresolvedReferenceError:
         return observation.artifact
     return content
 
 
-def direct_answer(messages: Sequence[AnyMessage]) -> str | None:
+def shown_value(observation: ToolMessage) -> Any:
+    """The result that models are shown (as text, and cut)."""
+    return observation.response_metadata.get("content", observation.artifact)
+
+
+def direct_answer(messages: Sequence[AnyMessage]) -> str:
     """The result of the plan's last call, if that is the answer: its tool has `return_direct`, and every call of the
-    plan has succeeded."""
+    plan has succeeded. Else nothing."""
     results: list[ToolMessage] = []
     for message in reversed(messages):
         if not isinstance(message, ToolMessage):
             break
         results.append(message)
     if not results or any(message.status == "error" for message in results):
-        return None
-    last = results[0]
-    if not last.response_metadata.get("return_direct"):
-        return None
-    return to_text(last.response_metadata.get("content", last.artifact))
+        return ""
+    return to_text(shown_value(results[0])) if results[0].response_metadata.get("return_direct") else ""

@@ -8,17 +8,19 @@ PROVIDERS["offline"] = lambda _: OfflineChatModel()
 
 EXAMPLES = """\
 Question: How many times taller is the Eiffel Tower than Big Ben?
-1. search("Eiffel Tower")
-2. search("Big Ben")
-3. math("height of the Eiffel Tower / height of Big Ben, both in metres", context=["$1", "$2"])
-4. join()
+1. search.map(["Eiffel Tower", "Big Ben"])
+2. math("height of the Eiffel Tower / height of Big Ben, both in metres", context=$1)
+3. join("The Eiffel Tower is $2 times as tall as Big Ben.")
 
 Question: If a cheetah ran 20% slower and a horse 30% faster, which would be faster?
-1. search("cheetah")
-2. search("horse")
-3. math("top speed of the cheetah in km/h * 0.8", context=["$1"])
-4. math("top speed of the horse in km/h * 1.3", context=["$2"])
-5. join()
+1. search.map(["cheetah", "horse"])
+2. math.map(["top speed of the cheetah in km/h * 0.8", "top speed of the horse in km/h * 1.3"], context=$1)
+3. argmax(["cheetah", "horse"], $2)
+4. join("The $3 would be faster: $2[0] against $2[1] km/h.")
+
+Question: What do the Nile and the Danube have in common?
+1. search.map(["Nile", "Danube"])
+2. join()
 """
 """What the planner is shown: `search` gives text, which `math` takes as context, with the unit that is wanted."""
 

@@ -11,7 +11,6 @@ from agent.messages import (
     EARLIER_CHARS,
     add_text,
     call_id,
-    cut,
     last_number,
     observation,
     observations,
@@ -134,13 +133,7 @@ def test_a_long_result_is_cut_with_a_note_and_its_value_is_whole() -> None:
     assert message.artifact == "x" * 12_345
 
 
-@given(st.text(), st.integers(0, 30))
-def test_cutting_keeps_the_beginning(text: str, most: int) -> None:
-    assert cut(text, most)[:most] == text[:most]
-    assert len(text) > most or cut(text, most) == text
-
-
-def test_observations_are_found_by_key_of() -> None:
+def test_observations_are_found_by_task() -> None:
     foreign = ToolMessage("x", tool_call_id="call_1")
     first, second = observed(1, "a"), observed(2, "b")
     assert observations([HumanMessage("?"), first, foreign, AIMessage("!"), second]) == {

@@ -62,7 +62,7 @@ def test_the_rules_are_a_list() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["number. tool(arguments)", "`$1`", "`$1.name`", "`join()`", "Never repeat", "`1. join()`"]
+    "said", ["number. tool(arguments)", "`$1`", "`$1.name`", "`join()`", "`join(\"…\")`", "tool.map", "Never repeat"]
 )
 def test_the_planner_is_told_the_rules_of_the_plan_language(said: str) -> None:
     assert said in planner_text()
@@ -168,3 +168,15 @@ def test_a_text_only_joiner_that_may_not_replan_can_only_finish() -> None:
     text = joiner_text(as_text=True, may_replan=False)
     assert "Action: Finish(" in text
     assert "Replan" not in text
+
+
+def test_the_stable_part_is_marked_for_providers_that_cache_only_then() -> None:
+    messages: list[Any] = [SystemMessage("Speak Latin."), HumanMessage("Quid?")]
+    prompt = planner_prompt(messages, tools=["t(): t"], examples="", feedback=None, next_number=1, mark_stable=True)
+    plain = planner_prompt(messages, tools=["t(): t"], examples="", feedback=None, next_number=1)
+    marked, own = prompt[0].content
+    assert isinstance(marked, dict)
+    assert marked["cache_control"] == {"type": "ephemeral"}
+    assert own == {"type": "text", "text": "\n\nSpeak Latin."}
+    assert prompt[0].text == plain[0].text
+    assert prompt[1:] == plain[1:]
