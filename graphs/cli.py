@@ -10,6 +10,7 @@ import sys
 import threading
 import warnings
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -26,6 +27,7 @@ Examples:
   llm-compiler --model openai:gpt-4.1-mini "Which of the five longest rivers is the shortest?"
   llm-compiler --json "What's 32/4.23?" | jq .timings
   echo "What's 3 * (4 + 5)?" | llm-compiler --quiet -
+  llm-compiler --timeline run.svg --graph plan.svg "Which is longer, the Nile or the Amazon?"
   llm-compiler --thread trip "How far is it from Rome to Oslo?"
   llm-compiler            (a chat)
 """
@@ -34,6 +36,8 @@ THREAD_HELP = (
     "The conversation to go on with, or to begin; it is kept. Without a question, a run that broke off or waits for "
     "you goes on."
 )
+TIMELINE_HELP = "Save a picture of what ran when, and of what the time went into."
+GRAPH_HELP = "Save a picture of the plan as a graph; .mmd is Mermaid text."
 ASK = "ask"
 
 _UsageError: type[Exception] = typer.BadParameter.mro()[1]  # the base of Typer's own; it has no public name
@@ -117,6 +121,8 @@ def ask(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer only.")] = False,
     show_plan: Annotated[bool, typer.Option("--show-plan", help="Print the plan as the model wrote it, too.")] = False,
     thread: Annotated[str | None, typer.Option(metavar="NAME", help=THREAD_HELP)] = None,
+    timeline: Annotated[Path | None, typer.Option(metavar="FILE.svg|png|html", help=TIMELINE_HELP)] = None,
+    graph: Annotated[Path | None, typer.Option(metavar="FILE.svg|png|html|mmd", help=GRAPH_HELP)] = None,
     _: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -124,11 +130,12 @@ def ask(
     """Answer a question: plan tool calls, run them in parallel while the plan is still being written, join the
     results."""
     load_dotenv(".env")
-    options = Options(model, as_json, quiet, show_plan, thread)
+    options = Options(model, as_json, quiet, show_plan, thread, timeline, graph)
     if as_json and quiet:
         raise WrongUsageError("--json and --quiet exclude each other.")
     if thread is not None and not thread.strip():
         raise WrongUsageError("The thread's name is empty.")
+    _check_pictures(timeline, graph, chat=question is None and options.has_user)
     if question is None:
         if options.has_user:
             terminal.chat(options)
@@ -145,6 +152,23 @@ def ask(
 
         Console(highlight=False).print(question, style="bold", markup=False)
     asyncio.run(terminal.ask(question, options))
+
+
+def _check_pictures(timeline: Path | None, graph: Path | None, *, chat: bool) -> None:
+    """See to it that pictures can be saved, before a run is paid for."""
+    if not timeline and not graph:
+        return
+    if chat:
+        raise WrongUsageError("--timeline and --graph are for one question; give it.")
+    from graphs.pictures import GRAPH_FORMATS, TIMELINE_FORMATS, PictureError, check
+
+    try:
+        if timeline:
+            check(timeline, TIMELINE_FORMATS)
+        if graph:
+            check(graph, GRAPH_FORMATS)
+    except PictureError as error:
+        raise WrongUsageError(str(error)) from error
 
 
 threads = typer.Typer(invoke_without_command=True)

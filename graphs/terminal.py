@@ -14,6 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
+    from pathlib import Path
 
     from langgraph.types import Command, Interrupt
 
@@ -49,6 +50,11 @@ class Options:
     quiet: bool
     show_plan: bool
     thread: str | None = None
+    timeline: "Path | None" = None
+    """Where a picture of the run's course is saved."""
+
+    graph: "Path | None" = None
+    """Where the plan's graph is saved."""
 
     @property
     def has_user(self) -> bool:
@@ -213,7 +219,18 @@ async def _go_on(run: "Run", options: Options, session: "Session", command: "Com
             run = _new_run(run.question)
             run.recall(thread.turn, planned=thread.planned)
         else:
+            _save_pictures(run, options)
             return
+
+
+def _save_pictures(run: "Run", options: Options) -> None:
+    if options.timeline or options.graph:
+        from graphs.pictures import save_plan_graph, save_timeline
+
+        if options.timeline:
+            save_timeline(run, options.timeline)
+        if options.graph:
+            save_plan_graph(run, options.graph)
 
 
 class _PausedError(Exception):

@@ -347,3 +347,34 @@ def test_without_matplotlib_it_is_named_and_mermaid_still_works(
 def test_importing_the_pictures_does_not_import_matplotlib() -> None:
     code = "import sys, graphs.pictures; sys.exit('matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- the command line
+
+
+def run_command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("llm-compiler")), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+@pytest.mark.timeout(60)
+def test_the_command_line_saves_both_pictures(tmp_path: Path) -> None:
+    question = "How much taller is Mount Everest than K2?"
+    ran = run_command("-q", "--timeline", "run.html", "--graph", "plan.mmd", question, cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "238" in ran.stdout
+    assert question in (tmp_path / "run.html").read_text("utf-8")
+    assert (tmp_path / "plan.mmd").read_text("utf-8").startswith('graph TD\n    task1["1. search<br/>')
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--timeline", "run.mmd", "Why?"], "run.mmd can't be saved: its name must end in .svg, .png or .html."),
+        (["--graph", "no/plan.svg", "Why?"], "no/plan.svg can't be saved: there is no folder no."),
+    ],
+)
+def test_the_command_line_tells_what_cannot_be_saved(arguments: list[str], message: str, tmp_path: Path) -> None:
+    ran = run_command(*arguments, cwd=tmp_path)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", f"Error: {message}\n")
