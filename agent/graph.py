@@ -15,7 +15,7 @@ from agent.context import Context
 from agent.executor import make_executor
 from agent.joiner import make_joiner
 from agent.models import Models
-from agent.planner import make_planner
+from agent.planner import PlannerProtocol, make_planner
 from agent.running import LLMCompiler
 from agent.signatures import as_tools
 from agent.state import State
@@ -28,6 +28,7 @@ def create_llm_compiler(
     planner_model: str | BaseChatModel | None = None,
     joiner_model: str | BaseChatModel | None = None,
     examples: str = "",
+    planner_protocol: PlannerProtocol = "text",
     checkpointer: Checkpointer = None,
     store: BaseStore | None = None,
     name: str = "llm_compiler",
@@ -49,6 +50,8 @@ def create_llm_compiler(
         planner_model: The model that plans, if it is another one.
         joiner_model: The model that joins, if it is another one.
         examples: Questions with their plans, as they should be; shown to the planner.
+        planner_protocol: How the planner's model writes its plan: `"text"`, the plan language, which is the shortest;
+            or `"tools"`, by function calling, for models that plan well only so.
         checkpointer: Where threads are kept. Without one, each run is on its own.
         store: LangGraph's long-term memory, for tools that use it.
         name: The graph's name, in traces and when it is a node of another graph.
@@ -64,7 +67,9 @@ def create_llm_compiler(
     by_name = as_tools(tools)
     models = Models(model, planner_model, joiner_model)
     graph = StateGraph(State, context_schema=Context, input_schema=MessagesState, output_schema=MessagesState)
-    graph.add_node("planner", make_planner(by_name, models, examples), destinations={"executor": "tasks"})
+    graph.add_node(
+        "planner", make_planner(by_name, models, examples, planner_protocol), destinations={"executor": "tasks"}
+    )
     graph.add_node("executor", make_executor(by_name, models), destinations=("joiner", "executor", "approval"))
     graph.add_node("approval", make_approval(by_name), destinations=("executor",))
     graph.add_node(

@@ -4,12 +4,12 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any, Literal, cast
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.constants import TAG_NOSTREAM
 from langgraph.func import task as durable
@@ -19,15 +19,20 @@ from agent.context import Context
 from agent.events import Progress
 from agent.messages import map_sizes, observations, plan_message, plans_made
 from agent.models import Models
-from agent.parser import Item, PlanParser
+from agent.parser import Item
 from agent.plan import Plan
+from agent.plan_reader import PlanReader, TextReader
 from agent.prompts import planner_prompt
 from agent.signatures import describe, signature_of
 from agent.state import Node, State
 from agent.stream import PlanStream
 from agent.tasks import Call, Element, Join
+from agent.tool_call_plan import ToolCallReader, planning_tools
 
 CALL_CONFIG: RunnableConfig = {"run_name": "plan", "tags": [TAG_NOSTREAM]}
+PlannerProtocol = Literal["text", "tools"]
+"""How the model writes its plan: in the plan language, or as tool calls."""
+
 MARKED = "anthropic"
 """The provider that caches only what is marked; the others do so by themselves."""
 
@@ -38,7 +43,9 @@ _CLOSING = re.compile(r"[\s`]*(?:</?[A-Z_]*>?)?[\s`]*")
 """What may follow the join without the model having gone on talking."""
 
 
-def make_planner(tools: Mapping[str, BaseTool], models: Models, examples: str) -> Node:
+def make_planner(
+    tools: Mapping[str, BaseTool], models: Models, examples: str, protocol: PlannerProtocol = "text"
+) -> Node:
     """The planner node for these tools.
 
     1. Prompt the model with the tools, the conversation, and on a replan what is missing.
@@ -48,6 +55,7 @@ def make_planner(tools: Mapping[str, BaseTool], models: Models, examples: str) -
     The model call is saved when it ends: resumed after a crash, the same plan comes back and is not paid for again.
     """
     descriptions = [describe(tool) for tool in tools.values()]
+    functions = planning_tools(tools.values()) if protocol == "tools" else None
     signatures = {name: signature_of(tool) for name, tool in tools.items()}
 
     async def planner(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
@@ -68,11 +76,14 @@ def make_planner(tools: Mapping[str, BaseTool], models: Models, examples: str) -
                 feedback=feedback,
                 next_number=plan.last + 1,
                 mark_stable=model._llm_type.startswith(MARKED),
+                by_calls=functions is not None,
             )
+            reader: PlanReader = ToolCallReader(plan.last + 1) if functions else TextReader(signatures)
+            writer = model.bind_tools(functions, tool_choice="any") if functions else model
 
             @durable
             async def write_plan() -> AIMessage:
-                return await stream_plan(model, prompt, plan, stream, progress, note=feedback or "")
+                return await stream_plan(writer, prompt, reader, plan, stream, progress, note=feedback or "")
 
             progress.plan_started(round_)
             message = await write_plan()
@@ -85,8 +96,9 @@ def make_planner(tools: Mapping[str, BaseTool], models: Models, examples: str) -
 
 
 async def stream_plan(
-    model: BaseChatModel,
+    model: Runnable[LanguageModelInput, BaseMessage],
     prompt: list[BaseMessage],
+    reader: PlanReader,
     plan: Plan,
     stream: PlanStream,
     progress: Progress,
@@ -98,12 +110,12 @@ async def stream_plan(
     Args:
         model: The chat model; its text may come as strings or as lists of blocks.
         prompt: Its prompt.
+        reader: Reads what it writes.
         plan: Grows with each call that the model writes.
         stream: Where the tasks go.
         progress: Is told the text.
         note: Why there is a further plan, if it is not the turn's first.
     """
-    parser = PlanParser(plan.tools)
     text: list[str] = []
     usage: UsageMetadata | None = None
 
@@ -123,16 +135,16 @@ async def stream_plan(
     async with aclosing(cast("AsyncGenerator[AIMessageChunk]", model.astream(prompt, CALL_CONFIG))) as chunks:
         async for chunk in chunks:
             usage = _add(usage, chunk)
-            piece = str(chunk.text)
-            text.append(piece)
-            progress.plan_text(piece)
-            if not take(parser.feed(piece)):
+            written, items = reader.read(chunk)
+            text.append(written)
+            progress.plan_text(written)
+            if not take(items):
                 stream.end(plan.last)
-                if parser.ended:
+                if reader.ended:
                     usage = await _read_usage(chunks, usage, stream)
                 break
         else:
-            take(parser.close())
+            take(reader.close())
             stream.end(plan.last)
     return plan_message(plan, text="".join(text), note=note, usage=usage)
 

@@ -26,6 +26,18 @@ that refers to a map of the same length is used element by element; `$1[:]` give
 and the answer is written later. If no tool is needed, or only the user can tell what is missing, that is the only line.
 - Write nothing else."""
 
+PLANNER_BY_CALLS = """\
+Write a plan of tool calls that answers the user, with as much parallelism as possible: make all the calls in this \
+one turn.
+
+Rules:
+- The calls are numbered from 1 through the whole conversation. `"$1"` as an argument stands for the result of call 1, \
+alone or inside a string; `"$1.name"` or `"$1[0]"` for a part of it. A call waits for the calls that it refers to; all \
+others run at once.
+- Never repeat a finished call: refer to its result.
+- The last call is `join`: with the whole answer, if that takes only results put into a sentence; else without, and \
+the answer is written later. If no tool is needed, or only the user can tell what is missing, it is the only call."""
+
 CONTINUE = "Plan from number {number} on."
 
 EXAMPLES = "\n\nExamples:\n{examples}"
@@ -78,6 +90,7 @@ def planner_prompt(
     feedback: str | None,
     next_number: int,
     mark_stable: bool = False,
+    by_calls: bool = False,
 ) -> list[BaseMessage]:
     """The planner's prompt.
 
@@ -87,9 +100,10 @@ def planner_prompt(
         examples: Questions and plans of the user's own, or nothing.
         feedback: What the joiner found missing, on a replan.
         next_number: The first free task number.
+        by_calls: Whether the plan is made by function calling; the model is given the tools then.
         mark_stable: Whether the part that is the same in every prompt is marked, for providers that cache only then.
     """
-    system = PLANNER.format(tools="\n".join(tools) or "(none)")
+    system = PLANNER_BY_CALLS if by_calls else PLANNER.format(tools="\n".join(tools) or "(none)")
     if examples.strip():
         system += EXAMPLES.format(examples=examples.strip())
     prompt = _prompt(system, messages)

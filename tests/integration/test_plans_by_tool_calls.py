@@ -1,0 +1,166 @@
+"""`planner_protocol="tools"`: the tool calls of one streamed turn are the plan."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessageChunk, AnyMessage, ToolMessage
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+
+from agent import create_llm_compiler
+from agent.tasks import Call, Join
+from agent.tool_call_plan import ToolCallReader, planning_tools
+from tests.model_server import ModelServer, Reply
+
+
+@tool
+async def search(query: str) -> str:
+    """look up"""
+    return f"entry of {query}"
+
+
+@tool
+async def add(first: float, second: float) -> float:
+    """add"""
+    return first + second
+
+
+@tool
+async def now() -> int:
+    """the time"""
+    return 12
+
+
+TOOLS = [search, add, now]
+
+
+def results(messages: list[AnyMessage]) -> dict[str, str]:
+    return {m.tool_call_id: m.text for m in messages if isinstance(m, ToolMessage)}
+
+
+async def run(
+    server: ModelServer, model: ChatOpenAI, *calls: tuple[str, dict[str, Any]], joiner: tuple[str, ...]
+) -> Any:
+    server.script(planner=[Reply(tool_calls=list(calls))], joiner=list(joiner))
+    graph = create_llm_compiler(TOOLS, model=model, planner_protocol="tools")
+    return (await graph.ainvoke({"messages": "Question?"}))["messages"]
+
+
+async def test_the_calls_of_a_turn_are_the_plan(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    messages = await run(
+        model_server,
+        chat_model,
+        ("add", {"first": 1, "second": 2}),
+        ("now", {}),
+        ("add", {"first": "$1", "second": "$2"}),
+        ("search", {"query": "what is $3"}),
+        ("join", {}),
+        joiner=("Fifteen.",),
+    )
+    assert results(messages) == {"task_1": "3.0", "task_2": "12", "task_3": "15.0", "task_4": "entry of what is 15.0"}
+    assert messages[-1].text == "Fifteen."
+    assert messages[1].response_metadata["plan"] == (
+        '1. add(first=1, second=2)\n2. now()\n3. add("$1", second="$2")\n4. search("what is $3")\n5. join()\n'
+    )
+
+
+async def test_the_join_may_have_the_answer(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    messages = await run(
+        model_server, chat_model, ("add", {"first": 1, "second": 2}), ("join", {"answer": "It is $1."}), joiner=()
+    )
+    assert messages[-1].text == "It is 3."
+
+
+async def test_a_turn_without_calls_is_the_answer(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    model_server.script(planner=["Hello! What can I do?"])
+    graph = create_llm_compiler(TOOLS, model=chat_model, planner_protocol="tools")
+    messages = (await graph.ainvoke({"messages": "Hi"}))["messages"]
+    assert messages[-1].text == "Hello! What can I do?"
+
+
+async def test_wrong_calls_are_failed_tasks(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    messages = await run(
+        model_server, chat_model, ("serch", {"query": "x"}), ("add", {"first": 1}), ("join", {}), joiner=("Done.",)
+    )
+    assert results(messages)["task_1"].startswith("There is no tool 'serch'. Did you mean search?")
+    assert results(messages)["task_2"].startswith("add needs the argument 'second'")
+
+
+async def test_a_call_starts_before_the_turn_has_ended(chat_model: ChatOpenAI, model_server: ModelServer) -> None:
+    started = asyncio.Event()
+
+    @tool
+    async def note(text: str) -> str:
+        """note"""
+        started.set()
+        return text
+
+    model_server.script(planner=[Reply(tool_calls=[("note", {"text": "a"}), ("note", {"text": "b"}), ("join", {})])])
+    model_server.script(joiner=["Done."])
+    graph = create_llm_compiler([note], model=chat_model, planner_protocol="tools")
+    async for event in graph.astream({"messages": "Question?"}, stream_mode="custom"):
+        if event["type"] == "plan_finished":
+            assert started.is_set()
+
+
+async def test_the_model_is_given_the_tools_with_room_for_references(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    await run(model_server, chat_model, ("join", {}), joiner=("Done.",))
+    request = model_server.requests[0]
+    assert request.tool_names == ["search", "add", "now", "join"]
+    assert request.body["tool_choice"] == "required"
+    text, number = (request.tools[i]["parameters"]["properties"] for i in (0, 1))
+    assert text["query"]["type"] == "string"
+    assert [option["type"] for option in number["first"]["anyOf"]] == ["number", "string"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-999, 999) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["search", "add"]), st.dictionaries(st.text(max_size=4), JSON, max_size=3))),
+    st.integers(1, 7),
+)
+def test_the_calls_do_not_depend_on_how_they_are_cut(calls: list[tuple[str, dict[str, Any]]], size: int) -> None:
+    reader = ToolCallReader(3)
+    items = []
+    for index, (name, arguments) in enumerate([*calls, ("join", {"answer": "x"})]):
+        text = json.dumps(arguments)
+        pieces = [text[start : start + size] for start in range(0, len(text), size)]
+        for place, piece in enumerate(pieces):
+            chunk = tool_call_chunk(name=None if place else name, args=piece, id=None, index=index)
+            items += reader.read(AIMessageChunk(content="", tool_call_chunks=[chunk]))[1]
+    assert items == [
+        *(Call(3 + index, name, keywords=arguments) for index, (name, arguments) in enumerate(calls)),
+        Join(3 + len(calls), "x"),
+    ]
+    assert reader.ended
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ('{"query": "x', "The plan ends in the middle of this call."),
+        ("[1]", "The arguments of search are no JSON object: [1]"),
+        ("nonsense", "The arguments of search are no JSON object: nonsense"),
+    ],
+)
+def test_arguments_that_are_no_object_are_an_error(arguments: str, error: str) -> None:
+    reader = ToolCallReader(1)
+    chunk = tool_call_chunk(name="search", args=arguments, id="a", index=0)
+    items = [*reader.read(AIMessageChunk(content="", tool_call_chunks=[chunk]))[1], *reader.close()]
+    assert [item.error for item in items if isinstance(item, Call)] == [error]
+
+
+def test_join_is_a_tool_too() -> None:
+    assert planning_tools([search])[-1]["function"]["name"] == "join"
