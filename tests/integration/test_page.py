@@ -1,0 +1,757 @@
+"""The page in a real Chromium: the real server and the real agent behind it, the model scripted."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+import pytest_asyncio
+import uvicorn
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from pydantic import SecretStr
+
+from agent import create_llm_compiler
+from graphs.server import create_app
+from graphs.server_limits import Limits
+from tests.model_server import Control, Gate, ModelServer, Reply
+
+CHROMIUM = Path("/usr/bin/chromium")
+# Without sandbox, because tests may run as root; the others keep it from looking for its maker's servers.
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+EVIL = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>$9"
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(60),
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not on this machine: apt-get install chromium"),
+]
+
+
+# --- the server, the browser, and what a test does with them
+
+
+class _Uvicorn(uvicorn.Server):
+    """Leaves the signals to pytest."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Server:
+    """A server on a port of its own, which can go away and come back."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/"
+
+    async def __aenter__(self) -> Self:
+        config = uvicorn.Config(self.app, port=self.port, log_config=None, timeout_graceful_shutdown=1)
+        self._uvicorn = _Uvicorn(config)
+        self._serving = asyncio.create_task(self._uvicorn.serve())
+        while not self._uvicorn.started:
+            await asyncio.sleep(0.01)
+            assert not self._serving.done(), "the server did not start"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._uvicorn.should_exit = True
+        self.drop_connections()
+        await self._serving
+
+    def drop_connections(self) -> None:
+        """As when the machine dies: nobody says goodbye."""
+        for connection in list(self._uvicorn.server_state.connections):
+            connection.transport.abort()
+
+
+@dataclass
+class Doors:
+    """Tools that wait until the test lets them go on."""
+
+    _events: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> asyncio.Event:
+        return self._events.setdefault(name, asyncio.Event())
+
+
+Serve = Callable[..., Awaitable[Server]]
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What a page's console may not hold, but does; a test that makes the browser complain takes it out."""
+    return []
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def open_page(browser: Browser, complaints: list[str]) -> AsyncIterator[Callable[..., Awaitable[Page]]]:
+    """Opens pages whose errors fail the test."""
+    contexts: list[BrowserContext] = []
+
+    async def open_(url: str, width: int = 1280, height: int = 900, **options: Any) -> Page:
+        context = await browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = await context.new_page()
+        page.on("pageerror", lambda error: complaints.append(f"page: {error}"))
+        page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        await page.goto(url)
+        return page
+
+    yield open_
+    for context in contexts:
+        await context.close()
+    assert not complaints
+
+
+@pytest.fixture
+def doors() -> Doors:
+    return Doors()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def serve(chat_model: ChatOpenAI, doors: Doors) -> AsyncIterator[Serve]:
+    """Serves an agent with the scripted model."""
+
+    @tool
+    async def search(query: str) -> str:
+        """looks something up"""
+        await doors[query].wait()
+        return f"found {query} {EVIL}"
+
+    @tool
+    async def quick(text: str) -> str:
+        """says the same"""
+        return text
+
+    @tool
+    async def fail(text: str) -> str:
+        """never works"""
+        raise ValueError(f"broken {text}")
+
+    async def book(flight: str, seats: int = 1) -> str:
+        """books a flight"""
+        return f"booked {seats} on {flight}"
+
+    booking = tool(book)
+    booking.metadata = {"requires_approval": True}
+
+    async with AsyncExitStack() as stack:
+
+        async def start(**limits: Any) -> Server:
+            graph = create_llm_compiler([search, quick, fail, booking], model=chat_model)
+            return await stack.enter_async_context(Server(create_app(graph, Limits(**limits))))
+
+        yield start
+
+
+async def ask(page: Page, question: str = "What is it?") -> None:
+    await page.get_by_label("Question").fill(question)
+    await page.get_by_label("Question").press("Enter")
+
+
+def node(page: Page, key: str, state: str | None = None) -> Any:
+    """The node of a task, in a state."""
+    return page.locator(f'.node[data-key="{key}"]' + (f'[data-state="{state}"]' if state else ""))
+
+
+def row(page: Page, key: str, state: str | None = None) -> Any:
+    """The same in the timeline."""
+    return page.locator(f'.row[data-key="{key}"]' + (f'[data-state="{state}"]' if state else ""))
+
+
+async def answered(page: Page, answer: str) -> None:
+    await expect(page.get_by_role("region", name="Answer").last).to_have_text(answer)
+    await expect(page.get_by_role("status").first).to_have_text("Done")
+
+
+async def fits(page: Page) -> bool:
+    """Whether nothing has to be scrolled to the right."""
+    return bool(await page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+
+
+# --- a run
+
+
+async def test_a_question_is_seen_compiling(
+    serve: Serve, open_page: Any, model_server: ModelServer, doors: Doors
+) -> None:
+    second, third, end = Gate(), Gate(), Gate()
+    plan: list[str | Control] = [
+        '1. search("K2")\n',
+        second,
+        '2. search("Everest")\n3. quick("$1 $2")\n',
+        third,
+        "4. join()",
+    ]
+    model_server.script(planner=[Reply(plan)], joiner=[Reply(["238 metres", end, " taller."])])
+    page: Page = await open_page((await serve()).url)
+    await ask(page, "How much taller is it?")
+
+    await expect(node(page, "1", "running")).to_be_visible()
+    await expect(page.get_by_label("The plan as the model wrote it")).to_have_text('1. search("K2")')
+    await expect(page.get_by_role("heading", name="How much taller is it?")).to_be_visible()
+    await expect(page.get_by_role("status")).to_have_text("Planning")
+    await expect(page.locator(".node")).to_have_count(1)
+    await expect(page.get_by_role("button", name="Ask", exact=True)).to_be_disabled()
+    place = "one => [one.style.left, one.style.top]"
+    before = await node(page, "1").evaluate(place)
+
+    second.open()
+    await expect(node(page, "2", "running")).to_be_visible()
+    await expect(node(page, "3", "planned")).to_contain_text("planned")
+    await expect(page.locator(".edges path")).to_have_count(2)
+    assert await node(page, "1").evaluate(place) == before, "nodes stay where they are"
+    await expect(row(page, "2", "running")).to_be_visible()
+    await expect(row(page, "3", "planned")).to_be_visible()
+
+    doors["K2"].set()
+    await expect(node(page, "1", "done")).to_be_visible()
+    await expect(page.locator('.edges path[data-state="done"]')).to_have_count(1)
+    third.open()
+    await expect(page.get_by_role("status")).to_have_text("Running the tasks")
+    await expect(page.locator(".numbers")).to_contain_text("1 of 3 tasks")
+
+    doors["Everest"].set()
+    await expect(node(page, "3", "done")).to_be_visible()
+    await expect(page.get_by_role("status")).to_have_text("Answering")
+    await expect(page.get_by_role("region", name="Answer")).to_have_text("238 metres")
+    end.open()
+    await answered(page, "238 metres taller.")
+    summary = page.get_by_label("Summary")
+    for fact in ("Took", "One after another", "Tasks", "Tokens", "test-model"):
+        await expect(summary).to_contain_text(fact)
+    await expect(page.locator(".row")).to_have_count(5)
+    await expect(page.get_by_role("button", name="Ask", exact=True)).to_be_enabled()
+
+
+async def test_nothing_from_outside_becomes_markup(
+    serve: Serve, open_page: Any, model_server: ModelServer, doors: Doors
+) -> None:
+    doors["x"].set()
+    model_server.script(
+        planner=[f'Thought: {EVIL}\n1. search("x")\n2. fail("{EVIL}")\n3. nothing("{EVIL}")\n4. join()'],
+        joiner=[Reply("", [("replan", {"feedback": EVIL})]), EVIL],
+    )
+    model_server.script(planner=["5. join()"])
+    page: Page = await open_page((await serve()).url)
+    await ask(page, EVIL)
+    await answered(page, EVIL)
+    await expect(page.get_by_role("heading", name=EVIL)).to_be_visible()
+    await expect(page.get_by_text(f"Planned again: {EVIL}")).to_be_visible()
+    for key in ("1", "2", "3"):
+        await node(page, key).click()
+        await expect(page.locator(".details .outcome")).to_contain_text("<script>" if key != "3" else "no tool")
+    await expect(page.locator("#turns img, #turns script")).to_have_count(0)
+    assert await page.evaluate("window.hacked") is None
+
+
+async def test_the_policy_forbids_scripts_that_are_not_the_servers_own(
+    serve: Serve, open_page: Any, complaints: list[str]
+) -> None:
+    page: Page = await open_page((await serve()).url)
+    await page.evaluate("document.body.append(Object.assign(document.createElement('script'), {text: 'hacked = 1'}))")
+    assert await page.evaluate("window.hacked") is None
+    assert "Content Security Policy" in complaints.pop()
+
+
+async def test_a_failing_tool(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
+    model_server.script(planner=['1. fail("tool")\n2. quick("$1")\n3. quick("fine")\n4. join()'], joiner=["No luck."])
+    page: Page = await open_page((await serve()).url)
+    await ask(page)
+    await answered(page, "No luck.")
+    await expect(node(page, "1", "failed")).to_contain_text("failed")
+    await expect(node(page, "2", "skipped")).to_contain_text("skipped")
+    await expect(node(page, "3", "done")).to_be_visible()
+    await expect(page.locator(".numbers")).to_contain_text("2 without a result")
+    await row(page, "1").click()
+    details = page.get_by_label("Details of the task")
+    await expect(details).to_contain_text("Why there is no result")
+    await expect(details).to_contain_text("broken tool")
+    await details.get_by_role("button", name="Close the details").click()
+    await expect(details).to_contain_text("Choose a task")
+
+
+async def test_a_second_plan_comes_after_the_first(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
+    model_server.script(
+        planner=['1. fail("a")\n2. join()', '3. quick("b")\n4. quick("$3 $1")\n5. join()'],
+        joiner=[Reply("", [("replan", {"feedback": "There is no a yet."})]), "b it is."],
+    )
+    page: Page = await open_page((await serve()).url)
+    await ask(page)
+    await answered(page, "b it is.")
+    await expect(page.locator(".round")).to_have_count(2)
+    await expect(page.locator(".round").last).to_contain_text("Planned again: There is no a yet.")
+    await expect(page.get_by_label("Tasks of plan 1").locator(".node")).to_have_count(1)
+    await expect(page.get_by_label("Tasks of plan 2").locator(".node")).to_have_count(2)
+    await expect(page.locator(".row .tool")).to_have_text(
+        ["Planning 1", "fail", "Joining 1", "Planning 2", "quick", "quick", "Joining 2"]
+    )
+
+
+async def test_elements_of_a_map_are_nodes_and_many_are_one(
+    serve: Serve, open_page: Any, model_server: ModelServer
+) -> None:
+    many = ", ".join(f'"{number}"' for number in range(40))
+    plan = f'1. quick.map(["a", "b"])\n2. quick.map($1)\n3. quick.map([{many}])\n4. quick("$2[0] $3[:]")\n5. join()'
+    model_server.script(planner=[plan], joiner=["All."])
+    page: Page = await open_page((await serve()).url)
+    await ask(page)
+    await answered(page, "All.")
+    keys = await page.locator(".node").evaluate_all("nodes => nodes.map(node => node.dataset.key)")
+    assert keys == ["1[0]", "1[1]", "2[0]", "2[1]", "3[*]", "4"]
+    edges = await page.locator(".edges path").evaluate_all("paths => paths.map(path => path.dataset.from)")
+    assert sorted(edges) == ["1[0]", "1[1]", "2[0]", "3[*]"], "an element needs one other, and 4 needs one and many"
+    await expect(node(page, "3[*]", "done")).to_contain_text("40/40")
+    await node(page, "3[*]").click()
+    details = page.get_by_label("Details of the task")
+    await details.get_by_role("button", name="3[39]").click()
+    await expect(details.locator(".outcome")).to_have_text("39")
+
+
+async def test_a_hundred_tasks(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
+    lines = [f'{number}. quick("{number}")' for number in range(1, 50)]
+    lines += [f'{number}. quick("${number - 49}")' for number in range(50, 99)]
+    model_server.script(planner=["\n".join([*lines, '99. quick("$98")', "100. join()"])], joiner=["Done."])
+    page: Page = await open_page((await serve()).url)
+    await ask(page)
+    await answered(page, "Done.")
+    await expect(page.locator(".node[data-state=done]")).to_have_count(99)
+    await expect(page.locator('.node[tabindex="0"]')).to_have_count(1)
+    assert await fits(page)
+    assert await page.evaluate("document.documentElement.scrollHeight") < 3 * 900, "long lists scroll in themselves"
+
+
+async def test_a_follow_up_goes_on_with_the_conversation(
+    serve: Serve, open_page: Any, model_server: ModelServer
+) -> None:
+    model_server.script(planner=['1. quick("a")\n2. join()', '2. quick("b")\n3. join()'], joiner=["It is a.", "And b."])
+    page: Page = await open_page((await serve()).url)
+    await ask(page, "First?")
+    await answered(page, "It is a.")
+    await ask(page, "Second?")
+    await answered(page, "And b.")
+    assert "It is a." in str((await model_server.exchange(1, "planner")).request.messages)
+    await expect(page.locator(".work:visible")).to_have_count(1)
+    await page.get_by_role("button", name="Show work").click()
+    await expect(page.locator(".work:visible")).to_have_count(2)
+
+    model_server.script(planner=['1. quick("c")\n2. join()'], joiner=["It is c."])
+    await page.get_by_role("button", name="New conversation").click()
+    await expect(page.locator(".turn")).to_have_count(0)
+    await ask(page, "Third?")
+    await answered(page, "It is c.")
+    assert "It is a." not in str((await model_server.exchange(2, "planner")).request.messages)
+
+
+# --- approval
+
+
+async def test_a_call_is_approved(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
+    model_server.script(planner=['1. quick("SK 1")\n2. book("$1")\n3. join()'], joiner=["Booked."])
+    page: Page = await open_page((await serve()).url)
+    await ask(page)
+    card = page.get_by_label("Call of book")
+    await expect(card).to_contain_text('"flight": "SK 1"')
+    await expect(card).to_contain_text("books a flight")
+    await expect(page.get_by_role("status").first).to_have_text("Waiting for your approval")
+    await expect(node(page, "2", "paused")).to_contain_text("to approve")
+    await card.get_by_role("button", name="Approve").click()
+    await answered(page, "Booked.")
+    await expect(card).to_have_count(0)
+    await expect(page.locator(".round")).to_have_count(1)
+    await expect(page.locator(".node")).to_have_count(2)
+    await node(page, "2", "done").click()
+    await expect(page.locator(".details .outcome")).to_have_text("booked 1 on SK 1")
+
+
+async def test_calls_are_edited_rejected_and_answered_in_their_place(
+    serve: Serve, open_page: Any, model_server: ModelServer
+) -> None:
+    model_server.script(planner=['1. book("A")\n2. book("B")\n3. book("C")\n4. join()'], joiner=["Done so."])
+    page: Page = await open_page((await serve()).url)
+    await ask(page)
+    cards = page.get_by_label("Call of book")
+    await expect(cards).to_have_count(3)
+    go_on = page.get_by_role("button", name="Go on")
+
+    first = cards.nth(0)
+    await first.get_by_role("button", name="Edit").click()
+    await first.get_by_label("Arguments, as JSON").fill('{"flight": "A", "seats": ')
+    await first.get_by_role("button", name="Approve these").click()
+    await expect(first.get_by_role("alert")).to_contain_text("This is not JSON")
+    await first.get_by_label("Arguments, as JSON").fill('{"flight": "A", "seats": 3}')
+    await first.get_by_role("button", name="Approve these").click()
+    await expect(first).to_contain_text("Approved with changes")
+
+    second = cards.nth(1)
+    await second.get_by_role("button", name="Approve").click()
+    await second.get_by_role("button", name="Change").click()
+    await second.get_by_role("button", name="Reject").click()
+    await second.get_by_label("Why not?").fill("too dear")
+    await second.get_by_role("button", name="Reject").click()
+    await expect(go_on).to_be_disabled()
+
+    third = cards.nth(2)
+    await third.get_by_role("button", name="Respond").click()
+    await third.get_by_label("The result to use").fill("I have a ticket")
+    await third.get_by_role("button", name="Respond").click()
+    await go_on.click()
+    await answered(page, "Done so.")
+    for key, state, said in (
+        ("1", "done", "booked 3 on A"),
+        ("2", "failed", "too dear"),
+        ("3", "done", "I have a ticket"),
+    ):
+        await node(page, key, state).click()
+        await expect(page.locator(".details .outcome")).to_contain_text(said)
+
+
+# --- what goes wrong
+
+
+async def test_a_reload_leaves_nothing_behind(
+    serve: Serve, open_page: Any, model_server: ModelServer, doors: Doors
+) -> None:
+    model_server.script(planner=[Reply(['1. search("a")\n', Gate()]), "1. join()"], joiner=["Fine."])
+    page: Page = await open_page((await serve()).url)
+    await ask(page)
+    await expect(node(page, "1", "running")).to_be_visible()
+    await page.reload()
+    async with asyncio.timeout(10):
+        await (await model_server.exchange(0)).until_disconnected()
+    await expect(page.locator(".turn")).to_have_count(0)
+    await expect(page.get_by_role("button", name="Ask", exact=True)).to_be_enabled()
+    await ask(page)
+    await answered(page, "Fine.")
+
+
+async def test_stop_cancels_the_run(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
+    model_server.script(planner=[Reply(['1. search("a")\n2. quick("$1")\n', Gate()]), "1. join()"], joiner=["Fine."])
+    page: Page = await open_page((await serve()).url)
+    await ask(page)
+    await expect(node(page, "2", "planned")).to_be_visible()
+    await page.get_by_role("button", name="Stop").click()
+    async with asyncio.timeout(10):
+        await (await model_server.exchange(0)).until_disconnected()
+    await expect(page.get_by_role("status").first).to_have_text("Stopped")
+    await expect(node(page, "1", "stopped")).to_contain_text("stopped")
+    await page.get_by_role("button", name="Try again").click()
+    await answered(page, "Fine.")
+
+
+async def test_a_server_that_goes_away_can_be_asked_again(
+    serve: Serve, open_page: Any, model_server: ModelServer, complaints: list[str]
+) -> None:
+    model_server.script(planner=[Reply(['1. search("a")\n', Gate()])])
+    server = await serve()
+    page: Page = await open_page(server.url)
+    await ask(page, "Still there?")
+    await expect(node(page, "1", "running")).to_be_visible()
+    server.drop_connections()
+    await expect(page.get_by_role("alert")).to_contain_text("The connection to the server was lost.")
+    await expect(node(page, "1", "stopped")).to_be_visible()
+
+    await server.__aexit__()
+    await page.get_by_role("button", name="Try again").click()
+    await expect(page.get_by_role("alert")).to_contain_text("The server can't be reached.")
+
+    await server.__aenter__()
+    model_server.script(planner=['1. quick("a")\n2. join()'], joiner=["Here again."])
+    await page.get_by_role("button", name="Try again").click()
+    await answered(page, "Here again.")
+    await expect(page.locator(".turn")).to_have_count(1)
+    await expect(page.get_by_role("heading", name="Still there?")).to_be_visible()
+    assert all("net::ERR_" in complaint for complaint in complaints), complaints
+    complaints.clear()
+
+
+async def test_decisions_that_were_lost_are_sent_again(
+    serve: Serve, open_page: Any, model_server: ModelServer, complaints: list[str]
+) -> None:
+    model_server.script(planner=['1. book("A")\n2. join()'], joiner=["Booked."])
+    server = await serve()
+    page: Page = await open_page(server.url)
+    await ask(page)
+    await page.route("**/agent/stream", lambda route: route.abort())
+    await page.get_by_role("button", name="Approve", exact=True).click()
+    await expect(page.get_by_role("alert")).to_contain_text("The server can't be reached.")
+    await page.unroute("**/agent/stream")
+    await page.get_by_role("button", name="Try again").click()
+    await answered(page, "Booked.")
+    assert "net::ERR_FAILED" in complaints.pop()
+
+
+async def test_what_the_server_refuses_is_told_in_its_words(
+    serve: Serve, open_page: Any, complaints: list[str]
+) -> None:
+    page: Page = await open_page((await serve(max_question_chars=10)).url)
+    await ask(page, "Is this too long?")
+    await expect(page.get_by_role("alert")).to_contain_text("may have 10 (LLM_COMPILER_MAX_QUESTION_CHARS)")
+    await expect(page.get_by_role("status").first).to_have_text("Failed")
+    assert "422" in complaints.pop()
+
+
+async def test_a_run_that_fails_says_so(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
+    page: Page = await open_page((await serve(run_timeout=0.5)).url)
+    model_server.script(planner=[Reply(['1. search("a")\n', Gate()])])
+    await ask(page)
+    await expect(page.get_by_role("alert")).to_contain_text("LLM_COMPILER_RUN_TIMEOUT")
+    await expect(node(page, "1", "stopped")).to_be_visible()
+
+
+async def test_a_key_is_asked_for_and_kept_in_the_tab(
+    serve: Serve, open_page: Any, model_server: ModelServer, complaints: list[str]
+) -> None:
+    """The page itself comes with the browser's own question for a password; then the server has another key."""
+    server = await serve(api_key=SecretStr("old"))
+    page: Page = await open_page(server.url, http_credentials={"username": "", "password": "old"})
+    await page.set_extra_http_headers({"Authorization": "Bearer old"})
+    await server.__aexit__()
+    server.app = (await serve(api_key=SecretStr("new"))).app
+    async with server:
+        model_server.script(planner=["1. join()", "1. join()"], joiner=["Welcome.", "Again."])
+        await ask(page)
+        dialog = page.get_by_role("dialog", name="This server wants an API key")
+        await dialog.get_by_label("Key").fill("wrong")
+        await dialog.get_by_role("button", name="Use it").click()
+        await expect(dialog.get_by_role("alert")).to_have_text("The server does not accept this key.")
+        await dialog.get_by_label("Key").fill("new")
+        await page.keyboard.press("Enter")
+        await answered(page, "Welcome.")
+        await ask(page)
+        await answered(page, "Again.")
+        assert await page.evaluate("Object.values(sessionStorage).join()") == "new"
+        assert await page.evaluate("localStorage.length + document.cookie.length") == 0
+    assert all("401" in complaint for complaint in complaints), complaints
+    complaints.clear()
+
+
+# --- for everybody
+
+
+async def test_everything_can_be_done_with_the_keyboard(
+    serve: Serve, open_page: Any, model_server: ModelServer
+) -> None:
+    plan = '1. quick("a")\n2. quick("b")\n3. quick("$1 $2")\n4. join()'
+    model_server.script(planner=[plan], joiner=["Done."])
+    page: Page = await open_page((await serve()).url)
+    press = page.keyboard.press
+
+    async def focused() -> str:
+        return str(await page.evaluate("document.activeElement.dataset.key ?? document.activeElement.textContent"))
+
+    await expect(page.get_by_label("Question")).to_be_focused()
+    await page.keyboard.type("Two lines?")
+    await press("Shift+Enter")
+    await page.keyboard.type("Yes.")
+    await press("Enter")
+    await answered(page, "Done.")
+    await expect(page.get_by_role("heading", name="Two lines? Yes.")).to_be_visible()
+
+    await page.get_by_role("button", name="Hide work").focus()
+    await press("Tab")
+    assert await focused() == "1"
+    for key, arrives in (("ArrowDown", "2"), ("ArrowRight", "3"), ("Home", "1"), ("ArrowUp", "1"), ("End", "3")):
+        await press(key)
+        assert await focused() == arrives
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
+    assert await page.evaluate(outline) == "solid"
+    await press("Enter")
+    details = page.get_by_label("Details of the task")
+    await expect(details).to_contain_text("a b")
+    await expect(node(page, "3")).to_have_attribute("aria-expanded", "true")
+    await press("Escape")
+    await expect(details).to_contain_text("Choose a task")
+    assert await focused() == "3"
+
+    await press("Tab")  # the plan, which scrolls
+    await press("Tab")
+    assert await focused() == "1"  # in the timeline
+    await press("ArrowDown")
+    await press("Space")
+    await expect(details).to_contain_text("2 quick")
+    await press("Tab")
+    await expect(details.get_by_role("button", name="Close the details")).to_be_focused()
+    await press("Enter")
+    assert await focused() == "2"
+
+
+async def test_it_is_told_to_those_who_do_not_see_it(
+    serve: Serve, open_page: Any, model_server: ModelServer, doors: Doors
+) -> None:
+    model_server.script(planner=['1. search("K2")\n2. quick("$1")\n3. join()'], joiner=["Done."])
+    page: Page = await open_page((await serve()).url)
+    await expect(page.get_by_role("main")).to_be_visible()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("LLMCompiler")
+    await ask(page)
+    graph = page.get_by_role("group", name="Tasks of plan 1")
+    await expect(graph.get_by_role("button", name='Task 1, search("K2"): running')).to_be_visible()
+    await expect(graph.get_by_role("button", name='Task 2, quick("$1"): planned, needs 1')).to_be_visible()
+    doors["K2"].set()
+    await answered(page, "Done.")
+    timeline = page.get_by_role("group", name="Timeline")
+    await expect(timeline.get_by_role("button", name='Task 1, search("K2"): done, from 0.')).to_be_visible()
+    answer = page.get_by_role("region", name="Answer")
+    await expect(answer).to_have_attribute("aria-live", "polite")
+    await expect(answer).to_have_attribute("aria-busy", "false")
+    assert await page.evaluate(UNNAMED) == 0
+
+
+UNNAMED = """
+[...document.querySelectorAll("button, textarea, input, a")]
+  .filter((one) => !(one.ariaLabel || one.textContent.trim() || one.labels?.length)).length
+"""
+CONTRASTS = """
+() => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const rgb = (color) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = color;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((v) => ((v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const ground = (one) => {
+    for (; one; one = one.parentElement) {
+      const color = rgb(getComputedStyle(one).backgroundColor);
+      if (color[3] === 255) return color;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  for (const one of document.querySelectorAll("body *")) {
+    const own = [...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !one.checkVisibility() || one.closest(":disabled")) continue;
+    const [a, b] = [light(rgb(getComputedStyle(one).color)), light(ground(one))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) poor.push(`${one.className} ${one.textContent.slice(0, 20)} ${ratio.toFixed(2)}`);
+  }
+  return poor;
+}
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1600])
+async def test_it_can_be_read_in_every_light_and_width(
+    serve: Serve, open_page: Any, model_server: ModelServer, scheme: str, width: int, tmp_path: Path
+) -> None:
+    model_server.script(
+        planner=['1. fail("a")\n2. quick("$1")\n3. quick("b")\n4. book("C")\n5. quick("$3 $4")\n6. join()'],
+        joiner=["A long word: " + "x" * 300],
+    )
+    page: Page = await open_page((await serve()).url, width, color_scheme=scheme, reduced_motion="reduce")
+    assert await page.evaluate(CONTRASTS) == []
+    await ask(page, "Which? " + "y" * 300)
+    await node(page, "1", "failed").click()
+    await expect(page.get_by_label("Call of book")).to_be_visible()
+    assert await fits(page)
+    assert await page.evaluate(CONTRASTS) == []
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Approve", exact=True).click()
+    await answered(page, "A long word: " + "x" * 300)
+    assert await fits(page)
+    assert await page.evaluate(CONTRASTS) == []
+    assert await page.evaluate("document.getAnimations().length") == 0
+    picture = await page.screenshot(path=tmp_path / "page.png")
+    assert picture.startswith(b"\x89PNG")
+
+
+# --- the layout, by itself
+
+LAYOUT = """
+async (plans) => {
+  const { layout } = await import("/layout.js");
+  const problems = [];
+  for (const needs of plans) {
+    const keys = needs.map((_, index) => String(index));
+    const known = new Map(needs.map((some, index) => [String(index), some.map(String)]));
+    const { places, edges } = layout(keys, known);
+    const shorter = layout(keys.slice(0, -1), known).places;
+    for (const [key, place] of shorter) {
+      if (JSON.stringify(places.get(key)) !== JSON.stringify(place)) problems.push(`${key} moved`);
+    }
+    const placed = [...places.values()];
+    placed.forEach((one, index) => {
+      for (const other of placed.slice(index + 1)) {
+        if (one.layer === other.layer && Math.abs(one.row - other.row) < 0.999) problems.push("two at one place");
+      }
+    });
+    for (const { from, to } of edges) {
+      if (places.get(from).layer >= places.get(to).layer) problems.push(`${from} is not left of ${to}`);
+    }
+    if (edges.length !== needs.flat().length) problems.push("an edge is missing");
+  }
+  return problems;
+}
+"""
+
+
+async def test_nodes_stay_apart_and_in_place_while_a_graph_grows(serve: Serve, open_page: Any) -> None:
+    page: Page = await open_page((await serve()).url)
+    plans = [
+        [
+            [need for need in range(number) if (number * 7 + need * 13 + seed) % (2 + seed % 5) == 0]
+            for number in range(size)
+        ]
+        for size in (1, 2, 7, 25)
+        for seed in range(20)
+    ]
+    assert await page.evaluate(LAYOUT, plans) == []
+
+
+async def test_a_reference_further_down_the_plan_is_drawn(serve: Serve, open_page: Any) -> None:
+    page: Page = await open_page((await serve()).url)
+    plan = "import('/layout.js').then(({ layout }) => layout(['1', '2'], new Map([['1', ['2']], ['2', []]])).edges)"
+    assert await page.evaluate(plan) == [{"from": "2", "to": "1", "through": []}]
+
+
+# --- as it comes
+
+
+@asynccontextmanager
+async def _default_server() -> AsyncIterator[Server]:
+    async with Server(create_app(limits=Limits.from_environment())) as server:
+        yield server
+
+
+async def test_the_examples_on_the_page_are_answered_without_a_key(open_page: Any) -> None:
+    async with _default_server() as server:
+        for index, answer in enumerate(["238", "Nile", "2.5"]):
+            page: Page = await open_page(server.url)
+            example = page.get_by_role("group", name="Examples").get_by_role("button").nth(index)
+            question = await example.inner_text()
+            await example.click()
+            await expect(page.get_by_role("heading", name=question)).to_be_visible()
+            await expect(page.get_by_role("status").first).to_have_text("Done")
+            await expect(page.get_by_role("region", name="Answer")).to_contain_text(answer)
+            await expect(page.get_by_label("Summary")).to_contain_text("offline")
