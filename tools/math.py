@@ -102,8 +102,13 @@ def _refuse_placeholder(problem: str) -> None:
 
 
 def _prompt(problem: str, context: list[str]) -> str:
-    items = [f"{number}. {_cut(item)}".replace("\n", "\n  ") for number, item in enumerate(context, 1)]
-    return "\n".join([f"Problem: {problem}", *(["Context:", *items] if items else [])])
+    items = [f"{number}. {_indented(_cut(item))}" for number, item in enumerate(context, 1)]
+    return "\n".join([f"Problem: {_indented(problem)}", *(["Context:", *items] if items else [])])
+
+
+def _indented(text: str) -> str:
+    """The text with its further lines indented, so that none can pass for one of the prompt's own."""
+    return "\n  ".join(text.splitlines())
 
 
 def _cut(item: str) -> str:
@@ -113,7 +118,7 @@ def _cut(item: str) -> str:
 
 
 def _short(text: str, most: int = 80) -> str:
-    return shorten(text, most, placeholder="…")
+    return shorten(text[: 10 * most], most, placeholder="…")
 
 
 # --- the model's reply
