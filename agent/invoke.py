@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
@@ -51,6 +51,7 @@ async def invoke(
     seconds: float,
     threads: CapacityLimiter,
     call_id: str = "",
+    label: str | None = None,
     surroundings: Surroundings | None = None,
 ) -> Any:
     """The tool's result; a `ContentAndArtifact` if it gives both.
@@ -62,6 +63,7 @@ async def invoke(
         seconds: Seconds that the call may take.
         threads: How many sync tools may run at once.
         call_id: The tool call id, for tools that want it.
+        label: The call's name in traces, if it is not the tool's.
         surroundings: What else tools can have injected.
 
     Raises:
@@ -77,7 +79,7 @@ async def invoke(
         raise ToolError(error.args[0]) from error
     try:
         async with asyncio.timeout(seconds) as deadline:
-            return await _call(_raising(tool), arguments, config, call_id, threads)
+            return await _call(_raising(tool), arguments, config, call_id, label, threads)
     except TimeoutError as error:
         if deadline.expired():
             raise ToolError(TIMED_OUT.format(tool=tool.name, seconds=seconds)) from error
@@ -105,19 +107,31 @@ def explain(error: Exception) -> str:
 
 
 async def _call(
-    tool: BaseTool, arguments: dict[str, Any], config: RunnableConfig, call_id: str, threads: CapacityLimiter
+    tool: BaseTool,
+    arguments: dict[str, Any],
+    config: RunnableConfig,
+    call_id: str,
+    label: str | None,
+    threads: CapacityLimiter,
 ) -> Any:
-    given: Any = arguments
     if wants_call_id(tool):
         tool = _with_raw_result(tool)
-        given = None
-    if given is None or tool.response_format == "content_and_artifact":
-        # Only such a call gives the tool its id and has an artifact, and only then.
-        given = {"type": "tool_call", "name": tool.name, "id": call_id, "args": arguments}
+    as_message = tool.response_format == "content_and_artifact"
+    options: dict[str, Any] = {
+        "config": config,
+        # Not in the config, which tools hand on to what they call.
+        "run_name": label,
+        "callbacks": config.get("callbacks"),
+        "tags": config.get("tags"),
+        "metadata": config.get("metadata"),
+        # A call with its id gives a message with the artifact, and one without the bare content.
+        "tool_call_id": call_id if as_message else None,
+    }
     if _is_async(tool):
-        returned = await tool.ainvoke(given, config)
+        returned = await tool.arun(arguments, **options)
     else:
-        returned = await to_thread.run_sync(tool.invoke, given, config, abandon_on_cancel=True, limiter=threads)
+        run = partial(tool.run, arguments, **options)
+        returned = await to_thread.run_sync(run, abandon_on_cancel=True, limiter=threads)
     return _result(tool.name, returned)
 
 
