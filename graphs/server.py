@@ -68,11 +68,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.staticfiles import StaticFiles
 
+from agent import Context
+from graphs.errors import in_one_line
 from graphs.server_agent import Graph, ServedAgent
 from graphs.server_errors import Failure
 from graphs.server_guard import Guard, may_listen
 from graphs.server_langserve import LangServeInput, add_agent
-from graphs.server_limits import Limits, LimitsError
+from graphs.server_limits import Limits
+from graphs.server_threads import open_threads
 
 PAGE = Path(__file__).parent / "page"
 HEADERS = {
@@ -165,8 +168,9 @@ def main() -> None:
     host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8000"
     try:
         limits = Limits.from_environment()
-    except LimitsError as error:
-        sys.exit(str(error))
+        asyncio.run(_try(limits))
+    except Exception as error:  # noqa: BLE001 — whatever it is, uvicorn would tell it with a traceback
+        sys.exit(in_one_line(error).removeprefix("LimitsError: ").removeprefix("CheckpointError: "))
     if not port.isdecimal() or int(port) > 65535:
         sys.exit(WRONG_PORT.format(port=port))
     if not may_listen(host, limits):
@@ -174,6 +178,13 @@ def main() -> None:
     # Some seconds more than the runs have: then they have ended by themselves, or been cancelled.
     grace = round(limits.shutdown_timeout) + 5
     uvicorn.run(app, host=host, port=int(port), timeout_graceful_shutdown=grace, server_header=False)
+
+
+async def _try(limits: Limits) -> None:
+    """Fail as the server would when it starts."""
+    Context()
+    async with open_threads(os.environ.get("CHECKPOINT_DB"), limits.max_threads):
+        pass
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
@@ -21,6 +21,7 @@ from graphs.server_limits import Limits
 from graphs.server_results import result_of
 from graphs.server_schema import AgentInput, AgentResult
 from graphs.server_settings import ClientConfig, context_of, form_fields
+from graphs.server_task import in_a_task
 from graphs.server_threads import Busy, durability, open_threads
 
 TOO_LONG = "The question has {given:,} characters, and may have {most:,} (LLM_COMPILER_MAX_QUESTION_CHARS)."
@@ -145,23 +146,11 @@ class ServedAgent(Runnable[AgentInput, AgentResult]):
         settings = config.get("configurable", {})
         context = context_of(settings, limits)
         thread = asked.thread_id or str(settings.get("thread_id") or uuid.uuid4())
-        deadline = asyncio.get_running_loop().time() + limits.run_timeout
-        try:
-            async with AsyncExitStack() as stack:
-                stack.enter_context(opened.busy.entered(thread))
-                async with asyncio.timeout_at(deadline):
-                    await stack.enter_async_context(opened.room)
-                steps = _answer(opened.graph, asked, thread, context, config)
-                await stack.enter_async_context(aclosing(steps))
-                while True:
-                    # Not around the loop: while the client takes an event, this task is the client's.
-                    async with asyncio.timeout_at(deadline):
-                        event = await anext(steps, None)
-                    if event is None:
-                        return
+        with opened.busy.entered(thread):
+            steps = in_a_task(_answer(opened, asked, thread, context, config))
+            async with aclosing(steps):
+                async for event in steps:
                     yield event
-        except TimeoutError:
-            raise RefusedError(504, TIMED_OUT.format(seconds=limits.run_timeout)) from None
 
     def _require(self) -> Opened:
         if self._opened is None:
@@ -170,13 +159,25 @@ class ServedAgent(Runnable[AgentInput, AgentResult]):
 
 
 async def _answer(
-    graph: Graph,
-    asked: AgentInput,
-    thread: str,
-    context: Context,
-    config: RunnableConfig,
+    opened: Opened, asked: AgentInput, thread: str, context: Context, config: RunnableConfig
 ) -> AsyncGenerator[Event]:
     """Run the graph, and tell what happens."""
+    seconds = opened.limits.run_timeout
+    try:
+        # It is in a task of its own, and so this may stay around what is yielded.
+        events = _run_graph(opened.graph, asked, thread, context, config)
+        async with asyncio.timeout(seconds) as deadline, opened.room, aclosing(events):
+            async for event in events:
+                yield event
+    except TimeoutError:
+        if deadline.expired():
+            raise RefusedError(504, TIMED_OUT.format(seconds=seconds)) from None
+        raise
+
+
+async def _run_graph(
+    graph: Graph, asked: AgentInput, thread: str, context: Context, config: RunnableConfig
+) -> AsyncGenerator[Event]:
     run = Run(asked.question or "")
     in_thread: RunnableConfig = {"configurable": {"thread_id": thread}}
     waiting = bool((await graph.aget_state(in_thread)).interrupts)

@@ -18,21 +18,21 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    api_key: SecretStr | None = Field(None, description="The key that every request but /healthz must bring.")
-    max_request_bytes: int = Field(1_000_000, ge=100, description="How long a request's body may be; else 413.")
-    max_question_chars: int = Field(20_000, ge=1, description="How long a question may be, or its messages; else 422.")
-    max_batch: int = Field(20, ge=1, description="How many questions a batch may have; else 422.")
-    max_runs: int = Field(100, ge=1, description="How many requests are answered at once; more get 503.")
-    max_threads: int = Field(1_000, ge=1, description="How many threads are remembered without CHECKPOINT_DB.")
-    run_timeout: float = Field(300.0, gt=0, le=86_400, description="Seconds that a run may take; else 504.")
+    api_key: SecretStr | None = Field(default=None, description="The key that every request but /healthz must bring.")
+    max_request_bytes: int = Field(default=1_000_000, ge=100, description="How long a request's body may be; else 413.")
+    max_question_chars: int = Field(default=20_000, ge=1, description="How long a question may be; else 422.")
+    max_batch: int = Field(default=20, ge=1, description="How many questions a batch may have; else 422.")
+    max_runs: int = Field(default=100, ge=1, description="How many requests are answered at once; more get 503.")
+    max_threads: int = Field(default=1_000, ge=1, description="How many threads are remembered without CHECKPOINT_DB.")
+    run_timeout: float = Field(default=300.0, gt=0, le=86_400, description="Seconds that a run may take; else 504.")
     client_timeout: float = Field(
-        30.0, gt=0, le=86_400, description="Seconds that a client may take to send a request or to read on."
+        default=30.0, gt=0, le=86_400, description="Seconds that a client may take to send a request or to read on."
     )
     shutdown_timeout: float = Field(
-        10.0, ge=0, le=86_400, description="Seconds that runs may go on when the server is to stop."
+        default=10.0, ge=0, le=86_400, description="Seconds that runs may go on when the server is to stop."
     )
     client_models: str = Field(
-        "openai:*,offline", description="The models that a client may name, with * for any; empty: none."
+        default="openai:*,offline", description="The models that a client may name, with * for any; empty: none."
     )
 
     @classmethod
@@ -53,5 +53,5 @@ class Limits(BaseModel):
 
     def allows(self, model: str) -> bool:
         """Whether a client may name this model."""
-        patterns = [pattern.strip() for pattern in self.client_models.split(",")]
-        return any(fnmatchcase(model, pattern) for pattern in patterns)
+        patterns = (pattern.strip() for pattern in self.client_models.split(","))
+        return any(pattern and fnmatchcase(model, pattern) for pattern in patterns)

@@ -23,7 +23,6 @@ def result_of(run: Run, snapshot: StateSnapshot, thread: str) -> AgentResult:
     messages = snapshot.values.get("messages", [])
     approval = Approval(thread_id=thread, request=snapshot.interrupts[0].value) if snapshot.interrupts else None
     return AgentResult(
-        type="result",
         answer=None if approval else str(messages[-1].text),
         approval=approval,
         tasks=_tasks_of_turn(this_turn(messages)),

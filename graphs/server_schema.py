@@ -38,7 +38,7 @@ class Message(BaseModel):
 
     model_config = ConfigDict(title="Message")
 
-    role: Literal["user", "assistant", "system"] = Field("user", title="Role", description="Who says it.")
+    role: Literal["user", "assistant", "system"] = Field(default="user", title="Role", description="Who says it.")
     content: Annotated[str, BeforeValidator(_plain_text)] = Field(title="Content", description="The text.")
 
     @model_validator(mode="before")
@@ -60,22 +60,22 @@ class AgentInput(BaseModel):
 
     model_config = ConfigDict(title="Question", extra="forbid", json_schema_extra=without_nulls)
 
-    question: str | None = Field(None, title="Question", description="What to answer.")
+    question: str | None = Field(default=None, title="Question", description="What to answer.")
     messages: list[Message] | None = Field(
-        None, title="Messages", description="In place of a question: a conversation that ends with one."
+        default=None, title="Messages", description="In place of a question: a conversation that ends with one."
     )
     thread_id: str | None = Field(
-        None,
+        default=None,
         title="Thread",
         pattern=THREAD_ID,
         description="Goes on with an earlier conversation: the thread_id of its result, or a name of your own.",
     )
     decisions: list[dict[str, Any]] | None = Field(
-        None,
+        default=None,
         title="Decisions",
         description="Answers an approval: for each of its action requests {type: approve | edit | reject | respond}.",
     )
-    resume: SkipJsonSchema[Any] = Field(None, description="Answers a pause that a tool asked for: any value.")
+    resume: SkipJsonSchema[Any] = Field(default=None, description="Answers a pause that a tool asked for: any value.")
 
     @model_validator(mode="before")
     @classmethod
@@ -124,14 +124,14 @@ class TaskResult(BaseModel):
     model_config = ConfigDict(title="Task")
 
     task: int = Field(title="Task", description="Its number in the plan.")
-    element: int | None = Field(None, title="Element", description="Of a mapped call: the element's index, from 0.")
+    element: int | None = Field(default=None, title="Element", description="Which call of a map it is, from 0.")
     tool: str = Field(title="Tool")
     arguments: dict[str, Any] = Field(title="Arguments", description="As called; long ones cut.")
     dependencies: list[int] = Field(title="Dependencies", description="The tasks whose results it needed.")
     status: Literal["done", "failed", "skipped"] = Field(title="Status")
     result: str = Field(title="Result", description="The result as text, or why there is none.")
-    started: float | None = Field(None, title="Started", description="Unix seconds.")
-    finished: float | None = Field(None, title="Finished", description="Unix seconds.")
+    started: float | None = Field(default=None, title="Started", description="Unix seconds.")
+    finished: float | None = Field(default=None, title="Finished", description="Unix seconds.")
 
 
 class Approval(BaseModel):
@@ -152,12 +152,12 @@ class AgentResult(BaseModel):
 
     model_config = ConfigDict(title="Result")
 
-    type: Literal["result"] = Field("result", title="Type")
-    answer: str | None = Field(None, title="Answer", description="Null if the run paused.")
-    approval: Approval | None = Field(None, title="Approval", description="What the run waits for, if it paused.")
+    type: Literal["result"] = Field(default="result", title="Type")
+    answer: str | None = Field(default=None, title="Answer", description="Null if the run paused.")
+    approval: Approval | None = Field(default=None, title="Approval", description="What a paused run waits for.")
     tasks: list[TaskResult] = Field(default_factory=list, title="Tasks", description="The tool calls, in plan order.")
     thread_id: str = Field(title="Thread", description="Send it with the next question to go on.")
-    model: str = Field("", title="Model", description="The model that answered, as provider:model.")
+    model: str = Field(default="", title="Model", description="The model that answered, as provider:model.")
     usage: dict[str, dict[str, int]] = Field(
         default_factory=dict, title="Usage", description="Tokens by model: input_tokens, output_tokens, total_tokens."
     )

@@ -31,7 +31,7 @@ class _Settings(BaseModel):
 
 def _optional(name: str) -> Any:
     field = Context.model_fields[name]
-    return Optional[field.annotation], Field(None, title=_title(name), description=field.description)  # noqa: UP045
+    return Optional[field.annotation], Field(default=None, title=_title(name), description=field.description)  # noqa: UP045
 
 
 def _title(name: str) -> str:

@@ -1,0 +1,482 @@
+"""What the server refuses, what it stops, and that nothing runs on for a client who has gone."""
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.base import empty_checkpoint
+from langserve import RemoteRunnable
+
+from agent import Context
+from graphs.server import app, create_app
+from graphs.server_errors import RefusedError
+from graphs.server_limits import Limits, LimitsError
+from graphs.server_settings import NAMES, context_of
+from graphs.server_threads import RecentThreads
+from tests.model_server import Gate, HttpError, ModelServer, Reply
+from tests.serving import Serve, Tools, ask, post, serving_agent, streaming
+
+ROOT = Path(__file__).parents[2]
+PLAN = '1. search("K2")\n2. join()'
+QUESTION = {"question": "How tall is K2?"}
+KEY = "correct horse"
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def tools() -> Tools:
+    return Tools()
+
+
+@pytest.fixture
+def serve(chat_model: ChatOpenAI, tools: Tools) -> Serve:
+    """Serves an agent with the scripted model: `async with serve(max_runs=1) as url`."""
+    return partial(serving_agent, chat_model, tools)
+
+
+# --- who may ask
+
+
+def routes() -> list[tuple[str, str]]:
+    """Method and path of every route."""
+    found = [(method, path) for path, methods in app.openapi()["paths"].items() for method in methods]
+    hidden = ["/", "/openapi.json", "/docs", "/redoc", "/agent/playground/", "/agent/input_schema", "/nowhere"]
+    return [*found, *(("get", path) for path in hidden)]
+
+
+async def test_every_route_but_healthz_wants_the_key(serve: Serve) -> None:
+    async with serve(api_key=KEY) as url, httpx.AsyncClient(base_url=url) as client:
+        for method, path in routes():
+            for headers in ({}, {"X-API-Key": "wrong"}, {"Authorization": "Basic !"}, {"Authorization": "Bearer"}):
+                response = await client.request(method, path.lstrip("/"), headers=headers)
+                assert response.status_code == (200 if path == "/healthz" else 401), path
+        assert (await client.get("")).headers["WWW-Authenticate"].startswith("Basic ")
+        assert KEY not in (await client.get("")).text
+
+
+async def test_the_key_is_taken_in_each_usual_way(model_server: ModelServer, serve: Serve) -> None:
+    model_server.script(planner=[PLAN] * 4, joiner=["8611 m"] * 4)
+    basic = base64.b64encode(f"anyone:{KEY}".encode()).decode()
+    async with serve(api_key=KEY) as url:
+        for headers in [
+            {"X-API-Key": KEY},
+            {"Authorization": f"Bearer {KEY}"},
+            {"Authorization": f"basic {basic}", "Host": "example.org"},
+        ]:
+            response = await post(url, "invoke", {"input": QUESTION}, headers=headers)
+            assert response.status_code == 200, response.text
+        remote: RemoteRunnable[Any, Any] = RemoteRunnable(f"{url}agent/", auth=("", KEY))
+        assert (await remote.ainvoke(QUESTION))["answer"] == "8611 m"
+
+
+async def test_without_a_key_only_this_machine_is_answered(serve: Serve) -> None:
+    async with serve() as url, httpx.AsyncClient(base_url=url) as client:
+        for host in ("localhost", "127.0.0.1:8000", "[::1]:80", "LOCALHOST"):
+            assert (await client.get("agent/input_schema", headers={"Host": host})).status_code == 200, host
+        # A web page anywhere can have a name of its own point to this machine.
+        for host in ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8000", "10.0.0.1", ""):
+            response = await client.get("agent/input_schema", headers={"Host": host})
+            assert response.status_code == 403, host
+            assert "LLM_COMPILER_API_KEY" in response.json()["message"]
+
+
+async def test_without_a_key_another_address_is_not_answered() -> None:
+    """However uvicorn was started."""
+    guarded = create_app(limits=Limits())
+    address = ""
+
+    async def at(scope: Any, receive: Any, send: Any) -> None:
+        await guarded({**scope, "server": (address, 8000)}, receive, send)
+
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(at), base_url="http://localhost:8000")
+    async with guarded.router.lifespan_context(guarded), client:
+        for address, status in [("127.0.0.1", 200), ("::1", 200), ("10.0.0.7", 403), ("0.0.0.0", 403)]:
+            assert (await client.get("/agent/input_schema")).status_code == status, address
+
+
+async def test_a_form_on_a_foreign_page_starts_nothing(serve: Serve) -> None:
+    """It can send text, but not JSON; and no foreign page is allowed to by CORS."""
+    async with serve() as url, httpx.AsyncClient(base_url=url) as client:
+        body = '{"input": {"question": "How tall is K2?"}}'
+        for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
+            response = await client.post("agent/invoke", content=body, headers={"Content-Type": kind})
+            assert response.status_code == 415, kind
+        asked = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
+        response = await client.options("agent/invoke", headers=asked)
+        assert "access-control-allow-origin" not in response.headers
+
+
+# --- how much
+
+
+async def test_a_long_body_is_refused_before_it_is_read(serve: Serve) -> None:
+    async with serve(max_request_bytes=200) as url, httpx.AsyncClient(base_url=url) as client:
+        refused = await client.post("agent/invoke", json={"input": "x" * 300})
+        assert refused.status_code == 413
+        assert "200 bytes" in refused.json()["message"]
+
+        sent = 0
+
+        async def endless() -> AsyncIterator[bytes]:
+            nonlocal sent
+            while True:
+                sent += 1
+                yield b"x" * 100
+                await asyncio.sleep(0)
+
+        try:
+            response = await client.post("agent/invoke", content=endless(), headers=JSON)
+            assert response.status_code == 413
+        except (httpx.WriteError, httpx.ReadError):
+            pass  # the server has hung up
+        assert sent > 2
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(serve: Serve) -> None:
+    async with serve(client_timeout=0.2) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+        writer.write(b"POST /agent/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
+        writer.write(b'Content-Length: 100\r\n\r\n{"input"')
+        assert b" 408 " in await reader.readline()
+        writer.close()
+
+
+async def test_long_questions_and_large_batches_are_refused(serve: Serve) -> None:
+    async with serve(max_question_chars=20, max_batch=2) as url:
+        for path in ("invoke", "stream"):
+            response = await post(url, path, {"input": {"messages": [{"content": "x" * 15}, {"content": "y" * 15}]}})
+            assert response.status_code == 422
+            assert "LLM_COMPILER_MAX_QUESTION_CHARS" in response.json()["message"]
+        response = await post(url, "batch", {"inputs": ["x"] * 3})
+        assert response.status_code == 422
+        assert "LLM_COMPILER_MAX_BATCH" in response.json()["message"]
+        response = await post(url, "batch", {"inputs": ["x", {"question": 3}]})
+        assert response.status_code == 422
+
+
+async def test_a_full_server_says_when_to_try_again(model_server: ModelServer, serve: Serve, tools: Tools) -> None:
+    model_server.script(planner=[PLAN, PLAN], joiner=["8611 m", "8611 m"])
+    door = tools.close("K2")
+    async with serve(max_runs=1) as url, streaming(url, QUESTION) as events:
+        await events.until("task_started")
+        for path in ("invoke", "batch", "stream", "stream_events"):
+            refused = await post(url, path, {"input": QUESTION})
+            assert refused.status_code == 503
+            assert int(refused.headers["Retry-After"]) > 0
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(f"{url}healthz")).status_code == 200
+        door.set()
+        await events.until("result")
+        assert (await ask(url, QUESTION))["answer"] == "8611 m"
+
+
+async def test_the_questions_of_batches_do_not_exceed_the_room(
+    model_server: ModelServer, serve: Serve, tools: Tools
+) -> None:
+    model_server.script(planner=[PLAN] * 3, joiner=["8611 m"] * 3)
+    door = tools.close("K2")
+    async with serve(max_runs=2) as url:
+        asking = asyncio.create_task(post(url, "batch", {"inputs": ["How tall is K2?"] * 3}))
+        await tools.until(lambda: len(tools.called) == 2)
+        assert len(model_server.requests) == 2
+        door.set()
+        assert [output["answer"] for output in (await asking).json()["output"]] == ["8611 m"] * 3
+
+
+@pytest.mark.parametrize("path", ["invoke", "stream"])
+async def test_a_run_that_takes_too_long_is_stopped(
+    model_server: ModelServer, serve: Serve, tools: Tools, path: str
+) -> None:
+    model_server.script(planner=[PLAN])
+    tools.close("K2")
+    async with serve(run_timeout=1) as url:
+        response = await post(url, path, {"input": QUESTION})
+    told = response.text.rpartition("data: ")[2]  # in a stream, its last event
+    assert json.loads(told)["status_code"] == 504
+    assert "LLM_COMPILER_RUN_TIMEOUT" in told
+    assert response.status_code == (504 if path == "invoke" else 200)
+    assert tools.cancelled == ["K2"]
+
+
+# --- clients who go away
+
+
+@pytest.mark.parametrize("path", ["invoke", "batch", "stream", "stream_events", "stream_log"])
+@pytest.mark.filterwarnings("ignore:astream_log is deprecated")
+async def test_a_client_who_goes_takes_the_run_along(
+    model_server: ModelServer, serve: Serve, tools: Tools, path: str
+) -> None:
+    planning = Gate()
+    model_server.script(planner=[Reply(['1. search("K2")\n', planning, "2. join()"])])
+    tools.close("K2")
+    async with serve() as url:
+        asking = asyncio.create_task(post(url, path, {"input": QUESTION, "inputs": [QUESTION]}))
+        await tools.until(lambda: tools.called == ["K2"])
+        asking.cancel()
+        await tools.until(lambda: tools.cancelled == ["K2"])
+        exchange = await model_server.exchange(0)
+        await exchange.until(lambda: exchange.state == "disconnected")
+
+
+async def test_a_failing_question_of_a_batch_stops_the_others(
+    model_server: ModelServer, serve: Serve, tools: Tools
+) -> None:
+    tools.close("K2")
+
+    def answer(request: Any) -> Any:
+        return PLAN if "K2" in request.user else HttpError(400)
+
+    model_server.handler = answer
+    async with serve() as url:
+        response = await post(url, "batch", {"inputs": ["How tall is K2?", "What?"]})
+        assert response.status_code == 502
+    assert tools.called == tools.cancelled
+
+
+async def test_a_client_who_does_not_read_on_is_dropped(model_server: ModelServer, serve: Serve, tools: Tools) -> None:
+    model_server.script(planner=['1. chatter(50)\n2. search("K2")\n3. join()'])
+    tools.close("K2")
+    async with serve(client_timeout=0.5) as url:
+        _, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+        body = b'{"input": {"question": "Talk."}}'
+        writer.write(
+            b"POST /agent/stream HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        await tools.until(lambda: tools.cancelled == ["K2"])
+        writer.close()
+
+
+# --- what a client may set
+
+
+async def test_settings_reach_the_run(model_server: ModelServer, serve: Serve) -> None:
+    model_server.script(planner=['1. search("K2")\n2. search("Lhotse")\n3. join()'], joiner=["8611 m"])
+    async with serve() as url:
+        result = await ask(url, QUESTION, config={"configurable": {"max_tasks": 1}, "tags": ["x"], "metadata": {}})
+    assert [task["status"] for task in result["tasks"]] == ["done", "failed"]
+    assert "max_tasks" in result["tasks"][1]["result"]
+
+
+WRONG_SETTINGS: list[tuple[dict[str, Any], str]] = [
+    ({"base_url": "http://evil.example"}, "no 'base_url'"),
+    ({"max_replanss": 1}, "no 'max_replanss'"),
+    ({"model": "ollama:x"}, "not 'ollama:x'"),
+    ({"planner_model": "huggingface:/etc/passwd"}, "LLM_COMPILER_CLIENT_MODELS"),
+    ({"joiner_model": "openai"}, "not 'openai'"),
+    ({"max_tasks": "many"}, "max_tasks"),
+    ({"max_tasks": 0}, "max_tasks"),
+    ({"max_tasks": 101}, "at most 100"),
+    ({"tool_timeout": 1e9}, "tool_timeout"),
+    ({"approve_side_effects": False}, "approve_side_effects"),
+    ({"requires_approval": "search"}, "requires_approval"),
+]
+
+
+@pytest.mark.parametrize("path", ["invoke", "stream"])
+async def test_wrong_settings_are_refused_with_a_message(serve: Serve, path: str) -> None:
+    async with serve() as url:
+        for settings, named in WRONG_SETTINGS:
+            response = await post(url, path, {"input": QUESTION, "config": {"configurable": settings}})
+            assert response.status_code == 422, settings
+            assert named in response.json()["message"], settings
+
+
+def test_every_setting_of_a_run_has_a_rule_for_clients() -> None:
+    assert set(NAMES) == Context.model_fields.keys()
+
+
+def test_clients_lower_limits_and_add_approvals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_COMPILER_MAX_REPLANS", "1")
+    context = context_of({"max_replans": 0, "requires_approval": ["search"], "model": ""}, Limits())
+    assert (context.max_replans, context.requires_approval, context.model) == (0, ("search",), None)
+    with pytest.raises(RefusedError, match="max_replans is 2; this server allows at most 1"):
+        context_of({"max_replans": 2}, Limits())
+    from_langgraph = {"thread_id": "t", "checkpoint_ns": "x", "__pregel_task_id": "y"}
+    assert context_of(from_langgraph, Limits()) == context_of({}, Limits())
+
+
+def test_models_that_clients_may_name() -> None:
+    limits = Limits(client_models="openai:gpt-4.1*, offline")
+    assert [limits.allows(name) for name in ("openai:gpt-4.1-mini", "offline", "openai:o3", "openai:", "x")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert not Limits(client_models="").allows("")
+
+
+# --- limits and threads
+
+
+def test_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_COMPILER_MAX_RUNS", "7")
+    monkeypatch.setenv("LLM_COMPILER_API_KEY", "")
+    monkeypatch.setenv("LLM_COMPILER_CLIENT_MODELS", "")
+    limits = Limits.from_environment()
+    assert (limits.max_runs, limits.api_key, limits.client_models) == (7, None, "")
+    monkeypatch.setenv("LLM_COMPILER_RUN_TIMEOUT", "soon")
+    with pytest.raises(LimitsError, match="LLM_COMPILER_RUN_TIMEOUT is 'soon'"):
+        Limits.from_environment()
+
+
+def test_threads_in_memory_keep_no_history() -> None:
+    saver = RecentThreads(2)
+    for step in range(5):
+        checkpoint = {
+            **empty_checkpoint(),
+            "channel_values": {"messages": [step]},
+            "channel_versions": {"messages": step},
+        }
+        for thread in "abc":
+            config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
+            saver.put(config, checkpoint, {}, {"messages": step})
+    assert list(saver.storage) == ["b", "c"]
+    assert [len(each[""]) for each in saver.storage.values()] == [1, 1]
+    assert len(saver.blobs) == 2
+    kept = saver.get_tuple({"configurable": {"thread_id": "c"}})
+    assert kept is not None
+    assert kept.checkpoint["channel_values"] == {"messages": [4]}
+
+
+# --- the process
+
+
+def _start(folder: Path, environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "graphs.server"]
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
+
+
+async def until_said(log: Path, words: str, running: "subprocess.Popen[bytes]") -> None:
+    while words not in log.read_text():  # noqa: ASYNC240 — another process writes it
+        assert running.poll() is None, log.read_text()  # noqa: ASYNC240
+        await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def process(tmp_path: Path, **variables: str) -> AsyncIterator[tuple["subprocess.Popen[bytes]", Path]]:
+    """`python -m graphs.server`, and the file with what it prints."""
+    log = tmp_path / "log"
+    keep = {"PATH", "HOME", "LANG"}
+    environment = {name: os.environ[name] for name in keep & os.environ.keys()} | variables
+    environment |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "LANGSMITH_TRACING": "false"}
+    running = _start(tmp_path, environment, log)
+    try:
+        yield running, log
+    finally:
+        running.kill()
+        running.wait()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"HOST": "0.0.0.0"}, "Set LLM_COMPILER_API_KEY"),
+        ({"HOST": "::"}, "HOST=::"),
+        ({"PORT": "http"}, "PORT='http'"),
+        ({"LLM_COMPILER_MAX_RUNS": "0"}, "LLM_COMPILER_MAX_RUNS is '0'"),
+        ({"LLM_COMPILER_MAX_TASKS": "x"}, "LLM_COMPILER_MAX_TASKS"),
+        ({"CHECKPOINT_DB": "mysql://user:secret@host/x"}, "names no database"),
+    ],
+)
+async def test_a_server_that_may_not_start_says_why(tmp_path: Path, variables: dict[str, str], said: str) -> None:
+    async with process(tmp_path, **variables) as (running, log):
+        assert await asyncio.to_thread(running.wait) != 0
+        assert said in log.read_text()
+        assert "secret" not in log.read_text()
+        assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.timeout(60)
+async def test_a_server_that_is_stopped_finishes_what_runs(model_server: ModelServer, tmp_path: Path) -> None:
+    """Without warnings, which would be errors here, and without tracebacks."""
+    joining = Gate()
+    model_server.script(planner=["1. join()"], joiner=[Reply(["8", joining, "611"])])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/"
+    model = {"OPENAI_BASE_URL": model_server.base_url, "OPENAI_API_KEY": "sk-test-123456"}
+    async with process(tmp_path, PORT=str(port), **model) as (running, log):
+        await until_said(log, "Uvicorn running", running)
+        async with streaming(url, QUESTION) as events:
+            await events.until("answer_text")
+            running.send_signal(signal.SIGTERM)
+            await until_said(log, "Shutting down", running)
+            joining.open()
+            assert (await events.until("result"))["answer"] == "8611"
+        assert await asyncio.to_thread(running.wait) in (0, -signal.SIGTERM)
+        assert "Traceback" not in log.read_text()
+        assert "Warning" not in log.read_text()
+
+
+@pytest.mark.timeout(60)
+async def test_a_server_that_is_stopped_cancels_what_does_not_end(model_server: ModelServer, tmp_path: Path) -> None:
+    model_server.script(planner=[Reply(["1. ", Gate()])])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/"
+    model = {"OPENAI_BASE_URL": model_server.base_url, "OPENAI_API_KEY": "sk-test-123456"}
+    async with process(tmp_path, PORT=str(port), LLM_COMPILER_SHUTDOWN_TIMEOUT="0", **model) as (running, log):
+        await until_said(log, "Uvicorn running", running)
+        async with streaming(url, QUESTION) as events:
+            await events.until("plan_started")
+            exchange = await model_server.exchange(0)
+            running.send_signal(signal.SIGTERM)
+            await exchange.until(lambda: exchange.state == "disconnected")
+        assert await asyncio.to_thread(running.wait) in (0, -signal.SIGTERM)
+        assert "Traceback" not in log.read_text()
+
+
+# --- errors
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [
+        (HttpError(401, "Incorrect API key provided: sk-secret-123456"), 502),
+        (HttpError(400, "The prompt was: Write a plan"), 502),
+        (HttpError(429, "quota"), 503),
+        (Reply([]), 200),
+    ],
+)
+async def test_errors_of_the_model_tell_nothing_of_the_inside(
+    model_server: ModelServer, serve: Serve, failure: Any, status: int
+) -> None:
+    model_server.script(planner=[failure], joiner=["Hm."] if status == 200 else [])
+    async with serve() as url:
+        response = await post(url, "invoke", {"input": QUESTION})
+    assert response.status_code == status
+    for secret in ("sk-", "Write a plan", "Traceback", str(httpx.URL(model_server.base_url).port)):
+        assert secret not in response.text
+    assert ("Retry-After" in response.headers) == (status == 503)
+
+
+async def test_an_unforeseen_error_is_logged_and_not_told(chat_model: ChatOpenAI, caplog: Any) -> None:
+    class Broken(ChatOpenAI):
+        async def _astream(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
+            raise KeyError("/srv/private/prompt")
+            yield
+
+    async with serving_agent(Broken(model="x", api_key="sk-test-123456"), Tools()) as url:  # type: ignore[arg-type]
+        for path in ("invoke", "stream"):
+            response = await post(url, path, {"input": QUESTION})
+            assert "KeyError" in response.text
+            assert "private" not in response.text
+    assert "/srv/private/prompt" in caplog.text
