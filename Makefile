@@ -7,7 +7,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 Q ?= If Mount Everest were 12% taller, Aconcagua 18% lower and the CN Tower 22% taller, how many times as high as the lowest would the highest be?
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint format requirements studio clean
+.PHONY: help setup demo test bench lint format requirements studio serve load clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -49,6 +49,12 @@ format: $(VENV)/ready ## Format the code and mend what ruff can mend
 
 studio: $(VENV)/ready ## Serve the graphs to LangGraph Studio
 	@$(BIN)/langgraph dev
+
+serve: $(VENV)/ready ## Serve the agent over HTTP, with a page to watch it; HOST=… and PORT=… say where
+	@$(BIN)/python -m graphs.server
+
+load: $(VENV)/ready ## Measure the server under up to 500 streams at once
+	@$(BIN)/python -m tests.benchmarks.load $(ARGS)
 
 requirements: $(VENV)/ready ## Refresh the pins in requirements.txt within the ranges of pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
