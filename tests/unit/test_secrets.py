@@ -1,0 +1,142 @@
+"""No key gets out, even where the model's server repeats it in what it says of an error."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import AsyncCallbackHandler
+from langchain_core.messages import BaseMessage, messages_to_dict
+from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
+
+from agent import create_llm_compiler, load_model
+from graphs.errors import in_one_line
+from tests.model_server import HttpError, ModelServer
+from tools import math
+
+KEY = "sk-proj-4f8a0c2e6b1d9735THEKEY"
+OTHER_KEY = "opaque7f3b9d1e5a"
+ECHO = f"Incorrect API key provided: {KEY}. Authorization: Bearer {KEY}; x-other-key: {OTHER_KEY}."
+IN_WORDS = '1. math("height of K2 in feet", context=["K2 is 8611 m high."])\n2. join()'
+STATUSES = [400, 401, 403, 500]
+
+
+@pytest.fixture(autouse=True)
+def keys(model_server: ModelServer) -> None:
+    """The keys in the environment, and the server as its model."""
+    os.environ |= {"OPENAI_API_KEY": KEY, "OTHER_API_KEY": OTHER_KEY, "OPENAI_BASE_URL": model_server.base_url}
+    os.environ |= {"LLM_COMPILER_MODEL": "openai:test-model", "LLM_COMPILER_TOOL_RETRIES": "1"}
+
+
+def assert_no_key(*shown: object) -> None:
+    for text in map(str, shown):
+        assert not any(secret in text for secret in (KEY, OTHER_KEY, "THEKEY")), text
+
+
+class Trace(AsyncCallbackHandler):
+    """Notes what any tracer is told, but for the errors, which are the client's own."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def on_chat_model_start(
+        self, serialized: dict[str, Any], messages: list[list[BaseMessage]], **about: Any
+    ) -> None:
+        self.told.append(repr((serialized, messages, about)))
+
+    async def on_chain_start(self, serialized: dict[str, Any], inputs: dict[str, Any], **about: Any) -> None:
+        self.told.append(repr((serialized, inputs, about)))
+
+    async def on_chain_end(self, outputs: dict[str, Any], **about: Any) -> None:
+        self.told.append(repr((outputs, about)))
+
+    async def on_tool_start(self, serialized: dict[str, Any], input_str: str, **about: Any) -> None:
+        self.told.append(repr((serialized, input_str, about)))
+
+
+async def run() -> tuple[list[Any], list[BaseMessage], Exception | None, Trace]:
+    """Events and messages of a run, what it raised, and what a tracer was told."""
+    trace = Trace()
+    model = ChatOpenAI(model="test-model", max_retries=0)
+    graph = create_llm_compiler([math], model=model, checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "1"}, "callbacks": [trace]}
+    events: list[Any] = []
+    raised: Exception | None = None
+    try:
+        async for event in graph.astream({"messages": "How high?"}, config, stream_mode=["custom", "updates"]):
+            events.append(event)  # noqa: PERF401 — those before the error count too
+    except Exception as error:  # noqa: BLE001 — the client's own
+        raised = error
+    return events, (await graph.aget_state(config)).values["messages"], raised, trace
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("role", ["planner", "joiner"])
+async def test_a_failed_model_call_tells_no_key(role: str, status: int, model_server: ModelServer) -> None:
+    failures = [HttpError(status, ECHO)] * (2 if role == "joiner" and status == 400 else 1)
+    replies: dict[str, Any] = {"planner": ['1. math("6 * 7")\n2. join()'], role: failures}
+    model_server.script(**replies)
+    events, messages, raised, trace = await run()
+    assert raised is not None
+    assert_no_key(events, messages, messages_to_dict(messages), in_one_line(raised), *trace.told)
+    assert str(status) in in_one_line(raised)
+
+
+@pytest.mark.xfail(reason="agent.invoke.explain: an observation has the client's error as it is", strict=True)
+@pytest.mark.parametrize("status", STATUSES)
+async def test_a_failed_model_call_of_a_tool_tells_no_key(status: int, model_server: ModelServer) -> None:
+    model_server.script(
+        planner=[IN_WORDS], math=[HttpError(status, ECHO)] * (2 if status == 500 else 1), joiner=["No."]
+    )
+    events, messages, raised, trace = await run()
+    assert raised is None
+    assert str(status) in str(messages[2].text)
+    assert_no_key(events, messages, messages_to_dict(messages), *trace.told)
+    assert_no_key(*(request.body for request in model_server.requests))
+
+
+@pytest.mark.xfail(reason="agent.invoke.explain: an observation has the tool's error as it is", strict=True)
+async def test_a_tool_that_raises_with_a_key_tells_none(model_server: ModelServer) -> None:
+    async def page(url: str) -> str:
+        """A page."""
+        raise ConnectionResetError(f"GET {url}?key={OTHER_KEY} with {KEY}")
+
+    model_server.script(planner=['1. page("https://example.com")\n2. join()'], joiner=["No."])
+    graph = create_llm_compiler([page])
+    events = [e async for e in graph.astream({"messages": "?"}, stream_mode=["custom", "values"])]
+    assert_no_key(events)
+    assert "GET https://example.com?key=*** with ***" in str(events)
+
+
+def command(model_server: ModelServer, *options: str) -> subprocess.CompletedProcess[str]:
+    arguments = [sys.executable, "-m", "graphs.cli", *options, "How high?"]
+    environment = {**os.environ, "LANGSMITH_TRACING": "false"}
+    return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False, timeout=18)
+
+
+@pytest.mark.parametrize("options", [["--json"], []])
+def test_the_command_line_tells_no_key(options: list[str], model_server: ModelServer) -> None:
+    model_server.script(planner=[HttpError(400, ECHO)])
+    result = command(model_server, *options)
+    assert result.returncode == 1
+    assert "400" in result.stderr
+    assert_no_key(result.stdout, result.stderr)
+
+
+@pytest.mark.xfail(reason="agent.invoke.explain: an observation has the client's error as it is", strict=True)
+def test_the_json_of_the_command_line_has_no_key(model_server: ModelServer) -> None:
+    model_server.script(planner=[IN_WORDS], math=[HttpError(401, ECHO)], joiner=["I can't tell."])
+    result = command(model_server, "--json")
+    assert json.loads(result.stdout)["observations"][0]["status"] == "failed"
+    assert_no_key(result.stdout, result.stderr)
+
+
+def test_models_do_not_show_their_key(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        model = load_model("openai:test-model")
+    assert_no_key(model, repr(model), model.to_json(), json.dumps(model.to_json(), default=str), caplog.text)
+    assert_no_key(model._identifying_params, model._get_invocation_params(), model.model_dump())
