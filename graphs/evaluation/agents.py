@@ -1,8 +1,10 @@
 """The agents that are compared: on the same tools, with the same model."""
 
 import importlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +13,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from agent import Context
 from agent.models import load_model
+from graphs.react import PROMPT, create_react
 
 NAMES = ("llm-compiler", "react", "parallel-react")
 REACT = "react"
@@ -24,7 +27,7 @@ NOT_USABLE = (
 )
 
 
-class AgentError(ValueError):
+class AgentError(RuntimeError):
     """An agent can't be made; the message says why."""
 
 
@@ -36,8 +39,11 @@ class Agent:
     graph: CompiledStateGraph[Any, Any, Any, Any]
     """Takes and gives `messages`."""
 
-    context: Any = None
-    """The context that it is run with."""
+    context: Context
+    """What it is run with."""
+
+    told: bool = False
+    """Whether its own prompt has the instruction about the form of answers."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,8 @@ def find_subject(name: str) -> Subject:
         AgentError: There is no such module, or it lacks `graph` or `TOOLS`.
     """
     path = name if "." in name else f"graphs.{name}"
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # a console script does not look there
     try:
         importlib.import_module("graphs.llm_compiler")  # makes the offline model known
         module = importlib.import_module(path)
@@ -64,13 +72,14 @@ def find_subject(name: str) -> Subject:
     return Subject(name, _attribute(module, "graph"), _attribute(module, "TOOLS"))
 
 
-def make_agents(names: Sequence[str], subject: Subject, model: str) -> list[Agent]:
+def make_agents(names: Sequence[str], subject: Subject, model: str, instruction: str) -> list[Agent]:
     """The agents of these names.
 
     Args:
         names: Some of `NAMES`.
         subject: The graph, and the tools that all of them get.
         model: The model that all of them get, as `provider:model`.
+        instruction: What all of them are told about the form of answers.
 
     Raises:
         AgentError: A name is unknown.
@@ -79,16 +88,18 @@ def make_agents(names: Sequence[str], subject: Subject, model: str) -> list[Agen
     for name in names:
         if name not in NAMES:
             raise AgentError(UNKNOWN_AGENT.format(name=name, names=", ".join(NAMES)))
-    return [_make(name, subject, model) for name in dict.fromkeys(names)]
+    load_model(model)  # or else every run would fail
+    context = Context(model=model)
+    return [_make(name, subject, context, instruction) for name in dict.fromkeys(names)]
 
 
-def _make(name: str, subject: Subject, model: str) -> Agent:
-    loaded = load_model(model)
+def _make(name: str, subject: Subject, context: Context, instruction: str) -> Agent:
     if name == "llm-compiler":
-        return Agent(name, subject.graph, Context(model=model))
-    from graphs.react import create_react
-
-    return Agent(name, create_react(subject.tools, model=loaded, parallel=name == "parallel-react"))
+        return Agent(name, subject.graph, context)
+    # In its prompt, because some models take one system message only.
+    prompt = f"{PROMPT}\n\n{instruction}" if instruction else PROMPT
+    graph = create_react(subject.tools, parallel=name == "parallel-react", prompt=prompt)
+    return Agent(name, graph, context, told=True)
 
 
 def _attribute(module: ModuleType, name: str) -> Any:

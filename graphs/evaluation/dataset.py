@@ -13,7 +13,7 @@ EXPECTED = "a list of objects with id, question and answer, the same as JSON lin
 GROUPS = ("branch", "level", "group")
 
 
-class DatasetError(ValueError):
+class DatasetError(RuntimeError):
     """A dataset can't be used; the message names file, line and what is missing."""
 
 

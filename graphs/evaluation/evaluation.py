@@ -126,7 +126,7 @@ async def evaluate(spec: Spec, console: Console, stop: Callable[[], None] = lamb
         raise DatasetError(f"{spec.dataset}: among the {len(chosen)} questions drawn there is no id {spec.shown!r}.")
     prices = load_prices(spec.prices)
     model = spec.model or default_model()
-    agents = make_agents(spec.agents, find_subject(spec.graph), model)
+    agents = make_agents(spec.agents, find_subject(spec.graph), model, spec.instruction)
     names = [agent.name for agent in agents]
     ordered = [question for question in everything if question.id in chosen]
     evaluation = Evaluation(spec, model, ordered, names, prices, len(order) * len(agents) * spec.repeat)

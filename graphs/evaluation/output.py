@@ -1,6 +1,5 @@
 """What an evaluation leaves: `summary.json`, `report.html`, the plots, and notes on what they lack."""
 
-import importlib.util
 import json
 import statistics
 from collections import Counter
@@ -42,10 +41,12 @@ def write(evaluation: Evaluation) -> list[str]:
     out, figures = evaluation.spec.out, evaluation.figures()
     shown = typical_question(evaluation) if evaluation.spec.shown is None else evaluation.spec.shown
     notes = notes_on(evaluation, figures)
-    plots: list[Plot] = []
-    if importlib.util.find_spec("matplotlib"):
+    try:
         plots = _draw(evaluation, figures, _runs_on(evaluation, shown), out)
-    else:
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        plots = []
         notes.append(NO_PLOTS)
     summary = _summary(evaluation, figures, notes, shown)
     (out / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", "utf-8")

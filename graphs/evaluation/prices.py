@@ -15,7 +15,7 @@ UNUSABLE = "{path}: {problem}. See {table} for the form."
 _SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8}|latest)\Z")
 
 
-class PriceError(ValueError):
+class PriceError(RuntimeError):
     """A price table can't be used; the message says why."""
 
 

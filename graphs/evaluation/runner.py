@@ -171,7 +171,7 @@ class _Notes:
 
 async def _ask(job: Job, settings: Settings, recorder: Recorder, notes: _Notes) -> None:
     messages: list[AnyMessage] = [HumanMessage(job.question.text)]
-    if settings.instruction:
+    if settings.instruction and not job.agent.told:
         messages.insert(0, SystemMessage(settings.instruction))
     stream: AsyncIterator[Any] = job.agent.graph.astream(
         {"messages": messages},

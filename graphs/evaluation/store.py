@@ -22,7 +22,7 @@ IN_USE = "Another evaluation is writing to {out}. Wait until it has ended, or ch
 NOT_A_FOLDER = "{out} can't be written to: {error}."
 
 
-class StoreError(ValueError):
+class StoreError(RuntimeError):
     """The folder can't be used; the message says why and what to do."""
 
 
