@@ -15,7 +15,12 @@ const ALL = ["approve", "edit", "reject", "respond"];
 /** @type {Record<string, string>} */
 const LABELS = { approve: "Approve", edit: "Edit", reject: "Reject", respond: "Respond" };
 /** @type {Record<string, string>} */
-const DECIDED = { approve: "Approved", edit: "Approved with changes", reject: "Rejected", respond: "Answered in its place" };
+const DECIDED = {
+  approve: "Approved",
+  edit: "Approved with changes",
+  reject: "Rejected",
+  respond: "Answered in its place",
+};
 
 /**
  * @param {Approval} approval

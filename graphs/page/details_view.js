@@ -13,7 +13,7 @@ const HINT = "Choose a task in the graph or the timeline to see its arguments an
 
 export class DetailsView {
   #shown = "";
-  #content = element("div", { class: "content" });
+  #content = element("div", { class: "content", tabindex: "0" });
 
   /**
    * @param {Run} run
@@ -35,7 +35,9 @@ export class DetailsView {
   /** @param {Unit | undefined} unit */
   update(unit) {
     // Drawn anew only when something has changed, so that a selection of text stays.
-    const shown = unit ? JSON.stringify(unit.tasks.map(({ state, outcome, retries }) => [state, outcome, retries])) : "";
+    const shown = unit
+      ? JSON.stringify(unit.tasks.map(({ state, outcome, retries }) => [state, outcome, retries]))
+      : "";
     if (shown === this.#shown && unit?.key === this.root.dataset.key) return;
     this.#shown = shown;
     if (unit) this.root.dataset.key = unit.key;
@@ -58,15 +60,15 @@ export class DetailsView {
     return [
       this.#header(task.key, task.tool, task.state),
       element("p", { class: "facts" }, facts.join(" · ")),
-      element("h4", {}, "Arguments"),
-      argumentList(task.arguments),
-      ...(resolved ? [element("h4", {}, "As planned"), argumentList(task.template)] : []),
       ...(task.outcome
         ? [
             element("h4", {}, failed ? "Why there is no result" : "Result"),
-            element("pre", { class: failed ? "outcome error" : "outcome", tabindex: "0" }, task.outcome),
+            element("pre", { class: failed ? "outcome error" : "outcome" }, task.outcome),
           ]
         : []),
+      element("h4", {}, "Arguments"),
+      argumentList(task.arguments),
+      ...(resolved ? [element("h4", {}, "As planned"), argumentList(task.template)] : []),
     ];
   }
 

@@ -55,5 +55,5 @@ export function preview(args) {
  * @returns {string}
  */
 export function inFull(value) {
-  return typeof value === "string" ? value : JSON.stringify(value, null, 2) ?? String(value);
+  return typeof value === "string" ? value : (JSON.stringify(value, null, 2) ?? String(value));
 }

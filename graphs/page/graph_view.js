@@ -102,7 +102,8 @@ export class GraphView {
         const start = /** @type {import("./layout.js").Place} */ (places.get(from));
         const end = /** @type {import("./layout.js").Place} */ (places.get(to));
         const points = [[left(start.layer) + width, middle(start.row)]];
-        for (const { layer, row } of through) points.push([left(layer), middle(row)], [left(layer) + width, middle(row)]);
+        for (const { layer, row } of through)
+          points.push([left(layer), middle(row)], [left(layer) + width, middle(row)]);
         points.push([left(end.layer) - 2, middle(end.row)]);
         const path = svg("path", { d: curve(points) });
         path.dataset.from = from;

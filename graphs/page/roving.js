@@ -30,10 +30,13 @@ export function byArrows(group, selector) {
     const from = buttons.find((button) => button === document.activeElement);
     if (!from || event.altKey || event.ctrlKey || event.metaKey) return;
     const to =
-      event.key === "Home" ? buttons[0]
-      : event.key === "End" ? buttons[buttons.length - 1]
-      : event.key in DIRECTIONS ? nearest(from, buttons, DIRECTIONS[event.key])
-      : undefined;
+      event.key === "Home"
+        ? buttons[0]
+        : event.key === "End"
+          ? buttons[buttons.length - 1]
+          : event.key in DIRECTIONS
+            ? nearest(from, buttons, DIRECTIONS[event.key])
+            : undefined;
     if (!to) return;
     event.preventDefault();
     to.focus();

@@ -5,7 +5,8 @@
 
 /**
  * @typedef {"planned" | "paused" | "running" | "done" | "failed" | "skipped" | "stopped"} TaskState
- * @typedef {"sending" | "planning" | "running" | "joining" | "answering" | "waiting" | "done" | "stopped" | "failed"} Phase
+ * @typedef {"sending" | "planning" | "running" | "joining" | "answering" | "waiting"} Underway
+ * @typedef {Underway | "done" | "stopped" | "failed"} Phase
  * @typedef {import("./client.js").Event} Event
  */
 

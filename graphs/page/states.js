@@ -61,7 +61,8 @@ export function clock(value) {
  */
 export function spoken(unit) {
   const [task] = unit.tasks;
-  if (unit.tasks.length === 1) return `Task ${unit.label}, ${task.tool}(${preview(task.template)}): ${WORDS[task.state]}`;
+  if (unit.tasks.length === 1)
+    return `Task ${unit.label}, ${task.tool}(${preview(task.template)}): ${WORDS[task.state]}`;
   const failed = unit.tasks.filter((one) => one.state === "failed" || one.state === "skipped").length;
   const trouble = failed ? `, ${failed} without a result` : "";
   const progress = `${settled(unit)} of ${plural(unit.tasks.length, "call")} settled${trouble}`;

@@ -3,15 +3,14 @@
 import { approvalView } from "./approval_view.js";
 import { DetailsView } from "./details_view.js";
 import { element, icon, setAttribute, setIcon, setText } from "./dom.js";
-import { count, plural, preview, seconds } from "./format.js";
-import { GraphView } from "./graph_view.js";
-import { keyOf } from "./run.js";
+import { plural, seconds } from "./format.js";
+import { RoundView } from "./round_view.js";
 import { clock } from "./states.js";
+import { summaryView } from "./summary_view.js";
 import { TimelineView } from "./timeline_view.js";
 import { unitsOf } from "./units.js";
 
 /** @typedef {import("./run.js").Run} Run */
-/** @typedef {import("./run.js").Round} Round */
 /** @typedef {import("./units.js").Unit} Unit */
 /** @typedef {import("./approval_view.js").Reply} Reply */
 
@@ -36,7 +35,13 @@ export class TurnView {
   #fold;
   #rounds = element("div", { class: "rounds" });
   #approvals = element("div");
-  #answer = element("div", { class: "answer", role: "region", "aria-label": "Answer", "aria-live": "polite", hidden: true });
+  #answer = element("div", {
+    class: "answer",
+    role: "region",
+    "aria-label": "Answer",
+    "aria-live": "polite",
+    hidden: true,
+  });
   #problem = element("div");
   #summary = element("div");
   #timeline;
@@ -143,7 +148,8 @@ export class TurnView {
     const settled = tasks.filter((task) => !task.open);
     const missing = tasks.filter((task) => task.state === "failed" || task.state === "skipped").length;
     const parts = [];
-    if (tasks.length) parts.push(run.ended ? plural(tasks.length, "task") : `${settled.length} of ${plural(tasks.length, "task")}`);
+    if (tasks.length)
+      parts.push(run.ended ? plural(tasks.length, "task") : `${settled.length} of ${plural(tasks.length, "task")}`);
     if (missing) parts.push(`${missing} without a result`);
     if (run.started !== undefined) parts.push(run.ended ? seconds(run.elapsed()) : clock(run.elapsed()));
     return parts.join(" · ");
@@ -156,7 +162,7 @@ export class TurnView {
     this.#approvals.replaceChildren();
     if (!approval) return;
     this.#approvals.append(approvalView(approval, (reply) => this.actions.reply(reply)));
-    this.#approvals.scrollIntoView({ block: "nearest" });
+    this.#approvals.firstElementChild?.scrollIntoView({ block: "nearest" });
   }
 
   #showAnswer() {
@@ -173,15 +179,19 @@ export class TurnView {
 
   #showEnd() {
     const { run } = this;
-    if (run.phase === "done") this.#summary.replaceChildren(...summary(run));
+    if (run.phase === "done") this.#summary.replaceChildren(summaryView(run));
     else {
       const text = run.phase === "stopped" ? "You stopped this run." : run.error;
-      const retry = element("button", { type: "button", class: "secondary", click: () => this.actions.retry() }, "Try again");
+      const retry = element(
+        "button",
+        { type: "button", class: "secondary", click: () => this.actions.retry() },
+        "Try again",
+      );
       const role = run.phase === "failed" ? "alert" : null;
       this.#problem.replaceChildren(element("div", { class: "problem", role }, element("p", {}, text), retry));
     }
     const end = run.phase === "done" ? this.#summary : this.#problem;
-    end.scrollIntoView({ block: "nearest" });
+    end.firstElementChild?.scrollIntoView({ block: "nearest" });
   }
 
   /**
@@ -214,74 +224,4 @@ export class TurnView {
     const task = this.run.tasks.get(key);
     return units.find((unit) => unit.key === key) ?? (task && { key, label: key, tasks: [task] });
   }
-}
-
-/** A plan as text and as a graph. */
-class RoundView {
-  #text = element("pre", { class: "plan", tabindex: "0", "aria-label": "The plan as the model wrote it" });
-  #graph;
-
-  /**
-   * @param {Run} run
-   * @param {number} index
-   * @param {(key: string) => void} select
-   */
-  constructor(run, index, select) {
-    this.round = run.rounds[index];
-    const { reason } = this.round;
-    const title = index ? `Plan ${index + 1}` : "Plan";
-    this.#graph = new GraphView(run, this.round, `Tasks of plan ${index + 1}`, select);
-    this.root = element(
-      "div",
-      { class: "round" },
-      ...(index ? [element("p", { class: "reason" }, icon("again"), element("span", {}, `Planned again: ${reason}`))] : []),
-      element(
-        "div",
-        { class: "columns" },
-        element("section", { class: "panel" }, element("h3", {}, index ? `Graph ${index + 1}` : "Graph"), this.#graph.root),
-        element("section", { class: "panel" }, element("h3", {}, title), this.#text),
-      ),
-    );
-  }
-
-  /** @param {string | undefined} selected */
-  update(selected) {
-    const { round } = this;
-    const written = round.text || round.tasks.map((task) => `${keyOf(task.number, task.index)}. ${task.tool}(${preview(task.template)})`).join("\n");
-    const atEnd = this.#text.scrollHeight - this.#text.scrollTop - this.#text.clientHeight < 8;
-    setText(this.#text, written);
-    if (atEnd) this.#text.scrollTop = this.#text.scrollHeight;
-    this.#text.classList.toggle("streaming", round.plan.finished === undefined);
-    this.#graph.update(selected);
-  }
-}
-
-/** @param {Run} run */
-function summary(run) {
-  const { timings = {}, usage, model } = run.result ?? /** @type {any} */ ({});
-  const total = timings.total ?? run.elapsed();
-  const facts = [["Took", seconds(total)]];
-  if (timings.one_after_another) {
-    facts.push(["One after another", seconds(timings.one_after_another)]);
-    const factor = timings.one_after_another / total;
-    if (factor >= 1.05) facts.push(["Faster", `${factor.toFixed(1)}×`]);
-  }
-  facts.push(["Tasks", count(run.tasks.size)]);
-  const tokens = tokensOf(usage);
-  if (tokens) facts.push(["Tokens", tokens]);
-  if (model) facts.push(["Model", String(model)]);
-  const list = facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
-  return [element("dl", { class: "summary", "aria-label": "Summary" }, ...list)];
-}
-
-/**
- * @param {any} usage Token counts, or such by the models' names.
- * @returns {string} Empty if nothing was counted.
- */
-function tokensOf(usage) {
-  if (!usage || typeof usage !== "object") return "";
-  const parts = "input_tokens" in usage ? [usage] : Object.values(usage);
-  const sum = (/** @type {string} */ name) => parts.reduce((all, part) => all + (Number(part?.[name]) || 0), 0);
-  const [read, written] = [sum("input_tokens"), sum("output_tokens")];
-  return read + written ? `${count(read)} in, ${count(written)} out` : "";
 }

@@ -22,7 +22,8 @@ export function unitsOf(tasks) {
   for (const task of tasks) {
     const siblings = byNumber.get(task.number) ?? [];
     if (siblings.length <= MOST_ELEMENTS) units.push({ key: task.key, label: task.key, tasks: [task] });
-    else if (siblings[0] === task) units.push({ key: `${task.number}[*]`, label: String(task.number), tasks: siblings });
+    else if (siblings[0] === task)
+      units.push({ key: `${task.number}[*]`, label: String(task.number), tasks: siblings });
   }
   return units;
 }
@@ -63,7 +64,9 @@ export function needsOf(units) {
  */
 function elementsNeeded(task, number) {
   const references = [...JSON.stringify(task.template).matchAll(/\$\{?(\d+)(\[\d+\])?/g)];
-  const keys = references.filter((found) => Number(found[1]) === number).map((found) => found[2] && found[1] + found[2]);
+  const keys = references
+    .filter((found) => Number(found[1]) === number)
+    .map((found) => found[2] && found[1] + found[2]);
   return keys.every((key) => key) ? keys : [];
 }
 

@@ -1,0 +1,39 @@
+/** What a run took, and what the same calls would have taken one after another. */
+
+import { element } from "./dom.js";
+import { count, seconds } from "./format.js";
+
+/** @typedef {import("./run.js").Run} Run */
+
+/**
+ * @param {Run} run One that is done.
+ * @returns {HTMLElement}
+ */
+export function summaryView(run) {
+  const { timings = {}, usage, model } = run.result ?? /** @type {any} */ ({});
+  const total = timings.total ?? run.elapsed();
+  const facts = [["Took", seconds(total)]];
+  if (timings.one_after_another) {
+    facts.push(["One after another", seconds(timings.one_after_another)]);
+    const factor = timings.one_after_another / total;
+    if (factor >= 1.05) facts.push(["Faster", `${factor.toFixed(1)}×`]);
+  }
+  facts.push(["Tasks", count(run.tasks.size)]);
+  const tokens = tokensOf(usage);
+  if (tokens) facts.push(["Tokens", tokens]);
+  if (model) facts.push(["Model", String(model)]);
+  const list = facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
+  return element("dl", { class: "summary", "aria-label": "Summary" }, ...list);
+}
+
+/**
+ * @param {any} usage Token counts, or such by the models' names.
+ * @returns {string} Empty if nothing was counted.
+ */
+function tokensOf(usage) {
+  if (!usage || typeof usage !== "object") return "";
+  const parts = "input_tokens" in usage ? [usage] : Object.values(usage);
+  const sum = (/** @type {string} */ name) => parts.reduce((all, part) => all + (Number(part?.[name]) || 0), 0);
+  const [read, written] = [sum("input_tokens"), sum("output_tokens")];
+  return read + written ? `${count(read)} in, ${count(written)} out` : "";
+}
