@@ -338,7 +338,7 @@ def test_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 def test_threads_in_memory_keep_no_history() -> None:
     saver = RecentThreads(2)
     for step in range(5):
-        checkpoint = {
+        checkpoint: Any = {
             **empty_checkpoint(),
             "channel_values": {"messages": [step]},
             "channel_versions": {"messages": step},
