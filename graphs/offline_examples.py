@@ -7,19 +7,19 @@ exact.
 
 import json
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from langchain_core.messages import AIMessageChunk, BaseMessage, UsageMetadata
-from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
+from langchain_core.messages import BaseMessage
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
 import graphs.llm_compiler  # noqa: F401 — sets the offline model that this one takes the place of
 from agent import PROVIDERS
 from graphs.offline import RESULT, OfflineChatModel
+from graphs.offline_speech import speak
 from graphs.twenty_four import TARGET, leads_to_target, steps_from
 
 
@@ -265,22 +265,11 @@ class OfflineExamplesModel(OfflineChatModel):
             yield from super()._stream(messages, *args, **options)
         elif isinstance(said, Replan) and options.get("tools"):
             arguments = json.dumps({"feedback": said.feedback})
-            yield from self.speak(messages, "", [tool_call_chunk(name="replan", args=arguments, id="replan", index=0)])
+            replan = tool_call_chunk(name="replan", args=arguments, id="replan", index=0)
+            yield from speak(messages, "", [replan], delay=self.delay)
         else:
-            yield from self.speak(messages, f"Action: Replan({said.feedback})" if isinstance(said, Replan) else said)
-
-    def speak(
-        self, messages: Sequence[BaseMessage], text: str, calls: Sequence[ToolCallChunk] = ()
-    ) -> Iterator[ChatGenerationChunk]:
-        """A reply as it streams, token by token."""
-        pieces = re.findall(r"\s*\w{1,6}|\s*[^\w\s]|\s+", text)
-        for piece in pieces:
-            time.sleep(self.delay)
-            yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
-        read = sum(len(str(message.text)) // 4 for message in messages)
-        usage = UsageMetadata(input_tokens=read, output_tokens=len(pieces), total_tokens=read + len(pieces))
-        last = AIMessageChunk(content="", tool_call_chunks=list(calls), usage_metadata=usage, chunk_position="last")
-        yield ChatGenerationChunk(message=last)
+            text = f"Action: Replan({said.feedback})" if isinstance(said, Replan) else said
+            yield from speak(messages, text, delay=self.delay)
 
 
 def _last(messages: Sequence[BaseMessage], kind: str) -> str:

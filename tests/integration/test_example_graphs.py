@@ -1,6 +1,12 @@
 """The example graphs from question to answer: with the offline model, and with the real client of a scripted server."""
 
+import ast
+import importlib
+import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +56,69 @@ def results(messages: list[Any]) -> list[Any]:
     outcomes = [message for message in messages if isinstance(message, ToolMessage)]
     assert all(outcome.status == "success" for outcome in outcomes), [outcome.text for outcome in outcomes]
     return [outcome.artifact for outcome in outcomes]
+
+
+# --- all of them
+
+ROOT = Path(__file__).parents[2]
+QUESTIONS = {
+    "llm_compiler": "How much taller is Mount Everest than K2?",
+    "parallel_qa": "How much taller is Mount Everest than K2?",
+    "movie_recommendation": "Find a movie similar to Alien, Aliens\nOptions:\nSabrina\nTerminator",
+    "game_of_24": "Make 24 from 1, 1, 1 and 1.",
+    "web_shop": "I want to buy a zorbo for less than 10 dollars.",
+    "react": "How much taller is Mount Everest than K2?",
+    "parallel_react": "How much taller is Mount Everest than K2?",
+}
+ANSWERS = {
+    "movie_recommendation": "Terminator",
+    "game_of_24": "1, 1, 1, 1 can't make 24.",
+    "web_shop": "I found nothing to buy.",
+}
+
+# As the development server loads them: by path, in the order of the file, without the modules' own names.
+LOAD_AND_ASK = """\
+import importlib.util, json, sys
+questions, found = json.loads(sys.argv[1]), {}
+for name, place in json.load(open("langgraph.json"))["graphs"].items():
+    path, _, variable = place.partition(":")
+    spec = importlib.util.spec_from_file_location("loaded__" + name, path)
+    module = sys.modules["loaded__" + name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found[name] = getattr(module, variable)
+answers = {name: found[name].invoke({"messages": asked})["messages"][-1].text for name, asked in questions.items()}
+print(json.dumps([list(found), answers]))
+"""
+
+
+def has_graph(path: Path) -> bool:
+    targets = [node.targets for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.Assign)]
+    return any(isinstance(target, ast.Name) and target.id == "graph" for found in targets for target in found)
+
+
+def test_langgraph_json_lists_every_graph() -> None:
+    listed = json.loads((ROOT / "langgraph.json").read_text("utf-8"))["graphs"]
+    files = {path.stem for path in (ROOT / "graphs").glob("*.py") if has_graph(path)}
+    assert {name: f"./graphs/{name}.py:graph" for name in files} == listed
+    assert next(iter(listed)) == "llm_compiler"  # it sets the offline model that the examples add to
+
+
+@pytest.mark.timeout(60)
+def test_every_graph_answers_when_the_server_has_loaded_them_all() -> None:
+    command = [sys.executable, "-c", LOAD_AND_ASK, json.dumps(QUESTIONS)]
+    ran = subprocess.run(command, cwd=ROOT, env={}, capture_output=True, text=True, check=False)
+    assert ran.stderr == ""
+    names, answers = json.loads(ran.stdout)
+    assert set(QUESTIONS) <= set(names)
+    expected = dict.fromkeys(QUESTIONS, "Mount Everest is 238 metres taller than K2.") | ANSWERS
+    assert answers == expected
+
+
+@pytest.mark.parametrize("name", sorted(QUESTIONS))
+def test_every_graph_has_a_name_of_its_own_and_its_tools(name: str) -> None:
+    module = importlib.import_module(f"graphs.{name}")
+    assert module.graph.get_name() == name
+    assert module.TOOLS
 
 
 # --- ParallelQA

@@ -1,0 +1,121 @@
+"""The offline model's stand-in for tool calling, so that the ReAct baselines run without a key.
+
+The offline model can't call tools, but it can plan. The stand-in has it plan, and makes the plan's calls as a model
+would that decides on one after the other: with results in the place of references, and one at a time unless several are
+allowed.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.chat_models import generate_from_stream
+from langchain_core.messages import AnyMessage, BaseMessage, ToolMessage
+from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.tools import BaseTool
+
+from agent.joiner import Replan, read_decision
+from agent.messages import call_id, key_of, this_turn
+from agent.parser import PlanParser
+from agent.plan import Plan
+from agent.prompts import REPLAN_TOOL, joiner_prompt, planner_prompt
+from agent.references import substitute
+from agent.signatures import describe, signature_of
+from agent.tasks import Call
+from graphs.offline import OfflineChatModel
+from graphs.offline_speech import speak
+
+
+def calling_tools(model: BaseChatModel) -> BaseChatModel:
+    """The model itself; for the offline one its stand-in."""
+    return OfflineReactModel(planner=model) if isinstance(model, OfflineChatModel) else model
+
+
+class OfflineReactModel(BaseChatModel):
+    """The offline model, as one that calls tools."""
+
+    planner: OfflineChatModel
+    tools: tuple[BaseTool, ...] = ()
+    parallel: bool = True
+
+    @property
+    def _llm_type(self) -> str:
+        return "offline"
+
+    def bind_tools(self, tools: Sequence[Any], *, parallel_tool_calls: bool = True, **_: Any) -> Any:
+        return self.model_copy(update={"tools": tuple(tools), "parallel": parallel_tool_calls})
+
+    def _stream(self, messages: list[BaseMessage], *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
+        text, calls = self._next(cast("list[AnyMessage]", [one for one in messages if one.type != "system"]))
+        yield from speak(messages, text, calls if self.parallel else calls[:1], delay=self.planner.delay)
+
+    def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
+        return generate_from_stream(self._stream(messages))
+
+    def _next(self, messages: Sequence[AnyMessage]) -> tuple[str, list[ToolCallChunk]]:
+        """The answer, or the calls that can be made. Each time, all that led here is planned and joined again."""
+        turn = this_turn(messages)
+        known = before = list(messages[: len(messages) - len(turn)])
+        feedback: str | None = None
+        while True:
+            plan = self._plan(known, feedback)
+            if calls := _ready(plan, _results(messages)):
+                return "", calls
+            known = [*before, *(message for message in turn if _number(message) <= plan.last)]
+            prompt = joiner_prompt(known, may_replan=True, has_results=bool(turn), as_text=False)
+            decision = read_decision(self._ask(prompt, tools=[REPLAN_TOOL] if plan.tasks else []))
+            if not isinstance(decision, Replan):
+                return str(decision.message.text), []
+            feedback = decision.feedback
+
+    def _plan(self, messages: Sequence[AnyMessage], feedback: str | None) -> Plan:
+        signatures = {tool.name: signature_of(tool) for tool in self.tools}
+        plan, parser = Plan(signatures, earlier=_results(messages)), PlanParser(signatures)
+        tools = [describe(tool) for tool in self.tools]
+        prompt = planner_prompt(messages, tools=tools, examples="", feedback=feedback, next_number=plan.last + 1)
+        for item in (*parser.feed(str(self._ask(prompt).text)), *parser.close()):
+            if isinstance(item, Call):
+                plan.add(item)
+        return plan
+
+    def _ask(self, prompt: list[BaseMessage], **options: Any) -> Any:
+        return self.planner.model_copy(update={"delay": 0})._generate(prompt, **options).generations[0].message
+
+
+def _ready(plan: Plan, results: Mapping[int, ToolMessage]) -> list[ToolCallChunk]:
+    """The calls of the plan that have not been made, and can be."""
+    failed = {number for number, result in results.items() if result.status == "error"}
+    ready: list[ToolCallChunk] = []
+    waiting = set()
+    for task in plan.tasks:
+        if task.error or failed & set(task.dependencies):
+            failed.add(task.number)
+        elif task.number not in results:
+            waiting.add(task.number)
+            if not waiting & set(task.dependencies):
+                arguments = substitute(task.arguments, lambda reference: _value(results[reference.task]))
+                call = tool_call_chunk(
+                    name=task.tool, args=json.dumps(arguments), id=call_id(task.key), index=len(ready)
+                )
+                ready.append(call)
+    return ready
+
+
+def _results(messages: Sequence[BaseMessage]) -> dict[int, ToolMessage]:
+    return {_number(message): message for message in messages if isinstance(message, ToolMessage)}
+
+
+def _number(message: AnyMessage) -> int:
+    """The number of the task that a message is about."""
+    calls = getattr(message, "tool_calls", None) or [{"id": getattr(message, "tool_call_id", None)}]
+    key = key_of(calls[0]["id"])
+    return key[0] if key else 0
+
+
+def _value(result: ToolMessage) -> Any:
+    try:
+        return json.loads(str(result.text))
+    except ValueError:
+        return str(result.text)
