@@ -33,28 +33,16 @@ class Step:
     """Whether the run would have been shorter, had this step been."""
 
 
-def label_of(task: TaskRun) -> str:
-    """`3`, or `3[0]` for the first element of a map."""
-    element = element_of(task)
-    return str(task.number) if element is None else f"{task.number}[{element}]"
-
-
-def element_of(task: TaskRun) -> int | None:
-    """Which element of a map the task is, if it is one."""
-    element = getattr(task, "element", None)
-    return element if isinstance(element, int) else None
-
-
 def needs_of(task: TaskRun, tasks: list[TaskRun]) -> list[TaskRun]:
     """The tasks whose results the task uses: `$1[0]` of a map is one element of it, `$1` is all of them."""
     needs: list[TaskRun] = []
     for number in task.dependencies:
         found = [other for other in tasks if other.number == number and other is not task]
-        if any(element_of(other) is not None for other in found):
+        if any(other.element is not None for other in found):
             paths = [_ELEMENT.match(ref.path) for ref in find_references(task.arguments) if ref.task == number]
             if paths and all(paths):
                 wanted = {int(path[1]) for path in paths if path}
-                found = [other for other in found if element_of(other) in wanted] or found
+                found = [other for other in found if other.element in wanted] or found
         needs += found
     return needs
 
@@ -117,14 +105,13 @@ def steps_of(run: Run) -> tuple[list[Step], dict[tuple[str, str], bool]]:
 
 
 def _id_of(task: TaskRun) -> str:
-    element = element_of(task)
-    return f"task{task.number}" if element is None else f"task{task.number}_{element}"
+    return f"task{task.number}" if task.element is None else f"task{task.number}_{task.element}"
 
 
 def _step_of(run: Run, task: TaskRun, critical: bool) -> Step:
     call = call_of(task)
     detail = call[len(task.tool) + 1 : -1] if call.startswith(f"{task.tool}(") else call
-    return Step(_id_of(task), f"{label_of(task)}. {printable(task.tool)}", detail, task, run.state_of(task), critical)
+    return Step(_id_of(task), f"{task.name}. {printable(task.tool)}", detail, task, run.state_of(task), critical)
 
 
 def _join_of(run: Run, number: int, join: str) -> Step:

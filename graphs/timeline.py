@@ -11,7 +11,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from graphs.figure import COLOURS, FAILED_TEXT, INK, LINES, PALE, Picture, fit, width_of, write
 from graphs.plain_view import call_of, duration, in_short, printable
-from graphs.plan_dag import critical_path, label_of
+from graphs.plan_dag import critical_path
 from graphs.run_report import Round, Run, Span, TaskRun
 
 WIDTH = 7.6
@@ -104,7 +104,7 @@ def _span_row(kind: str, span: Span, critical: bool, text: str = "") -> _Row:
 
 
 def _task_row(task: TaskRun, state: str, critical: bool) -> _Row:
-    label = f"{label_of(task)}. {call_of(task)}"
+    label = f"{task.name}. {call_of(task)}"
     spent = duration(task.seconds()) if task.started and task.finished else ""
     note = spent
     if state in ("failed", "skipped"):

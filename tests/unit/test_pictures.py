@@ -47,8 +47,8 @@ def task(
     """A task that ran from one time to another, in seconds from the run's start."""
     start, end, planned = (None if time is None else 1000 + time for time in (start, end, planned))
     fields = {"tool": "search", "arguments": {"query": f"task {number}"}, "state": "done", "outcome": "found"} | fields
-    made = TaskRun(start, end, number=number, dependencies=list(needs), **fields)
-    vars(made).update(planned=planned, element=element)
+    made = TaskRun(start, end, number=number, element=element, dependencies=list(needs), **fields)
+    vars(made).update(planned=planned)
     return made
 
 
