@@ -17,10 +17,10 @@ from agent.tasks import Call, Element
 CUT_OFF = "The plan ends in the middle of this call."
 UNCLOSED_TEXT = "The text that starts with {start} is not closed."
 NO_LIST = "The list that is mapped over is followed by {text}."
-TOO_DEEP = "The arguments are nested deeper than {most} levels."
+DEEPEST = 50
+TOO_DEEP = f"The arguments are nested deeper than {DEEPEST} levels."
 
 LOOKAHEAD = 200
-_DEEPEST = 50
 _OPENERS = re.compile(r"[(\[{]+")
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
@@ -101,6 +101,7 @@ class CallReader:
         self._starts_task = starts_task
         self._state = self._read_code
         self._text: list[str] = []
+        self._last = ""
         self._arguments: list[tuple[str, str, bool]] = []
         self._list: _MappedList | None = None
         self._may_start_list = mapped
@@ -152,7 +153,7 @@ class CallReader:
                 return self._read_reference()
             case "\n":
                 return self._read_newline()
-            case "#" if self._last_character() in ("", ",", "(", "[", "{"):
+            case "#" if self._last in ("", ",", "(", "[", "{"):
                 self._state = self._skip_comment
                 return True
             case "(" | "[" | "{":
@@ -160,10 +161,10 @@ class CallReader:
             case ")" | "]" | "}":
                 self._close_bracket(character)
             case "," if len(self._closers) == 1:
-                self._text.append(",")
+                self._write(",")
                 self._end_argument()
             case "," if len(self._closers) == 2 and self._in_list:
-                self._text.append(",")
+                self._write(",")
                 self._end_element()
             case _:
                 self._add(character)
@@ -215,11 +216,11 @@ class CallReader:
         assert run is not None
         self._add(run[0])
         cursor.position = run.end()
-        room = _DEEPEST - len(self._closers)
+        room = DEEPEST - len(self._closers)
         self._closers.extend(_CLOSERS[opener] for opener in run[0][:room])
         if len(run[0]) > room:
             self._excess += len(run[0]) - room
-            self._error = TOO_DEEP.format(most=_DEEPEST)
+            self._error = TOO_DEEP
         return True
 
     def _close_bracket(self, character: str) -> None:
@@ -231,7 +232,7 @@ class CallReader:
         elif character == self._closers[-1]:
             self._closers.pop()
             if len(self._closers) == 1 and self._in_list:
-                self._text.append(character)
+                self._write(character)
                 self._close_list()
                 return
         self._add(character)
@@ -252,7 +253,7 @@ class CallReader:
         self._raw = False
         if prefix:
             self._raw = "r" in prefix[1].lower()
-            self._source = ["".join(self._source)[: -len(prefix[1])]]
+            self._drop_source(len(prefix[1]))
         self._quote = quote * 3 if ahead == quote * 3 else quote
         self._string_start = len(self._text)
         self._quoted = True
@@ -280,6 +281,10 @@ class CallReader:
             else:
                 self._add(quote, _QUOTE_IN_SOURCE[quote])
             cursor.position += len(self._quote) if closes else 1
+            return True
+        if blank := _BLANK_LINES.match(cursor.text, cursor.position):
+            self._add(blank[0], _CONTROL["\n"] * len(blank[0]))
+            cursor.position = blank.end()
             return True
         if character == "\n" and len(self._quote) == 1:
             next_task = self._starts_task(cursor.position + 1, True)
@@ -345,7 +350,7 @@ class CallReader:
 
     def _open_list(self) -> None:
         self._list = _MappedList(split_keyword("".join(self._written))[0])
-        self._text.append("[")
+        self._write("[")
         self._closers.append("]")
         self._start_argument()
         self._cursor.position += 1
@@ -371,12 +376,24 @@ class CallReader:
 
     # --- what has been read
 
+    def _write(self, text: str) -> None:
+        self._text.append(text)
+        self._last = text.rstrip()[-1:] or self._last
+
     def _add(self, written: str, source: str | None = None) -> None:
-        self._text.append(written)
+        self._write(written)
         self._written.append(written)
         self._source.append(written if source is None else source)
         if self._ends_with_newline and not written.isspace():
             self._ends_with_newline = False
+
+    def _drop_source(self, count: int) -> None:
+        """Take back the last characters of the source."""
+        while count:
+            piece = self._source.pop()
+            if len(piece) > count:
+                self._source.append(piece[:-count])
+            count -= min(count, len(piece))
 
     def _start_argument(self) -> None:
         self._written = []
@@ -411,19 +428,12 @@ class CallReader:
                 break
         return end[-count:]
 
-    def _last_character(self) -> str:
-        """The last character of the call that is not white space."""
-        for piece in reversed(self._text):
-            if stripped := piece.rstrip():
-                return stripped[-1]
-        return ""
-
     def _call(self) -> Call:
         values: list[object] = []
         keywords: dict[str, object] = {}
         error = self._error
         try:
-            for written, source, quoted in self._arguments:
+            for written, source, quoted in self._arguments if error != TOO_DEEP else ():
                 name, skip = split_keyword(written)
                 value = read_value(written[skip:], source[skip:], quoted=quoted)
                 if name is None:

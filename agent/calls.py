@@ -20,11 +20,12 @@ from agent.approval import Verdict, needs_approval
 from agent.context import Context
 from agent.events import Progress, shown
 from agent.invoke import explain, invoke
+from agent.literals import without_surrogates
 from agent.messages import call_id, key_of, observation
 from agent.outcomes import Paused
 from agent.references import to_text
 from agent.retries import delay_before_retry, tries_of
-from agent.saving import savable
+from agent.saving import savable, well_formed
 from agent.tasks import Key, Task, name_of
 
 NO_CHECKPOINTER = "Not run: {tool} needs a person's approval, and a run without a checkpointer can't pause for one."
@@ -154,10 +155,12 @@ class Calls:
                 value = await self._try(task, arguments)
                 value = savable(value) if self._saved else value
                 text = to_text(value)
+                if (carried := without_surrogates(text)) != text:
+                    value, text = well_formed(value), carried
             except GraphBubbleUp:
                 raise
             except Exception as error:  # noqa: BLE001 — whatever a tool raises is an observation
-                return self.fail(task, explain(error), **record, finished=time.time())
+                return self.fail(task, without_surrogates(explain(error)), **record, finished=time.time())
             return observation(task, text, value, most=most, **record, finished=time.time())
 
     async def _try(self, task: Task, arguments: dict[str, Any]) -> Any:

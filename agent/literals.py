@@ -37,7 +37,7 @@ def read_value(written: str, source: str, *, quoted: bool) -> Any:
     Raises:
         UnreadableError: It is not a literal.
     """
-    written = _repair(written.strip())
+    written = without_surrogates(written.strip())
     if written in NAMES:
         return NAMES[written]
     if _NUMBER.fullmatch(written) and len(written) <= _MOST_DIGITS:
@@ -45,7 +45,7 @@ def read_value(written: str, source: str, *, quoted: bool) -> Any:
     if not quoted and written[:1] not in ("[", "{", "("):
         return _TYPOGRAPHIC.sub(r"\2", written)
     try:
-        node = ast.parse(_repair(source.strip()).replace("\0", "\\x00"), mode="eval").body
+        node = ast.parse(without_surrogates(source.strip()).replace("\0", "\\x00"), mode="eval").body
         return _convert(node)
     except UnreadableError:
         raise
@@ -67,7 +67,7 @@ def shorten(text: str, most: int = 120) -> str:
 def _convert(node: ast.expr) -> Any:
     match node:
         case ast.Constant(value=str() as text):
-            return _repair(text)
+            return without_surrogates(text)
         case ast.Constant(value=bool() | None as value):
             return value
         case ast.Constant(value=int() as value):
@@ -131,7 +131,7 @@ def _unparse(node: ast.expr) -> str:
         return "The argument"
 
 
-def _repair(text: str) -> str:
+def without_surrogates(text: str) -> str:
     """The text without lone surrogates, which no protocol can carry; pairs of them become the character meant."""
     if text.isascii() or text.isprintable():
         return text

@@ -234,7 +234,8 @@ def _find_head(line: str) -> re.Match[str] | None:
     """The beginning of a call, `2. search` or `search`, at the end of this text."""
     if not _HEAD_END.search(line[-20:]):
         return None  # spares most parentheses in prose the search
-    head = _HEAD.search(line, max(0, len(line) - _LONGEST_HEAD))
+    # A head has no parenthesis in it: starting behind the last one spares text full of them most of the search.
+    head = _HEAD.search(line, max(len(line) - _LONGEST_HEAD, line.rfind("(") + 1, 0))
     if head and _number(head) is None and re.match(r"[\w.$\-]", line[head.start() - 1 : head.start()]):
         return None
     return head

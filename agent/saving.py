@@ -4,6 +4,7 @@ from typing import Any
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from agent.literals import without_surrogates
 from agent.references import as_fields
 
 _SERIALIZER = JsonPlusSerializer()
@@ -17,6 +18,18 @@ class UnsavableError(ValueError):
             f"The result has a {type(value).__name__} in it, which can't be saved with the conversation. "
             "Return text, numbers, lists, dicts, data classes or Pydantic models."
         )
+
+
+def well_formed(value: Any) -> Any:
+    """The value without lone surrogates in its texts: neither a model nor a client can be sent them."""
+    value = as_fields(value)
+    if isinstance(value, str):
+        return without_surrogates(value)
+    if isinstance(value, dict):
+        return {well_formed(key): well_formed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [well_formed(item) for item in value]
+    return value
 
 
 def savable(value: Any) -> Any:
