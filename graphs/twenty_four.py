@@ -9,7 +9,7 @@ import operator
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cache
-from itertools import combinations
+from itertools import permutations
 
 TARGET = 24
 MAX_CHARACTERS = 200
@@ -49,18 +49,8 @@ def take_step(state: Sequence[str], first: int, sign: str, second: int) -> list[
 def steps_from(state: Sequence[str]) -> Iterator[tuple[int, str, int]]:
     """Every step worth taking: not those below zero, which a game for a positive number can do without, and one of
     those that leave the same."""
-    values = [value_of(expression) for expression in state]
-    seen = set()
-    for places in combinations(range(len(state)), 2):
-        for first, second in (places, places[::-1]):
-            for sign, calculate in OPERATORS.items():
-                if (sign == "/" and not values[second]) or (sign == "-" and values[first] < values[second]):
-                    continue
-                made = calculate(values[first], values[second])
-                left = (made, *sorted(value for place, value in enumerate(values) if place not in places))
-                if left not in seen:
-                    seen.add(left)
-                    yield first, sign, second
+    for first, sign, second, _ in _steps([value_of(expression) for expression in state]):
+        yield first, sign, second
 
 
 def leads_to_target(state: Sequence[str]) -> bool:
@@ -72,8 +62,21 @@ def leads_to_target(state: Sequence[str]) -> bool:
 def _leads(values: tuple[Fraction, ...]) -> bool:
     if len(values) == 1:
         return values[0] == TARGET
-    state = [str(value) for value in values]
-    return any(leads_to_target(take_step(state, *step)) for step in steps_from(state))
+    return any(_leads(tuple(sorted(left))) for *_, left in _steps(values))
+
+
+def _steps(values: Sequence[Fraction]) -> Iterator[tuple[int, str, int, tuple[Fraction, ...]]]:
+    """Each step, with the values that it leaves, the new one first."""
+    seen = set()
+    for first, second in permutations(range(len(values)), 2):
+        rest = sorted(value for place, value in enumerate(values) if place not in (first, second))
+        for sign, calculate in OPERATORS.items():
+            if (sign == "/" and not values[second]) or (sign == "-" and values[first] < values[second]):
+                continue
+            left = (Fraction(calculate(values[first], values[second])), *rest)
+            if left not in seen:
+                seen.add(left)
+                yield first, sign, second, left
 
 
 def _value(node: ast.expr) -> Fraction:
