@@ -1,0 +1,50 @@
+"""What Dockerfile and workflow name must be there; they run elsewhere."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
+
+
+def test_the_image_copies_what_there_is_and_what_the_builder_is_given() -> None:
+    sources = [
+        name for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE) for name in line.split()[:-1]
+    ]
+    given = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE)
+    assert {"agent", "tools", "graphs"} <= set(sources) <= set(given)
+    assert all((ROOT / name).exists() for name in given)
+
+
+def test_the_image_has_extras_that_exist() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = set(re.findall(r"--extra (\w+)", DOCKERFILE))
+    assert extras
+    assert extras <= project["optional-dependencies"].keys()
+
+
+def test_the_image_runs_without_rights_and_says_whether_it_is_up() -> None:
+    assert re.findall(r"^USER (\d+)$", DOCKERFILE, re.MULTILINE) == ["10001"]
+    assert "/healthz" in DOCKERFILE
+    assert '@app.get("/healthz"' in (ROOT / "graphs" / "server.py").read_text("utf-8")
+
+
+def test_the_workflow_calls_targets_of_the_makefile_on_the_supported_pythons() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))
+    (job,) = workflow["jobs"].values()
+    commands = [step["run"].split() for step in job["steps"] if "run" in step]
+    targets = {command[1] for command in commands if command[0] == "make"}
+    assert targets == {"setup", "lint", "test"}
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+    assert job["strategy"]["matrix"]["python-version"] == ["3.11", "3.12", "3.13"]
+
+
+def test_the_command_lines_of_contributing_are_targets_of_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    named = set(re.findall(r"\bmake ([a-z]+)", (ROOT / "CONTRIBUTING.md").read_text("utf-8")))
+    assert {"setup", "lint", "test", "requirements"} <= named
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in named)
