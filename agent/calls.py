@@ -60,7 +60,9 @@ class Calls:
         self._context = context
         self._model = model
         self._progress = progress
-        self._saved = saved
+        self.saved = saved
+        """Whether results are saved by a checkpointer, and the run can pause."""
+
         self._has_seen_results = has_seen_results
         self._verdicts = verdicts
         self._slots = asyncio.Semaphore(context.max_concurrency)
@@ -84,7 +86,7 @@ class Calls:
         if needs_approval(self._tools[task.tool], self._context, has_seen_results=self._has_seen_results):
             verdict = self._verdicts.get(task.key)
             if verdict is None or verdict.arguments != shown_in_full(arguments):
-                if not self._saved:
+                if not self.saved:
                     return self.fail(task, NO_CHECKPOINTER.format(tool=task.tool))
                 self._progress.task_paused(task, arguments)
                 return Paused(task, arguments)
@@ -153,7 +155,7 @@ class Calls:
             self._progress.task_started(task, arguments)
             try:
                 value = await self._try(task, arguments)
-                value = savable(value) if self._saved else value
+                value = savable(value) if self.saved else value
                 text = to_text(value)
                 if (carried := without_surrogates(text)) != text:
                     value, text = well_formed(value), carried

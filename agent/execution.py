@@ -5,6 +5,7 @@ of the calls and nothing else; each therefore carries the call that it belongs t
 """
 
 import asyncio
+import hashlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
@@ -28,6 +29,7 @@ from agent.references import (
     find_references,
     follow,
     substitute,
+    to_text,
     whole_reference,
 )
 from agent.tasks import Key, Signature, Task, name_of
@@ -54,8 +56,8 @@ _execution: ContextVar["Execution"] = ContextVar("execution")
 
 async def call_tool(task: str, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """A task of the plan, as a LangGraph task. What it returns is saved, with the call that it belongs to."""
-    outcomes = await _execution.get().run(task)
-    return {"tool": tool, "arguments": arguments, "outcomes": outcomes}
+    outcomes, inputs = await _execution.get().run(task)
+    return {"task": task, "tool": tool, "arguments": arguments, "inputs": inputs, "outcomes": outcomes}
 
 
 # A function of a module is prepared by LangGraph once, and a closure or a method at every call.
@@ -169,14 +171,33 @@ class Execution:
                 finished.tasks.append(task)
         return finished
 
-    async def run(self, name: str) -> list[SavedOutcome]:
-        """Run a task that has been started, as soon as it can be."""
+    async def run(self, name: str) -> tuple[list[SavedOutcome], str]:
+        """Run a task that has been started, as soon as it can be.
+
+        Returns:
+            What came of it, and a digest of the results that it refers to.
+        """
         task = self._tasks[name]
         if task.over is not None and not task.error:
-            return await self._run_map(task, task.over)
-        outcome = await self._observe(task)
-        self._set(task, outcome)
-        return [_as_saved(task, outcome)]
+            outcomes = await self._run_map(task, task.over)
+        else:
+            outcome = await self._observe(task)
+            self._set(task, outcome)
+            outcomes = [_as_saved(task, outcome)]
+        return outcomes, await self._inputs(task) if self._calls.saved else ""
+
+    async def _inputs(self, task: Task) -> str:
+        """A digest of what a task's references stand for; empty if it has none, or they wait for an approval."""
+        if task.error or not any(True for _ in find_references(task.arguments)):
+            return ""
+        try:
+            found = await self._resolve(task)
+        except _BlockedError:
+            return ""
+        except UnresolvedReferenceError as error:
+            found = {"error": str(error)}
+        text = found.text if isinstance(found, ToolMessage) else to_text(found)
+        return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
     # --- calls
 
@@ -194,10 +215,24 @@ class Execution:
             fail(numbered.of(task.element), error)
             if task.over is not None:
                 fail(numbered.size, error)
-        elif (saved := call.result()) and (saved["tool"], saved["arguments"]) != (task.tool, task.arguments):
-            self._call(task)  # a result from before a crash, of another plan
-        elif not numbered.of(task.element).done():
+        elif not numbered.of(task.element).done():  # a result from before a crash, perhaps of another plan
+            checking = asyncio.ensure_future(self._check(task, call.result()))
+            self._running.add(checking)
+
+    async def _check(self, task: Task, saved: dict[str, Any]) -> None:
+        """Take a result from before a crash, if it is this call's; else make the call afresh."""
+        call = saved["task"], saved["tool"], saved["arguments"]
+        try:
+            is_its_own = call == (name_of(task.key), task.tool, task.arguments) and (
+                saved["inputs"] == await self._inputs(task)
+            )
+        except GraphBubbleUp as error:
+            fail(self._outcomes[task.number].of(task.element), error)
+            return
+        if is_its_own:
             self._restore(task, saved["outcomes"])
+        else:
+            self._call(task)
 
     def _restore(self, task: Task, outcomes: list[SavedOutcome]) -> None:
         """Take what was saved before a crash."""

@@ -164,7 +164,7 @@ async def _read_usage(
             if not _CLOSING.fullmatch(rest):
                 return
 
-    reading, draining = asyncio.create_task(read()), asyncio.create_task(stream.drained())
+    reading, draining = asyncio.create_task(read()), asyncio.create_task(stream.done())
     try:
         await asyncio.wait([reading, draining], return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait([reading], timeout=USAGE_TIMEOUT)

@@ -10,6 +10,7 @@ from typing import Any, Self, cast
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import MessagesState
 from langgraph.graph.state import CompiledStateGraph
 
@@ -29,9 +30,15 @@ class LLMCompiler(CompiledStateGraph[State, Context, MessagesState, MessagesStat
     async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         """As in LangGraph, but `max_concurrency` of the config has no effect inside the run: it would count the nodes
         and the tasks that wait for others, until they wait for each other. `Context.max_concurrency` bounds the
-        tools."""
+        tools.
+
+        Unless told otherwise, a superstep begins when the one before it is saved (`durability="sync"`): LangGraph's
+        default, "async", may save a tool's result before the checkpoint that it belongs to, and a crash in between
+        would lose it."""
         config = ensure_config(config)
         config["max_concurrency"] = None
+        if isinstance(self.checkpointer, BaseCheckpointSaver):
+            options["durability"] = options.get("durability") or "sync"
         async with aclosing(cast("AsyncGenerator[Any]", super().astream(input, config, **options))) as chunks:
             async for chunk in chunks:
                 yield chunk

@@ -37,6 +37,7 @@ class PlanStream:
         self._plan: asyncio.Future[AIMessage] = asyncio.get_running_loop().create_future()
         self._planner = asyncio.Event()
         self._executor = asyncio.Event()
+        self._done = asyncio.Event()
         self._drained = asyncio.Event()
 
     @classmethod
@@ -84,8 +85,14 @@ class PlanStream:
         self.end(last_number(plan))
         self._plan.set_result(plan)
 
+    async def done(self) -> None:
+        """Wait until every task is done, or the executor has gone or isn't there."""
+        if await _arrives(self._executor):
+            await self._done.wait()
+
     async def drained(self) -> None:
-        """Wait until the executor has done with the tasks, or isn't there."""
+        """Wait until the executor has gone, or isn't there. Before it goes it has the plan, and the plan is saved for
+        it: a planner that ended earlier would leave it without one after a crash."""
         if await _arrives(self._executor):
             await self._drained.wait()
 
@@ -98,6 +105,7 @@ class PlanStream:
         try:
             yield
         finally:
+            self._done.set()
             self._drained.set()
 
     async def tasks(self) -> AsyncIterator[Task]:
@@ -113,7 +121,7 @@ class PlanStream:
 
     def drain(self) -> None:
         """Say that every task is done."""
-        self._drained.set()
+        self._done.set()
 
     async def plan(self) -> AIMessage | None:
         """The whole plan when it is finished; None if there is no planner beside this executor."""
@@ -135,5 +143,5 @@ async def _arrives(node: asyncio.Event) -> bool:
         async with asyncio.timeout(ARRIVAL_TIMEOUT):
             await node.wait()
     except TimeoutError:
-        return False
+        return node.is_set()  # a process that stood still may find both at once
     return True
