@@ -13,7 +13,7 @@ const HINT = "Choose a task in the graph or the timeline to see its arguments an
 
 export class DetailsView {
   #shown = "";
-  #content = element("div", { class: "content", tabindex: "0" });
+  #content = element("div", { class: "content" });
 
   /**
    * @param {Run} run
