@@ -7,7 +7,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 Q ?= If Mount Everest were 12% taller, Aconcagua 18% lower and the CN Tower 22% taller, how many times as high as the lowest would the highest be?
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint format requirements studio serve load clean
+.PHONY: help setup demo test bench lint format requirements audit studio serve load clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ load: $(VENV)/ready ## Measure the server under up to 500 streams at once
 requirements: $(VENV)/ready ## Refresh the pins in requirements.txt within the ranges of pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-header --no-annotate --quiet --output-file requirements.txt
+
+audit: $(VENV)/ready ## Look for published advisories of the pinned dependencies (needs a network)
+	@$(BIN)/python .ci/audit.py $(ARGS)
 
 clean: ## Remove .venv and every cache
 	rm -rf .venv .venv-peers build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .langgraph_api

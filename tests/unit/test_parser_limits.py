@@ -174,6 +174,7 @@ def test_no_text_makes_the_parser_raise_or_work_out_of_proportion(name: str, chu
     assert large < 20 * small + 1_000
 
 
+@pytest.mark.timeout(60)
 def test_a_megabyte_of_anything_is_read_within_seconds() -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (15, 15))
