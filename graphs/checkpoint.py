@@ -10,6 +10,7 @@
 import asyncio
 import os
 import sqlite3
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,11 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 VARIABLE = "CHECKPOINT_DB"
 BUSY_SECONDS = 30.0
 """How long one process waits while another one writes to the same file."""
+
+PACKED_BYTES = 16_384
+"""What takes more is packed."""
+
+_PACKED = "+zlib"
 
 CONNECTIONS = 10
 CONNECT_SECONDS = 10
@@ -68,8 +74,24 @@ def open_checkpointer(url: str | None = None) -> AbstractAsyncContextManager[Bas
     raise CheckpointError(WRONG_URL.format(url=_without_password(url)))
 
 
-def _serializer() -> JsonPlusSerializer:
-    return JsonPlusSerializer(allowed_msgpack_modules=None)
+class Serializer(JsonPlusSerializer):
+    """LangGraph's own, which revives nothing but messages, LangGraph's types and plain values, and packs what is large:
+    a result is saved with its call, with the conversation, and again with each later step."""
+
+    def __init__(self) -> None:
+        super().__init__(allowed_msgpack_modules=None)
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        """The value as bytes, and how they are to be read."""
+        kind, data = super().dumps_typed(obj)
+        return (kind + _PACKED, zlib.compress(data, 1)) if len(data) > PACKED_BYTES else (kind, data)
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        """The value again."""
+        kind, packed = data
+        if kind.endswith(_PACKED):
+            data = kind.removesuffix(_PACKED), zlib.decompress(packed)
+        return super().loads_typed(data)
 
 
 @asynccontextmanager
@@ -83,7 +105,7 @@ async def _open_sqlite(path: Path) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     except (OSError, sqlite3.Error) as error:
         raise CheckpointError(CANT_OPEN.format(where=path, why=error)) from error
     try:
-        saver = AsyncSqliteSaver(connection, serde=_serializer())
+        saver = AsyncSqliteSaver(connection, serde=Serializer())
         try:
             await saver.setup()
         except sqlite3.Error as error:
@@ -114,7 +136,7 @@ async def _open_postgres(url: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
         raise CheckpointError(CANT_OPEN.format(where=_without_password(url), why=error)) from error
     pool: Any = AsyncConnectionPool(url, min_size=1, max_size=CONNECTIONS, open=False, kwargs=options)
     async with pool:
-        yield AsyncPostgresSaver(pool, serde=_serializer())
+        yield AsyncPostgresSaver(pool, serde=Serializer())
 
 
 async def _lock(connection: Any) -> None:
