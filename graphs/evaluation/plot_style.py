@@ -53,7 +53,7 @@ def make_plain(axes: Axes, style: Style) -> None:
     axes.spines[:].set_visible(False)
     axes.set_axisbelow(True)
     axes.xaxis.grid(visible=True, color=style.lines)
-    axes.tick_params(colors=style.pale, length=0, labelsize=9)
+    axes.tick_params(colors=style.pale, length=0, labelsize=9, pad=6)
 
 
 def svg(figure: Figure) -> bytes:

@@ -3,17 +3,18 @@
 Each is a function from runs to a Matplotlib figure, for notebooks too.
 """
 
+import math
 import random
 import statistics
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-import matplotlib.ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from graphs.evaluation.figures import Figures, percentile
 from graphs.evaluation.plot_style import STYLES, Style, make_plain
@@ -24,8 +25,7 @@ Runs = Mapping[str, Sequence[Result]]
 """The runs of each agent, by its name."""
 
 
-ROOM = 1.15
-"""How much further the axis of cost goes than the dearest agent."""
+MARKERS = "osD^"
 ROW = 0.62
 """Inches of an agent's row."""
 
@@ -61,45 +61,35 @@ def latencies(runs: Runs, style: Style = STYLES["light"]) -> Figure:
     axes.set(xlim=(0, longest * 1.04), ylim=(len(runs) - 0.5, -0.5), yticks=range(len(runs)))
     axes.set_yticklabels(list(runs), color=style.ink, fontsize=10)
     axes.xaxis.set_major_formatter("{x:g} s")
-    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4 if style.narrow else 8))
+    axes.xaxis.set_major_locator(MaxNLocator(4 if style.narrow else 8))
     return figure
 
 
 def accuracy_against_cost(figures: Sequence[Figures], style: Style = STYLES["light"]) -> Figure:
     """A point for each agent, with the 95 % interval of its accuracy. Without prices, tokens stand for the cost."""
     priced = all(figure.cost is not None for figure in figures) and any(figure.cost for figure in figures)
-    figure, axes = _axes(style, 3.0, "Accuracy, with its 95 % interval, against cost")
-    places = []
+    figure, axes = _axes(style, 3.3, "Accuracy, with its 95 % interval, against cost")
+    costs, lowest, keys = [0.0], 1.0, []
     for row, agent in enumerate(figures):
-        cost = 1000 * (agent.cost or 0) if priced else (agent.input_tokens or 0) + (agent.output_tokens or 0)
         if agent.accuracy is None or agent.interval is None:
             continue
-        colour, share = style.agents[row % len(style.agents)], 100 * agent.accuracy
+        cost = 1000 * (agent.cost or 0) if priced else (agent.input_tokens or 0) + (agent.output_tokens or 0)
+        colour, marker = style.agents[row % len(style.agents)], MARKERS[row % len(MARKERS)]
         low, high = (100 * end for end in agent.interval)
-        axes.plot([cost, cost], [low, high], color=colour, linewidth=1.6, alpha=0.55, solid_capstyle="round")
-        axes.scatter([cost], [share], s=70, color=colour, zorder=3, linewidths=0)
-        places.append((cost, share, agent.agent, colour))
-    most = max((cost for cost, *_ in places), default=0) or 1.0
-    axes.set(xlim=(0, most * ROOM), ylim=(0, 104))
-    for (cost, share, name, colour), shift in zip(places, _apart([p[:2] for p in places], most), strict=True):
-        to_left = cost > (0.6 if style.narrow else 0.9) * most * ROOM
-        axes.annotate(
-            name,
-            (cost, share),
-            (-9 if to_left else 9, shift),
-            textcoords="offset points",
-            ha="right" if to_left else "left",
-            va="center",
-            color=colour,
-            fontsize=10,
-            weight="bold",
-        )
-    axes.xaxis.set_major_formatter("${x:g}" if priced else "{x:,.0f}")
-    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4 if style.narrow else 7))
+        axes.plot([cost, cost], [low, high], color=colour, linewidth=2, alpha=0.5, solid_capstyle="round")
+        axes.plot([cost], [100 * agent.accuracy], marker, ms=8.5, color=colour, mew=0, zorder=3, clip_on=False)
+        keys.append(Line2D([], [], color=colour, marker=marker, ms=7.5, mew=0, ls="none", label=agent.agent))
+        costs.append(cost)
+        lowest = min(lowest, agent.interval[0])
+    most = max(costs) or 1.0
+    axes.set(xlim=(0, most * 1.08), ylim=(max(0, 20 * math.floor(5 * lowest - 0.2)), 102))
+    axes.xaxis.set_major_locator(MaxNLocator(4 if style.narrow else 7))
+    axes.xaxis.set_major_formatter(("${x:,.2f}" if most >= 0.1 else "${x:g}") if priced else "{x:,.0f}")
+    axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_formatter("{x:g} %")
     axes.yaxis.grid(visible=True, color=style.lines)
-    label = "USD for 1,000 questions" if priced else "tokens a question (no prices)"
-    axes.set_xlabel(label, color=style.pale, fontsize=9.5)
+    axes.set_xlabel("USD for 1,000 questions" if priced else "tokens a question", color=style.pale, fontsize=9.5)
+    _key(figure, keys, style, top=0.36)
     return figure
 
 
@@ -108,7 +98,7 @@ def timelines(runs: Mapping[str, Result], style: Style = STYLES["light"]) -> Fig
     lanes = {agent: _lanes(result) for agent, result in runs.items()}
     longest = max((result.latency for result in runs.values()), default=1.0) or 1.0
     question = _wrapped(next(iter(runs.values())).question if runs else "", style)
-    above = 0.28 + 0.19 * len(question.splitlines())
+    above = 0.2 + 0.18 * len(question.splitlines())
     heights = [0.42 + 0.27 * len(lane) for lane in lanes.values()]
     total = above + sum(heights) + 0.5
     figure = Figure(figsize=(style.width, total), facecolor=style.page)
@@ -131,20 +121,8 @@ def timelines(runs: Mapping[str, Result], style: Style = STYLES["light"]) -> Fig
         axes.tick_params(labelbottom=last)
         axes.xaxis.set_major_formatter("{x:g} s")
         top -= height * inch
-    keys = {"model": style.model, "tool": style.tool, "joining": style.join}
-    figure.legend(
-        handles=[Patch(color=colour, label=label) for label, colour in keys.items()],
-        loc="lower left",
-        bbox_to_anchor=(left, 0.0),
-        ncols=3,
-        frameon=False,
-        fontsize=9,
-        labelcolor=style.pale,
-        borderpad=0,
-        borderaxespad=0,
-        handlelength=1.2,
-        columnspacing=1.4,
-    )
+    kinds = {"model": style.model, "tool": style.tool, "joining": style.join}
+    _key(figure, [Patch(color=colour, label=label) for label, colour in kinds.items()], style)
     return figure
 
 
@@ -161,8 +139,11 @@ def _lanes(result: Result) -> list[list[_Bar]]:
     tools = {tool.tool for tool in result.tools}
     # A model call that a tool makes is part of the tool's time.
     calls = [call for call in result.calls if call.purpose not in tools]
-    kinds = {"join": "join"}
-    models = [_Bar(c.started, c.finished, kinds.get(c.purpose, "model"), c.purpose) for c in calls]
+    names = {"join": "join", "plan": "plan"}
+    models = [
+        _Bar(c.started, c.finished, "join" if c.purpose == "join" else "model", names.get(c.purpose, "model"))
+        for c in calls
+    ]
     lanes = [sorted(models, key=lambda bar: bar.start)]
     for tool in sorted(result.tools, key=lambda tool: tool.started):
         bar = _Bar(tool.started, tool.finished, "tool", f"{tool.tool} {_gist(tool.arguments)}")
@@ -184,12 +165,13 @@ def _draw_bar(axes: Axes, bar: _Bar, place: int, longest: float, style: Style) -
     colour = {"model": style.model, "tool": style.tool, "join": style.join}[bar.kind]
     width = max(bar.end - bar.start, longest * 0.002)
     axes.barh(place, width, 0.74, bar.start, color=colour, edgecolor=style.page, linewidth=0.8, zorder=3)
-    room = int(width / longest * (style.width - 0.35) / 0.066) - 1
-    if room >= 4:
+    room = int(width / longest * (style.width - 0.35) / 0.068) - 1
+    short = bar.text.partition(" ")[0]
+    if room >= len(short):
         axes.text(
             bar.start + longest * 0.006,
             place,
-            in_short(bar.text, room),
+            in_short(bar.text, room) if room >= len(short) + 4 else short,
             fontsize=7.5,
             va="center",
             color=style.in_bar,
@@ -201,11 +183,7 @@ def _draw_bar(axes: Axes, bar: _Bar, place: int, longest: float, style: Style) -
 
 def _axes(style: Style, height: float, title: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(style.width, height), facecolor=style.page)
-    left, right, top, bottom = 0.95, 0.78, 0.42, 0.33
-    if "against" in title:
-        left, right, bottom = 0.5, 0.12, 0.55
-    if title.startswith("Latency"):
-        left = 1.06
+    left, right, top, bottom = (0.55, 0.15, 0.75, 0.55) if "cost" in title else (1.06, 0.78, 0.42, 0.33)
     box = (left / style.width, bottom / height, 1 - (left + right) / style.width, 1 - (top + bottom) / height)
     axes = figure.add_axes(box, facecolor=style.page)
     figure.text(0.1 / style.width, 1 - 0.09 / height, title, fontsize=10.5, weight="bold", color=style.ink, va="top")
@@ -213,16 +191,23 @@ def _axes(style: Style, height: float, title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _apart(places: Sequence[tuple[float, float]], most: float) -> list[int]:
-    """How far to move each label up or down, in points, so that labels of close points don't cover each other."""
-    shifts = [0] * len(places)
-    order = sorted(range(len(places)), key=lambda index: places[index][1])
-    for below, above in pairwise(order):
-        close = abs(places[above][1] - places[below][1]) < 9 and abs(places[above][0] - places[below][0]) < 0.5 * most
-        if close:
-            shifts[above] = max(shifts[below] + 13, 7)
-            shifts[below] = shifts[below] or -7
-    return shifts
+def _key(figure: Figure, keys: Sequence[Patch | Line2D], style: Style, top: float | None = None) -> None:
+    """What the colours mean, in a row: so many inches below the top, or at the bottom."""
+    width, height = figure.get_size_inches()
+    figure.legend(
+        handles=list(keys),
+        loc="lower left" if top is None else "upper left",
+        bbox_to_anchor=(0.13 / width, 0.06 / height if top is None else 1 - top / height),
+        ncols=len(keys),
+        frameon=False,
+        fontsize=9,
+        labelcolor=style.ink,
+        borderpad=0,
+        borderaxespad=0,
+        handlelength=1.2,
+        handletextpad=0.5,
+        columnspacing=1.4,
+    )
 
 
 def _wrapped(text: str, style: Style) -> str:

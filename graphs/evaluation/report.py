@@ -85,7 +85,7 @@ def report(
     if spec.judge:
         method.insert(0, f"{spec.judge} has judged what is right. Without its verdict, the rules count:")
     return Template(TEMPLATE.read_text("utf-8")).substitute(
-        title=_text(f"Evaluation: {spec.graph}"),
+        title=_text(f"Evaluation: {spec.graph.rpartition('.')[2]}"),
         about=_text(" · ".join(about)),
         lead=_text(lead(figures, evaluation.baseline)),
         notes="\n".join(f'<p class="note">{_text(note)}</p>' for note in notes),
@@ -110,15 +110,12 @@ def lead(figures: Sequence[Figures], baseline: str) -> str:
         return f"{said}."
     said += f"; {other.agent} was right in {percent(other.accuracy)}, and took {seconds(other.latency_mean)}."
     if first.speedup:
-        said += f" Question by question, {first.agent} was {_times(first.speedup.of_means)} as fast"
+        said += f" Question by question, {first.agent} was {first.speedup.of_means:.2f} times as fast"
         if first.cost and other.cost:
-            said += f", and cost {first.cost / other.cost:.2f} times as much"
+            ratio = first.cost / other.cost
+            said += f", and cost {percent(abs(1 - ratio))} {'less' if ratio <= 1 else 'more'}"
         said += "."
     return said
-
-
-def _times(ratio: float) -> str:
-    return f"{ratio:.2f} times"
 
 
 def _text(text: str) -> str:
@@ -172,7 +169,9 @@ def _questions(evaluation: Evaluation) -> str:
             cells.append(f'<td data-label="{_text(agent)}">{inner}</td>')
         rows.append(f"<tr>{''.join(cells)}</tr>")
     body = "\n".join(rows)
-    return f'<table class="questions">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>'
+    columns = '<col class="wide"><col class="slim">' + "<col>" * len(evaluation.agents)
+    top = f"<colgroup>{columns}</colgroup>\n<thead><tr>{head}</tr></thead>"
+    return f'<table class="questions">\n{top}\n<tbody>\n{body}\n</tbody>\n</table>'
 
 
 def _run(result: Result, right: bool) -> str:

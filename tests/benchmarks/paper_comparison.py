@@ -6,8 +6,9 @@ ParallelQA's.
 It writes a dataset of questions over the embedded encyclopedia, starts a model server that has an answer to every
 request of any of the three agents, with a time to first token of 300 ms and 80 tokens a second, and runs `llm-compiler
 eval` on it. Search takes 0.8 s to 1.2 s, as a web search does; arithmetic asks the model for the expression, as in the
-paper. What is compared is therefore the agents' shape: how many calls, how long, what at once. A scripted model makes
-no mistakes.
+paper, unless the agent has seen the figures and writes it itself, as ReAct does here. What is compared is the agents'
+shape: how many calls, how long, what at once. A scripted model makes no mistakes. Tokens are
+those of messages: the schemas of tools, which ReAct sends beside them, are not counted.
 
 With a real model it is `llm-compiler eval DATASET --model openai:…`.
 """
@@ -88,6 +89,9 @@ class Case:
     def problem(self, name: str) -> str:
         return f"{self.measure} of {name} in {MEASURES[self.measure]} * {1 + self.percent[name] / 100:.2f}"
 
+    def expression(self, name: str) -> str:
+        return f"{self.figures[name]:.0f} * {1 + self.percent[name] / 100:.2f}"
+
     @property
     def plan(self) -> str:
         names, count = list(self.figures), len(self.figures)
@@ -102,10 +106,9 @@ class Case:
 
     def steps(self, results: list[str]) -> list[list[tuple[str, dict[str, Any]]]]:
         """The calls of a ReAct agent, those in one list at once; the results so far are known."""
-        names, count = list(self.figures), len(self.figures)
-        searches = [("search", {"query": name}) for name in names]
-        texts = dict(zip(names, results, strict=False))
-        maths = [("math", {"problem": self.problem(name), "context": [texts.get(name, "")]}) for name in names]
+        count = len(self.figures)
+        searches = [("search", {"query": name}) for name in self.figures]
+        maths = [("math", {"problem": self.expression(name)}) for name in self.figures]
         total = [[("math", {"problem": " + ".join(results[count : 2 * count])})]] if self.sums else []
         return [searches, maths, *total]
 
@@ -146,9 +149,9 @@ class Model:
 
     def _expression(self, problem: str) -> str:
         for case in self._cases:
-            for name, figure in case.figures.items():
+            for name in case.figures:
                 if case.problem(name) in problem:
-                    return f"{figure:g} * {1 + case.percent[name] / 100:.2f}"
+                    return case.expression(name)
         raise LookupError(problem)
 
     def _step(self, case: Case, request: ChatRequest) -> Reply:
@@ -188,6 +191,7 @@ def main() -> None:
     ]
     (out / "questions.json").write_text(json.dumps(questions, indent=1, ensure_ascii=False), "utf-8")
     (out / "prices.json").write_text(json.dumps(PRICES, indent=1), "utf-8")
+    asyncio.run(embedded_search.ainvoke({"query": "K2"}))  # reads the corpus, which no agent shall wait for
     with ModelServer() as server:
         server.handler = Model(cases)
         os.environ |= {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "scripted"}
