@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 ENVIRONMENT_PREFIX = "LLM_COMPILER_"
 _MODELS = frozenset({"model", "planner_model", "joiner_model"})
+_LISTS = frozenset({"requires_approval"})
 
 
 class Context(BaseModel):
@@ -85,8 +86,9 @@ def _from_environment(context: type[Context], given: dict[str, Any]) -> dict[str
         text = os.environ.get(variable)
         if name in given or name in _MODELS or not text:
             continue
+        value = [item.strip() for item in text.split(",")] if name in _LISTS else text
         try:
-            values[name] = TypeAdapter[Any](cast("Any", Annotated[field.annotation, field])).validate_python(text)
+            values[name] = TypeAdapter[Any](cast("Any", Annotated[field.annotation, field])).validate_python(value)
         except ValidationError as error:
             raise ValueError(f"The environment variable {variable} is {text!r}: {error.errors()[0]['msg']}.") from None
     return values

@@ -147,3 +147,15 @@ def test_a_model_from_the_environment_is_no_part_of_the_context(monkeypatch: pyt
     """It gives way to the models that the graph was made with, and a context comes before those."""
     monkeypatch.setenv("LLM_COMPILER_MODEL", "openai:gpt-4.1")
     assert Context().model is None
+
+
+def test_a_list_in_the_environment_has_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_COMPILER_REQUIRES_APPROVAL", "mail, pay")
+    assert Context().requires_approval == ("mail", "pay")
+    assert Context(requires_approval=["call"]).requires_approval == ("call",)
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("false", False), ("1", True)])
+def test_a_switch_in_the_environment(text: str, wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_COMPILER_DIRECT_JOIN", text)
+    assert Context().direct_join is wanted
