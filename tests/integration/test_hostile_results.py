@@ -180,7 +180,6 @@ async def test_a_price_is_a_price_unless_there_is_such_a_task(
         assert output["messages"][2].artifact == expected
 
 
-@pytest.mark.xfail(reason="agent: a lone surrogate in a result can't be sent to the model", strict=True)
 @pytest.mark.parametrize("payload", ["a\ud800b", "\udfff", ["\udcff"], {"\ud800": 1}])
 async def test_a_result_that_is_no_valid_unicode_is_made_valid(
     payload: Any, model_server: ModelServer, chat_model: ChatOpenAI
