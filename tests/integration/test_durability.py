@@ -16,14 +16,15 @@ from uuid import UUID
 
 import ormsgpack
 import pytest
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, ToolMessage
 from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.types import Command, interrupt
 
 from agent import create_llm_compiler
 from graphs.checkpoint import open_checkpointer
-from tests.model_server import ModelServer
+from tests.model_server import Gate, ModelServer, Reply
 
 ROOT = Path(__file__).parents[2]
 THREAD: Any = {"configurable": {"thread_id": "t"}}
@@ -36,6 +37,46 @@ def test_runs_that_are_killed_end_as_if_nothing_had_happened() -> None:
     result = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=110)
     assert result.returncode == 0, result.stdout + result.stderr
     assert ", 0 gone wrong, " in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "results"),
+    [
+        ('1. work("a")\n2. work("$1!")\n', '1. work("b")\n2. work("$1!")\n', {"task_1": "B", "task_2": "B!"}),
+        ('1. work("a")\n2. work("b")\n', '2. work("a")\n3. work("b")\n', {"task_2": "A", "task_3": "B"}),
+        ('1. work("a")\n2. work("$1")\n', '1. fail("a")\n2. work("$1")\n', {"task_1": None, "task_2": None}),
+    ],
+    ids=["what it refers to is another result", "the same call has another number", "what it refers to failed"],
+)
+async def test_a_result_is_not_given_to_the_same_words_in_another_plan(
+    model_server: ModelServer, chat_model: ChatOpenAI, first: str, later: str, results: dict[str, str | None]
+) -> None:
+    worked = asyncio.Semaphore(0)
+
+    async def work(name: str) -> str:
+        """Works."""
+        worked.release()
+        return name.upper()
+
+    async def fail(name: str) -> str:
+        """Fails."""
+        raise RuntimeError(name)
+
+    gate = Gate()
+    model_server.script(planner=[Reply([first, gate, "9. join()"]), f"{later}9. join()"], joiner=["Done."])
+    saver = InMemorySaver()
+    graph = create_llm_compiler([work, fail], model=chat_model, checkpointer=saver)
+    running = asyncio.ensure_future(graph.ainvoke({"messages": "Question?"}, THREAD))
+    for _ in range(2):
+        await worked.acquire()
+    while str(await saver.aget_tuple(THREAD)).count("'__return__'") < 2:  # noqa: ASYNC110 — savers tell nobody
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
+
+    output = await graph.ainvoke(None, THREAD)
+    found = {m.tool_call_id: m.artifact for m in output["messages"] if isinstance(m, ToolMessage)}
+    assert found == results
 
 
 # Large results
