@@ -1,5 +1,6 @@
 """An LLMCompiler agent for LangGraph, after "An LLM Compiler for Parallel Function Calling" (Kim et al., ICML 2024)."""
 
+from agent.agent_tool import as_tool
 from agent.context import Context
 from agent.graph import create_llm_compiler
 from agent.models import PROVIDERS, ModelError, default_model, load_model
@@ -10,6 +11,7 @@ __all__ = [
     "Context",
     "ModelError",
     "State",
+    "as_tool",
     "create_llm_compiler",
     "default_model",
     "load_model",

@@ -13,17 +13,20 @@ from typing import Any
 from anyio import CapacityLimiter
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import ToolMessage
+from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
 from agent.approval import Verdict, needs_approval
 from agent.context import Context
 from agent.events import Progress, shown
+from agent.injection import Surroundings, injections
 from agent.invoke import explain, invoke
 from agent.literals import without_surrogates
 from agent.messages import call_id, key_of, observation
 from agent.outcomes import Paused
 from agent.references import to_text
+from agent.results import ContentAndArtifact
 from agent.retries import delay_before_retry, tries_of
 from agent.saving import savable, well_formed
 from agent.tasks import Key, Task, name_of
@@ -45,6 +48,7 @@ class Calls:
         saved: bool,
         has_seen_results: bool,
         verdicts: Mapping[Key, Verdict],
+        surroundings: Surroundings,
     ) -> None:
         """
         Args:
@@ -55,6 +59,7 @@ class Calls:
             saved: Whether results are saved by a checkpointer, and the run can pause.
             has_seen_results: Whether the plan was written with earlier results in view.
             verdicts: What people have decided about calls.
+            surroundings: What tools can have injected.
         """
         self._tools = tools
         self._context = context
@@ -65,6 +70,7 @@ class Calls:
 
         self._has_seen_results = has_seen_results
         self._verdicts = verdicts
+        self._surroundings = surroundings
         self._slots = asyncio.Semaphore(context.max_concurrency)
         self._threads = CapacityLimiter(context.max_concurrency)
         self._made: dict[str, asyncio.Future[ToolMessage]] = {}
@@ -115,7 +121,10 @@ class Calls:
 
     def _identity(self, task: Task, arguments: dict[str, Any]) -> str | None:
         """What two calls have in common whose results are interchangeable; None for a call that stands alone."""
-        metadata = self._tools[task.tool].metadata or {}
+        tool = self._tools[task.tool]
+        metadata = tool.metadata or {}
+        if injections(tool):
+            return None  # its result may depend on more than its arguments
         if metadata.get("side_effects") or metadata.get("requires_approval") or not metadata.get("cache", True):
             return None
         try:
@@ -147,22 +156,26 @@ class Calls:
     async def _run(self, task: Task, arguments: dict[str, Any], metadata: dict[str, Any]) -> ToolMessage:
         async with self._slots:
             most = self._context.max_observation_chars
-            record = {
+            record: dict[str, Any] = {
                 **metadata,
                 "arguments": {name: shown(value, most) for name, value in arguments.items()},
                 "started": time.time(),
             }
-            self._progress.task_started(task, arguments)
+            self._progress.task_started(task, arguments, _namespace())
             try:
                 value = await self._try(task, arguments)
+                if isinstance(value, ContentAndArtifact):
+                    record["content"], value = well_formed(savable(value.content)), value.artifact
                 value = savable(value) if self.saved else value
-                text = to_text(value)
+                text = to_text(record.get("content", value))
                 if (carried := without_surrogates(text)) != text:
                     value, text = well_formed(value), carried
             except GraphBubbleUp:
                 raise
             except Exception as error:  # noqa: BLE001 — whatever a tool raises is an observation
                 return self.fail(task, without_surrogates(explain(error)), **record, finished=time.time())
+            if self._tools[task.tool].return_direct and task.element is None:
+                record["return_direct"] = True
             return observation(task, text, value, most=most, **record, finished=time.time())
 
     async def _try(self, task: Task, arguments: dict[str, Any]) -> Any:
@@ -172,7 +185,16 @@ class Calls:
         most = tries_of(tool, self._context.tool_retries)
         for tries in itertools.count(1):
             try:
-                return await invoke(tool, arguments, model=self._model, seconds=seconds, threads=self._threads)
+                return await invoke(
+                    tool,
+                    arguments,
+                    model=self._model,
+                    seconds=seconds,
+                    threads=self._threads,
+                    call_id=call_id(task.key),
+                    label=f"{name_of(task.key)}. {task.tool}",
+                    surroundings=self._surroundings,
+                )
             except GraphBubbleUp:
                 raise
             except Exception as error:
@@ -190,3 +212,9 @@ def shown_in_full(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _ALL = 10**9
+
+
+def _namespace() -> list[str]:
+    """Of the LangGraph task that this runs in."""
+    name: str = ensure_config().get("configurable", {}).get("checkpoint_ns", "")
+    return name.split("|") if name else []

@@ -9,6 +9,7 @@ from langchain_core.messages import AnyMessage, ToolMessage
 from agent.messages import map_sizes, observations
 from agent.plan import is_text
 from agent.references import Reference, UnresolvedReferenceError, follow, substitute
+from agent.results import shown_value
 
 LONGEST_RESULT = 300
 """Characters. Who asked a question doesn't want a page for an answer."""
@@ -54,7 +55,7 @@ def _printable(message: ToolMessage | None) -> Any:
     """A result with the numbers in it as people write them."""
     if message is None or message.status == "error":
         raise _NotPrintableError
-    return _for_people(message.artifact)
+    return _for_people(shown_value(message))
 
 
 def _for_people(value: Any) -> Any:

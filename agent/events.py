@@ -9,7 +9,7 @@ Every event has a `type` and a `time` (Unix seconds):
 | `task_planned` | `task`: its number; `element`, in a map; `tool`; `arguments` as planned; `dependencies`: numbers |
 | `plan_finished` | `round`, `tasks` (how many) |
 | `task_paused` | as `task_planned`, the arguments resolved: it waits for an approval |
-| `task_started` | the same |
+| `task_started` | the same, and `namespace`: where the events of a graph that the tool runs stand (`subgraphs=True`) |
 | `task_retried` | the same, `error`: why, and `delay`: the seconds until the next try |
 | `task_finished` | the same, `result` as text, and `reused`: the task that had made the same call, if one had |
 | `task_failed`, `task_skipped` | the same, and `error`: why |
@@ -21,11 +21,13 @@ Long arguments and results are cut.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from langchain_core.messages import ToolMessage
+from langgraph.runtime import Runtime
 
 from agent.excerpt import cut
 from agent.references import to_text
@@ -40,6 +42,13 @@ class Progress:
 
     write: Callable[[Any], None]
     """The run's stream writer."""
+
+    @classmethod
+    def of(cls, runtime: Runtime[Any]) -> Self:
+        """Tells it as this node. LangGraph takes the sender of an event from the context that it is written in, and the
+        tasks that the node starts have others."""
+        context = copy_context()
+        return cls(lambda event: context.run(runtime.stream_writer, event))
 
     def plan_started(self, plans_before: int) -> None:
         self._send("plan_started", round=plans_before)
@@ -57,8 +66,8 @@ class Progress:
     def task_paused(self, task: Task, arguments: dict[str, Any]) -> None:
         self._send("task_paused", **_describe(task, arguments))
 
-    def task_started(self, task: Task, arguments: dict[str, Any]) -> None:
-        self._send("task_started", **_describe(task, arguments))
+    def task_started(self, task: Task, arguments: dict[str, Any], namespace: Sequence[str] = ()) -> None:
+        self._send("task_started", **_describe(task, arguments), namespace=list(namespace))
 
     def task_retried(self, task: Task, arguments: dict[str, Any], error: str, delay: float) -> None:
         self._send("task_retried", **_describe(task, arguments), error=cut(error, SHOWN_CHARS), delay=delay)

@@ -32,6 +32,7 @@ from agent.references import (
     to_text,
     whole_reference,
 )
+from agent.results import value_for
 from agent.tasks import Key, Signature, Task, name_of
 
 SKIPPED = "Not run: it needs task {name}, which failed: {reason}"
@@ -375,9 +376,12 @@ class Execution:
         is_map = await self._is_map(number)
         if not is_map:
             message = await self._message((number, None))
-            return _Found(message.artifact, _failures((number, None), message)) if message else None
+            if message is None:
+                return None
+            return _Found(value_for(reference, message), _failures((number, None), message))
         if index is not None and index >= 0 and (message := await self._message((number, index))):
-            return _Found([None] * index + [message.artifact], _failures((number, index), message))
+            value = value_for(reference, message, of_map=True)
+            return _Found([None] * index + [value], _failures((number, index), message))
         size = await self._size(number)
         if isinstance(size, ToolMessage):
             return _Found(None, [((number, None), size)])
@@ -387,7 +391,8 @@ class Execution:
             assert message is not None, "each element of a map has an outcome"
             failures = _failures((number, element), message)
             found.failed += failures
-            found.value[element] = FAILED_ELEMENT.format(reason=message.text) if failures else message.artifact
+            value = FAILED_ELEMENT.format(reason=message.text) if failures else None
+            found.value[element] = value or value_for(reference, message, of_map=True)
         return found
 
     async def _is_map(self, number: int) -> bool | None:

@@ -20,6 +20,7 @@ from agent.calls import Calls, shown_in_full
 from agent.context import Context
 from agent.events import Progress
 from agent.execution import Execution, Finished
+from agent.injection import Surroundings
 from agent.messages import observations, this_turn, with_tasks
 from agent.models import Models
 from agent.signatures import signature_of
@@ -44,7 +45,7 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
         context = Context.of(runtime.context)
         stream = PlanStream.of(runtime)
         with stream.executing():
-            progress = Progress(runtime.stream_writer)
+            progress = Progress.of(runtime)
             earlier = observations(state["messages"])
             paused = state.get("paused")
             calls = Calls(
@@ -55,6 +56,7 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
                 saved=bool(runtime.execution_info and runtime.execution_info.thread_id),
                 has_seen_results=bool(earlier),
                 verdicts=Verdict.all(paused["waiting"], paused["verdicts"]) if paused else {},
+                surroundings=Surroundings(state["messages"], runtime, list(tools.values())),
             )
             calls.remember(observations(this_turn(state["messages"])).values())
             execution = Execution(

@@ -17,6 +17,7 @@ from agent.events import Progress
 from agent.messages import plans_made, results_of_turn
 from agent.models import Models
 from agent.prompts import NO_ANSWER, REPLAN_TOOL, joiner_prompt
+from agent.results import direct_answer
 from agent.state import Node, State
 
 CALL_CONFIG: RunnableConfig = {"run_name": "join"}
@@ -52,7 +53,8 @@ Decision = Answer | Replan
 def make_joiner(models: Models) -> Node:
     """The joiner node.
 
-    1. If the plan gives the answer's words, and all results that it puts into them are there, that is the answer.
+    1. If the plan gives the answer's words, and all results that it puts into them are there, that is the answer. So is
+       the result of its last call, if that call's tool has `return_direct` and all went well.
     2. Else show the model the conversation with this turn's results. Unless the turn's replans are used up, or no tool
        was called, it may ask for another plan: with a tool call, or, if it can't call tools, in words.
     3. On an answer, end. On a replan, go to planner and executor.
@@ -60,11 +62,13 @@ def make_joiner(models: Models) -> Node:
 
     async def joiner(state: State, runtime: Runtime[Context]) -> Command[Literal["planner", "executor", "__end__"]]:
         context = Context.of(runtime.context)
-        progress = Progress(runtime.stream_writer)
+        progress = Progress.of(runtime)
         messages = state["messages"]
         plans = plans_made(messages)
         progress.joiner_started()
         if context.direct_join and (answer := fill_in(state.get("answer", ""), messages)):
+            return Command(goto="__end__", update={"messages": [AIMessage(answer)]})
+        if answer := direct_answer(messages):
             return Command(goto="__end__", update={"messages": [AIMessage(answer)]})
         decision = await decide(
             await models.joiner(context),

@@ -60,7 +60,7 @@ def make_planner(
 
     async def planner(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
         context = Context.of(runtime.context)
-        progress = Progress(runtime.stream_writer)
+        progress = Progress.of(runtime)
         messages = state["messages"]
         stream = PlanStream.of(runtime)
         with stream.planning():

@@ -190,6 +190,7 @@ def test_the_agent_exports_what_is_documented() -> None:
         "Context",
         "ModelError",
         "State",
+        "as_tool",
         "create_llm_compiler",
         "default_model",
         "load_model",
