@@ -30,7 +30,8 @@ class Contestant:
 
 
 CONTESTANTS = (
-    Contestant("llm-compiler", "llm_compiler"),
+    Contestant("llm-compiler", "llm_compiler", ("llm-compiler",)),
+    Contestant("llm-compiler-maps", "llm_compiler", ("llm-compiler-maps",)),
     Contestant("react", "react", ("react",)),
     Contestant("react-parallel", "react", ("react-parallel",)),
     Contestant("llmcompiler", "llmcompiler_package", package="llmcompiler"),

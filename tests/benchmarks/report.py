@@ -1,9 +1,12 @@
 """The results as Markdown, and which targets hold."""
 
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 US = "llm-compiler"
+BEST = "llm-compiler-maps"
+PEERS = ("llmcompiler", "llama-index-agent-llm-compiler")
 PER_MILLION = (0.4, 1.6)
 """Dollars for a million input and output tokens (gpt-4.1-mini, without caching), to weigh one against the other."""
 
@@ -130,6 +133,7 @@ def _targets(results: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         )
         slowest = max(row["first_start"] for row in ours) * 1000
         yield _target("the first task starts within 5 ms of its parenthesis", slowest, 5, "{:.1f} ms")
+    yield from _against_others(results["race"])
     if machinery:
         overhead = machinery["overhead"]
         small = max(row["own_ms"] for row in overhead if row["calls"] <= 100)
@@ -145,6 +149,32 @@ def _targets(results: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield _target(
             f"{most:,} runs at once cost no more per run than ten (10% for noise)", growth, 1.1, "{:.2f} times"
         )
+
+
+def _against_others(race: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """With maps, beside the best other of each workload; runs that went wrong don't count."""
+    rows = {(row["contestant"], row["workload"]): row for row in race if not row["errors"]}
+    latency, tokens = {}, {}
+    for workload in dict.fromkeys(row["workload"] for row in race):
+        ours = rows.get((BEST, workload))
+        others = [row for (name, on), row in rows.items() if on == workload and name not in (US, BEST)]
+        peers = [row["input"] + row["output"] for row in others if row["contestant"] in PEERS]
+        if ours and others:
+            latency[workload] = ours["seconds"] / min(row["seconds"] for row in others)
+        if ours and peers:
+            tokens[workload] = (ours["input"] + ours["output"]) / min(peers)
+    if latency:
+        middle, worst = statistics.median(latency.values()), max(latency, key=lambda name: latency[name])
+        yield _target("with maps, at most 0.75 of the best other's latency in the median", middle, 0.75, "{:.2f}")
+        yield _target("and never more than the best other's", latency[worst], 1.0, f"{{:.2f}} ({worst})")
+    if tokens:
+        worst = max(tokens, key=lambda name: tokens[name])
+        yield _target(
+            "at most 0.6 of the tokens of the best LLMCompiler peer", tokens[worst], 0.6, f"{{:.2f}} ({worst})"
+        )
+    if (BEST, "eight") in rows and ("react", "eight") in rows:
+        times = _cost(rows["react", "eight"]) / _cost(rows[BEST, "eight"])
+        yield _target("6.7 times cheaper than ReAct on eight searches", -times, -6.7, f"{times:.1f} times")
 
 
 def _target(text: str, value: float, most: float, form: str) -> tuple[str, str, str]:

@@ -6,10 +6,11 @@ import re
 import pytest
 
 from agent.parser import PlanParser
-from agent.plan import Plan, Signature
+from agent.plan import Plan
+from agent.tasks import Join, Signature, Task, Thought
 from tests.benchmarks.ideal import Speed, ideal
 from tests.benchmarks.server import answer, record
-from tests.benchmarks.workloads import PLANS, WORKLOADS, Call, Workload, our_plan
+from tests.benchmarks.workloads import PLANS, WORKLOADS, Call, Workload, map_plan, our_plan
 from tests.model_server import ChatRequest, Exchange, tokens_of
 
 SIGNATURES = {
@@ -44,17 +45,31 @@ def test_joining_waits_for_the_end_of_a_plan_that_takes_longer_than_its_calls() 
     assert best.join_started == pytest.approx(1.12)
 
 
+def tasks_of(text: str) -> list[Task]:
+    parser, plan = PlanParser(SIGNATURES), Plan(SIGNATURES)
+    items = [item for item in parser.feed(text) if not isinstance(item, Join | Thought)]
+    assert parser.ended
+    return [task for item in items for task in plan.extend(item)]
+
+
 @pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
 def test_our_plan_is_the_workload(workload: Workload) -> None:
-    parser, plan = PlanParser(SIGNATURES), Plan(SIGNATURES)
-    tasks = [plan.add(item) for item in parser.feed(our_plan(workload)) if hasattr(item, "tool")]
-    assert parser.ended
+    tasks = tasks_of(our_plan(workload))
     assert [(t.number, t.tool, t.arguments["query"], t.dependencies, t.error) for t in tasks] == [
         (call.number, call.tool, call.text, call.needs, None) for call in workload.calls
     ]
 
 
-@pytest.mark.parametrize("form", PLANS)
+@pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
+def test_our_plan_with_maps_is_the_workload(workload: Workload) -> None:
+    calls = [task for task in tasks_of(map_plan(workload)) if task.is_call]
+    assert [(task.tool, task.arguments["query"], task.error) for task in calls] == [
+        (call.tool, call.text, None) for call in workload.calls
+    ]
+    assert [bool(task.dependencies) for task in calls] == [bool(call.needs) for call in workload.calls]
+
+
+@pytest.mark.parametrize("form", sorted(PLANS.keys() - {"maps"}))
 @pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
 def test_each_form_has_the_same_calls(workload: Workload, form: str) -> None:
     *lines, last = PLANS[form](workload).splitlines()
@@ -63,6 +78,18 @@ def test_each_form_has_the_same_calls(workload: Workload, form: str) -> None:
         assert line.startswith(f"{call.number}. {call.tool}(")
         assert json.dumps(call.text) in line
         assert tuple(map(int, re.findall(r"\$(\d+)", line))) == call.needs
+
+
+def test_maps_say_the_same_in_fewer_lines() -> None:
+    searches, maths, last, join = PLANS["maps"](WORKLOADS["diamond"]).splitlines()
+    texts = [call.text for call in WORKLOADS["diamond"].calls]
+    assert searches == f"1. search.map({json.dumps(texts[:3])})"
+    assert maths == f"2. math.map({json.dumps(texts[3:6])}, context=$1)"
+    assert last == f"3. math({json.dumps(texts[6])}, context=$2)"
+    assert join == "4. join()"
+    assert PLANS["maps"](WORKLOADS["fifty"]).count("\n") == 1
+    assert PLANS["maps"](WORKLOADS["chain"]) == our_plan(WORKLOADS["chain"])
+    assert PLANS["maps"](WORKLOADS["random"]) == our_plan(WORKLOADS["random"])
 
 
 def test_calls_can_be_told_apart_by_their_text() -> None:

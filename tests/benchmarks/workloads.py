@@ -118,6 +118,22 @@ def our_plan(workload: Workload) -> str:
     return "\n".join([*lines, f"{len(lines) + 1}. join()"])
 
 
+def map_plan(workload: Workload) -> str:
+    """With a map for each step whose calls do the same; as `our_plan` where steps are not like that."""
+    lines, before = [], []
+    for number, step in enumerate(workload.steps(), 1):
+        texts, needs = [call.text for call in step], [call.needs for call in step]
+        made = [call.number for call in before]
+        zipped, whole = needs == [(call,) for call in made], needs == [tuple(made)]
+        if len({call.tool for call in step}) > 1 or not (zipped or whole or not any(needs)):
+            return our_plan(workload)
+        context = f", context=${number - 1}" if any(needs) else ""
+        what = f".map({json.dumps(texts)}{context})" if len(step) > 1 else f"({json.dumps(texts[0])}{context})"
+        lines.append(f"{number}. {step[0].tool}{what}")
+        before = step
+    return our_plan(workload) if len(lines) == len(workload.calls) else "\n".join([*lines, f"{len(lines) + 1}. join()"])
+
+
 def llama_index_plan(workload: Workload) -> str:
     """With positional arguments only, which `llama-index-agent-llm-compiler` demands."""
     lines = []
@@ -138,11 +154,13 @@ def llmcompiler_plan(workload: Workload) -> str:
 
 PLANS: dict[str, Callable[[Workload], str]] = {
     "paper": our_plan,
+    "maps": map_plan,
     "llama_index": llama_index_plan,
     "llmcompiler": llmcompiler_plan,
 }
 JOINS: dict[str, str] = {
     "paper": "{answer}",
+    "maps": "{answer}",
     "llama_index": "Thought: The results answer the question.\nAction: finish({answer})",
     "llmcompiler": '```json\n{{"_thought_": "The results answer the question.", "_finish_": "{answer}"}}\n```',
 }
