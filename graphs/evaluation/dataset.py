@@ -132,9 +132,9 @@ def _question(path: Path, line: int, record: Any, number: int) -> Question:
         if not isinstance(value, str | int | float):
             raise DatasetError(f"{where}: {name!r} is {_short(value)}, and should be text or a number.")
     group = next((f"{name} {record[name]}" for name in GROUPS if record.get(name) not in (None, "")), "")
-    return Question(
-        str(values["id"]).strip(), str(values["question"]).strip(), str(values["answer"]).strip(), group[:60]
-    )
+    # Half of a surrogate pair, which JSON may have, can't be sent to a model or written to a file.
+    texts = [str(value).strip().encode("utf-8", "replace").decode() for value in (*values.values(), group[:60])]
+    return Question(*texts)
 
 
 def _short(value: Any) -> str:

@@ -49,7 +49,9 @@ def write(evaluation: Evaluation) -> list[str]:
         plots = []
         notes.append(NO_PLOTS)
     summary = _summary(evaluation, figures, notes, shown)
-    (out / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    (out / "summary.json").write_bytes(
+        (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+    )
     table = rows(figures, judged=evaluation.verdicts is not None, baseline=evaluation.baseline)
     page = report(evaluation, figures, table, plots, notes, summary["date"])
     (out / "report.html").write_bytes(page.encode("utf-8", "replace"))

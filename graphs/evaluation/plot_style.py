@@ -1,12 +1,15 @@
 """How plots look: for light and dark pages, wide ones and phones; and how they are saved. This takes Matplotlib."""
 
 import io
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from graphs.plain_view import printable
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ def make_plain(axes: Axes, style: Style) -> None:
     axes.tick_params(colors=style.pale, length=0, labelsize=9, pad=6)
 
 
+def drawable(text: str) -> str:
+    """The text without what no font and no file can hold."""
+    return printable(text).encode("utf-8", "replace").decode()
+
+
 def svg(figure: Figure) -> bytes:
     """The figure as SVG, its text in a font of the reader's."""
     return _render(figure, "svg", metadata={"Date": None})
@@ -69,6 +77,7 @@ def png(figure: Figure) -> bytes:
 def _render(figure: Figure, kind: str, **options: Any) -> bytes:
     drawn = io.BytesIO()
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "llm-compiler", "font.family": "sans-serif"}
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # boxes are drawn in their place
         figure.savefig(drawn, format=kind, facecolor=figure.get_facecolor(), **options)
     return drawn.getvalue()

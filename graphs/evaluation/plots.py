@@ -17,9 +17,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from graphs.evaluation.figures import Figures, percentile
-from graphs.evaluation.plot_style import STYLES, Style, make_plain
+from graphs.evaluation.plot_style import STYLES, Style, drawable, make_plain
 from graphs.evaluation.results import Result
-from graphs.plain_view import duration, in_short, printable
+from graphs.plain_view import duration, in_short
 
 Runs = Mapping[str, Sequence[Result]]
 """The runs of each agent, by its name."""
@@ -166,12 +166,13 @@ def _draw_bar(axes: Axes, bar: _Bar, place: int, longest: float, style: Style) -
     width = max(bar.end - bar.start, longest * 0.002)
     axes.barh(place, width, 0.74, bar.start, color=colour, edgecolor=style.page, linewidth=0.8, zorder=3)
     room = int(width / longest * (style.width - 0.35) / 0.068) - 1
-    short = bar.text.partition(" ")[0]
+    text = drawable(bar.text)
+    short = text.partition(" ")[0]
     if room >= len(short):
         axes.text(
             bar.start + longest * 0.006,
             place,
-            in_short(bar.text, room) if room >= len(short) + 4 else short,
+            in_short(text, room) if room >= len(short) + 4 else short,
             fontsize=7.5,
             va="center",
             color=style.in_bar,
@@ -212,4 +213,4 @@ def _key(figure: Figure, keys: Sequence[Patch | Line2D], style: Style, top: floa
 
 def _wrapped(text: str, style: Style) -> str:
     width, lines = (42, 3) if style.narrow else (80, 2)
-    return textwrap.fill(printable(text), width, max_lines=lines, placeholder=" …")
+    return textwrap.fill(drawable(text), width, max_lines=lines, placeholder=" …")

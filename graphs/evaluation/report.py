@@ -112,8 +112,9 @@ def lead(figures: Sequence[Figures], baseline: str) -> str:
     if first.speedup:
         said += f" Question by question, {first.agent} was {first.speedup.of_means:.2f} times as fast"
         if first.cost and other.cost:
-            ratio = first.cost / other.cost
-            said += f", and cost {percent(abs(1 - ratio))} {'less' if ratio <= 1 else 'more'}"
+            more = first.cost / other.cost - 1
+            often = f"{percent(abs(more))} {'more' if more > 0 else 'less'}" if abs(more) >= 0.005 else "as much"
+            said += f", and cost {often}"
         said += "."
     return said
 
