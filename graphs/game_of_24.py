@@ -139,15 +139,11 @@ Question: Make 24 from 4, 9, 10 and 13.
 3. top_k_select(["$2"])
 4. join()
 
-The same question, when task 3 has selected three states and there is no solution yet:
-4. thought_proposer("$3.states[0]")
-5. thought_proposer("$3.states[1]")
-6. thought_proposer("$3.states[2]")
-7. state_evaluator("$4")
-8. state_evaluator("$5")
-9. state_evaluator("$6")
-10. top_k_select(["$7", "$8", "$9"])
-11. join()
+The same question, when task 3 has selected states and there is no solution yet:
+4. thought_proposer.map($3.states)
+5. state_evaluator.map($4)
+6. top_k_select($5)
+7. join()
 """
 """A level of the tree is a plan: each selected state has a proposer and an evaluator of its own."""
 

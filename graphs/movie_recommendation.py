@@ -44,15 +44,9 @@ Sabrina
 The Terminator
 City Lights
 Monsters, Inc.
-1. search_film("Alien")
-2. search_film("Blade Runner")
-3. search_film("Aliens")
-4. search_film("They Live")
-5. search_film("Sabrina")
-6. search_film("The Terminator")
-7. search_film("City Lights")
-8. search_film("Monsters, Inc.")
-9. join()
+1. search_film.map(["Alien", "Blade Runner", "Aliens", "They Live", "Sabrina", "The Terminator", "City Lights", \
+"Monsters, Inc."])
+2. join()
 """
 """Every film is looked up, those to choose from too."""
 

@@ -18,9 +18,12 @@ from langchain_core.outputs import ChatGenerationChunk
 
 import graphs.llm_compiler  # noqa: F401 — sets the offline model that this one takes the place of
 from agent import PROVIDERS
-from graphs.offline import RESULT, OfflineChatModel
+from graphs.offline import OfflineChatModel
 from graphs.offline_speech import speak
 from graphs.twenty_four import TARGET, leads_to_target, steps_from
+
+RESULT = re.compile(r"^(\d+)(?:\[\d+\])?\. ([\w.-]+)\((.*?)\) (->|failed:) ?(.*(?:\n  .*)*)", re.MULTILINE)
+"""A result in a joiner's prompt: `1[0]. search("K2") -> …`."""
 
 
 class Result(NamedTuple):
@@ -59,13 +62,13 @@ class Prompt:
         block = re.search(r"^Tools:\n(.+?)(?:\n\n|\Z)", system, re.MULTILINE | re.DOTALL)
         feedback = re.search(r"\n\nStill missing: (.*)\nPlan only", human, re.DOTALL)
         number = re.search(r"from number (\d+) on", human)
-        calls = [(int(task), *call.split("(", 1), mark, text) for task, call, mark, text in RESULT.findall(human)]
+        calls = RESULT.findall(human)
         return cls(
             plans=block is not None,
             tools=frozenset(re.findall(r"(?m)^([\w.-]+)\(", block[1]) if block else (call[1] for call in calls)),
             question=re.split(r"\n\n(?:Results \(data|Still missing|Plan )", human)[0],
             results=[
-                Result(task, tool, arguments.removesuffix(")"), _value(text))
+                Result(int(task), tool, arguments, read_value(text))
                 for task, tool, arguments, mark, text in calls
                 if mark == "->"
             ],
@@ -92,13 +95,13 @@ class Replan:
 def plan_searches(prompt: Prompt) -> list[str]:
     """A search for each film of the question."""
     liked, options = _films_of(prompt.question)
-    return [f"search_film({json.dumps(title, ensure_ascii=False)})" for title in (*liked, *options)]
+    return [f"search_film.map({json.dumps([*liked, *options], ensure_ascii=False)})"] if options else []
 
 
 def join_searches(prompt: Prompt) -> str | Replan:
     """The option that is most like the others: in words that few of the films have, genres among them, and in time."""
     liked, options = _films_of(prompt.question)
-    texts = {_value(result.arguments): str(result.value) for result in prompt.results}
+    texts = {read_value(result.arguments): str(result.value) for result in prompt.results}
     words = {title: set(re.findall(r"[a-z]{3,}", text.lower())) for title, text in texts.items()}
     years = {title: int(year[0]) for title, text in texts.items() if (year := re.search(r"\b(?:19|20)\d\d\b", text))}
     spread = Counter(word for found in words.values() for word in found)
@@ -139,19 +142,14 @@ def judge_exactly(lines: str) -> str:
 
 def plan_level(prompt: Prompt) -> list[str]:
     """A level of the tree: from the question's numbers, or from the states that were selected last."""
+    first, numbers = prompt.number, _numbers_of(prompt.question)
+    judged = f"${first + 1}"
     if selected := prompt.of("top_k_select"):
-        task, *_, found = selected[-1]
-        states = [f'"${task}.states[{i}]"' for i in range(len(found["states"]))]
+        states = [f"${selected[-1].number}.states[{i}]" for i in range(len(selected[-1].value["states"]))]
+        steps, judge, select = f".map({json.dumps(states)})", f".map(${first})", f"({judged})"
     else:
-        numbers = _numbers_of(prompt.question)
-        states = [json.dumps(numbers)] if numbers else []
-    count, first = len(states), prompt.number
-    judged = ", ".join(f'"${first + count + i}"' for i in range(count))
-    return [
-        *(f"thought_proposer({state})" for state in states),
-        *(f'state_evaluator("${first + i}")' for i in range(count)),
-        *([f"top_k_select([{judged}])"] if states else []),
-    ]
+        steps, judge, select = f"({json.dumps(numbers)})", f"(${first})", f"([{judged}])"
+    return [f"thought_proposer{steps}", f"state_evaluator{judge}", f"top_k_select{select}"] if numbers else []
 
 
 def join_level(prompt: Prompt) -> str | Replan:
@@ -184,8 +182,8 @@ def plan_shopping(prompt: Prompt) -> list[str]:
     if order := re.search(r"Buy (\w+) with ({.*})", prompt.feedback):
         return [f"buy({json.dumps(order[1])}, {order[2]})"]
     wanted, limit = _wishes_of(prompt.question)
-    opened = [f'click("${prompt.number}[{place}].id")' for place in range(EXPLORED)]
-    return [f"search({json.dumps(' '.join(wanted))})", *opened] if limit else []
+    opened = json.dumps([f"${prompt.number}[{place}].id" for place in range(EXPLORED)])
+    return [f"search({json.dumps(' '.join(wanted))})", f"click.map({opened})"] if limit else []
 
 
 def join_shopping(prompt: Prompt) -> str | Replan:
@@ -276,7 +274,8 @@ def _last(messages: Sequence[BaseMessage], kind: str) -> str:
     return next((str(message.text) for message in reversed(messages) if message.type == kind), "")
 
 
-def _value(text: str) -> Any:
+def read_value(text: str) -> Any:
+    """What a result's text stands for."""
     try:
         return json.loads(text)
     except ValueError:

@@ -6,6 +6,7 @@ allowed.
 """
 
 import json
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -17,14 +18,15 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.tools import BaseTool
 
 from agent.joiner import Replan, read_decision
-from agent.messages import call_id, key_of, this_turn
+from agent.messages import call_id, key_of, observations, this_turn
 from agent.parser import PlanParser
 from agent.plan import Plan
 from agent.prompts import REPLAN_TOOL, joiner_prompt, planner_prompt
 from agent.references import substitute
 from agent.signatures import describe, signature_of
-from agent.tasks import Call
+from agent.tasks import Call, Element, Key
 from graphs.offline import OfflineChatModel
+from graphs.offline_examples import read_value
 from graphs.offline_speech import speak
 
 
@@ -61,7 +63,7 @@ class OfflineReactModel(BaseChatModel):
         feedback: str | None = None
         while True:
             plan = self._plan(known, feedback)
-            if calls := _ready(plan, _results(messages)):
+            if calls := _ready(plan, observations(messages)):
                 return "", calls
             known = [*before, *(message for message in turn if _number(message) <= plan.last)]
             prompt = joiner_prompt(known, may_replan=True, has_results=bool(turn), as_text=False)
@@ -72,50 +74,44 @@ class OfflineReactModel(BaseChatModel):
 
     def _plan(self, messages: Sequence[AnyMessage], feedback: str | None) -> Plan:
         signatures = {tool.name: signature_of(tool) for tool in self.tools}
-        plan, parser = Plan(signatures, earlier=_results(messages)), PlanParser(signatures)
+        numbers = {number for number, _ in observations(messages)}
+        plan, parser = Plan(signatures, earlier=numbers), PlanParser(signatures)
         tools = [describe(tool) for tool in self.tools]
         prompt = planner_prompt(messages, tools=tools, examples="", feedback=feedback, next_number=plan.last + 1)
         for item in (*parser.feed(str(self._ask(prompt).text)), *parser.close()):
-            if isinstance(item, Call):
-                plan.add(item)
+            if isinstance(item, Call | Element):
+                deque(plan.extend(item), maxlen=0)
         return plan
 
     def _ask(self, prompt: list[BaseMessage], **options: Any) -> Any:
         return self.planner.model_copy(update={"delay": 0})._generate(prompt, **options).generations[0].message
 
 
-def _ready(plan: Plan, results: Mapping[int, ToolMessage]) -> list[ToolCallChunk]:
+def _ready(plan: Plan, results: Mapping[Key, ToolMessage]) -> list[ToolCallChunk]:
     """The calls of the plan that have not been made, and can be."""
-    failed = {number for number, result in results.items() if result.status == "error"}
+    failed = {number for (number, _), result in results.items() if result.status == "error"}
     ready: list[ToolCallChunk] = []
     waiting = set()
-    for task in plan.tasks:
+    for task in filter(lambda task: task.is_call, plan.tasks):
         if task.error or failed & set(task.dependencies):
             failed.add(task.number)
-        elif task.number not in results:
+        elif task.key not in results:
             waiting.add(task.number)
             if not waiting & set(task.dependencies):
-                arguments = substitute(task.arguments, lambda reference: _value(results[reference.task]))
-                call = tool_call_chunk(
-                    name=task.tool, args=json.dumps(arguments), id=call_id(task.key), index=len(ready)
-                )
-                ready.append(call)
+                arguments = json.dumps(substitute(task.arguments, lambda reference: _value(reference.task, results)))
+                ready.append(tool_call_chunk(name=task.tool, args=arguments, id=call_id(task.key), index=len(ready)))
     return ready
-
-
-def _results(messages: Sequence[BaseMessage]) -> dict[int, ToolMessage]:
-    return {_number(message): message for message in messages if isinstance(message, ToolMessage)}
 
 
 def _number(message: AnyMessage) -> int:
     """The number of the task that a message is about."""
     calls = getattr(message, "tool_calls", None) or [{"id": getattr(message, "tool_call_id", None)}]
-    key = key_of(calls[0]["id"])
-    return key[0] if key else 0
+    number, _ = key_of(calls[0]["id"]) or (0, None)
+    return number
 
 
-def _value(result: ToolMessage) -> Any:
-    try:
-        return json.loads(str(result.text))
-    except ValueError:
-        return str(result.text)
+def _value(number: int, results: Mapping[Key, ToolMessage]) -> Any:
+    """What a task's reference stands for; for a map, a list."""
+    texts = [(element, str(result.text)) for (task, element), result in results.items() if task == number]
+    values = [read_value(text) for _, text in sorted(texts)]
+    return values[0] if texts[0][0] is None else values

@@ -95,16 +95,12 @@ TOOLS: list[BaseTool] = [search, click, buy]
 EXAMPLES = """\
 Question: I want to buy a rain jacket, packable and hooded, in color teal and size M, for less than 90 dollars.
 1. search("rain jacket packable hooded")
-2. click("$1[0].id")
-3. click("$1[1].id")
-4. click("$1[2].id")
-5. click("$1[3].id")
-6. click("$1[4].id")
-7. join()
+2. click.map(["$1[0].id", "$1[1].id", "$1[2].id", "$1[3].id", "$1[4].id"])
+3. join()
 
 The same question, when P150 has turned out to fit best:
-7. buy("P150", {"color": "teal", "size": "M"})
-8. join()
+3. buy("P150", {"color": "teal", "size": "M"})
+4. join("I bought $3.title ($3.id) for $3.price dollars.")
 """
 """Several products are opened at once, before one is bought."""
 

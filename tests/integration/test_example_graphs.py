@@ -17,6 +17,10 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 
 from agent import PROVIDERS, create_llm_compiler
+from agent.parser import PlanParser
+from agent.plan import Plan
+from agent.signatures import signature_of
+from agent.tasks import Call, Element
 from graphs import game_of_24, movie_recommendation, parallel_qa, web_shop
 from graphs.offline_examples import OfflineExamplesModel
 from graphs.shop.catalogue import Goal, all_goals
@@ -121,6 +125,29 @@ def test_every_graph_has_a_name_of_its_own_and_its_tools(name: str) -> None:
     assert module.TOOLS
 
 
+@pytest.mark.parametrize("name", ["llm_compiler", "parallel_qa", "movie_recommendation", "game_of_24", "web_shop"])
+def test_the_plans_that_a_planner_is_shown_can_be_run(name: str) -> None:
+    """No call has a tool, an argument or a reference that there isn't."""
+    module = importlib.import_module(f"graphs.{name}")
+    signatures = {tool.name: signature_of(tool) for tool in module.TOOLS}
+    examples = [text for text in module.EXAMPLES.split("\n\n") if text.strip()]
+    earlier: set[int] = set()
+    for example in examples:
+        earlier = earlier if example.startswith("The same question") else set()
+        plan, parser = Plan(signatures, earlier=earlier), PlanParser(signatures)
+        items = [
+            *parser.feed(example[example.index("\n1. " if not earlier else f"\n{max(earlier) + 1}. ") :]),
+            *parser.close(),
+        ]
+        tasks = [task for item in items if isinstance(item, Call | Element) for task in plan.extend(item)]
+        assert parser.ended
+        assert [task.error for task in tasks if task.error] == []
+        numbers = {task.number for task in tasks} | earlier
+        assert {number for task in tasks for number in task.dependencies} <= numbers
+        earlier = numbers
+    assert examples
+
+
 # --- ParallelQA
 
 
@@ -133,14 +160,18 @@ async def test_parallel_qa_offline() -> None:
 
 async def test_parallel_qa_with_a_model(hosted: ModelServer) -> None:
     plan = """\
-1. search("Mount Everest")
-2. search("K2")
-3. math("height of Mount Everest / height of K2, both in metres", context=["$1", "$2"])
-4. join()"""
-    hosted.script(planner=[plan], math=["8849 / 8611"], joiner=["About 1.03 times."])
-    messages = await ask(parallel_qa.graph, "How many times as high as K2 is Mount Everest?")
-    assert results(messages)[-1] == pytest.approx(1.0276, abs=1e-4)
-    assert messages[-1].text == "About 1.03 times."
+1. search.map(["Mount Everest", "K2"])
+2. math.map(["height of Mount Everest in metres * 1.1", "height of K2 in metres * 0.9"], context=$1)
+3. math("max($2) - min($2)")
+4. join("It would be $3 metres higher.")"""
+    hosted.handler = lambda request: (
+        plan if request.is_planner else "8849 * 1.1" if "* 1.1" in request.user else "8611 * 0.9"
+    )
+    messages = await ask(
+        parallel_qa.graph, "With 10% more for Mount Everest and 10% less for K2, how far apart are they?"
+    )
+    assert results(messages)[-1] == pytest.approx(8849 * 1.1 - 8611 * 0.9)
+    assert messages[-1].text == "It would be 1984 metres higher."
     planner = (await hosted.exchange(0, "planner")).request
     assert "Eiffel Tower" in planner.system
     assert "Lake Superior" in planner.system
@@ -196,13 +227,7 @@ async def test_a_game_with_a_model(hosted: ModelServer) -> None:
             case "planner", _ if not further:
                 return '1. thought_proposer([2, 3, 4])\n2. state_evaluator("$1")\n3. top_k_select("$2", k=2)\n4. join()'
             case "planner", _:
-                return """\
-4. thought_proposer("$3.states[0]")
-5. thought_proposer("$3.states[1]")
-6. state_evaluator("$4")
-7. state_evaluator("$5")
-8. top_k_select(["$6", "$7"])
-9. join()"""
+                return "4. thought_proposer.map($3.states)\n5. state_evaluator.map($4)\n6. top_k_select($5)\n7. join()"
             case "joiner", _:
                 return "2 * 3 * 4." if solved else Reply(tool_calls=[("replan", {"feedback": "One step more."})])
             case _, "Game of 24: propose steps":
@@ -254,8 +279,7 @@ async def test_a_question_of_another_form_is_refused_offline() -> None:
 
 async def test_movies_with_a_model(hosted: ModelServer) -> None:
     titles = ["Alien", "Blade Runner", "Aliens", "The Matrix", "Sabrina", "Terminator", "Up", "Monsters, Inc"]
-    plan = [f'{number}. search_film("{title}")' for number, title in enumerate(titles, 1)]
-    hosted.script(planner=["\n".join([*plan, "9. join()"])], joiner=["The Terminator."])
+    hosted.script(planner=[f"1. search_film.map({json.dumps(titles)})\n2. join()"], joiner=["The Terminator."])
     messages = await ask(movie_recommendation.graph, MOVIES)
     assert [result.partition(" (")[0] for result in results(messages)][4:] == [
         *("Sabrina", "The Terminator", "Up", "Monsters, Inc."),
@@ -314,14 +338,15 @@ async def test_nothing_is_bought_of_what_is_not_there() -> None:
 async def test_shopping_with_a_model(hosted: ModelServer) -> None:
     look = """\
 1. search("yoga mat eco friendly")
-2. click("$1[0].id")
-3. click("$1[1].id", {"color": "teal"})
-4. join()"""
-    purchase = '4. buy("P426", {"color": "teal", "thickness": "4 mm"})\n5. join()'
+2. click.map(["$1[0].id", "$1[1].id"])
+3. join()"""
+    purchase = """\
+3. buy("P426", {"color": "teal", "thickness": "4 mm"})
+4. join("I bought $3.title for $3.price dollars.")"""
     more = Reply(tool_calls=[("replan", {"feedback": "Buy P426 in teal, 4 mm."})])
-    hosted.script(planner=[look, purchase], joiner=[more, "Bought."])
+    hosted.script(planner=[look, purchase], joiner=[more])
     messages = await ask(web_shop.graph, all_goals()[4].instruction, **UNATTENDED)
-    assert messages[-1].text == "Bought."
+    assert re.fullmatch(r"I bought .* yoga mat.* for [\d.]+ dollars\.", messages[-1].text)
     assert reward(all_goals()[4], find_purchase(messages)) == 1.0
     joiner = (await hosted.exchange(0, "joiner")).request
     assert '"description": "' in joiner.user
