@@ -51,7 +51,7 @@ export class DetailsView {
   #task(task) {
     const took = duration(this.run, task);
     const facts = [WORDS[task.state]];
-    if (task.reused) facts.push("the result of an identical call");
+    if (task.reused) facts.push(`the same call as ${task.reused}, made once`);
     if (task.finished && took !== undefined) facts.push(`took ${seconds(took)}`);
     if (task.retries) facts.push(`tried ${task.retries + 1} times`);
     if (task.dependencies.length) facts.push(`needs ${task.dependencies.join(", ")}`);

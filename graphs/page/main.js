@@ -62,6 +62,7 @@ class Turn {
   async #reply(reply) {
     const id = this.run.approval?.thread_id ?? thread;
     this.run.resume();
+    keepFocus();
     await this.#follow({ thread_id: id, ...reply });
   }
 
@@ -105,6 +106,7 @@ class Turn {
   /** Send a reply again if it was lost on the way; else ask the same again, in the place of this turn. */
   #retry() {
     const { run } = this;
+    keepFocus();
     if (!("question" in this.#input) && run.phase === "failed" && this.#lost) {
       run.resume();
       void this.#follow(this.#input);
@@ -134,6 +136,11 @@ function ask(question) {
   turns.append(turn.view.root);
   box.value = "";
   begin(turn);
+}
+
+/** Give the focus a place when the button that has it goes, if it is used with the keyboard. */
+function keepFocus() {
+  if (document.activeElement?.matches(":focus-visible")) box.focus({ preventScroll: true });
 }
 
 function busy() {

@@ -25,8 +25,8 @@ export class Task extends Span {
   /** @type {number[]} The numbers of the tasks that it refers to. */ dependencies = [];
   /** The result, or why there is none. */
   outcome = "";
-  /** Whether the result is that of an identical call. */
-  reused = false;
+  /** The task whose result it has, because the call is the same. */
+  reused = "";
   /** How often it was tried again. */
   retries = 0;
 
@@ -182,6 +182,7 @@ export class Run {
     this.finished = this.now;
     this.phase = phase;
     this.error = error;
+    this.approval = undefined;
     for (const task of this.tasks.values()) {
       if (task.state === "running") task.finished = this.finished;
       if (task.open) task.state = "stopped";
@@ -244,7 +245,7 @@ export class Run {
         task.finished = time;
         task.arguments = args;
         task.outcome = String(event.result ?? event.error ?? "");
-        task.reused = event.reused !== undefined && event.reused !== false && event.reused !== null;
+        task.reused = String(event.reused ?? "");
     }
     if (this.phase === "planning" && this.rounds.at(-1)?.plan.finished !== undefined) this.phase = "running";
   }

@@ -13,6 +13,7 @@ import pytest_asyncio
 import uvicorn
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from langgraph.types import interrupt
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 from pydantic import SecretStr
 
@@ -155,6 +156,11 @@ async def serve(chat_model: ChatOpenAI, doors: Doors) -> AsyncIterator[Serve]:
         """never works"""
         raise ValueError(f"broken {text}")
 
+    @tool
+    async def ask_back(question: str) -> str:
+        """asks the user"""
+        return f"you said {interrupt({'question': question})}"
+
     async def book(flight: str, seats: int = 1) -> str:
         """books a flight"""
         return f"booked {seats} on {flight}"
@@ -165,7 +171,7 @@ async def serve(chat_model: ChatOpenAI, doors: Doors) -> AsyncIterator[Serve]:
     async with AsyncExitStack() as stack:
 
         async def start(**limits: Any) -> Server:
-            graph = create_llm_compiler([search, quick, fail, booking], model=chat_model)
+            graph = create_llm_compiler([search, quick, fail, ask_back, booking], model=chat_model)
             return await stack.enter_async_context(Server(create_app(graph, Limits(**limits))))
 
         yield start
@@ -335,6 +341,16 @@ async def test_elements_of_a_map_are_nodes_and_many_are_one(
     await expect(details.locator(".outcome")).to_have_text("39")
 
 
+async def test_a_call_that_was_made_before_says_so(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
+    model_server.script(planner=['1. quick("a")\n2. quick("a")\n3. join()'], joiner=["a"])
+    page: Page = await open_page((await serve()).url)
+    await ask(page)
+    await answered(page, "a")
+    await expect(node(page, "2", "done")).to_contain_text("reused")
+    await node(page, "2").click()
+    await expect(page.locator(".details")).to_contain_text("the same call as 1, made once")
+
+
 async def test_a_hundred_tasks(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
     lines = [f'{number}. quick("{number}")\n' for number in range(1, 50)]
     lines += [f'{number}. quick("of ${number - 49}")\n' for number in range(50, 99)]
@@ -434,6 +450,34 @@ async def test_calls_are_edited_rejected_and_answered_in_their_place(
         await expect(page.locator(".details .outcome")).to_contain_text(said)
 
 
+async def test_a_tool_asks_back(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
+    model_server.script(planner=['1. ask_back("Which colour?")\n2. quick("$1")\n3. join()'], joiner=["Blue."])
+    page: Page = await open_page((await serve()).url)
+    await ask(page)
+    card = page.get_by_label("Question of a tool")
+    await expect(card).to_contain_text("Which colour?")
+    await card.get_by_label("Your answer").fill("blue")
+    await card.get_by_role("button", name="Answer").click()
+    await answered(page, "Blue.")
+    await node(page, "2", "done").click()
+    await expect(page.locator(".details .outcome")).to_have_text("you said blue")
+
+
+async def test_stopped_while_it_waits_the_next_question_begins_anew(
+    serve: Serve, open_page: Any, model_server: ModelServer
+) -> None:
+    model_server.script(planner=['1. book("A")\n2. join()', "1. join()"], joiner=["Hello."])
+    page: Page = await open_page((await serve()).url)
+    await ask(page)
+    await expect(page.get_by_label("Call of book")).to_be_visible()
+    await page.get_by_role("button", name="Stop").click()
+    await expect(page.get_by_label("Call of book")).to_have_count(0)
+    await expect(node(page, "1", "stopped")).to_be_visible()
+    await ask(page, "Something else?")
+    await expect(page.get_by_role("region", name="Answer").last).to_have_text("Hello.")
+    await expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+
+
 # --- what goes wrong
 
 
@@ -475,6 +519,7 @@ async def test_a_server_that_goes_away_can_be_asked_again(
     page: Page = await open_page(server.url)
     await ask(page, "Still there?")
     await expect(node(page, "1", "running")).to_be_visible()
+    await expect(page.get_by_label("The plan as the model wrote it")).to_have_text('1. search("a")')
     server.drop_connections()
     await expect(page.get_by_role("alert")).to_contain_text("The connection to the server was lost.")
     await expect(node(page, "1", "stopped")).to_be_visible()
@@ -533,6 +578,7 @@ async def test_a_key_is_asked_for_and_kept_in_the_tab(
     """The page itself comes with the browser's own question for a password; then the server has another key."""
     server = await serve(api_key=SecretStr("old"))
     page: Page = await open_page(server.url, http_credentials={"username": "", "password": "old"})
+    await page.wait_for_load_state("networkidle")
     await page.set_extra_http_headers({"Authorization": "Bearer old"})
     await server.__aexit__()
     server.app = (await serve(api_key=SecretStr("new"))).app
