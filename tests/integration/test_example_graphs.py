@@ -135,10 +135,8 @@ def test_the_plans_that_a_planner_is_shown_can_be_run(name: str) -> None:
     for example in examples:
         earlier = earlier if example.startswith("The same question") else set()
         plan, parser = Plan(signatures, earlier=earlier), PlanParser(signatures)
-        items = [
-            *parser.feed(example[example.index("\n1. " if not earlier else f"\n{max(earlier) + 1}. ") :]),
-            *parser.close(),
-        ]
+        start = example.index(f"\n{max(earlier, default=0) + 1}. ")
+        items = [*parser.feed(example[start:]), *parser.close()]
         tasks = [task for item in items if isinstance(item, Call | Element) for task in plan.extend(item)]
         assert parser.ended
         assert [task.error for task in tasks if task.error] == []
