@@ -192,7 +192,7 @@ class Calls:
                     seconds=seconds,
                     threads=self._threads,
                     call_id=call_id(task.key),
-                    label=f"{name_of(task.key)}. {task.tool}",
+                    task=name_of(task.key),
                     surroundings=self._surroundings,
                 )
             except GraphBubbleUp:

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial, wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
@@ -51,7 +51,7 @@ async def invoke(
     seconds: float,
     threads: CapacityLimiter,
     call_id: str = "",
-    label: str | None = None,
+    task: str = "",
     surroundings: Surroundings | None = None,
 ) -> Any:
     """The tool's result; a `ContentAndArtifact` if it gives both.
@@ -63,7 +63,7 @@ async def invoke(
         seconds: Seconds that the call may take.
         threads: How many sync tools may run at once.
         call_id: The tool call id, for tools that want it.
-        label: The call's name in traces, if it is not the tool's.
+        task: The task as plans refer to it, such as `3` or `3[0]`: `task` in the metadata of the traced runs.
         surroundings: What else tools can have injected.
 
     Raises:
@@ -73,13 +73,15 @@ async def invoke(
     arguments = _fit(tool, arguments)
     config = ensure_config()
     config["configurable"] = {**config["configurable"], "model": model}
+    if task:
+        config["metadata"] = {**config["metadata"], "task": task}
     try:
         arguments = inject(tool, arguments, surroundings or Surroundings(), call_id=call_id, config=config)
     except LookupError as error:
         raise ToolError(error.args[0]) from error
     try:
         async with asyncio.timeout(seconds) as deadline:
-            return await _call(_raising(tool), arguments, config, call_id, label, threads)
+            return await _call(_raising(tool), arguments, config, call_id, threads)
     except TimeoutError as error:
         if deadline.expired():
             raise ToolError(TIMED_OUT.format(tool=tool.name, seconds=seconds)) from error
@@ -90,8 +92,8 @@ async def invoke(
         details = error.errors(include_url=False, include_context=False)
         raise ToolError(WRONG_ARGUMENTS.format(tool=tool.name, reasons=_reasons(details))) from error
     except (SystemExit, asyncio.CancelledError) as error:
-        task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
+        current = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and current and current.cancelling():
             raise  # the run is cancelled, not the tool
         raise ToolError(ENDED_ITSELF.format(tool=tool.name, error=type(error).__name__)) from error
 
@@ -107,31 +109,18 @@ def explain(error: Exception) -> str:
 
 
 async def _call(
-    tool: BaseTool,
-    arguments: dict[str, Any],
-    config: RunnableConfig,
-    call_id: str,
-    label: str | None,
-    threads: CapacityLimiter,
+    tool: BaseTool, arguments: dict[str, Any], config: RunnableConfig, call_id: str, threads: CapacityLimiter
 ) -> Any:
     if wants_call_id(tool):
         tool = _with_raw_result(tool)
-    as_message = tool.response_format == "content_and_artifact"
-    options: dict[str, Any] = {
-        "config": config,
-        # Not in the config, which tools hand on to what they call.
-        "run_name": label,
-        "callbacks": config.get("callbacks"),
-        "tags": config.get("tags"),
-        "metadata": config.get("metadata"),
-        # A call with its id gives a message with the artifact, and one without the bare content.
-        "tool_call_id": call_id if as_message else None,
-    }
+    given: dict[str, Any] = arguments
+    if tool.response_format == "content_and_artifact":
+        # Only such a call gives the tool its id, and a message with the artifact instead of the bare content.
+        given = {"type": "tool_call", "name": tool.name, "id": call_id, "args": arguments}
     if _is_async(tool):
-        returned = await tool.arun(arguments, **options)
+        returned = await tool.ainvoke(given, config)
     else:
-        run = partial(tool.run, arguments, **options)
-        returned = await to_thread.run_sync(run, abandon_on_cancel=True, limiter=threads)
+        returned = await to_thread.run_sync(tool.invoke, given, config, abandon_on_cancel=True, limiter=threads)
     return _result(tool.name, returned)
 
 

@@ -70,10 +70,10 @@ async def test_a_trace_reads_like_the_plan(model_server: ModelServer, chat_model
             (
                 "executor",
                 [
-                    ("call_tool", [("1. search", [])]),
-                    ("call_tool", [("2. fail", [])]),
-                    ("call_tool", [("3[0]. search", [])]),
-                    ("call_tool", [("3[1]. search", [])]),
+                    ("call_tool", [("fail", [])]),
+                    ("call_tool", [("search", [])]),
+                    ("call_tool", [("search", [])]),
+                    ("call_tool", [("search", [])]),
                     ("receive_plan", []),
                 ],
             ),
@@ -81,11 +81,17 @@ async def test_a_trace_reads_like_the_plan(model_server: ModelServer, chat_model
             ("planner", [("write_plan", [("plan", [])])]),
         ],
     )
+    tools = {run.metadata["task"]: run for run in flat(root) if run.run_type == "tool"}
+    assert {task: run.name for task, run in tools.items()} == {
+        "1": "search",
+        "2": "fail",
+        "3[0]": "search",
+        "3[1]": "search",
+    }
+    assert tools["1"].inputs == {"query": "a"}
+    assert tools["1"].outputs == {"output": "a"}
+    assert str(tools["2"].error).startswith("ValueError('a')")
     runs = {run.name: run for run in flat(root)}
-    assert runs["1. search"].run_type == "tool"
-    assert runs["1. search"].inputs == {"query": "a"}
-    assert runs["1. search"].outputs == {"output": "a"}
-    assert str(runs["2. fail"].error).startswith("ValueError('a')")
     assert runs["plan"].run_type == runs["join"].run_type == "llm"
     assert root.error is None
 
@@ -103,10 +109,10 @@ async def test_an_agent_within_is_traced_under_its_task(model_server: ModelServe
     tracer = Tracer()
     await outer.ainvoke({"messages": "Question?"}, {"callbacks": [tracer]})
     (root,) = tracer.runs
-    (ask,) = [run for run in flat(root) if run.name == "1. ask"]
+    (ask,) = [run for run in flat(root) if run.name == "ask"]
     (below,) = ask.child_runs
     assert below.name == "inner"
-    assert "1. search" in [run.name for run in flat(below)]
+    assert "search" in [run.name for run in flat(below)]
 
 
 def flat(run: Run) -> list[Run]:
@@ -196,9 +202,8 @@ def test_langsmith_is_switched_on_by_environment_variables(collector: Collector)
     ask(collector)
     posted = [run for batch in collector.batches for run in batch.get("post", ())]
     by_id = {run["id"]: run for run in posted}
-    tools = {run["name"] for run in posted if run["run_type"] == "tool"}
-    assert len(tools) == 3
-    assert all(name[0].isdigit() for name in tools)
+    tools = {run["extra"]["metadata"]["task"]: run["name"] for run in posted if run["run_type"] == "tool"}
+    assert tools == {"1": "search", "2": "search", "3": "math"}
     assert {run["name"] for run in posted if run["run_type"] == "llm"} >= {"plan", "join"}
     (root,) = [run for run in posted if not run.get("parent_run_id")]
     assert (root["name"], root["session_name"]) == ("llm_compiler", "a project")
@@ -213,6 +218,6 @@ def test_opentelemetry_is_switched_on_by_langsmiths_variable(collector: Collecto
     ask(collector, LANGSMITH_OTEL_ENABLED="true", LANGSMITH_OTEL_ONLY="true")
     spans = b"".join(collector.spans)
     assert spans
-    for name in (b"llm_compiler", b"plan", b"1. search", b"join"):
+    for name in (b"llm_compiler", b"plan", b"search", b"join"):
         assert name in spans
     assert not collector.batches
