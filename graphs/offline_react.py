@@ -18,7 +18,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.tools import BaseTool
 
 from agent.joiner import Replan, read_decision
-from agent.messages import call_id, key_of, observations, this_turn
+from agent.messages import call_id, key_of, map_sizes, observations, this_turn
 from agent.parser import PlanParser
 from agent.plan import Plan
 from agent.prompts import REPLAN_TOOL, joiner_prompt, planner_prompt
@@ -65,17 +65,19 @@ class OfflineReactModel(BaseChatModel):
             plan = self._plan(known, feedback)
             if calls := _ready(plan, observations(messages)):
                 return "", calls
-            known = [*before, *(message for message in turn if _number(message) <= plan.last)]
-            prompt = joiner_prompt(known, may_replan=True, has_results=bool(turn), as_text=False)
-            decision = read_decision(self._ask(prompt, tools=[REPLAN_TOOL] if plan.tasks else []))
-            if not isinstance(decision, Replan):
-                return str(decision.message.text), []
-            feedback = decision.feedback
+            done = [*before, *(message for message in turn if _number(message) <= plan.last)]
+            may_replan = len(done) > len(known)  # else nothing of the plan could be called, nor could be of the next
+            prompt = joiner_prompt(done, may_replan=may_replan, has_results=bool(turn), as_text=False)
+            decision = read_decision(self._ask(prompt, tools=[REPLAN_TOOL] if may_replan else []))
+            if not isinstance(decision, Replan) or not may_replan:
+                return str(decision.feedback if isinstance(decision, Replan) else decision.message.text), []
+            known, feedback = done, decision.feedback
 
     def _plan(self, messages: Sequence[AnyMessage], feedback: str | None) -> Plan:
         signatures = {tool.name: signature_of(tool) for tool in self.tools}
-        numbers = {number for number, _ in observations(messages)}
-        plan, parser = Plan(signatures, earlier=numbers), PlanParser(signatures)
+        earlier = observations(messages)
+        plan = Plan(signatures, earlier={number for number, _ in earlier}, maps=map_sizes(earlier))
+        parser = PlanParser(signatures)
         tools = [describe(tool) for tool in self.tools]
         prompt = planner_prompt(messages, tools=tools, examples="", feedback=feedback, next_number=plan.last + 1)
         for item in (*parser.feed(str(self._ask(prompt).text)), *parser.close()):

@@ -212,3 +212,11 @@ async def test_offline_the_shopper_replans() -> None:
     messages = await ask(create_react(web_shop.TOOLS, parallel=True), goal.instruction)
     assert calls(messages) == [["search"], ["click"] * 5, ["buy"]]
     assert reward(goal, find_purchase(messages)) > 0.5
+
+
+async def test_offline_a_plan_that_can_not_be_carried_out_ends_in_an_answer() -> None:
+    """Without the tool that buys, there is nothing more to call."""
+    graph = create_react([web_shop.search, web_shop.click], parallel=True)
+    messages = await ask(graph, all_goals()[0].instruction)
+    assert calls(messages) == [["search"], ["click"] * 5]
+    assert "there may be no further plan. Buy P" in messages[-1].text
