@@ -1,11 +1,13 @@
-"""`langgraph dev` serves the default graph, as Studio and every client of the LangGraph server use it."""
+"""`langgraph dev` serves the graphs, as Studio and every client of the LangGraph server use them."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +18,14 @@ import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
+from agent import Context
+from tests.model_server import ChatRequest, Gate, ModelServer, Reply
+
 ROOT = Path(__file__).parents[2]
+CONFIG: dict[str, Any] = json.loads((ROOT / "langgraph.json").read_text())
+SCRIPTED = "scripted"
+"""The graph of studio_graph.py, beside those of the repository."""
+
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -48,19 +57,25 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The server, with the offline model."""
+def server(tmp_path_factory: pytest.TempPathFactory, _running_model_server: ModelServer) -> Iterator[Server]:
+    """The server with the repository's graphs, which have the offline model, and the scripted one."""
     folder = tmp_path_factory.mktemp("server")
+    graphs = {name: str(ROOT / path) for name, path in CONFIG["graphs"].items()}
+    graphs[SCRIPTED] = f"{ROOT}/tests/integration/studio_graph.py:graph"
+    (folder / "langgraph.json").write_text(json.dumps({"dependencies": [str(ROOT)], "graphs": graphs}))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     log = folder / "log"
     command = ["dev", "--no-browser", "--no-reload", "--host", "127.0.0.1", "--port", str(port)]
     keep = {"PATH", "HOME", "LANG"}
+    environment = {name: os.environ[name] for name in keep & os.environ.keys()}
+    # Without a key the default stays the offline model.
+    environment |= {"LANGSMITH_TRACING": "false", "OPENAI_BASE_URL": _running_model_server.base_url}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [Path(sys.executable).parent / "langgraph", *command, "--config", ROOT / "langgraph.json"],
-            cwd=ROOT,
-            env={name: os.environ[name] for name in keep & os.environ.keys()} | {"LANGSMITH_TRACING": "false"},
+            [Path(sys.executable).parent / "langgraph", *command],
+            cwd=folder,
+            env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -70,43 +85,213 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     process.wait()
 
 
-async def test_a_question_is_answered_with_progress_on_the_way(server: Server) -> None:
+def asking(question: str) -> dict[str, Any]:
+    """The input with a question."""
+    return {"messages": [{"role": "user", "content": question}]}
+
+
+EVEREST = asking("How much taller is Mount Everest than K2?")
+
+
+async def streamed(client: LangGraphClient, *where: Any, **how: Any) -> list[tuple[str, Any]]:
+    """What a run streams; it must not fail."""
+    parts = [(part.event, part.data) async for part in client.runs.stream(*where, **how)]
+    assert not [data for event, data in parts if event == "error"]
+    return parts
+
+
+def last(values: Any) -> str:
+    """What the last message says."""
+    return str(values["messages"][-1]["content"])
+
+
+# --- what Studio shows
+
+
+async def test_every_graph_of_the_repository_is_served(server: Server) -> None:
+    async with server.client() as client:
+        served = {assistant["graph_id"] for assistant in await client.assistants.search()}
+    assert served == {*CONFIG["graphs"], SCRIPTED}
+
+
+async def test_the_graph_is_drawn_with_the_stream_between_planner_and_executor(server: Server) -> None:
+    async with server.client() as client:
+        drawn: Any = await client.assistants.get_graph("llm_compiler")
+    assert {"planner", "executor", "approval", "joiner"} <= {node["id"] for node in drawn["nodes"]}
+    edges = {(edge["source"], edge["target"]): edge for edge in drawn["edges"]}
+    assert edges["planner", "executor"]["conditional"]  # Studio draws it dashed
+    assert edges["planner", "executor"]["data"] == "tasks"
+
+
+async def test_the_schemas_are_clean_json_schemas(server: Server) -> None:
+    async with server.client() as client:
+        (assistant,) = await client.assistants.search(graph_id="llm_compiler", limit=1, sort_by="created_at")
+        schemas: Any = await client.assistants.get_schemas(assistant["assistant_id"])
+    assert list(schemas["input_schema"]["properties"]) == ["messages"]
+    assert list(schemas["output_schema"]["properties"]) == ["messages"]
+    assert "messages" in schemas["state_schema"]["properties"]
+    for name in ("input_schema", "output_schema", "state_schema", "context_schema"):
+        defined = schemas[name].get("$defs", {})
+        for reference in _references(schemas[name]):
+            assert reference.removeprefix("#/$defs/") in defined, (name, reference)
+    fields = schemas["context_schema"]["properties"]
+    assert fields.keys() == Context.model_fields.keys()
+    for name, field in fields.items():
+        assert field["description"], name
+        assert "type" in field or "anyOf" in field, name
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if isinstance(reference := schema.get("$ref"), str):
+            yield reference
+        for value in schema.values():
+            yield from _references(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _references(value)
+
+
+# --- running
+
+
+async def test_each_stream_mode_shows_its_side_of_a_run(server: Server) -> None:
+    modes: Any = ["values", "updates", "messages-tuple", "custom", "tasks"]
     async with server.client() as client:
         thread = await client.threads.create()
-        events: list[str] = []
-        question = {"messages": [{"role": "user", "content": "How much taller is Mount Everest than K2?"}]}
-        async for part in client.runs.stream(
-            thread["thread_id"], "llm_compiler", input=question, stream_mode=["custom", "messages-tuple", "updates"]
-        ):
-            assert part.event != "error", part.data
-            if part.event == "custom":
-                events.append(part.data["type"])
-        assert events.count("task_finished") == 3
+        parts = await streamed(client, thread["thread_id"], "llm_compiler", input=EVEREST, stream_mode=modes)
         state: Any = await client.threads.get_state(thread["thread_id"])
-        assert "238" in state["values"]["messages"][-1]["content"]
+    seen: dict[str, list[Any]] = {}
+    for event, data in parts:
+        seen.setdefault(event, []).append(data)
+    assert "238" in last(seen["values"][-1])
+    assert seen["values"][-1]["messages"] == state["values"]["messages"]
+    assert {"planner", "executor", "joiner"} <= {node for update in seen["updates"] for node in update}
+    pieces = [message["content"] for message, about in seen["messages"] if about["langgraph_node"] == "joiner"]
+    assert len(pieces) > 3
+    kinds = Counter(event["type"] for event in seen["custom"])
+    assert (kinds["task_planned"], kinds["task_started"], kinds["task_finished"]) == (3, 3, 3)
+    started = [task for task in seen["tasks"] if "input" in task]
+    finished = [task for task in seen["tasks"] if "result" in task]
+    assert {"planner", "executor", "joiner"} <= {task["name"] for task in started} & {task["name"] for task in finished}
+    # The conversation is one that every chat UI can show: calls, and a result for each.
+    _, plan, *results, _ = state["values"]["messages"]
+    assert [call["id"] for call in plan["tool_calls"]] == [result["tool_call_id"] for result in results]
+
+
+async def test_a_thread_has_more_than_one_turn(server: Server) -> None:
+    async with server.client() as client:
+        thread = await client.threads.create()
+        for question, answer in [("How tall is K2?", "8,611"), ("And Mount Everest?", "8,849")]:
+            values = await client.runs.wait(thread["thread_id"], "llm_compiler", input=asking(question))
+            assert answer in last(values)
+        state: Any = await client.threads.get_state(thread["thread_id"])
+    assert [m["content"] for m in state["values"]["messages"] if m["type"] == "human"] == [
+        "How tall is K2?",
+        "And Mount Everest?",
+    ]
+
+
+async def test_an_assistant_has_a_context_of_its_own(server: Server) -> None:
+    async with server.client() as client:
+        assistant = await client.assistants.create("llm_compiler", context={"max_tasks": 1}, name="hasty")
+        values: Any = await client.runs.wait(None, assistant["assistant_id"], input=EVEREST)
+        failed = [m["content"] for m in values["messages"] if m["type"] == "tool" and m["status"] == "error"]
+        assert any("max_tasks" in text for text in failed)
 
 
 @pytest.mark.parametrize(("context", "named"), [({"max_tasks": "many"}, "max_tasks"), ({"model": "no:such"}, "'no'")])
 async def test_a_wrong_context_is_refused_with_a_message(server: Server, context: dict[str, Any], named: str) -> None:
     """Unknown keys never reach the graph: the server itself drops them."""
-    question = {"messages": [{"role": "user", "content": "How tall is K2?"}]}
     async with server.client() as client:
-        stream = client.runs.stream(None, "llm_compiler", input=question, context=context)
+        stream = client.runs.stream(None, "llm_compiler", input=EVEREST, context=context)
         errors = [part.data for part in [part async for part in stream] if part.event == "error"]
     assert named in errors[0]["message"]
 
 
-async def test_the_schemas_are_those_of_a_chat(server: Server) -> None:
+async def test_twenty_runs_at_once_each_get_their_own_answer(server: Server, model_server: ModelServer) -> None:
+    def answer(request: ChatRequest) -> str:
+        name = request.user.split()[1]
+        return f'1. research("{name}")\n2. join()' if request.is_planner else f"about {name}"
+
+    model_server.handler = lambda request: answer(request) if request.role != "other" else f"{request.user} is red"
     async with server.client() as client:
-        (assistant,) = await client.assistants.search(graph_id="llm_compiler")
-        schemas = await client.assistants.get_schemas(assistant["assistant_id"])
-        assert list(schemas["input_schema"]["properties"]) == ["messages"]  # type: ignore[index]
-        assert list(schemas["output_schema"]["properties"]) == ["messages"]  # type: ignore[index]
-        fields = schemas["context_schema"]["properties"]  # type: ignore[index]
-        assert all(field["description"] for field in fields.values())
+        results: list[Any] = await asyncio.gather(
+            *(client.runs.wait(None, SCRIPTED, input=asking(f"What's subject{n} like?")) for n in range(20))
+        )
+    for number, values in enumerate(results):
+        assert last(values) == f"about subject{number}"
+        assert values["messages"][-2]["content"] == f"subject{number} is red"
 
 
-async def test_nothing_blocks_the_event_loop(server: Server) -> None:
+# --- stopping, pausing, going back
+
+
+async def test_a_cancelled_run_stops_its_tools(server: Server, model_server: ModelServer) -> None:
+    gate = Gate()
+    model_server.script(Reply(["red", gate]), planner=['1. research("apples")\n2. join()'])
+    async with server.client() as client:
+        thread = await client.threads.create()
+        run = await client.runs.create(thread["thread_id"], SCRIPTED, input=asking("What are apples like?"))
+        await gate.reached()
+        await client.runs.cancel(thread["thread_id"], run["run_id"], wait=True)
+        asked = await model_server.exchange(0, "other")
+        await asked.until(lambda: asked.state == "disconnected")
+        assert (await client.runs.get(thread["thread_id"], run["run_id"]))["status"] == "interrupted"
+
+
+async def test_an_approval_interrupts_the_run_and_resumes_it(server: Server, model_server: ModelServer) -> None:
+    model_server.script("red", planner=['1. research("apples")\n2. book("LH1")\n3. join()'], joiner=["Booked."])
+    async with server.client() as client:
+        thread = await client.threads.create()
+        await streamed(client, thread["thread_id"], SCRIPTED, input=asking("Book it."))
+        state: Any = await client.threads.get_state(thread["thread_id"])
+        (waiting,) = state["interrupts"]
+        (request,) = waiting["value"]["action_requests"]
+        assert (request["name"], request["args"]) == ("book", {"flight": "LH1"})
+        assert (await client.threads.get(thread["thread_id"]))["status"] == "interrupted"
+        edited = {"type": "edit", "edited_action": {"name": "book", "args": {"flight": "LH2"}}}
+        values = await client.runs.wait(thread["thread_id"], SCRIPTED, command={"resume": {"decisions": [edited]}})
+    assert last(values) == "Booked."
+    assert [m["content"] for m in values["messages"] if m["type"] == "tool"] == ["red", "booked LH2"]  # type: ignore[call-overload]
+
+
+async def test_a_thread_is_forked_from_any_checkpoint(server: Server) -> None:
+    async with server.client() as client:
+        thread = await client.threads.create()
+        name = thread["thread_id"]
+        await client.runs.wait(name, "llm_compiler", input=asking("How tall is K2?"))
+        history: Any = await client.threads.get_history(name, limit=50)
+        unfinished = [state for state in history if state["next"]]
+        assert {node for state in unfinished for node in state["next"]} >= {"planner", "executor", "joiner"}
+        for state in unfinished:
+            values = await client.runs.wait(name, "llm_compiler", input=None, checkpoint=state["checkpoint"])
+            assert "8,611" in last(values), state["next"]
+
+
+async def test_an_edited_message_is_answered_anew(server: Server) -> None:
+    async with server.client() as client:
+        name = (await client.threads.create())["thread_id"]
+        await client.runs.wait(name, "llm_compiler", input=asking("How tall is K2?"))
+        history: Any = await client.threads.get_history(name, limit=50)
+        (asked,) = [state for state in history if "planner" in state["next"]]
+        edited = {**asked["values"]["messages"][0], "content": "How tall is Mount Everest?"}
+        fork: Any = await client.threads.update_state(name, {"messages": [edited]}, checkpoint=asked["checkpoint"])
+        values = await client.runs.wait(name, "llm_compiler", input=None, checkpoint=fork["checkpoint"])
+    assert "8,849" in last(values)
+    assert "8,611" not in json.dumps(values)
+
+
+# --- last, because it looks at what all the others made the server print
+
+ITS_OWN = ("`durability` has no effect", "Remove `format_exc_info`")
+"""Warnings that the server gives for every graph, of a stateless run and of a run that fails."""
+
+
+async def test_the_server_warns_of_nothing_of_ours(server: Server) -> None:
     async with server.client():
         pass
-    assert "Blocking call" not in server.log.read_text()
+    printed = server.log.read_text()
+    assert "Blocking call" not in printed
+    warnings = [line for line in printed.splitlines() if "Warning: " in line]
+    assert not [line for line in warnings if not any(known in line for known in ITS_OWN)]
