@@ -44,8 +44,9 @@ def _form(request: ChatRequest) -> tuple[str, bool]:
 
 
 def _arguments(call: Call) -> dict[str, Any]:
-    results = [f"result of ${number}" for number in call.needs]
-    return {"query": call.text, "context": results} if results else {"query": call.text}
+    # As a model that sees a result would pass on what matters of it.
+    values = [str(1000 + 7 * number) for number in call.needs]
+    return {"query": call.text, "context": values} if values else {"query": call.text}
 
 
 def _next_calls(request: ChatRequest, workload: Workload) -> list[Call]:

@@ -13,6 +13,13 @@ SHORTEST, LONGEST = 0.05, 1.0
 """Seconds that a tool call takes."""
 
 ANSWER = "It is {subject}, by a wide margin: the next one in the list comes to little more than half of its value."
+FOUND = (
+    "{place} lies in the north of the country, two hours by train from the capital. It was first described by a merchant "
+    "who passed it on his way to the coast, and drawn on maps from 1640 on. Its greatest value was measured in 1998 at "
+    "{value} metres; older books have a little less, because they count from another point. Every year about 200,000 "
+    "people come to see it, most of them in June. There is a small museum, which tells how it was measured."
+)
+"""What a search finds: a paragraph."""
 _FIRST = ("Silver", "Old", "Upper", "Red", "Long", "Crystal", "Northern", "Hidden", "Stone", "Little")
 _SECOND = ("River", "Tower", "Lake", "Bridge", "Glacier", "Valley", "Island", "Castle", "Canal", "Mountain")
 
@@ -48,6 +55,12 @@ class Workload:
     @property
     def answer(self) -> str:
         return ANSWER.format(subject=self.calls[0].text)
+
+    def result(self, text: str) -> str:
+        """What the call with this text gives."""
+        call = next(call for call in self.calls if call.text == text)
+        value = 1000 + 7 * call.number
+        return FOUND.format(place=text, value=value) if call.tool == "search" else str(value)
 
     @cached_property
     def seconds(self) -> dict[str, float]:

@@ -8,17 +8,17 @@ from langchain_openai import ChatOpenAI
 from llmcompiler.chat.run import RunLLMCompiler
 from llmcompiler.result.chat import ChatRequest
 
-from tests.benchmarks.contestants.script import BASE_URL, MATH, SEARCH, begin, serve
+from tests.benchmarks.contestants.script import BASE_URL, MATH, SEARCH, begin, found, serve
 
 
 def search(query: str) -> str:
     time.sleep(begin(query))
-    return f"what is known of {query}"
+    return found(query)
 
 
 def math(query: str, context: Any) -> str:
     time.sleep(begin(query))
-    return f"result of {query}"
+    return found(query)
 
 
 model = ChatOpenAI(model="llmcompiler", base_url=BASE_URL, api_key="none", max_retries=0)
