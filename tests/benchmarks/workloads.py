@@ -14,7 +14,7 @@ SHORTEST, LONGEST = 0.05, 1.0
 
 ANSWER = "It is {subject}, by a wide margin: the next one in the list comes to little more than half of its value."
 FOUND = (
-    "{place} lies in the north of the country, two hours by train from the capital. It was first described by a merchant "
+    "{place} lies in the north of the country, two hours by train from the capital. It was first seen by a merchant "
     "who passed it on his way to the coast, and drawn on maps from 1640 on. Its greatest value was measured in 1998 at "
     "{value} metres; older books have a little less, because they count from another point. Every year about 200,000 "
     "people come to see it, most of them in June. There is a small museum, which tells how it was measured."
