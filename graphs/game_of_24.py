@@ -1,7 +1,8 @@
 """The Game of 24 (section 5.3 of the paper): Tree of Thoughts as plans, a level of the tree each.
 
 A plan proposes steps from several states at once, has the new states judged, and keeps the best. The joiner answers
-when one of them is 24, and asks for another plan otherwise: what is planned next depends on what was found.
+when one of them is 24, and asks for another plan otherwise: what is planned next depends on what was found. Four numbers
+take three plans, two of them replans.
 """
 
 import re
@@ -33,7 +34,9 @@ once?
 Reply with a line for each, its number and your judgement: sure, likely or impossible, such as `1. sure`."""
 
 VERDICTS = ("sure", "likely", "impossible")
-MAX_NUMBERS = 6
+MAX_NUMBERS = 5
+"""Of a state; with more, looking at every game takes minutes."""
+
 SIGNS = str.maketrans("×·÷−–", "**/--")
 
 State = list[str]
@@ -59,14 +62,11 @@ async def thought_proposer(state: State, config: RunnableConfig) -> list[State]:
     """Have the run's model propose steps, and take those that can be taken.
 
     Raises:
-        ToolException: There is nothing to combine, or the model proposed nothing that can be done.
+        ToolException: It is no state, or its end, or the model proposed nothing that can be done.
     """
-    if not 2 <= len(state) <= MAX_NUMBERS:
-        raise ToolException(f"A step needs 2 to {MAX_NUMBERS} numbers, not {len(state)}: {state}.")
-    try:
-        numbers = [value_of(expression) for expression in state]
-    except ValueError as error:
-        raise ToolException(str(error)) from error
+    numbers = _numbers_of(state)
+    if len(numbers) == 1:
+        raise ToolException(f"There is nothing to combine in {state}.")
     reply = await _ask(PROPOSE, " ".join(map(str, numbers)), config)
     states = _read_steps(reply, state)
     if not states:
@@ -79,12 +79,9 @@ async def state_evaluator(states: list[State], config: RunnableConfig) -> list[J
     """Have the run's model judge the states; those with one number left are judged by what it is.
 
     Raises:
-        ToolException: Something in the states is no expression.
+        ToolException: One of them is no state.
     """
-    try:
-        numbers = [[value_of(expression) for expression in state] for state in states]
-    except ValueError as error:
-        raise ToolException(str(error)) from error
+    numbers = [_numbers_of(state) for state in states]
     verdicts = {i: "sure" if left == [TARGET] else "impossible" for i, left in enumerate(numbers) if len(left) == 1}
     unknown = [i for i in range(len(states)) if i not in verdicts]
     if unknown:
@@ -104,6 +101,20 @@ async def top_k_select(judged: list[list[Judged]], k: int = 5) -> Selected:
     return Selected(solution=f"{solved} = {TARGET}" if solved else None, states=[one["state"] for one in best])
 
 
+def _numbers_of(state: State) -> list[Fraction]:
+    """What the expressions of a state are worth.
+
+    Raises:
+        ToolException: Something in it is no expression, or there are none, or too many.
+    """
+    if not 1 <= len(state) <= MAX_NUMBERS:
+        raise ToolException(f"A state has 1 to {MAX_NUMBERS} numbers, not {len(state)}: {state}.")
+    try:
+        return [value_of(expression) for expression in state]
+    except ValueError as error:
+        raise ToolException(str(error)) from error
+
+
 async def _ask(system: str, text: str, config: RunnableConfig) -> str:
     """The reply of the run's model, without its thoughts."""
     model = config.get("configurable", {}).get("model")
@@ -115,7 +126,7 @@ async def _ask(system: str, text: str, config: RunnableConfig) -> str:
 
 def _read_steps(reply: str, state: State) -> list[State]:
     """The states after the steps in a reply, a line each; not those with numbers that are not there, or by zero."""
-    values = [value_of(expression) for expression in state]
+    values = _numbers_of(state)
     number = r"(-?\d+(?:/\d+)?)"
     states: list[State] = []
     for step in re.findall(rf"(?m)^\W*?(?:\d+[.)] )?{number} *([-+*/]) *{number}", reply.translate(SIGNS)):

@@ -8,7 +8,7 @@ import ast
 import operator
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 from itertools import permutations
 
 TARGET = 24
@@ -58,7 +58,7 @@ def leads_to_target(state: Sequence[str]) -> bool:
     return _leads(tuple(sorted(value_of(expression) for expression in state)))
 
 
-@cache
+@lru_cache(maxsize=100_000)
 def _leads(values: tuple[Fraction, ...]) -> bool:
     if len(values) == 1:
         return values[0] == TARGET

@@ -98,11 +98,20 @@ async def test_a_proposal_that_can_not_be_taken_is_an_error(
 
 
 @pytest.mark.parametrize(
-    ("state", "why"), [(["24"], "needs 2 to 6"), (["1"] * 7, "needs 2 to 6"), (["1", "two"], "not an expression")]
+    ("state", "why"),
+    [
+        (["24"], "nothing to combine"),
+        ([], "1 to 5 numbers, not 0"),
+        (["1"] * 6, "1 to 5 numbers, not 6"),
+        (["1", "two"], "'two' is not an expression"),
+    ],
 )
 async def test_a_state_that_is_none_is_refused_before_the_model_is_asked(state: list[str], why: str) -> None:
     with pytest.raises(ToolException, match=why):
         await thought_proposer.ainvoke({"state": state}, OFFLINE)
+    if state != ["24"]:
+        with pytest.raises(ToolException, match=why):
+            await state_evaluator.ainvoke({"states": [["1", "2"], state]}, OFFLINE)
 
 
 async def test_states_are_judged_by_the_model_and_ends_by_their_value(
