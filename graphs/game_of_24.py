@@ -1,8 +1,8 @@
 """The Game of 24 (section 5.3 of the paper): Tree of Thoughts as plans, a level of the tree each.
 
 A plan proposes steps from several states at once, has the new states judged, and keeps the best. The joiner answers
-when one of them is 24, and asks for another plan otherwise: what is planned next depends on what was found. Four numbers
-take three plans, two of them replans.
+when one of them is 24, and asks for another plan otherwise: what is planned next depends on what was found. Four
+numbers take three plans, two of them replans.
 """
 
 import re
