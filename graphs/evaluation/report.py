@@ -80,6 +80,10 @@ def report(
     method.append(
         f"{spec.concurrency} run{' at a time' if spec.concurrency == 1 else 's at a time'}, seed {spec.seed}."
     )
+    if spec.repeat > 1:
+        method.append(
+            "The interval takes runs on the same question for independent, and is a little too narrow for that."
+        )
     if spec.instruction:
         method.append(f"Every agent was told: “{spec.instruction}”")
     if spec.judge:

@@ -13,7 +13,7 @@ from graphs.evaluation.results import Key, Result
 from graphs.plain_view import duration
 
 NOTHING = "–"
-BASELINE = "react"
+STOPPING = "Ending the runs begun; Ctrl-C again stops at once."
 
 
 def rows(figures: Sequence[Figures], *, judged: bool, baseline: str) -> list[tuple[str, list[str]]]:
@@ -117,7 +117,8 @@ class Watch:
         self._console, self._agents, self._results, self._prices = console, agents, results, prices
         self._total = total
         columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn())
-        self._progress = Progress(*columns, TextColumn("{task.description}"), console=console)
+        self._progress = Progress(*columns, console=console)
+        self._note = ""
         self._bar = self._progress.add_task("", total=total, completed=len(results))
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=4, transient=True)
 
@@ -139,9 +140,9 @@ class Watch:
 
     def stopping(self) -> None:
         """Ctrl-C was pressed once."""
-        self._progress.update(self._bar, description="Ending the runs begun; Ctrl-C again stops at once.")
+        self._note = STOPPING
         if not self._console.is_terminal:
-            self._console.print("Ending the runs begun; Ctrl-C again stops at once.")
+            self._console.print(STOPPING)
 
     def _render(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -162,4 +163,4 @@ class Watch:
                 whole(tokens),
                 str(figure.failed),
             )
-        return Group(self._progress, table)
+        return Group(self._progress, table, self._note)

@@ -20,6 +20,7 @@ import pytest
 from graphs.cli import app
 from graphs.terminal import WrongUsageError, tell
 from tests.model_server import Answer, ChatRequest, Gate, HttpError, ModelServer, Raw, Reply
+from tests.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 AGENTS = ["llm-compiler", "react", "parallel-react"]
@@ -446,3 +447,42 @@ async def test_a_dataset_that_lacks_something_is_told_in_a_line(model_server: Mo
     dataset = write_dataset(tmp_path, [{"id": "a", "question": "How high is K2?"}])
     code, _, err = await evaluate(model_server, dataset)
     assert (code, err) == (1, f"Error: {dataset}, line 1: there is no 'answer', only id, question.\n")
+
+
+async def test_on_a_terminal_the_figures_run_along(model_server: ModelServer, tmp_path: Path) -> None:
+    gate = Gate()
+    model_server.handler = lambda request: Reply([gate]) if question_of(request)["id"] == "yes" else model(request)
+    dataset = write_dataset(tmp_path)
+    command = [sys.executable, "-m", "graphs.cli", *arguments(dataset, "--agents", "llm-compiler")]
+    env = {**os.environ, **environment(model_server)}
+    terminal = Terminal(command, columns=80, folder=ROOT, env=env)
+    try:
+        await asyncio.to_thread(terminal.read_until, "3/4")
+        await asyncio.to_thread(terminal.read_until, "67 %")
+        terminal.process.send_signal(signal.SIGINT)
+        await asyncio.to_thread(terminal.read_until, "Ctrl-C again stops at once.")
+        terminal.process.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(terminal.process.wait) == 130
+    finally:
+        terminal.close()
+
+
+async def test_the_papers_comparison_can_be_made_on_the_scripted_model(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tests.benchmarks.paper_comparison", "--n", "4", "--out", str(tmp_path)),
+        *("--first-token", "0", "--rate", "100000", "--search", "0"),
+        cwd=ROOT,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    out, err = (said.decode() for said in await process.communicate())
+    assert (process.returncode, err) == (0, "")
+    assert "report.html" in out
+    agents = json.loads((tmp_path / "summary.json").read_text("utf-8"))["agents"]
+    assert [agents[agent]["correct"] for agent in AGENTS] == [4, 4, 4]
+    # Two, three, four and five things each: a search and a calculation for each, and a sum where one is asked for.
+    calls = agents["react"]["tool_calls"]
+    assert [agents[agent]["tool_calls"] for agent in AGENTS] == [calls] * 3
+    assert agents["react"]["model_calls"] == calls + 1
+    assert agents["parallel-react"]["model_calls"] < agents["react"]["model_calls"]
