@@ -26,7 +26,6 @@ class Turn {
   /** @type {Input} */
   #input = {};
   #lost = false;
-  #timer = 0;
   #frame = 0;
 
   /** @param {string} question */
@@ -76,7 +75,7 @@ class Turn {
     const { signal } = this.#abort;
     const { run } = this;
     showState();
-    this.#timer = setInterval(() => this.#draw(), FRAME);
+    const clock = setInterval(() => this.#draw(), FRAME);
     try {
       for await (const event of stream(input, signal)) {
         run.take(event);
@@ -90,7 +89,7 @@ class Turn {
       this.#lost = error instanceof ConnectionError;
       run.breakOff("failed", explain(error));
     } finally {
-      clearInterval(this.#timer);
+      clearInterval(clock);
       this.#draw();
       showState();
     }
@@ -212,5 +211,5 @@ window.addEventListener("resize", () => {
   for (const turn of all) turn.update();
 });
 
-// The browser keeps a reloaded form's text and state; the conversation is gone, and so is what ran.
+// A reload begins anew: what ran was cancelled with its stream, and browsers may bring back a form as it was.
 showState();
