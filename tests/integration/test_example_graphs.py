@@ -46,7 +46,7 @@ def hosted(model_server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> ModelS
 
 
 async def ask(graph: Graph, question: str, **context: Any) -> list[Any]:
-    return (await graph.ainvoke({"messages": question}, context=context))["messages"]
+    return list((await graph.ainvoke({"messages": question}, context=context))["messages"])
 
 
 def plans(messages: list[Any]) -> list[list[str]]:
@@ -303,8 +303,8 @@ async def test_products_are_compared_before_one_is_bought(goal: Goal) -> None:
 async def test_shoppers_at_the_same_time_buy_what_each_wants() -> None:
     goals = all_goals()[10:20]
     alone = [find_purchase(await ask(web_shop.graph, goal.instruction, **UNATTENDED)) for goal in goals]
-    inputs = [{"messages": goal.instruction} for goal in goals]
-    outputs = await web_shop.graph.abatch(inputs, context=UNATTENDED)
+    graph: Graph = web_shop.graph
+    outputs = await graph.abatch([{"messages": goal.instruction} for goal in goals], context=UNATTENDED)
     assert [find_purchase(output["messages"]) for output in outputs] == alone
 
 
@@ -312,7 +312,7 @@ async def test_shoppers_at_the_same_time_buy_what_each_wants() -> None:
     ("decision", "answer"), [("approve", r"I bought .*\."), ("reject", r"I have not bought what fits best\. .*")]
 )
 async def test_a_purchase_waits_for_approval(decision: str, answer: str) -> None:
-    graph = create_llm_compiler(web_shop.TOOLS, examples=web_shop.EXAMPLES, checkpointer=InMemorySaver())
+    graph: Graph = create_llm_compiler(web_shop.TOOLS, examples=web_shop.EXAMPLES, checkpointer=InMemorySaver())
     thread: RunnableConfig = {"configurable": {"thread_id": "1"}}
     paused = await graph.ainvoke({"messages": all_goals()[0].instruction}, thread)
     (request,) = paused["__interrupt__"][0].value["action_requests"]

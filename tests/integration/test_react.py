@@ -10,8 +10,8 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import ValidationError
 
-from agent import PROVIDERS
-from graphs import game_of_24, llm_compiler, movie_recommendation, parallel_react, react, web_shop
+from agent import PROVIDERS, create_llm_compiler
+from graphs import game_of_24, movie_recommendation, parallel_react, react, web_shop
 from graphs.offline import OfflineChatModel
 from graphs.offline_examples import OfflineExamplesModel
 from graphs.react import create_react
@@ -41,7 +41,7 @@ def call(*things: str) -> Reply:
 
 
 async def ask(graph: Any, question: str, config: RunnableConfig | None = None, **context: Any) -> list[Any]:
-    return (await graph.ainvoke({"messages": question}, config, context=context))["messages"]
+    return list((await graph.ainvoke({"messages": question}, config, context=context))["messages"])
 
 
 def calls(messages: Sequence[Any]) -> list[list[str]]:
@@ -193,14 +193,14 @@ async def test_offline_a_second_question_has_results_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("tools", "question"),
     [
-        (llm_compiler.TOOLS, EVEREST),
+        (TOOLS, EVEREST),
         (movie_recommendation.TOOLS, "Find a movie similar to Alien, Aliens\nOptions:\nSabrina\nTerminator"),
         (game_of_24.TOOLS, "Make 24 from 3, 3, 8 and 8."),
         (game_of_24.TOOLS, "Make 24 from 1, 1, 1 and 1."),
     ],
 )
 async def test_offline_all_agents_answer_the_same(tools: Any, question: str) -> None:
-    graph = llm_compiler.create_llm_compiler(tools)
+    graph = create_llm_compiler(tools)
     answers = {
         (await ask(one, question))[-1].text for one in (graph, create_react(tools), create_react(tools, parallel=True))
     }
