@@ -63,7 +63,7 @@ def create_react(
     Args:
         tools: LangChain tools, or plain functions with type hints and a docstring.
         model: The chat model, as an object or as `"provider:model"`; without one that of the environment, as for
-            `agent.create_llm_compiler`. Of the run's context, only the models count.
+            `agent.create_llm_compiler`. Of the run's context, only the models count; no call waits for approval.
         parallel: Whether the model may call several tools at once.
         prompt: The system message.
         max_steps: How many rounds of tool calls a question may take.
