@@ -164,6 +164,41 @@ async def test_a_result_is_put_in_as_it_is_and_starts_nothing(
         assert ORDER not in request.system
 
 
+async def test_a_list_of_results_is_mapped_over_as_it_is(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    async def fetch_all() -> list[str]:
+        """Pages of the web."""
+        return PAYLOADS
+
+    async def note(text: str) -> str:
+        """Notes a text."""
+        noted.append(text)
+        return text
+
+    noted: list[str] = []
+    tools = Tools()
+    model_server.script(planner=["1. fetch_all()\n2. note.map($1)\n3. join()"], joiner=["Done."])
+    graph = create_llm_compiler([fetch_all, note, *tools.as_functions()], model=chat_model)
+    context: Any = {"max_tasks": 1000, "max_observation_chars": 1_000_000}
+    output = await graph.ainvoke({"messages": "?"}, context=context)
+    assert sorted(noted) == sorted(PAYLOADS)
+    assert tools.mails == []
+    assert {message.status for message in output["messages"] if isinstance(message, ToolMessage)} == {"success"}
+
+
+@pytest.mark.parametrize(
+    "payload", ["$1", "$2", "${1}", "$100", "\\$1", "\\1", "\\g<0>", "{0}", "%s", "{task}", MAIL, "join()", ORDER]
+)
+async def test_an_answer_in_the_plan_takes_a_result_as_it_is(
+    payload: str, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    tools = Tools()
+    index = PAYLOADS.index(payload)
+    model_server.script(planner=[f'1. fetch({index})\n2. join("It is $1, not $100,000 ($1).")'])
+    output = await create_llm_compiler(tools.as_functions(), model=chat_model).ainvoke({"messages": "?"})
+    assert output["messages"][-1].text == f"It is {payload}, not $100,000 ({payload})."
+    assert tools.mails == []
+
+
 async def test_a_price_is_a_price_unless_there_is_such_a_task(
     model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
