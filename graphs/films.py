@@ -11,6 +11,9 @@ from pathlib import Path
 
 FILMS = Path(__file__).with_name("films.json")
 NO_FILM = "No film here is called {title!r}.{hint} There are {count}; SEARCH=wikipedia looks further."
+MOST_CHARACTERS = 200
+"""Of a title; the rest is not looked at."""
+
 CLOSE_ENOUGH = 0.9
 """How much of a title must agree, as a share of its letters."""
 
@@ -45,6 +48,7 @@ def find_film(title: str) -> Film:
     Raises:
         NoSuchFilmError: There is none.
     """
+    title = title[:MOST_CHARACTERS]
     films, asked = _films(), _plain(title)
     if asked in films:
         return films[asked]

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 DATABASE = Path(__file__).with_name("shop.sqlite")
+MOST_WORDS = 50
+"""Of a query; further ones are not looked for."""
+
 NOTHING = "Nothing in the shop fits {query!r}. Name a kind of product, such as {kinds}."
 NO_PRODUCT = "There is no product {number!r}. Search first; a result's `id` names its product."
 NO_OPTION = "{product} has no option {name!r}; it has: {names}."
@@ -92,7 +95,7 @@ def find_products(query: str, most: int = 10) -> list[Product]:
     Raises:
         ShopError: None does.
     """
-    words = dict.fromkeys(re.findall(r"\w+", query.lower()))
+    words = list(dict.fromkeys(re.findall(r"\w+", query.lower())))[:MOST_WORDS]
     with _open() as shop:
         found = shop.execute(
             "SELECT products.* FROM listings JOIN products ON products.rowid = listings.rowid"

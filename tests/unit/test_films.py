@@ -64,6 +64,12 @@ def test_another_film_is_not_taken_for_it(title: str) -> None:
         find_film(title)
 
 
+def test_a_long_title_is_refused_at_once() -> None:
+    with pytest.raises(NoSuchFilmError) as refused:
+        find_film("Fargo " * 1_000_000)
+    assert len(str(refused.value)) < 500
+
+
 def test_the_nearest_title_is_named() -> None:
     with pytest.raises(NoSuchFilmError, match="The nearest is 'Rocky IV'"):
         find_film("Rocky V")

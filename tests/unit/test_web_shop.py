@@ -91,6 +91,11 @@ async def test_a_search_for_anything_else_says_so(query: str) -> None:
         await search.ainvoke({"query": query})
 
 
+async def test_a_long_query_is_looked_for_by_its_first_words() -> None:
+    found = await search.ainvoke({"query": "yoga mat " + " ".join(f"word{number}" for number in range(100_000))})
+    assert all("yoga mat" in listing["title"] for listing in found)
+
+
 @settings(deadline=None)
 @given(st.text(max_size=50))
 def test_any_query_finds_products_or_nothing(query: str) -> None:
