@@ -25,7 +25,7 @@ from langchain_core.tools import ToolException, tool
 
 NO_ENTRY = "No entry fits {query!r}. Search for the plain name of one thing, such as a place, animal or person."
 NO_SOURCE = "SEARCH={source!r} is not a source: set it to one of {sources}, or unset it."
-NO_PACKAGE = "SEARCH={source} needs a package that is not installed: run `pip install {package}`."
+NO_PACKAGE = "SEARCH={source} needs a package that is not installed: run `pip install {package}`. ({error})"
 NO_KEY = "SEARCH={source} needs a key: set the environment variable {key}, or unset SEARCH to use the embedded corpus."
 NO_ANSWER = "The source {source} gave no answer to {query!r}: {error}"
 
@@ -90,11 +90,16 @@ def _look_up(source: str, query: str) -> str:
     warnings.filterwarnings("ignore", r"`langchain-community` is being sunset", DeprecationWarning)
     find, package = SOURCES[source]
     try:
-        entry = find(query)
+        try:
+            entry = find(query)
+        except ImportError as error:
+            if "partially initialized" not in str(error):
+                raise
+            entry = find(query)  # another thread imported the same package; it has done so by now
     except ToolException:
         raise
     except ImportError as error:
-        raise ToolException(NO_PACKAGE.format(source=source, package=package)) from error
+        raise ToolException(NO_PACKAGE.format(source=source, package=package, error=error)) from error
     except Exception as error:
         reason = shorten(str(error) or repr(error), 300, placeholder=" …")
         raise ToolException(NO_ANSWER.format(source=source, query=query, error=reason)) from error
