@@ -20,6 +20,8 @@ Size = tuple[float, float]
 BOX: Size = (2.3, 0.72)
 FLAT_BOX: Size = (2.6, 0.32)
 """A node's with one line of text, for plans that are wide."""
+LEAST_TITLE = 6.0
+"""Inches that the question may take, even above a narrow graph."""
 WIDE = 14
 """How many tasks side by side make a plan wide."""
 GAP = (0.35, 0.45)
@@ -55,7 +57,8 @@ def draw_plan(run: Run) -> Picture:
     for step in steps:
         _draw_box(axes, step, point(layout.places[step.id]), box)
         picture.hints[step.id] = "\n".join(filter(None, [step.title, step.detail, spent_on(step)]))
-    write(axes, in_short(run.question, 100), (0, 0), (0, 20), "data", 12, weight="bold")
+    title = fit(in_short(run.question, 300), 12, max(width, LEAST_TITLE), bold=True)
+    write(axes, title, (0, 0), (0, 20), "data", 12, weight="bold")
     return picture
 
 

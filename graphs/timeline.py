@@ -67,7 +67,8 @@ def draw_timeline(run: Run) -> Picture:
         write(axes, label, (0, place), (left, 0), axes.get_yaxis_transform(), size, weight="bold" if bold else "normal")
         picture.hints[f"row{place}"] = row.hint
     _draw_chain(axes, rows, started)
-    write(axes, in_short(run.question, 110), (0, 1), (left, 32), size=12, weight="bold")
+    title = fit(in_short(run.question, 300), 12, labels + WIDTH, bold=True)
+    write(axes, title, (0, 1), (left, 32), size=12, weight="bold")
     write(axes, _caption(run), (0, 1), (left, 14), size=10, colour=PALE)
     _draw_legend(axes, rows, left)
     return picture
