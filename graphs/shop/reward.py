@@ -3,7 +3,11 @@
     reward = type * (attributes that match + options that match + 1 if the price is kept)
                   / (attributes wanted     + options wanted     + 1)
 
-`type` is 1 for the kind of thing that is wanted, and less for another one.
+`type` is 1 for the kind of thing that is wanted, and less for another one. For an agent:
+
+    goal = all_goals()[0]
+    run = graph.invoke({"messages": goal.instruction}, context={"approve_side_effects": False})
+    reward(goal, find_purchase(run["messages"]))
 """
 
 import json
