@@ -18,6 +18,7 @@ from graphs.threads import list_threads
 from tests.model_server import HttpError, ModelServer
 from tests.terminal import COMMAND, Terminal, scripted
 
+pytestmark = pytest.mark.timeout(90)  # up to five processes that import LangGraph
 K2 = ('1. search("K2")\n2. join()', "K2 is 8,611 m high.")
 TOOLS = """
 import asyncio, os, sys, types
@@ -75,7 +76,7 @@ def run(tmp_path: Path, settings: dict[str, str]) -> Run:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=18,
+            timeout=60,
         )
 
     return run
