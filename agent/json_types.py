@@ -39,15 +39,16 @@ def _type(schema: Any, root: Mapping[str, Any], within: frozenset[str]) -> Any:
     if not isinstance(schema, Mapping):
         return Any
     if reference := str(schema.get("$ref") or ""):
-        definitions = root.get("$defs") or root.get("definitions") or {}
-        found = None if reference in within else definitions.get(reference.rpartition("/")[2])
+        definitions: Any = root.get("$defs") or root.get("definitions")
+        follows = isinstance(definitions, Mapping) and reference not in within
+        found = definitions.get(reference.rpartition("/")[2]) if follows else None
         return _type(found, root, within | {reference})
     if "const" in schema or "enum" in schema:
-        values = schema.get("enum", [schema.get("const")])
+        values = _list(schema.get("enum", [schema.get("const")]))
         known = values and all(value is None or isinstance(value, str | int) for value in values)
         return Literal[tuple(values)] if known else Any
     kind = schema.get("type")
-    options = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
+    options = _list(schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf"))
     if isinstance(kind, list):
         options = [{**schema, "type": name} for name in kind]
     if options:
@@ -58,7 +59,12 @@ def _type(schema: Any, root: Mapping[str, Any], within: frozenset[str]) -> Any:
         return list[_type(schema.get("items"), root, within)]  # type: ignore[misc]  # made from data
     if kind == "object":
         return _object(schema, root, within)
-    return _SCALARS.get(kind, Any)
+    return _SCALARS.get(kind, Any) if isinstance(kind, str) else Any
+
+
+def _list(value: Any) -> list[Any]:
+    """The value if it is a list; schemas come from anywhere."""
+    return value if isinstance(value, list) else []
 
 
 def _union(types: list[Any]) -> Any:
@@ -74,7 +80,7 @@ def _object(schema: Mapping[str, Any], root: Mapping[str, Any], within: frozense
     properties = schema.get("properties")
     if not isinstance(properties, Mapping):
         return dict[str, Any]
-    required = schema.get("required") or ()
+    required = _list(schema.get("required"))
     fields: dict[str, Any] = {}
     for name, described in properties.items():
         kind = _type(described, root, within)

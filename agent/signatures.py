@@ -64,23 +64,27 @@ def signature_of(tool: BaseTool) -> Signature:
     )
 
 
-def _takes_list(parameter: dict[str, Any]) -> bool:
-    options = parameter.get("anyOf") or parameter.get("oneOf") or [parameter]
-    return any(option.get("type") == "array" for option in options)
+def _takes_list(parameter: Any) -> bool:
+    if not isinstance(parameter, dict):
+        return False
+    kind = parameter.get("type")
+    options = _list(parameter.get("anyOf") or parameter.get("oneOf"))
+    return "array" in (kind if isinstance(kind, list) else [kind]) or any(map(_takes_list, options))
 
 
 def describe(tool: BaseTool) -> str:
     """The tool on one line: `search(query: str) -> str: the entry that fits the query`."""
     schema = _schema(tool)
-    definitions = schema.get("$defs", {})
+    definitions = _definitions(schema)
     required = schema.get("required", ())
     parameters = []
-    for name, parameter in schema.get("properties", {}).items():
+    for name, described in schema.get("properties", {}).items():
+        parameter = described if isinstance(described, dict) else {}
         text = f"{name}: {_type_name(parameter, definitions)}"
         if name not in required:
             text += f" = {parameter['default']!r}" if "default" in parameter else " = …"
-        if described := parameter.get("description"):
-            text += f" ({' '.join(described.split())})"
+        if words := " ".join(str(parameter.get("description") or "").split()):
+            text += f" ({words})"
         parameters.append(text)
     result = _result_type(tool)
     arrow = f" -> {result}" if result else ""
@@ -135,18 +139,30 @@ def _is_open(tool: BaseTool, schema: dict[str, Any]) -> bool:
     return bool(schema.get("additionalProperties")) or config.get("extra") == "allow"
 
 
-def _type_name(schema: dict[str, Any], definitions: dict[str, Any], depth: int = 0) -> str:
+def _definitions(schema: dict[str, Any]) -> dict[str, Any]:
+    found = schema.get("$defs") or schema.get("definitions")
+    return found if isinstance(found, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    """The value if it is a list; schemas come from anywhere."""
+    return value if isinstance(value, list) else []
+
+
+def _type_name(schema: Any, definitions: dict[str, Any], depth: int = 0) -> str:
     """A JSON schema as a Python type, short enough for a prompt."""
+    if not isinstance(schema, dict):
+        return "Any"
     if depth > 4:
         return "dict"
     if reference := schema.get("$ref"):
-        return _type_name(definitions.get(reference.rpartition("/")[2], {}), definitions, depth + 1)
+        return _type_name(definitions.get(str(reference).rpartition("/")[2]), definitions, depth + 1)
     if "enum" in schema or "const" in schema:
-        values = schema.get("enum", [schema.get("const")])
-        return f"Literal[{', '.join(repr(value) for value in values)}]"
-    if options := schema.get("anyOf") or schema.get("oneOf"):
+        choices = _list(schema.get("enum", [schema.get("const")]))
+        return f"Literal[{', '.join(map(repr, choices))}]" if choices else "Any"
+    if options := _list(schema.get("anyOf") or schema.get("oneOf")):
         return " | ".join(dict.fromkeys(_type_name(option, definitions, depth + 1) for option in options))
-    if len(parts := schema.get("allOf") or []) == 1:
+    if len(parts := _list(schema.get("allOf"))) == 1:
         return _type_name(parts[0], definitions, depth + 1)
     match schema.get("type"):
         case "array":
@@ -154,7 +170,7 @@ def _type_name(schema: dict[str, Any], definitions: dict[str, Any], depth: int =
             return f"list[{_type_name(items, definitions, depth + 1)}]" if items else "list"
         case "object":
             properties = schema.get("properties")
-            if not properties:
+            if not properties or not isinstance(properties, dict):
                 values = schema.get("additionalProperties")
                 return (
                     f"dict[str, {_type_name(values, definitions, depth + 1)}]" if isinstance(values, dict) else "dict"
@@ -162,7 +178,7 @@ def _type_name(schema: dict[str, Any], definitions: dict[str, Any], depth: int =
             fields = (f"{name!r}: {_type_name(field, definitions, depth + 1)}" for name, field in properties.items())
             return f"{{{', '.join(fields)}}}"
         case list() as several:
-            return " | ".join(_TYPES.get(str(name), str(name)) for name in several)
+            return " | ".join(_type_name({**schema, "type": name}, definitions, depth + 1) for name in several)
         case str(name):
             return _TYPES.get(name, name)
         case _:
@@ -173,7 +189,7 @@ def _result_type(tool: BaseTool) -> str:
     """The return type that the tool's function declares; fields of a model are shown, since `$1.field` reaches them. A
     tool may also have the result's JSON schema in an attribute of its own, `result_schema`."""
     if schema := getattr(tool, "result_schema", None):
-        return _type_name(schema, schema.get("$defs", {}))
+        return _type_name(schema, _definitions(schema))
     annotation = next((hints["return"] for hints in map(hints_of, functions_of(tool)) if "return" in hints), None)
     if tool.response_format == "content_and_artifact":
         content, artifact = [*get_args(annotation), None, None][:2]

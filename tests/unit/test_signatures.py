@@ -202,6 +202,22 @@ def test_a_tool_with_a_json_schema_is_described_from_it() -> None:
     )
 
 
+def test_a_json_schema_may_be_written_loosely() -> None:
+    properties = {
+        "any": True,
+        "old": {"$ref": "#/definitions/Old"},
+        "gone": {"$ref": "#/$defs/Gone"},
+        "maybe": {"type": ["array", "null"], "items": True, "description": None},
+        "wrong": {"enum": "a", "anyOf": 5, "type": {}},
+    }
+    schema = {"type": "object", "properties": properties, "definitions": {"Old": {"type": "integer"}}}
+    lookup = StructuredTool(name="lookup", description="looks up", args_schema=schema, func=lambda **given: given)
+    assert line(lookup) == (
+        "lookup(any: Any = …, old: int = …, gone: Any = …, maybe: list | None = …, wrong: Any = …): looks up"
+    )
+    assert signature_of(lookup).lists == {"maybe"}
+
+
 def test_a_langchain_tool_of_one_text_takes_that_text() -> None:
     one_text = Tool(name="lookup", func=search, description="looks up")
     assert line(one_text) == "lookup(tool_input: str) -> str: looks up"

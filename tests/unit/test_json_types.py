@@ -1,0 +1,105 @@
+"""JSON schemas as types: what a tool's arguments are checked against and converted to."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from agent.json_types import adapter_of
+
+
+def convert(schema: Any, value: Any) -> Any:
+    """The value, as an argument that has this schema."""
+    described = {"properties": {"x": schema}, "required": ["x"]}
+    if isinstance(schema, dict) and "$defs" in schema:
+        described["$defs"] = schema["$defs"]
+    return adapter_of(described).validate_python({"x": value})["x"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "converted"),
+    [
+        ({"type": "string"}, "a", "a"),
+        ({"type": "integer"}, "5", 5),
+        ({"type": "integer"}, 5.0, 5),
+        ({"type": "number"}, "5", 5.0),
+        ({"type": "number"}, 5, 5),
+        ({"type": "number"}, 2.5, 2.5),
+        ({"type": "boolean"}, "true", True),
+        ({"type": "null"}, None, None),
+        ({"type": ["string", "null"]}, None, None),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, "5", 5),
+        ({"oneOf": [{"type": "integer"}, {"type": "string"}]}, "a", "a"),
+        ({"anyOf": [{"type": "null"}, {"type": "string"}]}, "a", "a"),
+        ({"allOf": [{"type": "integer"}]}, "5", 5),
+        ({"allOf": [{"type": "integer"}, {"minimum": 3}]}, "5", "5"),
+        ({"enum": ["a", 1, None]}, 1, 1),
+        ({"enum": [1.5]}, 1.5, 1.5),
+        ({"const": "a"}, "a", "a"),
+        ({"type": "array", "items": {"type": "integer"}}, ["1", 2], [1, 2]),
+        ({"type": "array"}, [1, "a"], [1, "a"]),
+        ({"type": "object"}, {"a": 1}, {"a": 1}),
+        ({"type": "object", "properties": {"y": {"type": "integer"}}}, {"y": "1", "z": "2"}, {"y": 1, "z": "2"}),
+        ({"$ref": "#/$defs/P", "$defs": {"P": {"type": "integer"}}}, "5", 5),
+        ({"$ref": "#/$defs/none"}, "5", "5"),
+        ({}, [1], [1]),
+        (True, "a", "a"),
+        ({"type": "who knows"}, "a", "a"),
+    ],
+)
+def test_values_are_converted_to_what_the_schema_says(schema: Any, value: Any, converted: Any) -> None:
+    result = convert(schema, value)
+    assert (result, type(result)) == (converted, type(converted))
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "told"),
+    [
+        ({"type": "string"}, 5, "valid string"),
+        ({"type": "integer"}, "many", "valid integer"),
+        ({"type": "number"}, "many", "valid number"),
+        ({"type": "array", "items": {"type": "integer"}}, 5, "valid list"),
+        ({"type": "object", "properties": {"y": {}}, "required": ["y"]}, {}, "Field required"),
+        ({"enum": ["a", "b"]}, "c", "Input should be 'a' or 'b'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(schema: Any, value: Any, told: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        convert(schema, value)
+    (detail,) = caught.value.errors()
+    assert told in detail["msg"]
+
+
+def test_names_may_be_anything() -> None:
+    schema = {"properties": {"from": {"type": "integer"}, "_x-1": {"type": "integer"}}, "required": ["from"]}
+    assert adapter_of(schema).validate_python({"from": "1", "_x-1": "2"}) == {"from": 1, "_x-1": 2}
+
+
+def test_a_schema_within_itself_ends() -> None:
+    tree = {"type": "object", "properties": {"children": {"type": "array", "items": {"$ref": "#/$defs/Tree"}}}}
+    schema = {"$ref": "#/$defs/Tree", "$defs": {"Tree": tree}}
+    value = {"children": [{"children": [{"children": []}]}]}
+    assert convert(schema, value) == value
+
+
+_SCHEMAS = st.recursive(
+    st.sampled_from([{}, True, {"type": "string"}, {"type": ["integer", "null"]}, {"enum": [1, "a"]}])
+    | st.just({"$ref": "#/$defs/A"})
+    | st.dictionaries(
+        st.sampled_from(["type", "enum", "anyOf", "items", "properties", "required", "$ref"]),
+        st.none() | st.booleans() | st.text(max_size=3) | st.lists(st.none() | st.text(max_size=3)),
+    ),
+    lambda inner: (
+        st.fixed_dictionaries({"type": st.just("array"), "items": inner})
+        | st.fixed_dictionaries({"type": st.just("object"), "properties": st.dictionaries(st.text(max_size=3), inner)})
+        | st.fixed_dictionaries({"anyOf": st.lists(inner, max_size=3)})
+    ),
+    max_leaves=8,
+)
+
+
+@given(_SCHEMAS)
+def test_any_schema_makes_a_type(schema: Any) -> None:
+    adapter_of({"properties": {"x": schema}, "$defs": {"A": schema}})
