@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from graphs.evaluation.figures import Figures, percentile
 from graphs.evaluation.plot_style import STYLES, Style, drawable, make_plain
@@ -82,10 +82,11 @@ def accuracy_against_cost(figures: Sequence[Figures], style: Style = STYLES["lig
         costs.append(cost)
         lowest = min(lowest, agent.interval[0])
     most = max(costs) or 1.0
-    axes.set(xlim=(0, most * 1.08), ylim=(max(0, 20 * math.floor(5 * lowest - 0.2)), 102))
+    bottom = max(0, 20 * math.floor(5 * lowest - 0.2))
+    axes.set(xlim=(0, most * 1.08), ylim=(bottom, 102))
     axes.xaxis.set_major_locator(MaxNLocator(4 if style.narrow else 7))
     axes.xaxis.set_major_formatter(("${x:,.2f}" if most >= 0.1 else "${x:g}") if priced else "{x:,.0f}")
-    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_locator(MultipleLocator(20 if bottom <= 40 else 10 if bottom <= 60 else 5))
     axes.yaxis.set_major_formatter("{x:g} %")
     axes.yaxis.grid(visible=True, color=style.lines)
     axes.set_xlabel("USD for 1,000 questions" if priced else "tokens a question", color=style.pale, fontsize=9.5)

@@ -87,7 +87,9 @@ def report(
     if spec.instruction:
         method.append(f"Every agent was told: “{spec.instruction}”")
     if spec.judge:
-        method.insert(0, f"{spec.judge} has judged what is right. Without its verdict, the rules count:")
+        method.insert(
+            0, f"{spec.judge} has judged what is right, at a cost of its own. Without its verdict, the rules count:"
+        )
     return Template(TEMPLATE.read_text("utf-8")).substitute(
         title=_text(f"Evaluation: {spec.graph.rpartition('.')[2]}"),
         about=_text(" · ".join(about)),
@@ -131,7 +133,7 @@ def _figures(figures: Sequence[Figures], table: Sequence[tuple[str, Sequence[str
     head = "".join(f'<th scope="col">{_text(figure.agent)}</th>' for figure in figures)
     rows = [
         f'<tr class="{"main" if label in MAIN else ""}"><th scope="row">{_text(label)}</th>'
-        + "".join(f"<td>{_text(value)}</td>" for value in values)
+        + "".join(f"<td>{_text(value).replace(' %', '&nbsp;%')}</td>" for value in values)
         + "</tr>"
         for label, values in table
     ]

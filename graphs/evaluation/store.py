@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
@@ -32,6 +33,7 @@ class Lines:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: BinaryIO | None = None
+        self._adding = Lock()
 
     @property
     def is_open(self) -> bool:
@@ -52,11 +54,13 @@ class Lines:
         self._file = file
 
     def append(self, values: Mapping[str, Any]) -> None:
-        """Add a line; it is on the disk when this returns."""
-        assert self._file, "the file is open"
-        self._file.write(json.dumps(values, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Add a line; it is on the disk when this returns. Any thread may."""
+        line = json.dumps(values, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        with self._adding:
+            assert self._file, "the file is open"
+            self._file.write(line)
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def read(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """The values of each whole line, with its number.
@@ -78,9 +82,10 @@ class Lines:
 
     def close(self) -> None:
         """Give the file free."""
-        if self._file:
-            self._file.close()
-            self._file = None
+        with self._adding:
+            if self._file:
+                self._file.close()
+                self._file = None
 
 
 class Store:

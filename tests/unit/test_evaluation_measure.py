@@ -68,7 +68,7 @@ async def test_failures_of_tools_are_noted_with_their_error() -> None:
     with pytest.raises(ToolException):
         await fails.ainvoke({"query": "K2"}, {"callbacks": [recorder]})
     assert "no such thing" in recorder.tools[0].error
-    assert 0 <= recorder.tools[0].started <= recorder.tools[0].finished <= recorder.now
+    assert 0 <= recorder.tools[0].started <= recorder.tools[0].finished <= round(recorder.now, 4)
 
 
 async def test_what_has_not_ended_with_the_run_is_noted_as_stopped() -> None:
