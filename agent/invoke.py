@@ -1,10 +1,9 @@
 """Runs one tool call, whatever kind of tool it is."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import lru_cache, wraps
+from functools import wraps
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
@@ -12,35 +11,23 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
-from langchain_core.tools import BaseTool, Tool, ToolException
+from langchain_core.tools import BaseTool, ToolException
 from langgraph.types import Command
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
+from agent.fitting import fit, wrong_arguments
 from agent.injection import Surroundings, inject, wants_call_id
-from agent.json_types import adapter_of
-from agent.references import as_fields, to_text
-from agent.results import ContentAndArtifact
+from agent.references import to_text
+from agent.results import ContentAndArtifact, ToolError
 from agent.saving import UnsavableError
 
 TIMED_OUT = "{tool} took longer than {seconds:g} s and was stopped."
 ENDED_ITSELF = "{tool} ended itself ({error})."
-WRONG_ARGUMENTS = "Wrong arguments for {tool}: {reasons}."
 ONLY_RESULTS = (
     "{tool} returned a Command with {what}. A task of a plan only gives a result: return it, or a Command whose only "
     "update is a ToolMessage for the call."
 )
 SEVERAL_MESSAGES = "{tool} returned several messages. A task of a plan has one result: return one ToolMessage."
-
-_MENDS: dict[str, Callable[[Any], Any]] = {
-    "string_type": to_text,
-    "list_type": lambda value: [value],
-    "dict_type": as_fields,
-}
-
-
-class ToolError(Exception):
-    """A tool call gave no result; the message is for the models."""
 
 
 async def invoke(
@@ -70,7 +57,7 @@ async def invoke(
         ToolError: The arguments don't fit, the tool failed, or it took too long.
         GraphBubbleUp: The tool interrupted the run.
     """
-    arguments = _fit(tool, arguments)
+    arguments = fit(tool, arguments)
     config = ensure_config()
     config["configurable"] = {**config["configurable"], "model": model}
     if task:
@@ -89,8 +76,7 @@ async def invoke(
     except ValidationError as error:
         if error.title != getattr(tool.args_schema, "__name__", None):
             raise  # not of its arguments, but of something in the tool
-        details = error.errors(include_url=False, include_context=False)
-        raise ToolError(WRONG_ARGUMENTS.format(tool=tool.name, reasons=_reasons(details))) from error
+        raise wrong_arguments(tool, error) from error
     except (SystemExit, asyncio.CancelledError) as error:
         current = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and current and current.cancelling():
@@ -237,84 +223,3 @@ def _block_text(block: Any) -> str:
         return block
     kind = str(block.get("type", "block"))
     return str(block["text"]) if "text" in block else f"[{' '.join(filter(None, (kind, block.get('mime_type'))))}]"
-
-
-# --- arguments
-
-
-def _fit(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments, mended where a result has another type than the tool declares: a number where a text is wanted
-    becomes text, and a single value where a list is wanted becomes a list of it.
-
-    Raises:
-        ToolError: They can't be mended.
-    """
-    schema: Any = tool.tool_call_schema
-    if isinstance(tool, Tool) and tool.args_schema is None:
-        return arguments
-    validate: Callable[[Any], Any]
-    if isinstance(schema, dict):
-        validate = _adapter(json.dumps(schema, default=str)).validate_python
-    elif issubclass(schema, BaseModel):
-        validate = schema.model_validate
-    else:
-        return arguments
-    arguments = _copy(arguments)
-    for last_try in (False, False, True):
-        try:
-            fitting = validate(arguments)
-        except ValidationError as error:
-            details = error.errors(include_url=False, include_context=False)
-            if last_try or not _mend_all(arguments, details):
-                raise ToolError(WRONG_ARGUMENTS.format(tool=tool.name, reasons=_reasons(details))) from error
-        else:
-            # LangChain converts the arguments of a model itself, and takes those of a JSON schema as they are.
-            return fitting if isinstance(schema, dict) else _by_alias(tool, arguments)
-    raise AssertionError("the last try returns or raises")
-
-
-def _by_alias(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:
-    """LangChain describes arguments by the names of the model's fields, and then takes them by their aliases."""
-    fields = getattr(tool.args_schema, "model_fields", {})
-    aliases = {
-        name: field.validation_alias for name, field in fields.items() if isinstance(field.validation_alias, str)
-    }
-    return {aliases.get(name, name): value for name, value in arguments.items()}
-
-
-@lru_cache(maxsize=1000)
-def _adapter(schema: str) -> TypeAdapter[dict[str, Any]]:
-    return adapter_of(json.loads(schema))
-
-
-def _copy(value: Any) -> Any:
-    """A copy that can be mended: results are shared between the tasks that refer to them."""
-    if isinstance(value, dict):
-        return {name: _copy(item) for name, item in value.items()}
-    return [_copy(item) for item in value] if isinstance(value, list) else value
-
-
-def _mend_all(arguments: dict[str, Any], details: list[ErrorDetails]) -> bool:
-    mended = [_mend(arguments, detail) for detail in details]
-    return all(mended)
-
-
-def _mend(arguments: dict[str, Any], detail: ErrorDetails) -> bool:
-    mend = _MENDS.get(detail["type"])
-    container: Any = arguments
-    place: tuple[Any, Any] | None = None
-    for step in detail["loc"]:
-        try:
-            place = container, step
-            container = container[step]
-        except (KeyError, IndexError, TypeError):
-            place = None
-            break
-    if mend is None or place is None or container is None:
-        return False
-    place[0][place[1]] = mend(container)
-    return True
-
-
-def _reasons(details: list[ErrorDetails]) -> str:
-    return "; ".join(f"{'.'.join(str(step) for step in detail['loc'])}: {detail['msg']}" for detail in details[:5])

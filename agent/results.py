@@ -9,6 +9,10 @@ from langchain_core.messages import AnyMessage, ToolMessage
 from agent.references import Reference, UnresolvedReferenceError, follow, to_text
 
 
+class ToolError(Exception):
+    """A tool call gave no result; the message is for the models."""
+
+
 @dataclass(frozen=True)
 class ContentAndArtifact:
     """The result of a tool that gives both (`response_format="content_and_artifact"`, or a `ToolMessage`).

@@ -18,8 +18,8 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.types import Command, Interrupt
 from pydantic import BaseModel, field_validator
 
-from agent.invoke import ToolError, explain, invoke
-from agent.results import ContentAndArtifact
+from agent.invoke import explain, invoke
+from agent.results import ContentAndArtifact, ToolError
 from agent.signatures import as_tools
 
 MODEL = FakeListChatModel(responses=["8849 - 8611"])

@@ -213,7 +213,7 @@ def test_a_json_schema_may_be_written_loosely() -> None:
     schema = {"type": "object", "properties": properties, "definitions": {"Old": {"type": "integer"}}}
     lookup = StructuredTool(name="lookup", description="looks up", args_schema=schema, func=lambda **given: given)
     assert line(lookup) == (
-        "lookup(any: Any = …, old: int = …, gone: Any = …, maybe: list | None = …, wrong: Any = …): looks up"
+        "lookup(any: Any = …, old: int = …, gone: Any = …, maybe: list[Any] | None = …, wrong: Any = …): looks up"
     )
     assert signature_of(lookup).lists == {"maybe"}
 
