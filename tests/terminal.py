@@ -54,7 +54,7 @@ class Terminal:
 
     def read_until(self, text: str) -> None:
         """Reads on from where it stopped last, until the text comes."""
-        deadline = time.monotonic() + 12
+        deadline = time.monotonic() + 40
         while (found := (plain := _CONTROL.sub("", self.output)).find(text, self._position)) < 0:
             ready = select.select([self._keyboard], [], [], max(0, deadline - time.monotonic()))[0]
             assert ready, f"{text!r} did not come in {plain[self._position :]!r}"

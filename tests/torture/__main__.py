@@ -9,6 +9,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from tests.torture.kills import Report, torture
 
+TOO_BAD = 20
+"""Cases that have gone wrong; nobody needs more of them."""
+
 
 def main() -> None:
     """Run cases until there have been so many kills, and so many runs resumed with another plan."""
@@ -33,26 +36,19 @@ def main() -> None:
 
 
 def run(kills: int, changed: int, seed: int, jobs: int) -> Iterator[Report]:
-    """Cases, one after the other or some at once, until there were so many kills and changed plans."""
+    """Cases, some at once, until there have been so many kills and changed plans, or too much has gone wrong."""
+    bad = 0
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("fork")) as pool:
-        while kills > 0 or changed > 0:
-            wanted = (
-                max(
-                    jobs,
-                    min(
-                        100,
-                        kills // 2,
-                    ),
-                )
-                if kills > 0
-                else max(jobs, min(100, changed))
-            )
-            cases = [pool.submit(torture, seed * 1_000_000 + number, kills <= 0) for number in range(wanted)]
+        while (kills > 0 or changed > 0) and bad < TOO_BAD:
+            wanted = kills // 2 if kills > 0 else changed
+            count = min(100, max(jobs, wanted))
+            cases = [pool.submit(torture, seed * 1_000_000 + number, kills <= 0) for number in range(count)]
             seed += 1
             for case in as_completed(cases):
                 report = case.result()
                 kills -= report.kills
                 changed -= report.replanned
+                bad += bool(report.problems)
                 yield report
 
 
