@@ -23,6 +23,7 @@ K2 = ('1. search("K2")\n2. join()', "K2 is 8,611 m high.")
 TOOLS = """
 import asyncio, os, sys, types
 from pathlib import Path
+from langchain_core.tools import StructuredTool
 from langgraph.types import interrupt
 from agent import create_llm_compiler
 
@@ -45,8 +46,14 @@ def approve(name: str) -> str:
                "review_configs": [{"action_name": "approve", "allowed_decisions": ["approve", "reject"]}]}
     return str(interrupt(request)["decisions"][0])
 
+def send(to: str, text: str) -> str:
+    "Sends a mail."
+    return work(f"{text} to {to}")
+
+send = StructuredTool.from_function(send, metadata={"requires_approval": True})
+
 graphs = types.ModuleType("graphs.llm_compiler")
-graphs.graph = create_llm_compiler([work, hold, approve])
+graphs.graph = create_llm_compiler([work, hold, approve, send])
 sys.modules["graphs.llm_compiler"] = graphs
 
 from graphs.cli import main
@@ -284,6 +291,36 @@ async def test_a_run_without_a_thread_that_is_left_waiting_is_kept(
     [(name, state)] = (await listed()).items()
     assert (name.startswith("paused-"), state) == (True, "waiting")
     assert '"action_requests"' in run("--thread", name, command=WITH_TOOLS).stdout
+
+
+async def test_tools_that_require_approval_are_decided_on_one_by_one(
+    run: Run, terminal: Any, model_server: ModelServer, tmp_path: Path
+) -> None:
+    plan = '1. work("a")\n2. send("Ann", "$1")\n3. send("Bob", "b")\n4. send("Cy", "c")\n5. work("$2")\n6. join()'
+    model_server.script(planner=[plan], joiner=["Sent."])
+    waits = run("--json", "--thread", "t", "Question?", command=WITH_TOOLS)
+    assert (waits.returncode, waits.stderr) == (3, "")
+    [waiting] = json.loads(waits.stdout)["waiting"]
+    requests = [(request["name"], request["args"]) for request in waiting["value"]["action_requests"]]
+    assert requests == [("send", {"to": to, "text": text}) for to, text in (("Ann", "A"), ("Bob", "b"), ("Cy", "c"))]
+
+    command = terminal("--thread", "t", command=WITH_TOOLS)
+    command.read_until("3 calls wait for your approval:")
+    command.read_until('1. send("Ann", text="A")')
+    for prompt, typed in [
+        ("answer? ", "edit"),
+        ("JSON> ", '{"text": "AAA"}'),
+        ("answer? ", "approve"),
+        ("answer? ", "reject"),
+        ("told)> ", "Not Cy."),
+    ]:
+        command.read_until(prompt)
+        command.type(f"{typed}\n")
+    command.read_until("Sent.")
+    command.type("/quit\n")
+    command.read_all()
+    assert sorted((tmp_path / "ran").read_text().split("\n")) == ["", "AAA TO ANN", "AAA to Ann", "a", "b to Bob"]
+    assert "Not Cy." in str(model_server.requests[-1].user)
 
 
 def decisions(request: Any, *typed: str) -> tuple[Any, str]:
