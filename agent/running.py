@@ -35,8 +35,10 @@ class LLMCompiler(CompiledStateGraph[State, Context, MessagesState, MessagesStat
         Unless told otherwise, a superstep begins when the one before it is saved (`durability="sync"`): LangGraph's
         default, "async", may save a tool's result before the checkpoint that it belongs to, and a crash in between
         would lose it."""
-        config = ensure_config(config)
+        given, config = config or {}, ensure_config(config)
         config["max_concurrency"] = None
+        if "recursion_limit" not in given:
+            del config["recursion_limit"]  # LangChain's default is for chains; the cycle has max_replans as its bound
         if isinstance(self.checkpointer, BaseCheckpointSaver):
             options["durability"] = options.get("durability") or "sync"
         async with aclosing(cast("AsyncGenerator[Any]", super().astream(input, config, **options))) as chunks:

@@ -664,3 +664,13 @@ async def test_a_run_may_name_its_model(model_server: ModelServer, monkeypatch: 
     graph = create_llm_compiler(TOOLS)
     await graph.ainvoke({"messages": "Hi"}, context={"model": "openai:local", "joiner_model": "openai:other"})
     assert [request.model for request in model_server.requests] == ["local", "other"]
+
+
+async def test_many_replans_are_no_matter_of_the_recursion_limit(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(
+        planner=[f'{number}. search("{number}")\njoin()' for number in range(1, 22)], joiner=[REPLAN] * 20 + ["Done."]
+    )
+    messages = await run(chat_model, max_replans=20)
+    assert messages[-1].text == "Done."
