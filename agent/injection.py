@@ -118,8 +118,12 @@ def with_open_runtime(tool: BaseTool) -> BaseTool:
 def injections(tool: BaseTool) -> Mapping[str, Any]:
     """The injected arguments by name: an `InjectedState`, or one of the classes `InjectedStore`, `ToolRuntime`,
     `InjectedToolCallId`, and `InjectedToolArg` for any other."""
-    found = {name: _injection(annotation) for name, annotation in _annotations(tool).items()}
-    return {name: wanted for name, wanted in found.items() if wanted is not None}
+    found: dict[str, Any] = {}
+    for annotations in _annotations(tool):
+        for name, annotation in annotations.items():
+            if name != "return" and (wanted := _injection(annotation)) is not None:
+                found[name] = wanted
+    return found
 
 
 def wants_call_id(tool: BaseTool) -> bool:
@@ -154,15 +158,11 @@ def parameters_of(function: Callable[..., Any]) -> Mapping[str, inspect.Paramete
         return {}
 
 
-def _annotations(tool: BaseTool) -> dict[str, Any]:
-    annotations: dict[str, Any] = {}
-    for function in functions_of(tool):
-        annotations |= hints_of(function)
+def _annotations(tool: BaseTool) -> list[dict[str, Any]]:
+    """Of the schema and of the functions, which say more (see `with_open_runtime`)."""
     schema: Any = tool.args_schema
-    if isinstance(schema, type):
-        annotations |= get_all_basemodel_annotations(schema)
-    annotations.pop("return", None)
-    return annotations
+    of_schema = get_all_basemodel_annotations(schema) if isinstance(schema, type) else {}
+    return [of_schema, *map(hints_of, functions_of(tool))]
 
 
 def _injection(annotation: Any) -> Any:

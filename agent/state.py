@@ -1,12 +1,15 @@
 """The state of the graph: the conversation, and what one superstep leaves for the next."""
 
 from collections.abc import Awaitable
-from typing import Annotated, Any, Protocol, TypedDict
+from typing import Annotated, Any, Protocol
 
 from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.channels import EphemeralValue
 from langgraph.graph import MessagesState
 from langgraph.runtime import Runtime
+from typing_extensions import (
+    TypedDict,
+)  # Pydantic, which tools with this state go through, refuses typing's before 3.12
 
 from agent.context import Context
 
@@ -33,7 +36,7 @@ class PausedPlan(TypedDict):
     """What was decided about each of those, as the fields of `agent.approval.Verdict`; empty before."""
 
 
-class State(MessagesState):
+class State(MessagesState, total=False):
     """The conversation is the state: questions, plans (an `AIMessage` with tool calls), observations (a `ToolMessage`
     for each call) and answers."""
 

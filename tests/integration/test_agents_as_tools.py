@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import ToolMessage
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, tool
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
@@ -125,6 +125,29 @@ async def test_an_interrupt_within_pauses_the_run_and_each_is_resumed_with_its_o
     output = await outer.ainvoke(Command(resume=answers), THREAD)
     assert sorted(asked) == ["a: yes", "b: no"]
     assert [message.text for message in output["messages"][2:]] == ["Answer a.", "Answer b.", "Outer answer."]
+
+
+async def test_an_approval_within_pauses_the_run(models: None, chat_model: ChatOpenAI) -> None:
+    made: list[str] = []
+
+    @tool
+    async def leaf(name: str) -> str:
+        """acts"""
+        made.append(name)
+        return name
+
+    leaf.metadata = {"requires_approval": True}
+    inner = create_llm_compiler([leaf], model=chat_model, name="inner")
+    outer = create_llm_compiler([as_agent(inner)], model=chat_model, checkpointer=InMemorySaver())
+    output = await outer.ainvoke({"messages": "Outer question"}, THREAD)
+    requests = {one.value["action_requests"][0]["args"]["name"]: one.id for one in output["__interrupt__"]}
+    assert set(requests) == {"a", "b"}
+    assert made == []
+    approve, reject = {"type": "approve"}, {"type": "reject", "message": "No."}
+    decisions = {requests["a"]: {"decisions": [approve]}, requests["b"]: {"decisions": [reject]}}
+    output = await outer.ainvoke(Command(resume=decisions), THREAD)
+    assert made == ["a"]
+    assert output["messages"][-1].text == "Outer answer."
 
 
 async def test_cancelling_the_run_cancels_the_tools_within(models: None, chat_model: ChatOpenAI) -> None:

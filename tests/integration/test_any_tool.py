@@ -18,7 +18,7 @@ from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command
 from pydantic import BaseModel, Field
 
-from agent import create_llm_compiler
+from agent import State, create_llm_compiler
 from tests.model_server import ModelServer
 
 Run = Callable[..., Any]
@@ -70,6 +70,15 @@ async def test_the_conversation_is_injected_whole_and_as_its_messages(run: Run) 
     assert values(await run([whole, messages], "whole()", 'messages("!")')) == ["Question?", "Question?!"]
 
 
+async def test_the_state_may_be_of_this_agents_own_type(run: Run) -> None:
+    @tool
+    async def read(state: Annotated[State, InjectedState]) -> int:
+        """reads"""
+        return len(state["messages"])
+
+    assert values(await run([read], "read()")) == [1]
+
+
 async def test_the_store_is_injected(run: Run) -> None:
     store = InMemoryStore()
 
@@ -112,9 +121,9 @@ async def test_the_runtime_is_injected_with_all_that_it_has(run: Run) -> None:
         return "looked"
 
     @tool
-    def look_in_thread(x: int, runtime: ToolRuntime[Any, MessagesState]) -> int:
+    def look_in_thread(x: int, around: ToolRuntime[Any, MessagesState]) -> int:
         """looks"""
-        seen.append(runtime)
+        seen.append(around)
         return x
 
     assert values(await run([look, look_in_thread], "look()", "look_in_thread(2)", store=store)) == ["looked", 2]
