@@ -141,12 +141,13 @@ async def checkpointers(calls: int, repeat: int) -> dict[str, Any]:
     return {"calls": calls, **{f"{name}_ms": value * 1000 for name, value in seconds.items()}}
 
 
-async def many_runs(count: int, calls: int = 8, tool_seconds: float = 0.05) -> dict[str, Any]:
-    """So many runs at once in this process, of eight calls of 50 ms each."""
+async def many_runs(count: int, collect: int) -> dict[str, Any]:
+    """So many runs at once in this process, of eight calls of 50 ms each; with garbage collection or without."""
+    calls = 8
 
     async def wait(query: str) -> str:
         """looks up a word"""
-        await asyncio.sleep(tool_seconds)
+        await asyncio.sleep(0.05)
         return f"about {query}"
 
     plan = plan_of(calls).replace("look_up", "wait")
@@ -159,11 +160,14 @@ async def many_runs(count: int, calls: int = 8, tool_seconds: float = 0.05) -> d
     for _ in range(3):
         await run()
     gc.collect()
+    if not collect:
+        gc.disable()
     memory, cpu, began = _peak_memory(), time.process_time(), time.perf_counter()
     await asyncio.gather(*(run() for _ in range(count)))
     seconds = time.perf_counter() - began
     return {
         "runs": count,
+        "collected": bool(collect),
         "seconds": seconds,
         "calls_per_second": count * calls / seconds,
         "cpu_ms_per_run": (time.process_time() - cpu) / count * 1000,

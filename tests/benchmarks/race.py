@@ -85,6 +85,7 @@ def started(command: Sequence[str], log: Path, **environment: str) -> Iterator[P
         except subprocess.TimeoutExpired:
             popen.kill()
             popen.wait()
+        _pipe(popen.stdout).close()
 
 
 @contextmanager

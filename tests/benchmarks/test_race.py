@@ -1,0 +1,69 @@
+"""The race runs, and its report says what went wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.benchmarks.ideal import Speed, ideal
+from tests.benchmarks.peers import CONTESTANTS
+from tests.benchmarks.race import Result, race, summaries
+from tests.benchmarks.report import report
+from tests.benchmarks.workloads import WORKLOADS
+
+FAST = Speed(first_token=0.01, per_second=2000.0)
+ABOUT = {"date": "today", "command": "bench", "cores": 2, "python": "3", "system": "any"}
+LOAD = {"load_before": 0.0, "load_after": 0.0}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["llm-compiler", "llm-compiler-maps", "react", "react-parallel"])
+def test_agents_do_all_the_work(name: str, tmp_path: Path) -> None:
+    contestants = [contestant for contestant in CONTESTANTS if contestant.name == name]
+    (result,) = race(contestants, ["diamond"], repeat=1, speed=FAST, logs=tmp_path)
+    assert (result.contestant, result.workload, result.error) == (name, "diamond", "")
+    assert result.calls == {"react": 8, "react-parallel": 4}.get(name, 2)
+    assert result.input > 0
+    assert result.output > 0
+    assert result.first_start is not None
+
+
+def results(*race: Result) -> dict[str, Any]:
+    rows = summaries(race, Speed())
+    return {
+        "about": ABOUT | LOAD,
+        "machinery": {},
+        "versions": {},
+        "missing": {"gone": "no such package"},
+        "race": rows,
+    }
+
+
+def result(contestant: str, seconds: float, error: str = "", tokens: int = 100) -> Result:
+    ratio = seconds / ideal(WORKLOADS["two"], Speed()).total
+    return Result(contestant, "two", seconds, ratio, 2, tokens, 10, 0.004, 0.001, error)
+
+
+def test_the_report_has_the_median_and_says_what_holds() -> None:
+    best = ideal(WORKLOADS["two"], Speed()).total
+    text = report(results(*(result("llm-compiler", best * ratio) for ratio in (1.01, 1.5, 1.02)), result("react", 9)))
+    assert "| **llm-compiler** | 1.020 (1.010–1.500) |" in text
+    assert "| every workload within 1.03 of the ideal | 1.020 (two) | holds |" in text
+    assert "| the first task starts within 5 ms of its parenthesis | 4.0 ms | holds |" in text
+    assert "gone could not be installed: no such package" in text
+
+
+def test_a_missed_target_and_a_failed_run_are_seen() -> None:
+    text = report(
+        results(result("llm-compiler", 9.0), result("llm-compiler-maps", 2.0), result("react", 1.0, "it broke"))
+    )
+    assert "**missed**" in text
+    assert "✗ react on two: it broke" in text
+    assert "best other" not in text, "a failed run is no yardstick"
+
+
+def test_with_maps_the_best_other_is_the_yardstick() -> None:
+    others = result("react", 4.0, tokens=990), result("llmcompiler", 2.0, tokens=190)
+    text = report(results(result("llm-compiler-maps", 1.0, tokens=90), *others))
+    assert "| with maps, at most 0.75 of the best other's latency in the median | 0.50 | holds |" in text
+    assert "| at most 0.6 of the tokens of the best LLMCompiler peer | 0.50 (two) | holds |" in text
