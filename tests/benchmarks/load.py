@@ -3,8 +3,8 @@
 Three processes on the loopback: a scripted model, the server as `make serve` starts it, and this one, which asks. Each
 question carries a number of its own, which must come back in the arguments and results of its tools, in each piece of
 its answer put together, and in its result: so a stream that is lost, cut off or mixed up with another one is found.
-Nothing is tried again. The process ends with 1 if anything was lost, or if memory grew from the first round to the last.
-Against the time before the first round it does grow: CPython keeps the memory of its busiest moment for the next one.
+Nothing is tried again. The process ends with 1 if anything was lost, or if memory grew from the first round to the
+last. Against the time before the first round it does grow: CPython keeps the memory of its busiest moment.
 """
 
 import argparse
@@ -294,10 +294,9 @@ HEAD = """\
 # The server under load
 
 Made by `make load ARGS=--write`; [load.py](load.py) says how. The model sends its first token after 300 ms, and 50
-tokens a second; a run has a plan with two sums
-of which the second needs the first, and an answer, so that it takes about 1.4 s when nothing is in its way.
-Each level has three rounds; CPython keeps the memory of its busiest moment, so what counts is that it does not grow from
-round to round. {about}
+tokens a second; a run has a plan with two sums, of which the second needs the first, and an answer, so that it takes about
+1.4 s when nothing is in its way. Each level has three rounds. CPython keeps the memory of its busiest moment, so what
+counts is that it does not grow from round to round. {about}
 
 """
 
