@@ -18,8 +18,8 @@ from dotenv import load_dotenv
 from typer.core import TyperCommand, TyperGroup
 
 from graphs import terminal
+from graphs.console import Options, WrongUsageError, stop, tell
 from graphs.evaluation import command as evaluation
-from graphs.terminal import Options, WrongUsageError, stop, tell
 
 EXAMPLES = """\b
 Examples:
@@ -186,15 +186,19 @@ def list_threads(
     --thread NAME goes on with them.
     """
     if ctx.invoked_subcommand is None:
+        from graphs.thread_list import print_threads
+
         load_dotenv(".env")
-        asyncio.run(terminal.print_threads(as_json=as_json))
+        asyncio.run(print_threads(as_json=as_json))
 
 
 @threads.command("delete")
 def delete_thread(name: Annotated[str, typer.Argument(metavar="NAME", help="Its name.")]) -> None:
     """Delete a conversation for good."""
+    from graphs import thread_list
+
     load_dotenv(".env")
-    asyncio.run(terminal.delete_thread(name))
+    asyncio.run(thread_list.delete_thread(name))
 
 
 if __name__ == "__main__":

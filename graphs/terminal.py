@@ -2,27 +2,23 @@
 
 import asyncio
 import json
-import os
-import signal
 import sys
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, redirect_stdout
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from contextlib import asynccontextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import typer
 
+from graphs.console import WAITING, Options, WrongUsageError, read_line, say, sign_of_life, tell
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
-    from pathlib import Path
 
     from langgraph.types import Command, Interrupt
 
     from graphs.run_report import Event, Run
     from graphs.threads import Session
 
-WAITING = 3
-INTERRUPTED = 130
 NOTHING_TO_RESUME = (
     'There is nothing to resume in thread {name!r}. Ask a question in it: llm-compiler --thread {name} "…"'
 )
@@ -30,57 +26,6 @@ STILL_WAITS = "Thread {name!r} waits for your answer. Give it first: llm-compile
 LEFT_UNDONE = "The question before has no answer: {question}"
 GOES_ON = "Goes on with: {question}"
 WAITS = "The run waits for your answer. Give it at a terminal: llm-compiler --thread {name}"
-SHOW_CURSOR = b"\x1b[?25h\n"
-
-
-class WrongUsageError(typer.BadParameter):
-    """The command was called with what it can't do."""
-
-    def format_message(self) -> str:
-        """The message alone."""
-        return self.message
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line asks for."""
-
-    model: str | None
-    as_json: bool
-    quiet: bool
-    show_plan: bool
-    thread: str | None = None
-    timeline: "Path | None" = None
-    """Where a picture of the run's course is saved."""
-
-    graph: "Path | None" = None
-    """Where the plan's graph is saved."""
-
-    @property
-    def has_user(self) -> bool:
-        """Whether there is somebody at a terminal who can be asked."""
-        return not self.as_json and sys.stdin.isatty() and sys.stdout.isatty()
-
-    @property
-    def live(self) -> bool:
-        """Whether the view may redraw itself."""
-        at_the_end = self.as_json or self.quiet
-        return not at_the_end and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def stop(*_: Any) -> NoReturn:
-    """Ctrl-C: at once, whatever is running; the cursor may be hidden."""
-    if sys.stdout.isatty():
-        os.write(sys.stdout.fileno(), SHOW_CURSOR)
-    os._exit(INTERRUPTED)
-
-
-def tell(error: Exception) -> None:
-    """The error in one line on stderr."""
-    from graphs.errors import in_one_line
-
-    usage = getattr(error, "format_message", None)
-    typer.echo(f"Error: {usage() if usage else in_one_line(error)}", err=True)
 
 
 def chat(options: Options) -> None:
@@ -108,28 +53,12 @@ def _tell_errors(runner: asyncio.Runner, work: "Coroutine[Any, Any, None]") -> N
 
 def _read_question() -> str | None:
     try:
-        while not (line := _read_line("\n> ").strip()):
+        while not (line := read_line("\n> ").strip()):
             pass
     except EOFError:
         typer.echo()
         return None
     return None if line == "/quit" else line
-
-
-def _read_line(prompt: str) -> str:
-    """What is typed next.
-
-    Raises:
-        EOFError: Ctrl-D.
-    """
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # readline puts the terminal in order first
-    try:
-        return input(prompt)
-    except KeyboardInterrupt:
-        typer.echo()
-        raise typer.Exit(INTERRUPTED) from None
-    finally:
-        signal.signal(signal.SIGINT, stop)
 
 
 async def ask(question: str, options: Options, session: "Session | None" = None) -> None:
@@ -187,7 +116,7 @@ async def _open(options: Options, session: "Session | None" = None) -> "AsyncIte
     if session:
         yield session
     elif options.thread:
-        with _sign_of_life(options):
+        with sign_of_life(options):
             from graphs.threads import Session as Sessions
 
         async with Sessions.open(options.thread) as session:
@@ -197,7 +126,7 @@ async def _open(options: Options, session: "Session | None" = None) -> "AsyncIte
 
 
 def _session_in_memory(options: Options) -> "Session":
-    with _sign_of_life(options):
+    with sign_of_life(options):
         from graphs.threads import Session
 
     return Session.in_memory()
@@ -253,16 +182,16 @@ async def _answer(requests: "list[Interrupt]", options: Options, session: "Sessi
 
     if options.has_user:
         try:
-            return Command(resume={asked.id: answer_to(asked.value, _read_line, typer.echo) for asked in requests})
+            return Command(resume={asked.id: answer_to(asked.value, read_line, typer.echo) for asked in requests})
         except EOFError:
             typer.echo()
     name = await _keep(session, options)
     if options.as_json:
         waiting = {"thread": name, "waiting": [{"id": asked.id, "value": asked.value} for asked in requests]}
-        _say(json.dumps(waiting, indent=2, default=str), sys.stdout)
+        say(json.dumps(waiting, indent=2, default=str), sys.stdout)
     else:
         values = "\n".join(json.dumps(asked.value, indent=2, default=str) for asked in requests)
-        _say(f"{WAITS.format(name=name)}\n{values}", sys.stdout)
+        say(f"{WAITS.format(name=name)}\n{values}", sys.stdout)
     raise typer.Exit(WAITING)
 
 
@@ -294,13 +223,6 @@ async def _follow(
         raise _PausedError(requests)
 
 
-def _sign_of_life(options: Options) -> AbstractContextManager[object]:
-    """For the second or two that imports take."""
-    from rich.console import Console
-
-    return Console().status("Starting") if options.live else nullcontext()
-
-
 async def _answer_live(run: "Run", options: Options, session: "Session", command: "Command[Any] | bool") -> None:
     from rich.console import Console
 
@@ -318,11 +240,11 @@ async def _answer_in_lines(run: "Run", options: Options, session: "Session", com
     with redirect_stdout(sys.stderr):  # what tools print
         async for event in _follow(run, options, session, command):
             if note and run.model == "offline":
-                _say(OFFLINE_NOTE, out)
+                say(OFFLINE_NOTE, out)
             note = note and not run.model
             for line in plain_lines(run, event, show_plan=options.show_plan):
-                _say(line, out)
-    _say(f"\n{printable(run.answer).strip()}\n\n{summary(run)}", out)
+                say(line, out)
+    say(f"\n{printable(run.answer).strip()}\n\n{summary(run)}", out)
 
 
 async def _answer_at_the_end(run: "Run", options: Options, session: "Session", command: "Command[Any] | bool") -> None:
@@ -334,66 +256,7 @@ async def _answer_at_the_end(run: "Run", options: Options, session: "Session", c
             pass
     if options.as_json:
         values = json.loads(json.dumps(report(run)), parse_constant=str)  # JSON has no infinity
-        _say(json.dumps(values, indent=2), sys.stdout)
+        say(json.dumps(values, indent=2), sys.stdout)
         return
     plans = [round_.text for round_ in run.rounds] if options.show_plan else []
-    _say(printable("\n\n".join([*plans, run.answer])).strip(), sys.stdout)
-
-
-def _say(text: str, out: TextIO) -> None:
-    try:
-        typer.echo(text, file=out)
-    except BrokenPipeError:  # nobody reads on, as in `llm-compiler … | head -1`
-        os._exit(1)
-
-
-async def print_threads(*, as_json: bool) -> None:
-    """List the threads that are kept."""
-    from datetime import datetime
-
-    from graphs.checkpoint import open_checkpointer
-    from graphs.plain_view import in_short
-    from graphs.threads import list_threads
-
-    async with open_checkpointer() as saver:
-        threads = await list_threads(saver)
-    if as_json:
-        values = [
-            {
-                "name": thread.name,
-                "state": thread.state,
-                "used": thread.used,
-                "turns": len(thread.questions),
-                "first_question": thread.questions[0] if thread.questions else "",
-            }
-            for thread in threads
-        ]
-        _say(json.dumps(values, indent=2), sys.stdout)
-        return
-    if not threads:
-        _say('There are no threads yet. llm-compiler --thread NAME "…" begins one.', sys.stdout)
-        return
-    rows = [("NAME", "STATE", "LAST USED", "TURNS", "FIRST QUESTION")]
-    for thread in threads:
-        used = datetime.fromisoformat(thread.used).astimezone().strftime("%Y-%m-%d %H:%M")
-        first = in_short(thread.questions[0], 60) if thread.questions else ""
-        rows.append((in_short(thread.name, 40), thread.state, used, str(len(thread.questions)), first))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        _say("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip(), sys.stdout)
-
-
-async def delete_thread(name: str) -> None:
-    """Delete a thread.
-
-    Raises:
-        WrongUsageError: There is none of that name.
-    """
-    from graphs.checkpoint import open_checkpointer
-    from graphs.threads import Session
-
-    async with open_checkpointer() as saver:
-        if (await Session.of(name, saver).thread()).state == "empty":
-            raise WrongUsageError(f"There is no thread {name!r}. llm-compiler threads lists them.")
-        await saver.adelete_thread(name)
-    _say(f"Deleted {name}.", sys.stdout)
+    say(printable("\n\n".join([*plans, run.answer])).strip(), sys.stdout)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from dotenv import load_dotenv
 
-from graphs.terminal import INTERRUPTED, WrongUsageError, stop
+from graphs.console import INTERRUPTED, WrongUsageError, stop
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from graphs.cli import app
-from graphs.terminal import WrongUsageError, tell
+from graphs.console import WrongUsageError, tell
 from tests.model_server import Answer, ChatRequest, Gate, HttpError, ModelServer, Raw, Reply
 from tests.terminal import Terminal
 

@@ -1,0 +1,53 @@
+"""The `threads` command: lists the conversations that are kept, and deletes one."""
+
+import json
+import sys
+from datetime import datetime
+
+from graphs.checkpoint import open_checkpointer
+from graphs.console import WrongUsageError, say
+from graphs.plain_view import in_short
+from graphs.threads import Session, list_threads
+
+
+async def print_threads(*, as_json: bool) -> None:
+    """List the threads that are kept."""
+    async with open_checkpointer() as saver:
+        threads = await list_threads(saver)
+    if as_json:
+        values = [
+            {
+                "name": thread.name,
+                "state": thread.state,
+                "used": thread.used,
+                "turns": len(thread.questions),
+                "first_question": thread.questions[0] if thread.questions else "",
+            }
+            for thread in threads
+        ]
+        say(json.dumps(values, indent=2), sys.stdout)
+        return
+    if not threads:
+        say('There are no threads yet. llm-compiler --thread NAME "…" begins one.', sys.stdout)
+        return
+    rows = [("NAME", "STATE", "LAST USED", "TURNS", "FIRST QUESTION")]
+    for thread in threads:
+        used = datetime.fromisoformat(thread.used).astimezone().strftime("%Y-%m-%d %H:%M")
+        first = in_short(thread.questions[0], 60) if thread.questions else ""
+        rows.append((in_short(thread.name, 40), thread.state, used, str(len(thread.questions)), first))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        say("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip(), sys.stdout)
+
+
+async def delete_thread(name: str) -> None:
+    """Delete a thread.
+
+    Raises:
+        WrongUsageError: There is none of that name.
+    """
+    async with open_checkpointer() as saver:
+        if (await Session.of(name, saver).thread()).state == "empty":
+            raise WrongUsageError(f"There is no thread {name!r}. llm-compiler threads lists them.")
+        await saver.adelete_thread(name)
+    say(f"Deleted {name}.", sys.stdout)
