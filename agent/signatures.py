@@ -22,6 +22,9 @@ _TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool
 DIRECT = "(As the plan's last call, its result is the answer.)"
 """What the planner is told of a tool with `return_direct`."""
 
+LONGEST_TYPE = 60
+"""Characters of a type that JSON has not; a longer one tells the planner nothing."""
+
 YIELDS = "The tool {tool!r} yields. A task has one result: return it, and send progress with LangGraph's stream writer."
 BY_POSITION = "The tool {tool!r} takes {parameter!r} by position only, and plans give arguments by name: drop the '/'."
 GOES_ELSEWHERE = (
@@ -192,9 +195,9 @@ def _result_type(tool: BaseTool) -> str:
         return _type_name(schema, _definitions(schema))
     annotation = next((hints["return"] for hints in map(hints_of, functions_of(tool)) if "return" in hints), None)
     if tool.response_format == "content_and_artifact":
-        content, artifact = [*get_args(annotation), None, None][:2]
+        _, artifact = [*get_args(annotation), None, None][:2]
         parts = _shown_type(artifact)
-        return _shown_type(content) + (f" (with parts: {parts})" if parts.startswith(("{", "list[")) else "")
+        return f"str (with parts: {parts})" if parts.startswith(("{", "list[")) else "str"
     return _shown_type(annotation)
 
 
@@ -207,4 +210,5 @@ def _shown_type(annotation: Any) -> str:
         schema = (given[0].json_schema if given else None) or TypeAdapter(annotation).json_schema(mode="serialization")
         return _type_name(schema, schema.get("$defs", {}))
     except Exception:  # noqa: BLE001 — a type that JSON has not
-        return inspect.formatannotation(annotation).replace("typing.", "")
+        text = inspect.formatannotation(annotation).replace("typing.", "")
+        return text if len(text) <= LONGEST_TYPE else ""

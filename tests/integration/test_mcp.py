@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, ToolException
+from langchain_mcp_adapters import tools as adapters
+from langchain_mcp_adapters.sessions import create_session
 from langchain_openai import ChatOpenAI
 
 from agent import create_llm_compiler
@@ -109,6 +111,20 @@ async def test_tools_have_typed_signatures(stdio: dict[str, BaseTool]) -> None:
     assert describe(stdio["add"]) == "add(first: int, second: int = 1) -> int: the sum"
     assert describe(stdio["cities"]) == "cities() -> list[str]: some cities"
     assert describe(stdio["picture"]) == "picture(): a picture with words"
+
+
+async def test_tools_that_the_adapters_made_work_too(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    connection: Any = {"transport": "stdio", **STDIO}
+    async with create_session(connection) as session:
+        await session.initialize()
+        tools = await adapters.load_mcp_tools(session)
+        assert "weather(city: str) -> str: the weather in a city" in map(describe, tools)
+        lines = 'weather("Rome")', 'add("$1.celsius")', 'fail("no net")', "picture()"
+        weather, part, failed, picture = await observe(model_server, chat_model, tools, *lines)
+    assert json.loads(weather.text) == {"celsius": 4.0, "wind": {"speed": 3.5}}
+    assert part.text == "5"
+    assert (failed.status, failed.text) == ("error", "Error executing tool fail: no net")
+    assert picture.text == "Look:\n[image image/png]"
 
 
 async def test_only_what_a_server_vouches_for_is_tried_again(stdio: dict[str, BaseTool]) -> None:

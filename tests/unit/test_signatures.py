@@ -1,6 +1,8 @@
 """Tools as the plan language and the planner's prompt see them."""
 
+import asyncio
 import re
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from enum import Enum
 from typing import Annotated, Any, Literal
@@ -261,7 +263,20 @@ def test_content_is_shown_with_the_parts_of_the_artifact() -> None:
 
     assert line(find) == "find(x: str) -> str (with parts: list[{'lat': float, 'tags': list[str]}]): finds"
     assert line(plot) == "plot(x: str) -> str: plots"
-    assert line(untyped) == "untyped(x: str): does"
+    assert line(untyped) == "untyped(x: str) -> str: does"
+
+
+def test_a_long_type_that_json_has_not_is_not_shown() -> None:
+    def short() -> threading.Thread:
+        """acts"""
+        return threading.current_thread()
+
+    def long() -> threading.Thread | asyncio.AbstractEventLoop | asyncio.Task[threading.Thread]:
+        """acts"""
+        return threading.current_thread()
+
+    assert line(short) == "short() -> threading.Thread: acts"
+    assert line(long) == "long(): acts"
 
 
 def test_a_message_or_a_command_as_a_result_is_not_shown() -> None:
