@@ -20,6 +20,7 @@ from agent.injection import Surroundings, inject, wants_call_id
 from agent.references import to_text
 from agent.results import ContentAndArtifact, ToolError
 from agent.saving import UnsavableError
+from agent.secrets import without_secrets
 
 TIMED_OUT = "{tool} took longer than {seconds:g} s and was stopped."
 ENDED_ITSELF = "{tool} ended itself ({error})."
@@ -85,10 +86,11 @@ async def invoke(
 
 
 def explain(error: Exception) -> str:
-    """A tool's exception as an observation."""
-    if isinstance(error, ToolError | UnsavableError | ToolException) and str(error):
-        return str(error)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """A tool's exception as an observation, without keys."""
+    said = without_secrets(str(error))
+    if isinstance(error, ToolError | UnsavableError | ToolException) and said:
+        return said
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 # --- calling

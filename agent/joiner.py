@@ -18,6 +18,7 @@ from agent.messages import plans_made, results_of_turn
 from agent.models import Models
 from agent.prompts import NO_ANSWER, REPLAN_TOOL, joiner_prompt
 from agent.results import direct_answer
+from agent.secrets import secrets_hidden
 from agent.state import Node, State
 
 CALL_CONFIG: RunnableConfig = {"run_name": "join"}
@@ -70,12 +71,10 @@ def make_joiner(models: Models) -> Node:
             return Command(goto="__end__", update={"messages": [AIMessage(answer)]})
         if answer := direct_answer(messages):
             return Command(goto="__end__", update={"messages": [AIMessage(answer)]})
-        decision = await decide(
-            await models.joiner(context),
-            messages,
-            may_replan=0 < plans <= context.max_replans,
-            has_results=plans > 0,
-        )
+        model = await models.joiner(context)
+        with secrets_hidden():
+            may_replan = 0 < plans <= context.max_replans
+            decision = await decide(model, messages, may_replan=may_replan, has_results=plans > 0)
         match decision:
             case Answer(message):
                 return Command(goto="__end__", update={"messages": [message]})

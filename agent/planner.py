@@ -23,6 +23,7 @@ from agent.parser import Item
 from agent.plan import Plan
 from agent.plan_reader import PlanReader, TextReader
 from agent.prompts import planner_prompt
+from agent.secrets import secrets_hidden
 from agent.signatures import describe, signature_of
 from agent.state import Node, State
 from agent.stream import PlanStream
@@ -83,7 +84,8 @@ def make_planner(
 
             @durable
             async def write_plan() -> AIMessage:
-                return await stream_plan(writer, prompt, reader, plan, stream, progress, note=feedback or "")
+                with secrets_hidden():
+                    return await stream_plan(writer, prompt, reader, plan, stream, progress, note=feedback or "")
 
             progress.plan_started(round_)
             message = await write_plan()

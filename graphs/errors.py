@@ -1,8 +1,8 @@
 """What went wrong in a run, told in one line to the person at the keyboard: what it was, and what to do."""
 
-import os
-import re
 from typing import Any
+
+from agent.secrets import without_secrets
 
 REFUSED_KEY = "The model's server refused the API key (401). Check it; for OpenAI it is OPENAI_API_KEY."
 REFUSED = "The model's server answered {status}: {said}{hint}"
@@ -15,8 +15,6 @@ LONGEST = 500
 
 _PLAIN = {"ModelError", "RuntimeError"}
 _NO_CONNECTION = {"APIConnectionError", "ConnectError", "ConnectTimeout"}
-_SECRET_NAME = re.compile(r".*(KEY|TOKEN|SECRET|PASSWORD)", re.IGNORECASE)
-_SECRET = re.compile(r"\bsk-[\w*-]{6,}")
 
 
 def in_one_line(error: Exception) -> str:
@@ -35,7 +33,7 @@ def in_one_line(error: Exception) -> str:
         text = "; ".join(_wrong_value(detail) for detail in error.errors())
     else:
         text = str(error) if kinds & _PLAIN else f"{type(error).__name__}: {error}"
-    text = " ".join(_without_secrets(text).split())
+    text = " ".join(without_secrets(text).split())
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
@@ -60,10 +58,3 @@ def _no_connection(error: Exception) -> str:
 def _wrong_value(detail: dict[str, Any]) -> str:
     where = ".".join(str(step) for step in detail["loc"])
     return f"{where}: {detail['msg']}" if where else str(detail["msg"]).removeprefix("Value error, ")
-
-
-def _without_secrets(text: str) -> str:
-    for name, value in os.environ.items():
-        if len(value) >= 8 and _SECRET_NAME.fullmatch(name):
-            text = text.replace(value, "***")
-    return _SECRET.sub("***", text)

@@ -87,7 +87,6 @@ async def test_a_failed_model_call_tells_no_key(role: str, status: int, model_se
     assert str(status) in in_one_line(raised)
 
 
-@pytest.mark.xfail(reason="agent: the exception is the client's as it is", strict=True)
 @pytest.mark.parametrize("role", ["planner", "joiner"])
 async def test_what_a_failed_run_raises_and_saves_has_no_key(role: str, model_server: ModelServer) -> None:
     replies: dict[str, Any] = {"planner": ['1. math("6 * 7")\n2. join()'], role: [HttpError(401, ECHO)]}
@@ -98,7 +97,6 @@ async def test_what_a_failed_run_raises_and_saves_has_no_key(role: str, model_se
     assert_no_key(repr(raised), *errors)
 
 
-@pytest.mark.xfail(reason="agent: an observation has the error as it is", strict=True)
 @pytest.mark.parametrize("status", STATUSES)
 async def test_a_failed_model_call_of_a_tool_tells_no_key(status: int, model_server: ModelServer) -> None:
     model_server.script(
@@ -111,7 +109,6 @@ async def test_a_failed_model_call_of_a_tool_tells_no_key(status: int, model_ser
     assert_no_key(*(request.body for request in model_server.requests))
 
 
-@pytest.mark.xfail(reason="agent: an observation has the error as it is", strict=True)
 async def test_a_tool_that_raises_with_a_key_tells_none(model_server: ModelServer) -> None:
     async def page(url: str) -> str:
         """A page."""
@@ -140,7 +137,6 @@ def test_the_command_line_tells_no_key(options: list[str], model_server: ModelSe
     assert_no_key(result.stdout, result.stderr)
 
 
-@pytest.mark.xfail(reason="agent: an observation has the error as it is", strict=True)
 @pytest.mark.timeout(60)
 def test_the_json_of_the_command_line_has_no_key(model_server: ModelServer) -> None:
     model_server.script(planner=[IN_WORDS], math=[HttpError(401, ECHO)], joiner=["I can't tell."])
