@@ -99,10 +99,11 @@ def explain(error: Exception) -> str:
 async def _call(
     tool: BaseTool, arguments: dict[str, Any], config: RunnableConfig, call_id: str, threads: CapacityLimiter
 ) -> Any:
-    if wants_call_id(tool):
+    needs_id = wants_call_id(tool)
+    if needs_id:
         tool = _with_raw_result(tool)
     given: dict[str, Any] = arguments
-    if tool.response_format == "content_and_artifact":
+    if needs_id or tool.response_format == "content_and_artifact":
         # Only such a call gives the tool its id, and a message with the artifact instead of the bare content.
         given = {"type": "tool_call", "name": tool.name, "id": call_id, "args": arguments}
     if _is_async(tool):

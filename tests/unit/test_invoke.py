@@ -427,6 +427,24 @@ async def test_a_tool_that_wants_its_call_id_has_it_and_its_result_keeps_its_typ
     assert result == [1, "task_3"]
 
 
+async def test_a_class_that_wants_its_call_id_gives_a_text() -> None:
+    class Arguments(BaseModel):
+        x: int
+        id_: Annotated[str, InjectedToolCallId]
+
+    class Mark(BaseTool):
+        name: str = "mark"
+        description: str = "marks"
+        args_schema: type[BaseModel] = Arguments
+
+        def _run(self, x: int, id_: str) -> list[Any]:
+            return [x, id_]
+
+    (made,) = as_tools([Mark()]).values()
+    result = await invoke(made, {"x": 1}, model=MODEL, seconds=10, threads=CapacityLimiter(4), call_id="task_3")
+    assert result == '[1, "task_3"]'
+
+
 async def test_a_tool_that_answers_with_a_message_for_its_call_has_that_for_a_result() -> None:
     async def mark(id_: Annotated[str, InjectedToolCallId]) -> "Command[Any]":
         """marks"""
