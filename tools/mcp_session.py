@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -116,7 +117,8 @@ class Session:
             command=config.command, args=list(config.args), env=dict(config.env), cwd=config.cwd
         )
         async with self._printed.file() as errors, stdio_client(server, errlog=errors) as (read, write):
-            errors.close()  # the server has its own end
+            if errors is not sys.stderr:
+                errors.close()  # the server has its own end
             self._is_connected = lambda: read.statistics().open_send_streams > 0
             async with ClientSession(read, write) as session:
                 yield session
@@ -148,6 +150,9 @@ class _Printed(asyncio.Protocol):
     @asynccontextmanager
     async def file(self) -> AsyncIterator[Any]:
         """A file to print to."""
+        if os.name == "nt":  # whose event loop can't read from such a pipe
+            yield sys.stderr
+            return
         reading, writing = os.pipe()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: self, os.fdopen(reading, "rb"))
         with os.fdopen(writing, "w") as file:
