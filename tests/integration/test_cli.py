@@ -155,13 +155,27 @@ def test_a_reader_that_has_gone_is_no_error(tmp_path: Path) -> None:
 
 
 def test_help_and_version(run: Any) -> None:
-    assert 'llm-compiler "How' in run("--help").stdout
+    told = run("--help").stdout
+    assert told.startswith("Usage: llm-compiler [ask] [OPTIONS] [QUESTION]")
+    assert 'llm-compiler "How' in told
+    assert "--thread NAME" in told
+    assert "  threads  List the conversations that were kept, the last used first." in told
+    assert "delete" in run("threads", "--help").stdout
     assert re.fullmatch(r"llm-compiler \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+@pytest.mark.parametrize("arguments", [["ask", "threads", "--quiet"], ["--quiet", "threads"]])
+def test_a_question_may_be_the_name_of_a_command(run: Any, model_server: ModelServer, arguments: list[str]) -> None:
+    model_server.script(planner=["1. join()"], joiner=["Threads."])
+    assert run(*arguments, env=scripted(model_server)).stdout == "Threads.\n"
+    assert model_server.requests[0].user == "threads"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--thread", " ", "Hello"], "The thread's name is empty."),
+        (["threads", "delete"], "Missing argument 'NAME'."),
         ([], "There is no question. Give one, or - to read it from standard input."),
         ([" "], "The question is empty."),
         (["-"], "The question is empty."),
