@@ -294,9 +294,10 @@ HEAD = """\
 # The server under load
 
 Made by `make load ARGS=--write`; [load.py](load.py) says how. The model sends its first token after 300 ms, and 50
-tokens a second; a run has a plan with two sums, of which the second needs the first, and an answer, so that it takes about
-1.4 s when nothing is in its way. Each level has three rounds. CPython keeps the memory of its busiest moment, so what
-counts is that it does not grow from round to round. {about}
+tokens a second; a run has a plan with two sums, of which the second needs the first, and an answer, so that it takes
+about 1.4 s when nothing is in its way. A run costs the server 40 ms of CPU, most of it in the model's client and in
+LangGraph: with many streams at once, that is what they wait for. Each level has three rounds. CPython keeps the memory
+of its busiest moment, so what counts is that it does not grow from round to round. {about}
 
 """
 
