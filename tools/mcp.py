@@ -135,8 +135,8 @@ class McpTool(BaseTool):
             name=name,
             description=tool.description or tool.title or tool.name,
             args_schema=tool.inputSchema,
-            # Without the server's word that it does no harm, a failed call is not tried again.
-            metadata={"side_effects": not (hints and (hints.readOnlyHint or hints.idempotentHint))},
+            # Without somebody's word that it only reads, a call is not tried again, nor made unasked after results.
+            metadata={"side_effects": not ((hints and hints.readOnlyHint) or {tool.name, "*"} & server.config.allowed)},
             server=server,
             original_name=tool.name,
             result_schema=schema,

@@ -6,7 +6,8 @@
     }}
 
 `${NAME}` and `${NAME:-default}` stand for environment variables, in any text. A server with a `url` speaks streamable
-HTTP, or what its `type` (or `transport`) says: `http` or `sse`. `"disabled": true` leaves a server out.
+HTTP, or what its `type` (or `transport`) says: `http` or `sse`. `"disabled": true` leaves a server out. `"alwaysAllow": ["search"]`
+vouches for tools, `["*"]` for all of the server's: they count as harmless although the server does not say so.
 """
 
 import json
@@ -50,6 +51,8 @@ class ServerConfig:
     """`stdio`, `http` or `sse`."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
+    allowed: frozenset[str] = frozenset()
+    """The tools that somebody vouches for; `*` stands for all."""
 
     def __str__(self) -> str:
         return f"MCP server {self.name!r} ({self.url or ' '.join([self.command, *self.args])})"
@@ -92,6 +95,7 @@ def _read_server(place: str, name: str, entry: Any) -> ServerConfig:
             raise McpConfigError(f"{place}: {key!r} is {value!r}, not {_EXPECTED[kind]}.")
         return _expand(value, f"{place}: {key!r}")
 
+    allowed = frozenset(read("alwaysAllow", list, []))
     if "command" in entry:
         return ServerConfig(
             name,
@@ -99,12 +103,17 @@ def _read_server(place: str, name: str, entry: Any) -> ServerConfig:
             args=tuple(read("args", list, [])),
             env=read("env", dict, {}),
             cwd=read("cwd", str, None),
+            allowed=allowed,
         )
     kind = str(entry.get("type") or entry.get("transport") or "http")
     if kind.lower() not in _TRANSPORTS:
         raise McpConfigError(f"{place}: the type {kind!r} is none of 'http' and 'sse' (or 'stdio', with a command).")
     return ServerConfig(
-        name, url=read("url", str, ""), transport=_TRANSPORTS[kind.lower()], headers=read("headers", dict, {})
+        name,
+        url=read("url", str, ""),
+        transport=_TRANSPORTS[kind.lower()],
+        headers=read("headers", dict, {}),
+        allowed=allowed,
     )
 
 

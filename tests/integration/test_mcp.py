@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +127,18 @@ async def test_tools_that_the_adapters_made_work_too(model_server: ModelServer, 
     assert picture.text == "Look:\n[image image/png]"
 
 
-async def test_only_what_a_server_vouches_for_is_tried_again(stdio: dict[str, BaseTool]) -> None:
-    assert [(stdio[name].metadata or {})["side_effects"] for name in ("weather", "add")] == [False, True]
+async def test_only_what_somebody_vouches_for_counts_as_harmless(stdio: dict[str, BaseTool], write: Write) -> None:
+    def harmless(tools: Iterable[BaseTool]) -> set[str]:
+        return {tool.name for tool in tools if not (tool.metadata or {})["side_effects"]}
+
+    assert harmless(stdio.values()) == {"weather", "die"}
+    some, every = {**STDIO, "alwaysAllow": ["add"]}, {**STDIO, "alwaysAllow": ["*"]}
+    servers = McpServers(write(some=some))
+    assert harmless(await servers.tools()) == {"weather", "die", "add"}
+    await asyncio.to_thread(servers.close)
+    servers = McpServers(write(every=every))
+    assert harmless(await servers.tools()) == set(stdio)
+    await asyncio.to_thread(servers.close)
 
 
 async def test_structured_results_have_parts_and_types_in_a_plan(
