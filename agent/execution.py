@@ -227,9 +227,9 @@ class Execution:
             is_its_own = call == (name_of(task.key), task.tool, task.arguments) and (
                 saved["inputs"] == await self._inputs(task)
             )
-        except GraphBubbleUp as error:
+        except BaseException as error:
             fail(self._outcomes[task.number].of(task.element), error)
-            return
+            raise
         if is_its_own:
             self._restore(task, saved["outcomes"])
         else:
