@@ -6,8 +6,9 @@
     }}
 
 `${NAME}` and `${NAME:-default}` stand for environment variables, in any text. A server with a `url` speaks streamable
-HTTP, or what its `type` (or `transport`) says: `http` or `sse`. `"disabled": true` leaves a server out. `"alwaysAllow": ["search"]`
-vouches for tools, `["*"]` for all of the server's: they count as harmless although the server does not say so.
+HTTP, or what its `type` (or `transport`) says: `http` or `sse`. `"disabled": true` leaves a server out.
+`"alwaysAllow": ["search"]` vouches for tools, and `["*"]` for all of the server's: they count as harmless although the
+server does not say so.
 """
 
 import json
