@@ -7,7 +7,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 Q ?= If Mount Everest were 12% taller, Aconcagua 18% lower and the CN Tower 22% taller, how many times as high as the lowest would the highest be?
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test torture bench lint format requirements audit studio serve load clean
+.PHONY: help setup demo test notebooks torture bench lint format requirements audit studio serve load clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ demo: export QUESTION = $(Q)
 
 test: $(VENV)/ready ## Run the whole test suite; make test ARGS="-k parser" a part of it
 	@$(BIN)/python -m pytest $(ARGS)
+
+notebooks: $(VENV)/ready ## Run the notebooks and save them with their outputs; make notebooks ARGS=02 one of them
+	@$(BIN)/python -m tests.notebooks $(ARGS)
 
 torture: $(VENV)/ready ## Kill N=1000 runs at random moments and resume them; 10 N random plans with failures
 	@$(BIN)/python -m tests.torture --kills $(N) --changed $$(($(N) / 5))

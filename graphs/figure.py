@@ -24,6 +24,10 @@ FAILED_TEXT = "#B04A00"
 
 SVG = "http://www.w3.org/2000/svg"
 DPI = 150
+PIXELS_PER_POINT = 4 / 3
+NOTEBOOK_WIDTH = 860
+"""Pixels beside the margin."""
+
 MISSING_GLYPH = "Glyph .* missing from"
 PAGE = """\
 <!doctype html>
@@ -87,7 +91,12 @@ class Picture(Figure):
         return ElementTree.tostring(root, "unicode", xml_declaration=True) + "\n"
 
     def _repr_svg_(self) -> str:
-        return self.svg()
+        """The picture in a notebook. Most show SVG in its own size, and cut what is wider than the page."""
+        root = ElementTree.fromstring(self.svg())
+        width, height = (float(root.attrib[name].removesuffix("pt")) for name in ("width", "height"))
+        scale = min(PIXELS_PER_POINT, NOTEBOOK_WIDTH / width)
+        root.attrib |= {"width": f"{width * scale:.0f}", "height": f"{height * scale:.0f}"}
+        return ElementTree.tostring(root, "unicode")
 
     def _render(self, kind: str, **options: Any) -> bytes:
         drawn = io.BytesIO()

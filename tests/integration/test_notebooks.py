@@ -1,0 +1,92 @@
+"""The notebooks run from top to bottom without a key or a network, and are committed with what they show."""
+
+import asyncio
+import json
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+from tests.notebooks import FOLDER, METADATA, execute
+
+NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
+MOST_BYTES = 400_000
+ABSOLUTE_PATH = re.compile(
+    r"(?<![\w.:/<])/(?:home|root|tmp|usr|opt|var|work|Users|private|mnt)/|[A-Z]:\\\\|site-packages"
+)
+NO_NETWORK = """\
+import socket
+
+connect = socket.socket.connect
+
+
+def connect_here(self, address):
+    if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        raise OSError(f"Notebooks may not use the network; this one reached for {address!r}.")
+    return connect(self, address)
+
+
+socket.socket.connect = connect_here
+"""
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def pictures(notebook: NotebookNode) -> list[str]:
+    data = [output.get("data", {}) for cell in code_cells(notebook) for output in cell.outputs]
+    return [kind for one in data for kind in ("image/svg+xml", "image/png") if one.get(kind)]
+
+
+def kinds(cell: NotebookNode) -> list[str]:
+    """What a cell shows: `stdout`, or the richest type of a value."""
+    return [output.get("name") or next(iter(sorted(output.data))) for output in cell.outputs]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_it_runs_and_shows_what_is_committed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = Path(shutil.copytree(FOLDER, tmp_path / "notebooks"))
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(NO_NETWORK)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+
+    run = asyncio.run(execute(copy / name))
+
+    committed = nbformat.read(FOLDER / name, as_version=4)
+    assert [kinds(cell) for cell in code_cells(run)] == [kinds(cell) for cell in code_cells(committed)]
+    left = {path.name for path in copy.iterdir()} - set(NOTEBOOKS)
+    assert not left, f"it left files behind: {left}"
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_it_is_committed_with_outputs_and_pictures(name: str) -> None:
+    notebook = nbformat.read(FOLDER / name, as_version=4)
+
+    nbformat.validate(notebook)
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), "run it: make notebooks"
+    assert {output.output_type for cell in cells for output in cell.outputs} <= {
+        "stream",
+        "execute_result",
+        "display_data",
+    }
+    assert not [output.text for cell in cells for output in cell.outputs if output.get("name") == "stderr"]
+    assert pictures(notebook)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_it_says_nothing_of_the_machine(name: str) -> None:
+    text = (FOLDER / name).read_text("utf-8")
+    notebook = json.loads(text)
+
+    assert notebook["metadata"] == METADATA
+    assert all(cell["metadata"] == {} for cell in notebook["cells"])
+    assert not ABSOLUTE_PATH.findall(text)
+    assert len(text) < MOST_BYTES
