@@ -16,7 +16,7 @@ from uuid import UUID
 
 import ormsgpack
 import pytest
-from langchain_core.messages import BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -63,7 +63,8 @@ async def test_a_result_is_not_given_to_the_same_words_in_another_plan(
         raise RuntimeError(name)
 
     gate = Gate()
-    model_server.script(planner=[Reply([first, gate, "9. join()"]), f"{later}9. join()"], joiner=["Done."])
+    in_one_piece = Reply(f"{later}9. join()", split=False)  # all calls are made before a saved result comes
+    model_server.script(planner=[Reply([first, gate, "9. join()"]), in_one_piece], joiner=["Done."])
     saver = InMemorySaver()
     graph = create_llm_compiler([work, fail], model=chat_model, checkpointer=saver)
     running = asyncio.ensure_future(graph.ainvoke({"messages": "Question?"}, THREAD))
@@ -77,6 +78,57 @@ async def test_a_result_is_not_given_to_the_same_words_in_another_plan(
     output = await graph.ainvoke(None, THREAD)
     found = {m.tool_call_id: m.artifact for m in output["messages"] if isinstance(m, ToolMessage)}
     assert found == results
+
+
+class RecordingSaver(InMemorySaver):
+    """Takes its time to save the checkpoint that plan and results belong to, and notes what was saved when."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.saved: list[Any] = []
+
+    async def aput(self, config: Any, checkpoint: Any, metadata: Any, versions: Any) -> Any:
+        if metadata["step"] == 0:
+            await asyncio.sleep(0.5)  # in which calls would be made and saved, if they did not wait
+        self.saved.append(checkpoint["id"])
+        return await super().aput(config, checkpoint, metadata, versions)
+
+    async def aput_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
+        checkpoint = config["configurable"]["checkpoint_id"]
+        self.saved += [(checkpoint, channel, value, task_path) for channel, value in writes]
+        await super().aput_writes(config, writes, task_id, task_path)
+
+
+async def test_nothing_is_saved_before_what_it_is_found_by_after_a_crash(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    async def work(name: str) -> str:
+        """Works."""
+        return name.upper()
+
+    model_server.script(planner=['1. work("a")\n2. work("$1")\n3. join()'], joiner=["Done."])
+    saver = RecordingSaver()
+    graph = create_llm_compiler([work], model=chat_model, checkpointer=saver)
+    await graph.ainvoke({"messages": "Question?"}, THREAD)
+
+    checkpoints = set[str]()
+    for saved in saver.saved:
+        if isinstance(saved, str):
+            checkpoints.add(saved)
+        elif "__start__" not in saved[3]:  # the question; nothing has been done for it yet
+            assert saved[0] in checkpoints, f"{saved[1]} is lost in a crash now: its checkpoint isn't there"
+    # The executor has the plan before the planner is done for good, and won't bring it again.
+    plans = [(channel, path) for _, channel, value, path in filter(_is_write, saver.saved) if _is_plan(value)]
+    received = next(place for place, (_, path) in enumerate(plans) if "executor" in path)
+    assert received < [channel for channel, _ in plans].index("plan")
+
+
+def _is_write(saved: Any) -> bool:
+    return isinstance(saved, tuple)
+
+
+def _is_plan(value: Any) -> bool:
+    return isinstance(value, AIMessage) and bool(value.tool_calls)
 
 
 # Large results
