@@ -78,11 +78,6 @@ from graphs.server_limits import Limits
 from graphs.server_threads import open_threads
 
 PAGE = Path(__file__).parent / "page"
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",  # nobody shall have an approval clicked unseen
-    "Referrer-Policy": "no-referrer",
-}
 NOT_WITHOUT_KEY = (
     "HOST={host} lets other machines ask this server, and anyone there could run its tools at your expense. "
     "Set LLM_COMPILER_API_KEY, which clients then have to bring, or listen at 127.0.0.1."

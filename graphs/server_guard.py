@@ -7,13 +7,18 @@ import hmac
 import ipaddress
 from collections.abc import Callable
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from graphs.server_errors import Failure, RefusedError, explain
 from graphs.server_limits import Limits
 
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",  # nobody shall have an approval clicked unseen
+    "Referrer-Policy": "no-referrer",
+}
 OPEN_PATHS = frozenset({"/healthz"})
 NO_KEY = "A key is wanted: Authorization: Bearer …, X-API-Key: …, or the password of HTTP Basic."
 WRONG_KEY = "This is not the server's key."
@@ -53,7 +58,11 @@ class Guard:
         self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        send = _with_headers(send)
+        if scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
         elif refusal := self._refuse(scope):
             await refusal(scope, receive, send)
@@ -170,6 +179,15 @@ class _Answering:
                 await self._send(message)
         except TimeoutError:
             raise _GoneError from None
+
+
+def _with_headers(send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(HEADERS)
+        await send(message)
+
+    return send_with_headers
 
 
 async def _until_gone(receive: Receive) -> None:

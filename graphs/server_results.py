@@ -1,11 +1,12 @@
 """The result of a run, read from the conversation that it leaves."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.types import StateSnapshot
 
 from agent.messages import observations, tasks_of, this_turn
+from agent.tasks import Key
 from graphs.run_report import Run
 from graphs.server_schema import AgentResult, Approval, TaskResult
 
@@ -22,10 +23,13 @@ def result_of(run: Run, snapshot: StateSnapshot, thread: str) -> AgentResult:
     """
     messages = snapshot.values.get("messages", [])
     approval = Approval(thread_id=thread, request=snapshot.interrupts[0].value) if snapshot.interrupts else None
+    tasks = _tasks_of_turn(this_turn(messages))
+    if approval:
+        tasks += _finished(run, but={(task.task, task.element) for task in tasks})
     return AgentResult(
         answer=None if approval else str(messages[-1].text),
         approval=approval,
-        tasks=_tasks_of_turn(this_turn(messages)),
+        tasks=tasks,
         thread_id=thread,
         model=run.model,
         usage={
@@ -59,3 +63,22 @@ def _tasks_of_turn(messages: Sequence[AnyMessage]) -> list[TaskResult]:
             )
         )
     return tasks
+
+
+def _finished(run: Run, but: Container[Key]) -> list[TaskResult]:
+    """What a run that paused has done so far; its plan is not in the conversation yet."""
+    return [
+        TaskResult(
+            task=task.number,
+            element=task.element,
+            tool=task.tool,
+            arguments=task.arguments,
+            dependencies=task.dependencies,
+            status=task.state,
+            result=task.outcome,
+            started=task.started,
+            finished=task.finished,
+        )
+        for task in run.tasks
+        if task.state in ("done", "failed", "skipped") and (task.number, task.element) not in but
+    ]

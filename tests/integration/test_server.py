@@ -264,6 +264,7 @@ async def test_a_run_pauses_for_an_approval_and_goes_on(
             result = await events.until("result")
         assert result["answer"] is None
         assert result["approval"] == {"thread_id": pause["thread_id"], "request": pause["request"]}
+        assert [(task["tool"], task["status"]) for task in result["tasks"]] == [("search", "done")]
         assert tools.called == ["K2"]
         thread = {"thread_id": pause["thread_id"]}
 
@@ -327,3 +328,5 @@ async def test_the_playground_loads_with_all_its_files(serve: Serve) -> None:
 async def test_the_server_says_that_it_is_up(serve: Serve) -> None:
     async with serve() as url, httpx.AsyncClient() as client:
         assert (await client.get(f"{url}healthz")).json() == {"status": "ok"}
+        for path in ("healthz", "agent/playground/", ""):  # not within a frame of a foreign page
+            assert (await client.get(url + path)).headers["X-Frame-Options"] == "DENY"

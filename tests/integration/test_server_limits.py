@@ -26,7 +26,7 @@ from graphs.server_errors import RefusedError
 from graphs.server_limits import Limits, LimitsError
 from graphs.server_settings import NAMES, context_of
 from graphs.server_threads import RecentThreads
-from tests.model_server import Gate, HttpError, ModelServer, Reply
+from tests.model_server import Cut, Gate, HttpError, ModelServer, Reply
 from tests.serving import Serve, Tools, ask, post, serving_agent, streaming
 
 ROOT = Path(__file__).parents[2]
@@ -235,15 +235,14 @@ async def test_a_failing_question_of_a_batch_stops_the_others(
     model_server: ModelServer, serve: Serve, tools: Tools
 ) -> None:
     tools.close("K2")
-
-    def answer(request: Any) -> Any:
-        return PLAN if "K2" in request.user else HttpError(400)
-
-    model_server.handler = answer
+    failing = Gate()
+    model_server.handler = lambda request: PLAN if "K2" in request.user else Reply([failing, Cut()])
     async with serve() as url:
-        response = await post(url, "batch", {"inputs": ["How tall is K2?", "What?"]})
-        assert response.status_code == 502
-    assert tools.called == tools.cancelled
+        asking = asyncio.create_task(post(url, "batch", {"inputs": ["How tall is K2?", "What?"]}))
+        await tools.until(lambda: tools.called == ["K2"])
+        failing.open()
+        assert (await asking).status_code == 502
+    assert tools.cancelled == ["K2"]
 
 
 async def test_a_client_who_does_not_read_on_is_dropped(model_server: ModelServer, serve: Serve, tools: Tools) -> None:
