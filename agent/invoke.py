@@ -1,12 +1,13 @@
 """Runs one tool call, whatever kind of tool it is."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
@@ -21,8 +22,13 @@ from agent.references import to_text
 from agent.results import ContentAndArtifact, ToolError
 from agent.saving import UnsavableError
 from agent.secrets import without_secrets
+from agent.threads import left_behind, run_in_thread
+
+_logger = logging.getLogger(__name__)
 
 TIMED_OUT = "{tool} took longer than {seconds:g} s and was stopped."
+GIVEN_UP = "{tool} took longer than {seconds:g} s and is not waited for."
+LEFT_BEHIND = "%s is no async tool, and runs on in its thread; %d threads are left behind so."
 ENDED_ITSELF = "{tool} ended itself ({error})."
 ONLY_RESULTS = (
     "{tool} returned a Command with {what}. A task of a plan only gives a result: return it, or a Command whose only "
@@ -72,7 +78,10 @@ async def invoke(
             return await _call(_raising(tool), arguments, config, call_id, threads)
     except TimeoutError as error:
         if deadline.expired():
-            raise ToolError(TIMED_OUT.format(tool=tool.name, seconds=seconds)) from error
+            if _is_async(tool):
+                raise ToolError(TIMED_OUT.format(tool=tool.name, seconds=seconds)) from error
+            _logger.warning(LEFT_BEHIND, tool.name, left_behind())
+            raise ToolError(GIVEN_UP.format(tool=tool.name, seconds=seconds)) from error
         raise
     except ValidationError as error:
         if error.title != getattr(tool.args_schema, "__name__", None):
@@ -109,7 +118,7 @@ async def _call(
     if _is_async(tool):
         returned = await tool.ainvoke(given, config)
     else:
-        returned = await to_thread.run_sync(tool.invoke, given, config, abandon_on_cancel=True, limiter=threads)
+        returned = await run_in_thread(tool.invoke, given, config, limiter=threads)
     return _result(tool.name, returned)
 
 

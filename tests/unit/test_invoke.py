@@ -21,6 +21,7 @@ from pydantic import BaseModel, field_validator
 from agent.invoke import explain, invoke
 from agent.results import ContentAndArtifact, ToolError
 from agent.signatures import as_tools
+from agent.threads import left_behind
 
 MODEL = FakeListChatModel(responses=["8849 - 8611"])
 
@@ -268,12 +269,22 @@ async def test_an_async_tool_that_takes_too_long_is_cancelled() -> None:
     assert ended.is_set()
 
 
-async def test_a_sync_tool_that_takes_too_long_is_given_up(release: threading.Event) -> None:
+async def test_a_sync_tool_that_takes_too_long_is_given_up_and_its_thread_counted(
+    release: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, threads = threading.Event(), left_behind()
+
     def hang() -> None:
+        begun.set()
         release.wait(10)
 
-    assert await failure(hang, seconds=0.01) == "hang took longer than 0.01 s and was stopped."
-    assert not release.is_set()
+    assert await failure(hang, seconds=0.2) == "hang took longer than 0.2 s and is not waited for."
+    assert begun.is_set()
+    assert left_behind() == threads + 1
+    assert f"runs on in its thread; {threads + 1} threads are left behind so" in caplog.text
+    release.set()
+    while left_behind() > threads:
+        await asyncio.sleep(0)
 
 
 async def test_a_timeout_of_the_tools_own_is_told_as_its_own() -> None:
