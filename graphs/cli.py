@@ -30,6 +30,9 @@ Examples:
   llm-compiler --timeline run.svg --graph plan.svg "Which is longer, the Nile or the Amazon?"
   llm-compiler --thread trip "How far is it from Rome to Oslo?"
   llm-compiler            (a chat)
+
+\b
+Ends with: 0 answered, 1 an error, 2 wrong usage, 3 waits for an approval that nobody could be asked for, 130 Ctrl-C.
 """
 MODEL_HELP = "The model, as provider:model. Default: LLM_COMPILER_MODEL, else OpenAI's with a key, else offline."
 THREAD_HELP = (
@@ -182,8 +185,8 @@ def list_threads(
     """List the conversations that were kept, the last used first.
 
     They are in the database that CHECKPOINT_DB names (sqlite:///file.db or postgresql://…), or else in a file of the
-    user's. "broken" ones have a question whose answer is missing, "waiting" ones wait for an approval: llm-compiler
-    --thread NAME goes on with them.
+    user's. Those that wait for an approval are "waiting". Those whose last question has no answer are "broken", or it
+    is on its way in another process. llm-compiler --thread NAME goes on with them.
     """
     if ctx.invoked_subcommand is None:
         from graphs.thread_list import print_threads
