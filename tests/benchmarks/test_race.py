@@ -62,6 +62,25 @@ def test_a_missed_target_and_a_failed_run_are_seen() -> None:
     assert "best other" not in text, "a failed run is no yardstick"
 
 
+def test_runs_at_once_are_compared_with_ten_of_the_same_kind() -> None:
+    kinds = [(runs, collected, cost) for runs in (10, 1000) for collected, cost in ((True, 8.0 + runs), (False, 6.0))]
+    runs = [
+        {"runs": runs, "collected": collected, "seconds": 1.0, "calls_per_second": 1.0}
+        | {"cpu_ms_per_run": cost, "memory_kb_per_run": 1.0}
+        for runs, collected, cost in kinds
+    ]
+    machinery = {
+        "overhead": [{"calls": 10, "all_ms": 1.0, "langgraph_ms": 0.1, "langchain_ms": 0.1, "own_ms": 0.8}],
+        "checkpointers": [{"calls": 100, "none_ms": 1.0, "memory_ms": 1.0, "sqlite_ms": 1.0}],
+        "many_runs": runs,
+        "parser": [{"bytes": 10, "whole_mb_s": 6.0, "tokens_mb_s": 3.0}],
+    }
+    text = report(results() | {"machinery": machinery})
+    assert "1,000 runs at once cost no more per run than ten (10% for noise) | 56.00 times | **missed** |" in text
+    assert "than ten, without garbage collection (10% for noise) | 1.00 times | holds |" in text
+    assert "| the parser reads more than 5 MB/s | 6.00 MB/s | holds |" in text
+
+
 def test_with_maps_the_best_other_is_the_yardstick() -> None:
     others = result("react", 4.0, tokens=990), result("llmcompiler", 2.0, tokens=190)
     text = report(results(result("llm-compiler-maps", 1.0, tokens=90), *others))
