@@ -3,15 +3,8 @@
 import asyncio
 import base64
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -29,7 +22,6 @@ from graphs.server_threads import RecentThreads
 from tests.model_server import Cut, Gate, HttpError, ModelServer, Reply
 from tests.serving import Serve, Tools, ask, post, serving_agent, streaming
 
-ROOT = Path(__file__).parents[2]
 PLAN = '1. search("K2")\n2. join()'
 QUESTION = {"question": "How tall is K2?"}
 KEY = "correct horse"
@@ -351,96 +343,6 @@ def test_threads_in_memory_keep_no_history() -> None:
     kept = saver.get_tuple({"configurable": {"thread_id": "c"}})
     assert kept is not None
     assert kept.checkpoint["channel_values"] == {"messages": [4]}
-
-
-# --- the process
-
-
-def _start(folder: Path, environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
-    with log.open("wb") as output:
-        command = [sys.executable, "-m", "graphs.server"]
-        return subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
-
-
-async def until_said(log: Path, words: str, running: "subprocess.Popen[bytes]") -> None:
-    while words not in log.read_text():  # noqa: ASYNC240 — another process writes it
-        assert running.poll() is None, log.read_text()  # noqa: ASYNC240
-        await asyncio.sleep(0.02)
-
-
-@asynccontextmanager
-async def process(tmp_path: Path, **variables: str) -> AsyncIterator[tuple["subprocess.Popen[bytes]", Path]]:
-    """`python -m graphs.server`, and the file with what it prints."""
-    log = tmp_path / "log"
-    keep = {"PATH", "HOME", "LANG"}
-    environment = {name: os.environ[name] for name in keep & os.environ.keys()} | variables
-    environment |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "LANGSMITH_TRACING": "false"}
-    running = _start(tmp_path, environment, log)
-    try:
-        yield running, log
-    finally:
-        running.kill()
-        running.wait()
-
-
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize(
-    ("variables", "said"),
-    [
-        ({"HOST": "0.0.0.0"}, "Set LLM_COMPILER_API_KEY"),
-        ({"HOST": "::"}, "HOST=::"),
-        ({"PORT": "http"}, "PORT='http'"),
-        ({"LLM_COMPILER_MAX_RUNS": "0"}, "LLM_COMPILER_MAX_RUNS is '0'"),
-        ({"LLM_COMPILER_MAX_TASKS": "x"}, "LLM_COMPILER_MAX_TASKS"),
-        ({"CHECKPOINT_DB": "mysql://user:secret@host/x"}, "names no database"),
-    ],
-)
-async def test_a_server_that_may_not_start_says_why(tmp_path: Path, variables: dict[str, str], said: str) -> None:
-    async with process(tmp_path, **variables) as (running, log):
-        assert await asyncio.to_thread(running.wait) != 0
-        assert said in log.read_text()
-        assert "secret" not in log.read_text()
-        assert "Traceback" not in log.read_text()
-
-
-@pytest.mark.timeout(60)
-async def test_a_server_that_is_stopped_finishes_what_runs(model_server: ModelServer, tmp_path: Path) -> None:
-    """Without warnings, which would be errors here, and without tracebacks."""
-    joining = Gate()
-    model_server.script(planner=["1. join()"], joiner=[Reply(["8", joining, "611"])])
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/"
-    model = {"OPENAI_BASE_URL": model_server.base_url, "OPENAI_API_KEY": "sk-test-123456"}
-    async with process(tmp_path, PORT=str(port), **model) as (running, log):
-        await until_said(log, "Uvicorn running", running)
-        async with streaming(url, QUESTION) as events:
-            await events.until("answer_text")
-            running.send_signal(signal.SIGTERM)
-            await until_said(log, "Shutting down", running)
-            joining.open()
-            assert (await events.until("result"))["answer"] == "8611"
-        assert await asyncio.to_thread(running.wait) in (0, -signal.SIGTERM)
-        assert "Traceback" not in log.read_text()
-        assert "Warning" not in log.read_text()
-
-
-@pytest.mark.timeout(60)
-async def test_a_server_that_is_stopped_cancels_what_does_not_end(model_server: ModelServer, tmp_path: Path) -> None:
-    model_server.script(planner=[Reply(["1. ", Gate()])])
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/"
-    model = {"OPENAI_BASE_URL": model_server.base_url, "OPENAI_API_KEY": "sk-test-123456"}
-    async with process(tmp_path, PORT=str(port), LLM_COMPILER_SHUTDOWN_TIMEOUT="0", **model) as (running, log):
-        await until_said(log, "Uvicorn running", running)
-        async with streaming(url, QUESTION) as events:
-            await events.until("plan_started")
-            exchange = await model_server.exchange(0)
-            running.send_signal(signal.SIGTERM)
-            await exchange.until(lambda: exchange.state == "disconnected")
-        assert await asyncio.to_thread(running.wait) in (0, -signal.SIGTERM)
-        assert "Traceback" not in log.read_text()
 
 
 # --- errors
