@@ -16,7 +16,8 @@ A request is JSON (`Content-Type: application/json`):
 
     {"input": {"question": "…"}}                      or {"input": {"messages": [{"role": "user", "content": "…"}]}}
     {"input": {"question": "…", "thread_id": "…"}}    goes on with a conversation
-    {"input": {"decisions": [{"type": "approve"}], "thread_id": "…"}}    answers an approval
+    {"input": {"decisions": [{"type": "approve"}], "thread_id": "…"}}    answers an approval (see `agent.approval`)
+    {"input": {"resume": …, "thread_id": "…"}}        answers what a tool of yours asked with `interrupt`
     {"input": …, "config": {"configurable": {"max_replans": 1}}}         a run's settings, see `agent.Context`
 
 `/agent/stream` answers with server-sent events. Each `event: data` is one JSON object with a `type`:
@@ -56,6 +57,7 @@ server answers its own machine alone. Threads are kept in memory, or in the data
 """
 
 import asyncio
+import mimetypes
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -102,6 +104,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         served = graph if graph is not None else await asyncio.to_thread(_default_graph)
+        await asyncio.to_thread(mimetypes.init)  # reads files, and Starlette would have it do so in the event loop
         bounds = limits or Limits.from_environment()
         async with agent.open(served, bounds, database or os.environ.get("CHECKPOINT_DB")):
             yield
