@@ -1,0 +1,420 @@
+"""What README, CONTRIBUTING and SECURITY say is so: their snippets and commands run, what they name exists."""
+
+import ast
+import asyncio
+import inspect
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dotenv import dotenv_values
+from langchain_core.language_models import FakeListChatModel
+
+from agent import Context, as_tool, create_llm_compiler
+from graphs.server import create_app
+from graphs.server_limits import PREFIX, Limits
+from tests.model_server import ModelServer
+from tests.serving import serving
+from tests.terminal import COMMAND, Terminal, environment
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")}
+README = DOCUMENTS["README.md"]
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+ENV_EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
+
+_FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+_ROW = re.compile(r"^\| (?!-)(.*) \|$", re.MULTILINE)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A fenced block of a document."""
+
+    document: str
+    language: str
+    text: str
+
+
+@cache
+def snippets(language: str) -> list[Snippet]:
+    """All blocks in this language."""
+    return [
+        Snippet(document, found[2], re.sub(f"^{found[1]}", "", found[3], flags=re.MULTILINE))
+        for document, text in DOCUMENTS.items()
+        for found in _FENCED.finditer(text)
+        if found[2] == language
+    ]
+
+
+def prose(document: str) -> str:
+    """The document without its blocks."""
+    return _FENCED.sub("", DOCUMENTS[document])
+
+
+def spans() -> list[str]:
+    """All that stands between backquotes."""
+    return [span for document in DOCUMENTS for span in _SPAN.findall(prose(document))]
+
+
+def table(after: str) -> list[list[str]]:
+    """The cells of README's first table below this text, without its head."""
+    text = README[README.index(after) :]
+    start = text.index("\n|---")
+    rows = text[start:].split("\n\n")[0]
+    return [re.split(r"(?<!\\) \| ", row) for row in _ROW.findall(rows)]
+
+
+# --- Python
+
+
+def python(beginning: str) -> str:
+    """The one Python block that has this text."""
+    (found,) = [snippet.text for snippet in snippets("python") if beginning in snippet.text]
+    return found
+
+
+PYTHON_TESTED = ("def weather(city: str) -> dict", "RemoteRunnable", "def exchange_rate", "class Weather")
+"""Each has its test below."""
+
+
+def test_every_python_block_is_tested() -> None:
+    assert [sum(text in snippet.text for text in PYTHON_TESTED) for snippet in snippets("python")] == [1] * 4
+
+
+@pytest.fixture
+def as_openai(model_server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> ModelServer:
+    """The scripted server, where snippets look for OpenAI."""
+    monkeypatch.setenv("OPENAI_API_KEY", "test")
+    monkeypatch.setenv("OPENAI_BASE_URL", model_server.base_url)
+    return model_server
+
+
+def test_the_first_snippet_answers(as_openai: ModelServer, capsys: pytest.CaptureFixture[str]) -> None:
+    as_openai.script(planner=['1. weather.map(["Rome", "Oslo"])\n2. join()'], joiner=["Not at all."])
+    exec(python("def weather(city: str) -> dict"), {})
+    assert capsys.readouterr().out == "Not at all.\n"
+    assert [exchange.request.model for exchange in as_openai.exchanges] == ["gpt-4.1-mini"] * 2
+
+
+async def test_the_client_answers() -> None:
+    async with serving(create_app()) as url:
+        code = python("RemoteRunnable").replace("http://127.0.0.1:8000/", url)
+        command = [sys.executable, "-W", "error", "-c", code]
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        out, error = await process.communicate()
+    assert b"238" in out, error.decode()
+
+
+OWN_PLAN = '1. exchange_rate("USD", quote="EUR")\n2. pay("Ann", 20, "USD")\n3. join()'
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("answer", "became"), [("y", "Paid 20.00 USD to Ann."), ("n", "The user said no.")])
+def test_an_agent_of_your_own_asks_before_it_pays(
+    as_openai: ModelServer, tmp_path: Path, answer: str, became: str
+) -> None:
+    as_openai.script(planner=[OWN_PLAN], joiner=["Done."])
+    ran = run_script(python("def exchange_rate"), tmp_path, input=f"Pay Ann 20 dollars.\n{answer}\n")
+    assert ran.returncode == 0, ran.stderr
+    assert "pay({'to': 'Ann', 'amount': 20, 'currency': 'USD'})? [y/n]" in ran.stdout
+    assert ran.stdout.endswith("Done.\n")
+    results = as_openai.exchanges[-1].request.user
+    assert "0.86" in results
+    assert became in results
+
+
+@pytest.mark.timeout(60)
+def test_an_agent_of_your_own_has_the_tools_of_mcp_servers(as_openai: ModelServer, tmp_path: Path) -> None:
+    server = {"command": sys.executable, "args": [str(ROOT / "tests" / "mcp_server.py")]}
+    (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": {"test": server}}))
+    as_openai.script(planner=["1. add(2, 3)\n2. join()"], joiner=["Five."])
+    ran = run_script(python("def exchange_rate"), tmp_path, input="What is 2 + 3?\n")
+    assert ran.stdout.endswith("Five.\n"), ran.stderr
+    assert "add(2, 3) -> 5" in as_openai.exchanges[-1].request.user.replace("first=", "").replace("second=", "")
+
+
+def run_script(code: str, folder: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs the code as a script in a folder."""
+    (folder / "my_agent.py").write_text(code, "utf-8")
+    command = [sys.executable, "my_agent.py"]
+    return subprocess.run(
+        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=50, **options
+    )
+
+
+def test_plans_reach_into_what_the_tool_returns(as_openai: ModelServer) -> None:
+    names: dict[str, Any] = {}
+    exec(python("class Weather"), names)
+    (field,) = re.findall(r"plans can use `(\$1\.\w+)`", README)
+    as_openai.script(planner=[f'1. weather("Rome")\n2. weather("Oslo", {field})\n3. join()'], joiner=["Clear."])
+    output = create_llm_compiler([names["weather"]], model="openai:gpt-4.1-mini").invoke({"messages": "Question?"})
+    assert output["messages"][3].response_metadata["arguments"] == {"city": "Oslo", "days_ahead": 21}
+
+
+# --- shell
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """The lines of the shell blocks, each with its words; comments are gone."""
+    for snippet in snippets("bash"):
+        for line in snippet.text.replace("\\\n", " ").splitlines():
+            if words := shlex.split(line, comments=True):
+                yield line, words
+
+
+def of(program: str) -> list[Any]:
+    return [pytest.param(words[1:], id=line.split("#")[0].strip()) for line, words in commands() if words[0] == program]
+
+
+def test_every_command_is_tested() -> None:
+    tested = {"make", "llm-compiler", "docker", "rm"}  # rm: in test_removing_the_demo.py
+    assert {words[0] for _, words in commands() if "=" not in words[0]} <= tested
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("arguments", of("llm-compiler"))
+def test_the_command_line_does_what_the_readme_shows(arguments: list[str], tmp_path: Path) -> None:
+    env = environment(XDG_STATE_HOME=str(tmp_path))
+    if not arguments:
+        return chat(tmp_path, env)
+    ran = subprocess.run(
+        [*COMMAND, *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=50
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout
+    assert all((tmp_path / name).stat().st_size for name in arguments if name.endswith(".svg"))
+    return None
+
+
+def chat(folder: Path, env: dict[str, str]) -> None:
+    terminal = Terminal(COMMAND, columns=80, folder=folder, env=env)
+    try:
+        terminal.read_until("> ")
+        terminal.type("\x04")
+        terminal.read_all()
+        assert terminal.process.wait() == 0
+    finally:
+        terminal.close()
+
+
+TARGETS = sorted(
+    {
+        target
+        for text in [*spans(), *(snippet.text for snippet in snippets("bash"))]
+        for target in re.findall(r"\bmake ((?:[a-z]+ ?)+)", text)
+        for target in target.split()
+    }
+)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_make_has_the_target_and_says_what_it_is(target: str) -> None:
+    assert re.search(rf"^{target}:.*## ", MAKEFILE, re.MULTILINE)
+    ran = make("--dry-run", target)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_make_help_lists_the_targets() -> None:
+    assert {line.split()[1] for line in make("help").stdout.splitlines()} >= set(TARGETS)
+
+
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("arguments", of("make"))
+def test_the_arguments_of_make_are_ones_of_the_makefile(arguments: list[str]) -> None:
+    assert all(f"$({word.partition('=')[0]})" in MAKEFILE for word in arguments if "=" in word)
+
+
+@pytest.mark.parametrize("arguments", of("docker"))
+def test_the_container_is_run_with_variables_and_a_port_that_it_knows(arguments: list[str]) -> None:
+    # There is no Docker where tests run; test_images.py has what can be said of the image.
+    given = [arguments[index + 1].partition("=")[0] for index, word in enumerate(arguments) if word == "-e"]
+    assert set(given) <= variables_read()
+    assert "EXPOSE 8000" in (ROOT / "Dockerfile").read_text("utf-8")
+    assert "8000:8000" in arguments
+
+
+def test_packages_to_install_are_spelled_as_pip_takes_them() -> None:
+    from packaging.requirements import Requirement
+
+    installs = [span.split()[2:] for span in spans() if span.startswith("pip install")]
+    assert installs
+    assert all(Requirement(package) for packages in installs for package in packages)
+
+
+@pytest.mark.timeout(120)
+def test_an_evaluation_runs(tmp_path: Path) -> None:
+    (span,) = [span for span in spans() if span.startswith("llm-compiler eval")]
+    _, _, dataset, *rest = shlex.split(span)
+    (tmp_path / dataset).write_text(json.dumps([{"question": "What's 32/4.23?", "answer": "7.565"}]))
+    ran = subprocess.run(
+        [*COMMAND, "eval", dataset, *rest], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "react" in ran.stdout
+
+
+# --- pictures, links, names
+
+
+def test_the_picture_of_the_graph_is_the_graph() -> None:
+    (drawn,) = snippets("mermaid")
+    edges = re.findall(r"^\s*(\w+) (-->|-\.->|-\. (\w+) \.->) (\w+);$", drawn.text, re.MULTILINE)
+    assert len(edges) == len(drawn.text.strip().splitlines()) - 1
+    graph = create_llm_compiler([], model=FakeListChatModel(responses=[])).get_graph()
+    assert {(source, arrow != "-->", label, target) for source, arrow, label, target in edges} == {
+        (edge.source, edge.conditional, edge.data or "", edge.target) for edge in graph.edges
+    }
+
+
+def links() -> list[Any]:
+    return [
+        pytest.param(document, link, id=f"{document}-{link}")
+        for document in DOCUMENTS
+        for link in dict.fromkeys(_LINK.findall(prose(document)))
+        if not link.startswith(("http://", "https://"))
+    ]
+
+
+@pytest.mark.parametrize(("document", "link"), links())
+def test_links_lead_somewhere(document: str, link: str) -> None:
+    path, _, anchor = link.partition("#")
+    assert not path or (ROOT / path).exists()
+    assert not path or tracked(path)
+    if anchor:
+        headings = re.findall(
+            r"^#+ (.+)$", _FENCED.sub("", (ROOT / (path or document)).read_text("utf-8")), re.MULTILINE
+        )
+        assert anchor in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def tracked(path: str) -> bool:
+    listed = subprocess.run(["git", "ls-files", path], cwd=ROOT, capture_output=True, text=True, check=True)
+    return bool(listed.stdout)
+
+
+def test_the_files_to_read_are_there() -> None:
+    names = re.findall(r"`([\w/]+\.(?:py|json|toml|txt|db|md))`", prose("README.md") + prose("CONTRIBUTING.md"))
+    made_by_the_reader = {"mcp.json", "my_agent.py"}
+    assert {
+        name
+        for name in names
+        if not any((ROOT / folder / name).exists() for folder in (".", "agent")) and name not in made_by_the_reader
+    } == set()
+
+
+def test_metadata_keys_are_read_somewhere() -> None:
+    rows = table("Its metadata says how it wants to")
+    keys = [key for cells in rows for key in re.findall(r"`(\w+): ", cells[0])] + re.findall(
+        r"`(\w+): \d+`", rows[2][0]
+    )
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "agent").glob("*.py"))
+    assert set(keys) == {"requires_approval", "side_effects", "timeout", "retries", "cache"}
+    assert all(f'"{key}"' in source for key in keys)
+
+
+def test_parameters_that_are_named_exist() -> None:
+    calls = [span for span in spans() if re.match(r"create_llm_compiler\(|[a-z_]+=$", span)]
+    named = {name for call in calls for name in re.findall(r"([a-z_]+)=", call)}
+    assert named == {"examples", "planner_protocol", "checkpointer", "model", "planner_model", "joiner_model"}
+    assert named <= inspect.signature(create_llm_compiler).parameters.keys()
+    assert "`agent.as_tool(graph, name=" in README
+    assert {"name", "description"} <= inspect.signature(as_tool).parameters.keys()
+
+
+def test_settings_of_a_run_that_are_named_exist() -> None:
+    assert {"max_replans", "max_tasks", "requires_approval"} <= {*spans()} & Context.model_fields.keys()
+
+
+# --- the environment
+
+
+SYSTEM = {"TERM", "XDG_STATE_HOME", "LOCALAPPDATA"}
+"""Variables that say where things are on a machine, not what the project does."""
+
+OLD = {"OPENAI_API_BASE"}
+"""A former name of another one."""
+
+LIBRARIES = {"LANGSMITH_TRACING", "LANGSMITH_API_KEY", "TAVILY_API_KEY"}
+"""Read by what we use."""
+
+
+@cache
+def variables_read() -> set[str]:
+    """The environment variables that the code reads."""
+    found = {PREFIX + name.upper() for name in (*Context.model_fields, *Limits.model_fields)}
+    for path in (path for folder in ("agent", "tools", "graphs") for path in (ROOT / folder).rglob("*.py")):
+        tree = ast.parse(path.read_text("utf-8"))
+        constants = {
+            node.targets[0].id: node.value.value
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and isinstance(node.value, ast.Constant)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "os.environ.get":
+                name = node.args[0]
+                value = name.value if isinstance(name, ast.Constant) else constants.get(ast.unparse(name))
+                found |= {str(value)} if value else set()
+    return found | LIBRARIES
+
+
+def test_the_search_for_variables_finds_them() -> None:
+    assert {"CHECKPOINT_DB", "SEARCH", "HOST", "OPENAI_BASE_URL", "LLM_COMPILER_PLANNER_MODEL"} <= variables_read()
+
+
+def test_variables_that_are_named_are_read() -> None:
+    text = "\n".join([*spans(), *(snippet.text for snippet in snippets("bash"))])
+    named = set(re.findall(r"\b([A-Z]+(?:_[A-Z]+)+|SEARCH|HOST|PORT)\b", text))
+    not_variables = {"END_OF_PLAN", "TOOLS"}
+    assert {"OPENAI_API_KEY", "LLM_COMPILER_MODEL", "CHECKPOINT_DB"} <= named
+    assert named - not_variables - {"LLM_COMPILER_"} <= variables_read()
+
+
+def test_env_example_has_all_variables_and_no_others() -> None:
+    listed = re.findall(r"^(?:# )?([A-Z_]+)=", ENV_EXAMPLE, re.MULTILINE)
+    assert sorted(listed) == sorted(set(listed))
+    assert set(listed) == variables_read() - SYSTEM - OLD
+
+
+def test_every_line_of_env_example_gives_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context, limits = Context(), Limits.from_environment()
+    path = tmp_path / ".env"
+    path.write_text(re.sub(r"^# (?=[A-Z_]+=)", "", ENV_EXAMPLE, flags=re.MULTILINE))
+    values = dotenv_values(path)
+    for name, value in values.items():
+        monkeypatch.setenv(name, value or "")
+    assert (Context(), Limits.from_environment()) == (context, limits)
+    given = {name for name, value in values.items() if value}
+    # What a run may change has its default in the file; a text or a list may be empty.
+    assert {PREFIX + n.upper() for n, f in Context.model_fields.items() if f.default not in (None, ())} <= given
+    assert {PREFIX + n.upper() for n, f in Limits.model_fields.items() if f.default} <= given
+
+
+def test_a_copy_of_env_example_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(ENV_EXAMPLE)
+    ran = subprocess.run(
+        [*COMMAND, "--quiet", "What's 32/4.23?"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "7.57" in ran.stdout, ran.stderr
