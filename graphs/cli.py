@@ -4,6 +4,7 @@ What takes long to import (LangGraph, the agent) is imported by a command when i
 """
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -87,7 +88,9 @@ def main() -> NoReturn:
     """
     signal.signal(signal.SIGINT, stop)
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # of libraries; they would run into the view
+        # Neither warnings nor log messages: they would run into the view.
+        warnings.simplefilter("ignore")
+        logging.getLogger().addHandler(logging.NullHandler())
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
