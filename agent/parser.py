@@ -15,6 +15,7 @@ import re
 from collections.abc import Collection
 
 from agent.call_reader import LOOKAHEAD, CallReader, Cursor
+from agent.plain_calls import BEFORE_END, BEFORE_HEAD, may_begin_call, read_call
 from agent.tasks import Call, Element, Join, Thought
 
 MAP = ".map"
@@ -61,17 +62,27 @@ class PlanParser:
         self._items: list[Item] = []
         self._call: CallReader | None = None
         self._reasoning = False
+        self._held: list[str] = []
+        self._awaited = BEFORE_HEAD
         self._start_line()
 
     def feed(self, text: str) -> list[Item]:
         """The items that this piece of text completes."""
+        if self._held:
+            self._held.append(text)
+            if not self._awaited.search(text) and not self._cursor.final:
+                return []
+            text = "".join(self._held)
+            self._held = []
         self._cursor.feed(text)
         while not self.ended and not self._cursor.at_end:
             if self._call:
                 progress = self._read_call(self._call)
             elif self._reasoning:
                 progress = self._skip_reasoning()
-            else:
+            elif self._length or not (progress := self._read_plain_call()):
+                if self._held:
+                    break
                 progress = self._read_prose()
             if not progress:
                 break
@@ -109,6 +120,22 @@ class PlanParser:
             self.ended = True
         else:
             self._items.append(call)
+
+    def _read_plain_call(self) -> bool:
+        """Take the short cut for calls that are written plainly; hold back what may become one."""
+        cursor = self._cursor
+        plain = read_call(cursor.text, cursor.position)
+        if plain:
+            call, cursor.position = plain
+            self._items.append(call)
+            return True
+        if not cursor.final:
+            has_head = may_begin_call(cursor.text, cursor.position)
+            if has_head is not False:
+                self._awaited = BEFORE_END if has_head else BEFORE_HEAD
+                self._held = [cursor.text[cursor.position :]]
+                cursor.position = len(cursor.text)
+        return False
 
     def _skip_reasoning(self) -> bool:
         cursor = self._cursor
