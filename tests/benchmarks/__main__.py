@@ -18,7 +18,8 @@ from typing import Any
 
 from tests.benchmarks.ideal import Speed
 from tests.benchmarks.peers import CONTESTANTS, ROOT, Contestant, PeerError, install
-from tests.benchmarks.race import race, summaries
+from tests.benchmarks.punctuality import punctuality
+from tests.benchmarks.race import model_server, race, summaries
 from tests.benchmarks.report import report
 from tests.benchmarks.workloads import WORKLOADS
 
@@ -61,6 +62,8 @@ def main() -> None:
     results["machinery"] = {} if given.no_machinery else dict(_machinery(quick=given.quick))
     speed, runs = Speed(), []
     results["speed"] = asdict(speed)
+    with model_server(speed, logs / "server.log") as (_, address):
+        results["punctuality"] = punctuality(address, speed)
     for run in race(contestants, workloads, repeat=given.repeat, speed=speed, logs=logs):
         runs.append(run)
         _say(f"{run.contestant:32} {run.workload:8} {run.seconds:7.2f} s  {run.ratio:6.3f} of the ideal  {run.error}")

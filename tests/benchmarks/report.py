@@ -7,6 +7,10 @@ from typing import Any
 US = "llm-compiler"
 BEST = "llm-compiler-maps"
 PEERS = ("llmcompiler", "llama-index-agent-llm-compiler")
+PUNCTUAL = (
+    "The server is on time: the {tokens} tokens of a plan reach a bare socket {median_ms:.1f} ms after they are due in "
+    "the median, and {max_ms:.1f} ms at most, counted from the request."
+)
 PER_MILLION = (0.4, 1.6)
 """Dollars for a million input and output tokens (gpt-4.1-mini, without caching), to weigh one against the other."""
 
@@ -22,6 +26,7 @@ def report(results: dict[str, Any]) -> str:
         *(f"\n{name} could not be installed: {why}" for name, why in results["missing"].items()),
     ]
     if results["race"]:
+        lines += ["", PUNCTUAL.format(**results["punctuality"])]
         lines += _race(results["race"])
     if machinery:
         lines += _machinery(machinery)

@@ -7,12 +7,15 @@ import pytest
 
 from tests.benchmarks.ideal import Speed, ideal
 from tests.benchmarks.peers import CONTESTANTS
-from tests.benchmarks.race import Result, race, summaries
+from tests.benchmarks.punctuality import punctuality
+from tests.benchmarks.race import Result, model_server, race, summaries
 from tests.benchmarks.report import report
-from tests.benchmarks.workloads import WORKLOADS
+from tests.benchmarks.workloads import WORKLOADS, our_plan
+from tests.model_server import tokens_of
 
 FAST = Speed(first_token=0.01, per_second=2000.0)
 ABOUT = {"date": "today", "command": "bench", "cores": 2, "python": "3", "system": "any"}
+LATE = {"punctuality": {"tokens": 10, "median_ms": 1.0, "max_ms": 2.0}}
 LOAD = {"load_before": 0.0, "load_after": 0.0}
 
 
@@ -26,6 +29,11 @@ def test_agents_do_all_the_work(name: str, tmp_path: Path) -> None:
     assert result.input > 0
     assert result.output > 0
     assert result.first_start is not None
+
+
+def test_every_token_of_the_server_arrives(tmp_path: Path) -> None:
+    with model_server(FAST, tmp_path / "log") as (_, address):
+        assert punctuality(address, FAST, "eight")["tokens"] == len(tokens_of(our_plan(WORKLOADS["eight"])))
 
 
 def results(*race: Result) -> dict[str, Any]:
