@@ -34,6 +34,7 @@ _ESCAPE = re.compile(
 _OPEN_ESCAPE = re.compile(r"\\(?:[xuU][0-9a-fA-F]{0,8}|[0-7]{0,3})")
 _REFERENCE = re.compile(rf"\$(?:\{{[0-9]{{1,9}}{PATH}\}}|[0-9]{{1,9}}(?![0-9])){PATH}")
 _OPEN_REFERENCE = re.compile(r"\$(?:\{[^}\s]{0,60}\}?|\d*)(?:[.\w]|\[[^\]\n]{0,60}\])*(?:\[[^\]\n]{0,60})?")
+_PLAIN_ELEMENT = re.compile(r"[ \n]*+(\"[^\"\\\r\n\0\ud800-\udfff]*+\"|'[^'\\\r\n\0\ud800-\udfff]*+')(?:,|(?=\]))")
 _BLANK_LINES = re.compile(r"\n+(?=\n)")
 _SPACE = re.compile(r"\s*")
 _PREFIX = re.compile(r"(?:^|\W)([rbfuRBFU]{1,2})\Z")
@@ -141,6 +142,9 @@ class CallReader:
 
     def _read_code(self) -> bool:
         cursor = self._cursor
+        if self._in_list and not self._written and (plain := _PLAIN_ELEMENT.match(cursor.text, cursor.position)):
+            self._take_element(plain)
+            return True
         if run := _CODE_RUN.match(cursor.text, cursor.position):
             self._add(run[0])
             cursor.position = run.end()
@@ -354,6 +358,15 @@ class CallReader:
         self._closers.append("]")
         self._start_argument()
         self._cursor.position += 1
+
+    def _take_element(self, plain: re.Match[str]) -> None:
+        """Take an element that is written plainly, as most are."""
+        assert self._list is not None
+        self._write(plain[0])
+        self._cursor.position = plain.end()
+        if self._list.error is None:
+            self._list.values.append(plain[1][1:-1])
+            self._elements.append(Element(self.number, self.tool, plain[1][1:-1], self._list.keyword))
 
     def _end_element(self) -> None:
         assert self._list is not None
