@@ -84,12 +84,12 @@ def python(beginning: str) -> str:
     return found
 
 
-PYTHON_TESTED = ("def weather(city: str) -> dict", "RemoteRunnable", "def exchange_rate", "class Weather")
+PYTHON_TESTED = ("def weather(city: str) -> dict", "RemoteRunnable", "def exchange_rate")
 """Each has its test below."""
 
 
 def test_every_python_block_is_tested() -> None:
-    assert [sum(text in snippet.text for text in PYTHON_TESTED) for snippet in snippets("python")] == [1] * 4
+    assert [sum(text in snippet.text for text in PYTHON_TESTED) for snippet in snippets("python")] == [1] * 3
 
 
 @pytest.fixture
@@ -153,15 +153,6 @@ def run_script(code: str, folder: Path, **options: Any) -> subprocess.CompletedP
     return subprocess.run(
         command, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=50, **options
     )
-
-
-def test_plans_reach_into_what_the_tool_returns(as_openai: ModelServer) -> None:
-    names: dict[str, Any] = {}
-    exec(python("class Weather"), names)
-    (field,) = re.findall(r"plans can use `(\$1\.\w+)`", README)
-    as_openai.script(planner=[f'1. weather("Rome")\n2. weather("Oslo", {field})\n3. join()'], joiner=["Clear."])
-    output = create_llm_compiler([names["weather"]], model="openai:gpt-4.1-mini").invoke({"messages": "Question?"})
-    assert output["messages"][3].response_metadata["arguments"] == {"city": "Oslo", "days_ahead": 21}
 
 
 # --- shell
@@ -319,7 +310,7 @@ def test_the_files_to_read_are_there() -> None:
 
 
 def test_metadata_keys_are_read_somewhere() -> None:
-    rows = table("Its metadata says how it wants to")
+    rows = table("| metadata | means |")
     keys = [key for cells in rows for key in re.findall(r"`(\w+): ", cells[0])] + re.findall(
         r"`(\w+): \d+`", rows[2][0]
     )
