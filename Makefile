@@ -56,7 +56,7 @@ format: $(VENV)/ready ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff format .
 
 studio: $(VENV)/ready ## Serve the graphs to LangGraph Studio
-	@$(BIN)/langgraph dev
+	@LANGGRAPH_STRICT_MSGPACK=true $(BIN)/langgraph dev
 
 serve: $(VENV)/ready ## Serve the agent over HTTP, with a page to watch it; HOST=… and PORT=… say where
 	@$(BIN)/python -m graphs.server

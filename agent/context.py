@@ -3,11 +3,20 @@
 import os
 from typing import Annotated, Any, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError, model_validator
 
 ENVIRONMENT_PREFIX = "LLM_COMPILER_"
 _MODELS = frozenset({"model", "planner_model", "joiner_model"})
 _LISTS = frozenset({"requires_approval"})
+
+
+ModelName = Annotated[str | None, {"__template_metadata__": {"kind": "llm"}}]
+"""Studio shows a picker of models."""
+
+
+def _picker(*nodes: str) -> dict[str, JsonValue]:
+    """What Studio wants to know of a model's field: which nodes it is for."""
+    return {"langgraph_nodes": list(nodes), "examples": ["openai:gpt-4.1-mini", "offline"]}
 
 
 class Context(BaseModel):
@@ -22,12 +31,17 @@ class Context(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    model: str | None = Field(
+    model: ModelName = Field(
         default=None,
         description="The model that plans and joins, as provider:model, such as openai:gpt-4.1-mini; or offline.",
+        json_schema_extra=_picker("planner", "joiner"),
     )
-    planner_model: str | None = Field(default=None, description="The model that plans, if it is another one.")
-    joiner_model: str | None = Field(default=None, description="The model that joins, if it is another one.")
+    planner_model: ModelName = Field(
+        default=None, description="The model that plans, if it is another one.", json_schema_extra=_picker("planner")
+    )
+    joiner_model: ModelName = Field(
+        default=None, description="The model that joins, if it is another one.", json_schema_extra=_picker("joiner")
+    )
     max_replans: int = Field(default=2, ge=0, le=20, description="How many more plans a question may take.")
     max_tasks: int = Field(default=100, ge=1, le=10_000, description="How many tool calls a plan may have.")
     max_concurrency: int = Field(default=100, ge=1, le=10_000, description="How many tools may run at once.")

@@ -7,7 +7,8 @@ of the calls and nothing else; each therefore carries the call that it belongs t
 import asyncio
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -124,7 +125,20 @@ class Execution:
         self._tasks: dict[str, Task] = {}
         self._running: set[asyncio.Future[Any]] = set()
         self._last: int | None = None
+        self._ended = False
+        self._made_by: set[asyncio.Task[Any]] = set()
         _execution.set(self)
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """No call goes on after this block. A run that is cancelled cancels its calls, but LangGraph misses one that it
+        was about to start at this very moment."""
+        try:
+            yield
+        finally:
+            self._ended = True
+            for making in self._made_by:
+                making.cancel()
 
     def start(self, task: Task) -> None:
         """Start the next task of the plan; it runs as soon as the tasks that it refers to are done."""
@@ -178,7 +192,17 @@ class Execution:
         Returns:
             What came of it, and a digest of the results that it refers to.
         """
-        task = self._tasks[name]
+        if self._ended:
+            raise asyncio.CancelledError
+        making = asyncio.current_task()
+        assert making, "LangGraph runs its tasks as tasks"
+        self._made_by.add(making)
+        try:
+            return await self._run(self._tasks[name])
+        finally:
+            self._made_by.discard(making)
+
+    async def _run(self, task: Task) -> tuple[list[SavedOutcome], str]:
         if task.over is not None and not task.error:
             outcomes = await self._run_map(task, task.over)
         else:

@@ -72,9 +72,10 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
             # Called before any tool, because replay after a crash goes by the order of calls. What it returns is
             # saved, so that this node can go on when the planner had finished and will not be run again.
             receiving = receive_plan(stream)
-            async for task in stream.tasks():
-                execution.start(task)
-            finished = await execution.finish(stream.last)
+            with execution.ending():
+                async for task in stream.tasks():
+                    execution.start(task)
+                finished = await execution.finish(stream.last)
             stream.drain()
             plan = await receiving
         if plan is None:

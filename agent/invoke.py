@@ -28,7 +28,7 @@ _logger = logging.getLogger(__name__)
 
 TIMED_OUT = "{tool} took longer than {seconds:g} s and was stopped."
 GIVEN_UP = "{tool} took longer than {seconds:g} s and is not waited for."
-LEFT_BEHIND = "%s is no async tool, and runs on in its thread; %d threads are left behind so."
+LEFT_BEHIND = "%s is no async tool, and runs on in its thread. Threads left behind so: %d."
 ENDED_ITSELF = "{tool} ended itself ({error})."
 ONLY_RESULTS = (
     "{tool} returned a Command with {what}. A task of a plan only gives a result: return it, or a Command whose only "

@@ -20,6 +20,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.tool import tool_call
 
 from agent.excerpt import excerpt
 from agent.plan import Plan, render_call
@@ -64,7 +65,7 @@ def with_tasks(plan: AIMessage, tasks: Sequence[Task]) -> AIMessage:
 def _calls_of(tasks: Sequence[Task]) -> tuple[list[ToolCall], dict[str, Any]]:
     """The tasks as tool calls, and what tool calls can't say of them."""
     calls = [
-        ToolCall(name=_provider_name(task.tool), args=task.arguments, id=call_id(task.key))
+        tool_call(name=_provider_name(task.tool), args=task.arguments, id=call_id(task.key))
         for task in tasks
         if task.is_call
     ]

@@ -1,5 +1,6 @@
 """Tool results as a checkpointer can save them."""
 
+from enum import Enum
 from typing import Any
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -33,13 +34,15 @@ def well_formed(value: Any) -> Any:
 
 
 def savable(value: Any) -> Any:
-    """The value as it comes back from a checkpoint: data classes and Pydantic models as dicts, tuples as lists, and
-    integers of more than 64 bits as text.
+    """The value as it comes back from a checkpoint: data classes and Pydantic models as dicts, members of
+    enumerations as their values, tuples as lists, and integers of more than 64 bits as text.
 
     Raises:
         UnsavableError: Something in it can't be saved.
     """
     value = as_fields(value)
+    if isinstance(value, Enum):
+        return savable(value.value)  # checkpoints revive no classes of their own accord
     if value is None or isinstance(value, bool | str | float | bytes):
         return value
     if isinstance(value, int):
@@ -48,6 +51,8 @@ def savable(value: Any) -> Any:
         return {key: savable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [savable(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return {savable(item) for item in value}
     try:
         _SERIALIZER.dumps_typed(value)
     except Exception as error:

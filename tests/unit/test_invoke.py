@@ -281,7 +281,7 @@ async def test_a_sync_tool_that_takes_too_long_is_given_up_and_its_thread_counte
     assert await failure(hang, seconds=0.2) == "hang took longer than 0.2 s and is not waited for."
     assert begun.is_set()
     assert left_behind() == threads + 1
-    assert f"runs on in its thread; {threads + 1} threads are left behind so" in caplog.text
+    assert f"runs on in its thread. Threads left behind so: {threads + 1}." in caplog.text
     release.set()
     while left_behind() > threads:
         await asyncio.to_thread(lambda: None)  # gives the thread time to end
