@@ -32,7 +32,8 @@ def in_one_line(error: Exception) -> str:
     elif "ValidationError" in kinds and hasattr(error, "errors"):
         text = "; ".join(_wrong_value(detail) for detail in error.errors())
     else:
-        text = str(error) if kinds & _PLAIN and isinstance(error, ValueError | RuntimeError) else f"{type(error).__name__}: {error}"
+        is_plain = kinds & _PLAIN and isinstance(error, ValueError | RuntimeError)
+        text = str(error) if is_plain else f"{type(error).__name__}: {error}"
     text = " ".join(without_secrets(text).split())
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
