@@ -17,6 +17,9 @@ from typing import Any
 import pytest
 from dotenv import dotenv_values
 from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import ToolMessage
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
 
 from agent import Context, as_tool, create_llm_compiler
 from graphs.server import create_app
@@ -250,7 +253,7 @@ def test_packages_to_install_are_spelled_as_pip_takes_them() -> None:
 
 @pytest.mark.timeout(120)
 def test_an_evaluation_runs(tmp_path: Path) -> None:
-    (span,) = [span for span in spans() if span.startswith("llm-compiler eval")]
+    (span,) = [span for span in spans() if span.startswith("llm-compiler eval ")]
     _, _, dataset, *rest = shlex.split(span)
     (tmp_path / dataset).write_text(json.dumps([{"question": "What's 32/4.23?", "answer": "7.565"}]))
     ran = subprocess.run(
@@ -258,6 +261,65 @@ def test_an_evaluation_runs(tmp_path: Path) -> None:
     )
     assert ran.returncode == 0, ran.stderr
     assert "react" in ran.stdout
+
+
+# --- the plan language
+
+
+@tool
+async def get(what: str) -> Any:
+    """gives something"""
+    return {"item": {"price": 5, "unit price": 7}, "list": [{"name": "a"}, {"name": "b"}]}[what]
+
+
+@tool
+async def see(value: Any, context: Any = None) -> Any:
+    """gives back what it is given"""
+    return value
+
+
+FIRST = {
+    "the item": '1. get("item")',
+    "the list": '1. get("list")',
+    "a map": '1. see.map(["K2", "Fuji"])',
+}
+LANGUAGE = [
+    ("`$1`", "the item", "see($1)", [{"value": {"price": 5, "unit price": 7}}]),
+    ("`${1}`", "the list", 'see("${1}")', [{"value": [{"name": "a"}, {"name": "b"}]}]),
+    ("inside a text, put into it", "a map", 'see("$1[0] and ${1[1]}")', [{"value": "K2 and Fuji"}]),
+    ("`$1.price`", "the item", "see($1.price)", [{"value": 5}]),
+    ("`$1[0].name`", "the list", 'see("$1[0].name")', [{"value": "a"}]),
+    ('`$1["unit price"]`', "the item", 'see($1["unit price"])', [{"value": 7}]),
+    ('`search.map(["K2", "Fuji"])`', "the item", 'see.map(["K2", "Fuji"])', [{"value": "K2"}, {"value": "Fuji"}]),
+    ("`$1` is the list of results", "a map", "see($1)", [{"value": ["K2", "Fuji"]}]),
+    (
+        '`math.map(["…", "…"], context=$1)`',
+        "a map",
+        'see.map(["a", "b"], context=$1)',
+        [{"value": "a", "context": "K2"}, {"value": "b", "context": "Fuji"}],
+    ),
+    ("`rate.map($1)`", "the list", "see.map($1)", [{"value": {"name": "a"}}, {"value": {"name": "b"}}]),
+    ("`under $100` is a price", "the item", 'see("under $100")', [{"value": "under $100"}]),
+    ("`$1.50` and `$1,000`", "the item", 'see("$1.50 or $1,000")', [{"value": "$1.50 or $1,000"}]),
+    (
+        "`context=$1[:]`",
+        "a map",
+        'see.map(["a", "b"], context=$1[:])',
+        [{"value": "a", "context": ["K2", "Fuji"]}, {"value": "b", "context": ["K2", "Fuji"]}],
+    ),
+]
+
+
+@pytest.mark.parametrize(("says", "first", "call", "arguments"), LANGUAGE, ids=[row[2] for row in LANGUAGE])
+async def test_the_plan_language_is_as_its_table_says(
+    says: str, first: str, call: str, arguments: list[Any], model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    assert says in README
+    model_server.script(planner=[f"{FIRST[first]}\n2. {call}\n3. join()"], joiner=["Done."])
+    output = await create_llm_compiler([get, see], model=chat_model).ainvoke({"messages": "Question?"})
+    made = [m for m in output["messages"] if isinstance(m, ToolMessage) and m.tool_call_id.startswith("task_2")]
+    given = [m.response_metadata["arguments"] for m in made]
+    assert [{k: v for k, v in one.items() if v is not None} for one in given] == arguments
 
 
 # --- pictures, links, names

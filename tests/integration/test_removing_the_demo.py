@@ -69,11 +69,16 @@ def remove_the_demo(folder: Path) -> None:
         assert found, f"README removes {pattern}, which isn't there"
         for path in found:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    (folder / "graphs" / "llm_compiler.py").write_text(OWN_GRAPH)
-    cut(folder / "tools" / "__init__.py", "tools.search")
+    for name, gone in [("tools/__init__.py", "tools.search"), ("graphs/llm_compiler.py", "Offline")]:
+        cut(folder / name, gone)
     cut(folder / "graphs" / "cli.py", "evaluation")
-    text = (folder / "tools" / "__init__.py").read_text()
-    (folder / "tools" / "__init__.py").write_text(text.replace("[search, ", "["))
+    text = (folder / "tools" / "__init__.py").read_text("utf-8")
+    (folder / "tools" / "__init__.py").write_text(text.replace("[search, ", "["), "utf-8")
+
+
+def use_an_own_graph(folder: Path) -> None:
+    """Command line and server use what stands here."""
+    (folder / "graphs" / "llm_compiler.py").write_text(OWN_GRAPH, "utf-8")
 
 
 def cut(path: Path, name: str) -> None:
@@ -95,6 +100,7 @@ def test_the_agent_needs_nothing_of_the_rest(copy: Path, model_server: ModelServ
 
 def test_without_the_demo_the_command_line_answers(copy: Path, model_server: ModelServer) -> None:
     remove_the_demo(copy)
+    use_an_own_graph(copy)
     model_server.script(planner=[PLAN])
     ran = python(copy, "-m", "graphs.cli", "--quiet", "How high is K2?", env=scripted(model_server))
     assert (ran.stdout, ran.stderr) == ("K2 is 8611 m high.\n", "")
@@ -112,6 +118,7 @@ with TestClient(app, base_url="http://127.0.0.1") as client:
 
 def test_without_the_demo_the_server_answers_and_has_no_page(copy: Path, model_server: ModelServer) -> None:
     remove_the_demo(copy)
+    use_an_own_graph(copy)
     model_server.script(planner=[PLAN])
     ran = python(copy, "-c", ASK_THE_SERVER, env=scripted(model_server))
     assert ran.stdout == "K2 is 8611 m high. 404\n", ran.stderr
@@ -120,9 +127,7 @@ def test_without_the_demo_the_server_answers_and_has_no_page(copy: Path, model_s
 def test_what_remains_names_nothing_that_is_gone(copy: Path) -> None:
     remove_the_demo(copy)
     remaining = [path for folder in ("agent", "tools", "graphs") for path in (copy / folder).rglob("*.py")]
-    modules = {
-        ".".join(path.relative_to(copy).with_suffix("").parts).removesuffix(".__init__") for path in remaining
-    } - {"graphs.mcp_agent"}  # goes on from the default agent's examples
+    modules = {".".join(path.relative_to(copy).with_suffix("").parts).removesuffix(".__init__") for path in remaining}
     code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
     ran = python(copy, "-c", code, *sorted(modules), env=dict(os.environ))
     assert (ran.returncode, ran.stderr) == (0, "")
