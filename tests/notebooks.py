@@ -4,6 +4,7 @@ What is saved says nothing of the machine: no times of execution, no Python vers
 """
 
 import asyncio
+import os
 import re
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 CELL_TIMEOUT = 60
+MODELS_AND_KEYS = ("OPENAI_", "LLM_COMPILER_", "LANGSMITH_", "LANGCHAIN_")
 
 
 async def execute(path: Path) -> NotebookNode:
@@ -57,7 +59,10 @@ def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
 
 
 def main() -> None:
-    """Run the notebooks that are named, or all."""
+    """Run the notebooks that are named, or all, without the models and keys of the environment."""
+    for variable in list(os.environ):
+        if variable.startswith(MODELS_AND_KEYS):
+            del os.environ[variable]
     for path in sorted(FOLDER.glob("*.ipynb")):
         if not sys.argv[1:] or any(re.match(re.escape(name), path.name) for name in sys.argv[1:]):
             print(f"{path.name} ...", flush=True)  # noqa: T201

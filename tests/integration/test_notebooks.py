@@ -47,6 +47,18 @@ def kinds(cell: NotebookNode) -> list[str]:
     return [output.get("name") or next(iter(sorted(output.data))) for output in cell.outputs]
 
 
+def test_the_four_are_there() -> None:
+    assert [name[:3] for name in NOTEBOOKS] == ["01_", "02_", "03_", "04_"]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_its_links_lead_somewhere(name: str) -> None:
+    notebook = nbformat.read(FOLDER / name, as_version=4)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    broken = [link for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text) if not (FOLDER / link).exists()]
+    assert not broken
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_it_runs_and_shows_what_is_committed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
