@@ -2,12 +2,14 @@
 
 import ast
 import asyncio
+import importlib
 import inspect
 import json
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -174,8 +176,16 @@ def of(program: str) -> list[Any]:
 
 
 def test_every_command_is_tested() -> None:
-    tested = {"make", "llm-compiler", "docker", "rm"}  # rm: in test_removing_the_demo.py
+    tested = {"make", "llm-compiler", "docker", "rm", "source"}  # rm: in test_removing_the_demo.py
     assert {words[0] for _, words in commands() if "=" not in words[0]} <= tested
+
+
+def test_the_command_is_where_the_environment_puts_it() -> None:
+    activate = [words for _, words in commands() if words[0] == "source"]
+    assert activate == [["source", ".venv/bin/activate"]]
+    assert re.search(r"^VENV \?= \.venv$", MAKEFILE, re.MULTILINE)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["scripts"] == {"llm-compiler": "graphs.cli:main"}
 
 
 @pytest.mark.timeout(60)
@@ -392,6 +402,27 @@ def test_parameters_that_are_named_exist() -> None:
 
 def test_settings_of_a_run_that_are_named_exist() -> None:
     assert {"max_replans", "max_tasks", "requires_approval"} <= {*spans()} & Context.model_fields.keys()
+
+
+def test_graphs_that_are_named_for_studio_are_there() -> None:
+    named = [*json.loads((ROOT / "langgraph.json").read_text("utf-8"))["graphs"].values()]
+    assert "[graphs/mcp_agent.py](graphs/mcp_agent.py)`:make_graph`" in README
+    for path, attribute in (name.split(":") for name in [*named, "./graphs/mcp_agent.py:make_graph"]):
+        module = importlib.import_module(path.removeprefix("./").removesuffix(".py").replace("/", "."))
+        assert hasattr(module, attribute)
+
+
+def test_a_local_server_needs_no_key(model_server: ModelServer, tmp_path: Path) -> None:
+    (row,) = [cells for cells in table("### Set a model") if "Ollama" in cells[0]]
+    given = dict(span.split("=", 1) for span in _SPAN.findall(row[1]))
+    assert given.keys() == {"OPENAI_BASE_URL", "LLM_COMPILER_MODEL"}
+    model_server.script(planner=["1. join()"], joiner=["Hello."])
+    env = environment(**{**given, "OPENAI_BASE_URL": model_server.base_url})
+    ran = subprocess.run(
+        [*COMMAND, "--quiet", "Hi"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert ran.stdout == "Hello.\n", ran.stderr
+    assert {request.model for request in model_server.requests} == {given["LLM_COMPILER_MODEL"].partition(":")[2]}
 
 
 # --- the environment
