@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from graphs.server_limits import PREFIX, Limits
 from tests.model_server import ModelServer
 from tests.serving import serving
 from tests.terminal import COMMAND, Terminal, environment
+from tools import TOOLS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")}
@@ -43,24 +43,11 @@ _ROW = re.compile(r"^\| (?!-)(.*) \|$", re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
-@dataclass(frozen=True)
-class Snippet:
-    """A fenced block of a document."""
-
-    document: str
-    language: str
-    text: str
-
-
 @cache
-def snippets(language: str) -> list[Snippet]:
-    """All blocks in this language."""
-    return [
-        Snippet(document, found[2], re.sub(f"^{found[1]}", "", found[3], flags=re.MULTILINE))
-        for document, text in DOCUMENTS.items()
-        for found in _FENCED.finditer(text)
-        if found[2] == language
-    ]
+def blocks(language: str) -> list[str]:
+    """The fenced blocks in this language, of all documents."""
+    found = [block for text in DOCUMENTS.values() for block in _FENCED.finditer(text)]
+    return [re.sub(f"^{block[1]}", "", block[3], flags=re.MULTILINE) for block in found if block[2] == language]
 
 
 def prose(document: str) -> str:
@@ -81,12 +68,17 @@ def table(after: str) -> list[list[str]]:
     return [re.split(r"(?<!\\) \| ", row) for row in _ROW.findall(rows)]
 
 
+def test_every_block_is_of_a_kind_that_is_tested() -> None:
+    languages = {found[2] for text in DOCUMENTS.values() for found in _FENCED.finditer(text)}
+    assert languages == {"python", "bash", "mermaid", "text"}
+
+
 # --- Python
 
 
 def python(beginning: str) -> str:
     """The one Python block that has this text."""
-    (found,) = [snippet.text for snippet in snippets("python") if beginning in snippet.text]
+    (found,) = [block for block in blocks("python") if beginning in block]
     return found
 
 
@@ -95,7 +87,7 @@ PYTHON_TESTED = ("def weather(city: str) -> dict", "RemoteRunnable", "def exchan
 
 
 def test_every_python_block_is_tested() -> None:
-    assert [sum(text in snippet.text for text in PYTHON_TESTED) for snippet in snippets("python")] == [1] * 3
+    assert [sum(text in block for text in PYTHON_TESTED) for block in blocks("python")] == [1] * 3
 
 
 @pytest.fixture
@@ -166,8 +158,8 @@ def run_script(code: str, folder: Path, **options: Any) -> subprocess.CompletedP
 
 def commands() -> Iterator[tuple[str, list[str]]]:
     """The lines of the shell blocks, each with its words; comments are gone."""
-    for snippet in snippets("bash"):
-        for line in snippet.text.replace("\\\n", " ").splitlines():
+    for block in blocks("bash"):
+        for line in block.replace("\\\n", " ").splitlines():
             if words := shlex.split(line, comments=True):
                 yield line, words
 
@@ -218,7 +210,7 @@ def chat(folder: Path, env: dict[str, str]) -> None:
 TARGETS = sorted(
     {
         target
-        for text in [*spans(), *(snippet.text for snippet in snippets("bash"))]
+        for text in [*spans(), *blocks("bash")]
         for target in re.findall(r"\bmake ((?:[a-z]+ ?)+)", text)
         for target in target.split()
     }
@@ -336,13 +328,27 @@ async def test_the_plan_language_is_as_its_table_says(
     assert [{k: v for k, v in one.items() if v is not None} for one in given] == arguments
 
 
+async def test_the_plan_that_explains_how_it_works_works(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    (plan,) = blocks("text")
+    model_server.script(planner=[plan], math=["8849 - 8611"])
+    output = await create_llm_compiler(TOOLS, model=chat_model).ainvoke({"messages": "How much taller?"})
+    assert output["messages"][-1].text == "Mount Everest is 238 m taller than K2."
+
+
+async def test_a_plan_without_the_answers_words_is_joined(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    assert "| `join()` | the answer is written later, from the results |" in README
+    model_server.script(planner=['1. see("K2")\n2. join()'], joiner=["Written later."])
+    output = await create_llm_compiler([see], model=chat_model).ainvoke({"messages": "Question?"})
+    assert output["messages"][-1].text == "Written later."
+
+
 # --- pictures, links, names
 
 
 def test_the_picture_of_the_graph_is_the_graph() -> None:
-    (drawn,) = snippets("mermaid")
-    edges = re.findall(r"^\s*(\w+) (-->|-\.->|-\. (\w+) \.->) (\w+);$", drawn.text, re.MULTILINE)
-    assert len(edges) == len(drawn.text.strip().splitlines()) - 1
+    (drawn,) = blocks("mermaid")
+    edges = re.findall(r"^\s*(\w+) (-->|-\.->|-\. (\w+) \.->) (\w+);$", drawn, re.MULTILINE)
+    assert len(edges) == len(drawn.strip().splitlines()) - 1
     graph = create_llm_compiler([], model=FakeListChatModel(responses=[])).get_graph()
     assert {(source, arrow != "-->", label, target) for source, arrow, label, target in edges} == {
         (edge.source, edge.conditional, edge.data or "", edge.target) for edge in graph.edges
@@ -468,7 +474,7 @@ def test_the_search_for_variables_finds_them() -> None:
 
 
 def test_variables_that_are_named_are_read() -> None:
-    text = "\n".join([*spans(), *(snippet.text for snippet in snippets("bash"))])
+    text = "\n".join([*spans(), *blocks("bash")])
     named = set(re.findall(r"\b([A-Z]+(?:_[A-Z]+)+|SEARCH|HOST|PORT)\b", text))
     not_variables = {"END_OF_PLAN", "TOOLS"}
     assert {"OPENAI_API_KEY", "LLM_COMPILER_MODEL", "CHECKPOINT_DB"} <= named
