@@ -4,7 +4,7 @@ the id of its call. No plan sees these arguments, and none can give them."""
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from langchain_core.messages import AnyMessage
@@ -118,8 +118,17 @@ def with_open_runtime(tool: BaseTool) -> BaseTool:
 def injections(tool: BaseTool) -> Mapping[str, Any]:
     """The injected arguments by name: an `InjectedState`, or one of the classes `InjectedStore`, `ToolRuntime`,
     `InjectedToolCallId`, and `InjectedToolArg` for any other."""
+    schema = tool.args_schema
+    return _injections(tuple(functions_of(tool)), schema if isinstance(schema, type) else None)
+
+
+@lru_cache(maxsize=1000)
+def _injections(functions: tuple[Callable[..., Any], ...], schema: type[Any] | None) -> Mapping[str, Any]:
+    """Looked up once for a tool, since it takes as long as all the rest that is ours of a call. What the functions'
+    annotations say counts for more than the schema's (see `with_open_runtime`)."""
+    of_schema = get_all_basemodel_annotations(schema) if schema else {}
     found: dict[str, Any] = {}
-    for annotations in _annotations(tool):
+    for annotations in (of_schema, *map(hints_of, functions)):
         for name, annotation in annotations.items():
             if name != "return" and (wanted := _injection(annotation)) is not None:
                 found[name] = wanted
@@ -156,13 +165,6 @@ def parameters_of(function: Callable[..., Any]) -> Mapping[str, inspect.Paramete
         return inspect.signature(function).parameters
     except (TypeError, ValueError):
         return {}
-
-
-def _annotations(tool: BaseTool) -> list[dict[str, Any]]:
-    """Of the schema and of the functions, which say more (see `with_open_runtime`)."""
-    schema: Any = tool.args_schema
-    of_schema = get_all_basemodel_annotations(schema) if isinstance(schema, type) else {}
-    return [of_schema, *map(hints_of, functions_of(tool))]
 
 
 def _injection(annotation: Any) -> Any:

@@ -49,7 +49,7 @@ def read_value(written: str, source: str, *, quoted: bool) -> Any:
         return _convert(node)
     except UnreadableError:
         raise
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
         if not quoted and written.startswith("[") and written.endswith("]"):
             # [In Cold Blood, Fargo]: a list of texts without quotes
             items = [item.strip() for item in written[1:-1].split(",")]

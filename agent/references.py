@@ -143,7 +143,8 @@ def substitute(value: Any, lookup: Callable[[Reference], Any]) -> Any:
 def follow(result: Any, reference: Reference) -> Any:
     """The part of a result that the reference's path leads to.
 
-    Steps lead into dicts, lists, the fields of data classes and Pydantic models, and into JSON text.
+    Steps lead into dicts, lists, the fields of data classes and Pydantic models, and into JSON text. A name leads from
+    a list to that of each element: `$1.price` of a list of offers is the list of their prices.
 
     Raises:
         UnresolvedReferenceError: There is no such part; the message lists what there is.
@@ -163,10 +164,13 @@ def follow(result: Any, reference: Reference) -> Any:
 def _step(container: Any, match: re.Match[str]) -> Any:
     if container is None:
         raise KeyError(match[0])
-    if match[0] == "[:]":
-        if isinstance(container, dict):
+    if isinstance(container, dict):
+        if match[0] == "[:]":
             raise KeyError(match[0])
+    elif match[0] == "[:]":
         return container
+    elif match[2] is None and container:  # a name: that of each element
+        return [_step(_as_container(item), match) for item in container]
     return container[int(match[2]) if match[2] is not None else match[1] or match[3] or match[4] or ""]
 
 

@@ -15,6 +15,7 @@ from langgraph.graph import MessagesState
 from langgraph.graph.state import CompiledStateGraph
 
 from agent.context import Context
+from agent.own_task import in_a_task
 from agent.state import State
 
 
@@ -34,14 +35,15 @@ class LLMCompiler(CompiledStateGraph[State, Context, MessagesState, MessagesStat
 
         Unless told otherwise, a superstep begins when the one before it is saved (`durability="sync"`): LangGraph's
         default, "async", may save a tool's result before the checkpoint that it belongs to, and a crash in between
-        would lose it."""
+        would lose it. The run has a task of its own, and ends in order however its consumer is cancelled."""
         given, config = config or {}, ensure_config(config)
         config["max_concurrency"] = None
         if "recursion_limit" not in given:
             del config["recursion_limit"]  # LangChain's default is for chains; the cycle has max_replans as its bound
         if isinstance(self.checkpointer, BaseCheckpointSaver):
             options["durability"] = options.get("durability") or "sync"
-        async with aclosing(cast("AsyncGenerator[Any]", super().astream(input, config, **options))) as chunks:
+        running = cast("AsyncGenerator[Any]", super().astream(input, config, **options))
+        async with aclosing(in_a_task(running)) as chunks:
             async for chunk in chunks:
                 yield chunk
 

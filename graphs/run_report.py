@@ -49,6 +49,9 @@ class TaskRun(Span):
     """As planned, long ones cut."""
 
     dependencies: list[int] = field(default_factory=list)
+    planned: float | None = None
+    """When it had been read from the plan, in Unix seconds."""
+
     state: TaskState = "planned"
     outcome: str = ""
     """The result, or why there is none; cut."""
@@ -131,7 +134,12 @@ class Run:
                 key = (number, event.get("element"))
                 if key not in self._tasks:  # it may have been, before a pause
                     task = self._tasks[key] = TaskRun(
-                        number=number, element=key[1], tool=tool, arguments=arguments, dependencies=needs
+                        number=number,
+                        element=key[1],
+                        tool=tool,
+                        arguments=arguments,
+                        dependencies=needs,
+                        planned=event.get("time"),
                     )
                     self.rounds[-1].tasks.append(task)
             case {"type": "task_paused", "task": number}:

@@ -15,13 +15,13 @@ from langgraph.types import Command
 from pydantic import BaseModel
 
 from agent import Context
+from agent.own_task import in_a_task
 from graphs.run_report import ModelCalls, Run
 from graphs.server_errors import RefusedError
 from graphs.server_limits import Limits
 from graphs.server_results import result_of
 from graphs.server_schema import AgentInput, AgentResult
 from graphs.server_settings import ClientConfig, context_of, form_fields
-from graphs.server_task import in_a_task
 from graphs.server_threads import Busy, durability, open_threads
 
 TOO_LONG = "The question has {given:,} characters, and may have {most:,} (LLM_COMPILER_MAX_QUESTION_CHARS)."

@@ -638,6 +638,8 @@ class ModelServer:
 
     def __enter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        # Sockets that it accepts inherit this; asyncio doesn't set it for them, and a reply's body would wait 40 ms.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.base_url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
         app = Starlette(
             routes=[

@@ -32,6 +32,7 @@ class Contestant:
 CONTESTANTS = (
     Contestant("llm-compiler", "llm_compiler", ("llm-compiler",)),
     Contestant("llm-compiler-maps", "llm_compiler", ("llm-compiler-maps",)),
+    Contestant("llm-compiler-direct", "llm_compiler", ("llm-compiler-direct",)),
     Contestant("react", "react", ("react",)),
     Contestant("react-parallel", "react", ("react-parallel",)),
     Contestant("llmcompiler", "llmcompiler_package", package="llmcompiler"),

@@ -41,7 +41,8 @@ def _form(request: ChatRequest) -> tuple[str, bool]:
     """The form that the prompt asks for, and whether it is for a plan."""
     text = json.dumps(request.body["messages"])
     if request.is_planner or request.is_joiner:
-        return "maps" if request.model.endswith("-maps") else "paper", request.is_planner
+        form = request.model.removeprefix("llm-compiler-")
+        return form if form in PLANS else "paper", request.is_planner
     if "Given a user query, create a plan" in text:
         return "llmcompiler" if "**Tool Name**" in text else "llama_index", True
     return "llmcompiler" if "_finish_" in text else "llama_index", False

@@ -69,7 +69,7 @@ def test_our_plan_with_maps_is_the_workload(workload: Workload) -> None:
     assert [bool(task.dependencies) for task in calls] == [bool(call.needs) for call in workload.calls]
 
 
-@pytest.mark.parametrize("form", sorted(PLANS.keys() - {"maps"}))
+@pytest.mark.parametrize("form", sorted(PLANS.keys() - {"maps", "direct"}))
 @pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
 def test_each_form_has_the_same_calls(workload: Workload, form: str) -> None:
     *lines, last = PLANS[form](workload).splitlines()
@@ -90,6 +90,16 @@ def test_maps_say_the_same_in_fewer_lines() -> None:
     assert PLANS["maps"](WORKLOADS["fifty"]).count("\n") == 1
     assert PLANS["maps"](WORKLOADS["chain"]) == our_plan(WORKLOADS["chain"])
     assert PLANS["maps"](WORKLOADS["random"]) == our_plan(WORKLOADS["random"])
+
+
+@pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
+def test_a_direct_plan_makes_the_same_calls_and_has_the_answers_words(workload: Workload) -> None:
+    made = [task.arguments for task in tasks_of(PLANS["direct"](workload)) if task.is_call and task.tool != "argmax"]
+    assert [arguments["query"] for arguments in made] == [call.text for call in workload.calls]
+    answer = re.search(r'join\("(.+) \$\d+(.*)"\)\Z', PLANS["direct"](workload))
+    assert answer
+    assert workload.answer.startswith(answer[1])
+    assert workload.answer.endswith(answer[2])
 
 
 def test_calls_can_be_told_apart_by_their_text() -> None:

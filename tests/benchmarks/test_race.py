@@ -19,12 +19,14 @@ LOAD = {"load_before": 0.0, "load_after": 0.0}
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("name", ["llm-compiler", "llm-compiler-maps", "react", "react-parallel"])
+@pytest.mark.parametrize(
+    "name", ["llm-compiler", "llm-compiler-maps", "llm-compiler-direct", "react", "react-parallel"]
+)
 def test_agents_do_all_the_work(name: str, tmp_path: Path) -> None:
     contestants = [contestant for contestant in CONTESTANTS if contestant.name == name]
     (result,) = race(contestants, ["diamond"], repeat=1, speed=FAST, logs=tmp_path)
     assert (result.contestant, result.workload, result.error) == (name, "diamond", "")
-    assert result.calls == {"react": 8, "react-parallel": 4}.get(name, 2)
+    assert result.calls == {"react": 8, "react-parallel": 4, "llm-compiler-direct": 1}.get(name, 2)
     assert result.input > 0
     assert result.output > 0
     assert result.first_start is not None
@@ -67,7 +69,7 @@ def test_the_report_has_the_median_and_says_what_holds() -> None:
 
 def test_a_missed_target_and_a_failed_run_are_seen() -> None:
     text = report(
-        results(result("llm-compiler", 9.0), result("llm-compiler-maps", 2.0), result("react", 1.0, "it broke"))
+        results(result("llm-compiler", 9.0), result("llm-compiler-direct", 2.0), result("react", 1.0, "it broke"))
     )
     assert "**missed**" in text
     assert "✗ react on two: it broke" in text
@@ -95,6 +97,8 @@ def test_runs_at_once_are_compared_with_ten_of_the_same_kind() -> None:
 
 def test_with_maps_the_best_other_is_the_yardstick() -> None:
     others = result("react", 4.0, tokens=990), result("llmcompiler", 2.0, tokens=190)
-    text = report(results(result("llm-compiler-maps", 1.0, tokens=90), *others))
-    assert "| with maps, at most 0.75 of the best other's latency in the median | 0.50 | holds |" in text
+    text = report(results(result("llm-compiler-direct", 1.0, tokens=90), *others))
+    assert (
+        "| with maps and direct joins, at most 0.75 of the best other's latency in the median | 0.50 | holds |" in text
+    )
     assert "| at most 0.6 of the tokens of the best LLMCompiler peer | 0.50 (two) | holds |" in text

@@ -12,14 +12,15 @@ from functools import cached_property
 SHORTEST, LONGEST = 0.05, 1.0
 """Seconds that a tool call takes."""
 
-ANSWER = "It is {subject}, by a wide margin: the next one in the list comes to little more than half of its value."
+BY_NAME = "The place with the greatest value is {answer}."
+BY_VALUE = "The value comes to {answer} metres in the end."
 FOUND = (
     "{place} lies in the north of the country, two hours by train from the capital. It was first seen by a merchant "
     "who passed it on his way to the coast, and drawn on maps from 1640 on. Its greatest value was measured in 1998 at "
     "{value} metres; older books have a little less, because they count from another point. Every year about 200,000 "
     "people come to see it, most of them in June. There is a small museum, which tells how it was measured."
 )
-"""What a search finds: a paragraph."""
+"""What a search finds: a paragraph, with the place's name and value beside it."""
 _FIRST = ("Silver", "Old", "Upper", "Red", "Long", "Crystal", "Northern", "Hidden", "Stone", "Little")
 _SECOND = ("River", "Tower", "Lake", "Bridge", "Glacier", "Valley", "Island", "Castle", "Canal", "Mountain")
 
@@ -50,17 +51,26 @@ class Workload:
 
     @property
     def question(self) -> str:
-        return f"Workload {self.name}: which of the places has the greatest value?"
+        if self.only_searches:
+            return f"Workload {self.name}: which of the places has the greatest value?"
+        return f"Workload {self.name}: what does the value come to in the end?"
+
+    @property
+    def only_searches(self) -> bool:
+        return all(call.tool == "search" for call in self.calls)
 
     @property
     def answer(self) -> str:
-        return ANSWER.format(subject=self.calls[0].text)
+        last = self.calls[-1]
+        return BY_NAME.format(answer=last.text) if self.only_searches else BY_VALUE.format(answer=_value(last))
 
     def result(self, text: str) -> str:
         """What the call with this text gives."""
         call = next(call for call in self.calls if call.text == text)
-        value = 1000 + 7 * call.number
-        return FOUND.format(place=text, value=value) if call.tool == "search" else str(value)
+        if call.tool == "math":
+            return str(_value(call))
+        found = FOUND.format(place=text, value=_value(call))
+        return json.dumps({"place": text, "value": _value(call), "text": found})
 
     @cached_property
     def seconds(self) -> dict[str, float]:
@@ -73,6 +83,10 @@ class Workload:
         while step := [call for call in self.calls if call.number not in done and done.issuperset(call.needs)]:
             yield step
             done |= {call.number for call in step}
+
+
+def _value(call: Call) -> int:
+    return 1000 + 7 * call.number
 
 
 def _workload(name: str, needs: Sequence[Sequence[int]]) -> Workload:
@@ -147,6 +161,16 @@ def map_plan(workload: Workload) -> str:
     return our_plan(workload) if len(lines) == len(workload.calls) else "\n".join([*lines, f"{len(lines) + 1}. join()"])
 
 
+def direct_plan(workload: Workload) -> str:
+    """As `map_plan`, with the answer's words, so that no model reads the results."""
+    *lines, _ = map_plan(workload).splitlines()
+    last = len(lines)
+    if not workload.only_searches:
+        return "\n".join([*lines, f'{last + 1}. join("{BY_VALUE.format(answer=f"${last}")}")'])
+    lines += ["2. argmax($1.place, $1.value)", f'3. join("{BY_NAME.format(answer="$2")}")']
+    return "\n".join(lines)
+
+
 def llama_index_plan(workload: Workload) -> str:
     """With positional arguments only, which `llama-index-agent-llm-compiler` demands."""
     lines = []
@@ -168,12 +192,14 @@ def llmcompiler_plan(workload: Workload) -> str:
 PLANS: dict[str, Callable[[Workload], str]] = {
     "paper": our_plan,
     "maps": map_plan,
+    "direct": direct_plan,
     "llama_index": llama_index_plan,
     "llmcompiler": llmcompiler_plan,
 }
 JOINS: dict[str, str] = {
     "paper": "{answer}",
     "maps": "{answer}",
+    "direct": "{answer}",
     "llama_index": "Thought: The results answer the question.\nAction: finish({answer})",
     "llmcompiler": '```json\n{{"_thought_": "The results answer the question.", "_finish_": "{answer}"}}\n```',
 }

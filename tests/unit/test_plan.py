@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.plan import Plan, is_text, render_call
-from agent.tasks import Call, Join, Signature, Task
 from agent.references import Reference, find_references
+from agent.tasks import Call, Join, Signature, Task
 
 SEARCH = Signature("search", ("query",), frozenset({"query"}))
 MATH = Signature("math", ("problem", "context"), frozenset({"problem"}))

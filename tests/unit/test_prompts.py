@@ -7,8 +7,8 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMes
 
 from agent.messages import observation, plan_message
 from agent.plan import Plan
-from agent.tasks import Call, Signature
 from agent.prompts import REPLAN_TOOL, joiner_prompt, planner_prompt
+from agent.tasks import Call, Signature
 
 TOOLS = [
     "search(query: str) -> str: the encyclopedia entry that fits the query best",
@@ -62,7 +62,7 @@ def test_the_rules_are_a_list() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["number. tool(arguments)", "`$1`", "`$1.name`", "`join()`", "`join(\"…\")`", "tool.map", "Never repeat"]
+    "said", ["number. tool(arguments)", "`$1`", "`$1.name`", "`join()`", '`join("…")`', "tool.map", "Never repeat"]
 )
 def test_the_planner_is_told_the_rules_of_the_plan_language(said: str) -> None:
     assert said in planner_text()

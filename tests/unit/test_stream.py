@@ -17,10 +17,10 @@ from agent.executor import make_executor
 from agent.messages import plan_message
 from agent.models import Models
 from agent.plan import Plan
-from agent.tasks import Call, Join, Signature, Task
 from agent.planner import make_planner
 from agent.signatures import as_tools
 from agent.stream import PlanStream
+from agent.tasks import Call, Join, Signature, Task
 
 SIGNATURES = {"search": Signature("search", ("query",))}
 

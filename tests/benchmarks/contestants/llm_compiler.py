@@ -1,14 +1,15 @@
-"""This template, with plans in the paper's syntax (`llm-compiler`) or with maps (`llm-compiler-maps`)."""
+"""This template, with plans in the paper's syntax (`llm-compiler`), with maps (`llm-compiler-maps`), or with
+maps and the answer's words (`llm-compiler-direct`)."""
 
 import sys
 
 from langchain_openai import ChatOpenAI
 
 from agent import create_llm_compiler
-from tests.benchmarks.contestants.script import BASE_URL, math, search, serve_async
+from tests.benchmarks.contestants.script import BASE_URL, argmax, math, search, serve_async
 
 model = ChatOpenAI(model=sys.argv[1], base_url=BASE_URL, api_key="none", max_retries=0, stream_usage=True)
-graph = create_llm_compiler([search, math], model=model)
+graph = create_llm_compiler([search, math, argmax], model=model)
 
 
 async def run(question: str) -> str:

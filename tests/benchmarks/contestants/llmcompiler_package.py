@@ -8,7 +8,7 @@ from langchain_openai import ChatOpenAI
 from llmcompiler.chat.run import RunLLMCompiler
 from llmcompiler.result.chat import ChatRequest
 
-from tests.benchmarks.contestants.script import BASE_URL, MATH, SEARCH, begin, found, serve
+from tests.benchmarks.contestants.script import ARGMAX, BASE_URL, MATH, SEARCH, begin, found, serve
 
 
 def search(query: str) -> str:
@@ -22,7 +22,14 @@ def math(query: str, context: Any) -> str:
 
 
 model = ChatOpenAI(model="llmcompiler", base_url=BASE_URL, api_key="none", max_retries=0)
-tools = [StructuredTool.from_function(search, description=SEARCH), StructuredTool.from_function(math, description=MATH)]
+
+
+def argmax(labels: list[str], values: list[float]) -> str:
+    return max(zip(values, labels, strict=True))[1]
+
+
+described = {search: SEARCH, math: MATH, argmax: ARGMAX}
+tools = [StructuredTool.from_function(function, description=text) for function, text in described.items()]
 
 
 def run(question: str) -> str:

@@ -5,10 +5,10 @@ import sys
 from langchain.agents import create_agent
 from langchain_openai import ChatOpenAI
 
-from tests.benchmarks.contestants.script import BASE_URL, math, search, serve_async
+from tests.benchmarks.contestants.script import BASE_URL, argmax, math, search, serve_async
 
 model = ChatOpenAI(model=sys.argv[1], base_url=BASE_URL, api_key="none", max_retries=0)
-graph = create_agent(model, [search, math])
+graph = create_agent(model, [search, math, argmax])
 
 
 async def run(question: str) -> str:

@@ -17,6 +17,7 @@ from tests.benchmarks.workloads import WORKLOADS, Workload
 
 BASE_URL = os.environ.get("BENCHMARK_BASE_URL", "")
 SEARCH = "looks up a place and gives what is known of it"
+ARGMAX = "the label of the largest value"
 MATH = "calculates a value from a question in words and the results that it needs"
 
 _workload: Workload = WORKLOADS["two"]
@@ -44,6 +45,11 @@ async def math(query: str, context: list[str]) -> str:
     """calculates a value from a question in words and the results that it needs"""
     await asyncio.sleep(begin(query))
     return found(query)
+
+
+async def argmax(labels: list[str], values: list[float]) -> str:
+    """the label of the largest value"""
+    return max(zip(values, labels, strict=True))[1]
 
 
 def serve(run: Callable[[str], str]) -> None:

@@ -16,9 +16,9 @@ T = TypeVar("T")
 async def in_a_task(items: AsyncGenerator[T]) -> AsyncGenerator[T]:
     """The same items.
 
-    Starlette's responses are cancelled by anyio, which cancels again at every `await` until the task has ended.
-    LangGraph, interrupted so while it cleans up, leaves the run's tasks behind: tools and model calls would go on for a
-    client who has gone. The task here is cancelled once, and waited for.
+    Responses of Starlette and FastAPI are cancelled by anyio, which cancels again at every `await` until the task has
+    ended. LangGraph, interrupted so while it cleans up, leaves the run's tasks behind: tools and model calls would go
+    on for a client who has gone. The task here is cancelled once, and waited for.
 
     Raises:
         Exception: What the generator raises.
