@@ -74,7 +74,7 @@ def evaluate(expression: str) -> Number:
         reason, kind = str(error), type(error)
     except SyntaxError:
         reason, kind = str(_unreadable(INCOMPLETE)), UnreadableError
-    except (RecursionError, MemoryError):  # so Python's parser reports too deep nesting
+    except (RecursionError, MemoryError, SystemError):  # so Python's parser reports too deep nesting
         reason, kind = TOO_DEEP, ExpressionError
     raise kind(f"Can't evaluate {_short(expression)}: {reason}")
 

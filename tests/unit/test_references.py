@@ -349,3 +349,23 @@ def test_renumbering_changes_the_tasks_and_nothing_else(planned: Any, order: lis
 @given(_JSON)
 def test_what_has_no_references_is_not_changed_by_substitution(value: Any) -> None:
     assert substitute(value, from_results({})) == value
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (".price", [3, 5]),
+        ("[:].price", [3, 5]),
+        (".of.name", ["a", "b"]),
+        ("[1].of.name", "b"),
+    ],
+)
+def test_a_name_leads_from_a_list_to_that_of_each_element(path: str, value: Any) -> None:
+    offers = [{"price": 3, "of": {"name": "a"}}, '{"price": 5, "of": {"name": "b"}}']
+    assert substitute(f"$1{path}", lambda _: offers) == value
+
+
+@pytest.mark.parametrize("result", [[], [{"price": 3}, {}], [{"price": 3}, "text"], [3]])
+def test_a_name_that_an_element_has_not_is_an_error(result: list[Any]) -> None:
+    with pytest.raises(UnresolvedReferenceError, match=r"^\$1\.price does not exist: a list of \d has no \.price\.$"):
+        substitute("$1.price", lambda _: result)
