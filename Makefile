@@ -25,7 +25,7 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	@$(PIP) --require-hashes -r $(VENV)/uv.txt 2>/dev/null \
 		&& $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --require-hashes -r requirements.txt 2>/dev/null \
 		|| $(PIP) --no-deps --require-hashes -r requirements.txt
-	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(PIP) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(VENV)/ready ## Answer a question with the live view; make demo Q="…" answers yours

@@ -17,7 +17,7 @@ from agent.references import Reference, find_references, renumber
 from agent.tasks import Call, Element, Join, Signature, Task
 
 UNKNOWN_TOOL = "There is no tool {tool!r}.{hint} The tools are: {tools}."
-TOO_MANY_ARGUMENTS = "{tool} takes at most {most} arguments ({signature}), not {given}."
+TOO_MANY_ARGUMENTS = "{tool} takes {signature}; {given} arguments are too many."
 GIVEN_TWICE = "{tool} is given the argument {name!r} twice."
 UNKNOWN_ARGUMENT = "{tool} has no argument {name!r}; it takes {signature}."
 MISSING_ARGUMENT = "{tool} needs the argument {name!r}; it takes {signature}."
@@ -240,9 +240,7 @@ def _bind_to(tool: Signature, call: Call, as_read: dict[str, Any]) -> tuple[dict
         # search(Paris, France): text without quotes, in which the comma is text too
         positional = [call.text.strip()]
     if len(positional) > len(tool.parameters):
-        return as_read, TOO_MANY_ARGUMENTS.format(
-            tool=tool.name, most=len(tool.parameters), signature=tool, given=len(positional)
-        )
+        return as_read, TOO_MANY_ARGUMENTS.format(tool=tool.name, signature=tool, given=len(positional))
     arguments = dict(zip(tool.parameters, positional, strict=False))
     for name, value in keywords.items():
         if name in arguments:

@@ -34,7 +34,7 @@ WRONG_URL = (
     "{url!r} names no database for threads. Use sqlite:///file.db, sqlite:////absolute/path/file.db or "
     "postgresql://user:password@host/name."
 )
-NO_POSTGRES = "PostgreSQL needs its driver: pip install 'llm-compiler[postgres]'."
+NO_POSTGRES = "PostgreSQL needs its driver: pip install -e '.[postgres]'."
 CANT_OPEN = "The threads in {where} can't be opened: {why}"
 
 _SETUP_LOCK = 2312_04511

@@ -14,7 +14,7 @@ from typing import Literal
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import merge_configs
+from langchain_core.runnables.config import ensure_config, merge_configs
 from langchain_core.tools import BaseTool, ToolException, tool
 from langgraph.constants import TAG_NOSTREAM
 from typing_extensions import TypedDict
@@ -120,7 +120,7 @@ async def _ask(system: str, text: str, config: RunnableConfig) -> str:
     model = config.get("configurable", {}).get("model")
     if not isinstance(model, BaseChatModel):
         raise ToolException("This tool needs a chat model, and config['configurable']['model'] holds none.")
-    quiet = merge_configs(config, {"tags": [TAG_NOSTREAM]})
+    quiet = merge_configs(ensure_config(), {"tags": [TAG_NOSTREAM]})
     return str((await model.ainvoke([SystemMessage(system), HumanMessage(text)], quiet)).text).rpartition("</think>")[2]
 
 

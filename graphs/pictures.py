@@ -6,7 +6,7 @@
     timeline(run)                     # in a notebook, as the last line of a cell
     save_plan_graph(run, Path("plan.svg"))
 
-They are drawn by Matplotlib, which is imported when it is needed: `pip install "llm-compiler[plots]"`.
+They are drawn by Matplotlib, which is imported when it is needed: `pip install -e ".[plots]"`.
 """
 
 import importlib.util
@@ -24,7 +24,7 @@ __all__ = ["PictureError", "check", "mermaid", "plan_graph", "save_plan_graph", 
 TIMELINE_FORMATS = (".svg", ".png", ".html")
 GRAPH_FORMATS = (".svg", ".png", ".html", ".mmd")
 
-MISSING = 'Pictures of a run need Matplotlib: pip install "llm-compiler[plots]".'
+MISSING = 'Pictures of a run need Matplotlib: pip install -e ".[plots]".'
 WRONG_FORMAT = "{name} can't be saved: its name must end in {formats}."
 NO_FOLDER = "{name} can't be saved: there is no folder {folder}."
 

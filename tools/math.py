@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import merge_configs
+from langchain_core.runnables.config import ensure_config, merge_configs
 from langchain_core.tools import ToolException, tool
 from langgraph.constants import TAG_NOSTREAM
 from pydantic import BeforeValidator
@@ -78,7 +78,7 @@ async def math(
             raise ToolException(NO_MODEL.format(error=error)) from error
     except ExpressionError as error:
         raise ToolException(str(error)) from error
-    return await _solve(problem, context, model, merge_configs(config, {"tags": [TAG_NOSTREAM]}))
+    return await _solve(problem, context, model, merge_configs(ensure_config(), {"tags": [TAG_NOSTREAM]}))
 
 
 # --- the problem

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 RETRY_AFTER = 60.0
 """Seconds after which a server that could not be reached is tried again, when the tools are asked for again."""
 
-NOT_INSTALLED = "MCP servers need the extra 'mcp': pip install 'llm-compiler[mcp]'"
+NOT_INSTALLED = "MCP servers need the extra 'mcp': pip install -e '.[mcp]'"
 
 _NOT_IN_NAMES = re.compile(r"[^\w.\-]")
 T = TypeVar("T")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from graphs.evaluation.plot_style import Style
 
-NO_PLOTS = 'Plots need Matplotlib: pip install "llm-compiler[plots]", and start the same command again.'
+NO_PLOTS = 'Plots need Matplotlib: pip install -e ".[plots]", and start the same command again.'
 PACKAGES = ("llm-compiler", "langgraph", "langchain-core", "langchain-openai")
 
 

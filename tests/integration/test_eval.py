@@ -409,7 +409,7 @@ async def test_without_matplotlib_it_is_named_and_the_rest_is_written(
     process = await start(model_server, dataset, "--agents", "react", env={"PYTHONPATH": str(hidden)})
     out, err = (said.decode() for said in await process.communicate())
     assert (process.returncode, err) == (0, "")
-    assert 'Plots need Matplotlib: pip install "llm-compiler[plots]"' in out
+    assert 'Plots need Matplotlib: pip install -e ".[plots]"' in out
     assert sorted(path.name for path in dataset.with_name("out").iterdir()) == [
         "config.json", "report.html", "results.jsonl", "summary.json",
     ]  # fmt: skip

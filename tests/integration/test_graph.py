@@ -202,7 +202,7 @@ async def test_a_failing_tool_only_stops_its_dependents(model_server: ModelServe
     [
         ('serch("K2")', "There is no tool 'serch'. Did you mean search? The tools are: search, measure, add, fail."),
         ("search()", "search needs the argument 'query'; it takes query."),
-        ('search("a", "b", 1)', "search takes at most 1 arguments (query), not 3."),
+        ('search("a", "b", 1)', "search takes query; 3 arguments are too many."),
         ('search(q="a")', "search has no argument 'q'; it takes query."),
         (
             'add("one", 2)',

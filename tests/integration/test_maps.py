@@ -177,7 +177,7 @@ async def test_maps_of_other_lengths_fail_and_say_what_to_do(model_server: Model
         ('count.map("K2")', "count.map calls count for each element of a list, and name is none: 'K2'."),
         ("count.map()", "count needs the argument 'name'; it takes name."),
         ("coumt.map([1])", "There is no tool 'coumt'. Did you mean count? The tools are:"),
-        ('count.map(["K2"], 7)', "count takes at most 1 arguments (name), not 2."),
+        ('count.map(["K2"], 7)', "count takes name; 2 arguments are too many."),
         ('count.map(["K2"] + $1)', "The list that is mapped over is followed by + $1."),
     ],
 )

@@ -243,10 +243,10 @@ def test_the_exact_name_of_a_tool_comes_first() -> None:
     [
         (
             math(1, "a", "b", "c"),
-            "math takes at most 2 arguments (problem, [context]), not 3.",
+            "math takes problem, [context]; 3 arguments are too many.",
         ),
-        (Call(1, "search", [1, 2]), "search takes at most 1 arguments (query), not 2."),
-        (Call(1, "anything", ["x"]), "anything takes at most 0 arguments (none), not 1."),
+        (Call(1, "search", [1, 2]), "search takes query; 2 arguments are too many."),
+        (Call(1, "anything", ["x"]), "anything takes none; 1 arguments are too many."),
         (Call(1, "math", ["a"], {"problem": "b"}), "math is given the argument 'problem' twice."),
         (math(1, "a", text="b"), "math has no argument 'text'; it takes problem, [context]."),
         (Call(1, "math", [], {"context": []}), "math needs the argument 'problem'; it takes problem, [context]."),
