@@ -5,7 +5,6 @@ of the calls and nothing else; each therefore carries the call that it belongs t
 """
 
 import asyncio
-import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,30 +14,17 @@ from functools import partial
 from typing import Any, TypedDict
 
 from langchain_core.messages import ToolMessage
-from langgraph.errors import GraphBubbleUp, GraphInterrupt
+from langgraph.errors import GraphInterrupt
 from langgraph.func import task as durable
 
 from agent.calls import Calls
 from agent.events import Progress
-from agent.maps import MapError, check_lengths, length_of, no_list, write_out
+from agent.maps import MapError
 from agent.outcomes import Outcome, Outcomes, Paused, fail, settle
-from agent.plan import TOO_MANY_TASKS, is_text
-from agent.references import (
-    Reference,
-    UnresolvedReferenceError,
-    as_list,
-    find_references,
-    follow,
-    substitute,
-    to_text,
-    whole_reference,
-)
-from agent.results import value_for
+from agent.plan import TOO_MANY_TASKS
+from agent.references import UnresolvedReferenceError
+from agent.resolver import BlockedError, NeedFailedError, Resolver
 from agent.tasks import Key, Signature, Task, name_of
-
-SKIPPED = "Not run: it needs task {name}, which failed: {reason}"
-NO_SUCH_TASK = "{reference} refers to task {number}, and there is no such task."
-FAILED_ELEMENT = "(failed: {reason})"
 
 
 class SavedOutcome(TypedDict):
@@ -80,20 +66,6 @@ class Finished:
     """The calls that wait for approval."""
 
 
-@dataclass
-class _Found:
-    """What a reference refers to, without its path."""
-
-    value: Any
-    failed: list[tuple[Key, ToolMessage]] = field(default_factory=list)
-    of_many: bool = False
-    """Whether it is a map's list, in which something may have failed and something not."""
-
-
-class _BlockedError(Exception):
-    """What a task refers to waits for an approval."""
-
-
 class Execution:
     """Runs the tasks of one plan."""
 
@@ -117,14 +89,13 @@ class Execution:
             done: Those of this plan, from before a pause.
         """
         self._calls = calls
-        self._signatures = signatures
         self._progress = progress
         self._most = most
         self._done = done
         self._outcomes = Outcomes(earlier)
+        self._resolver = Resolver(self._outcomes, signatures)
         self._tasks: dict[str, Task] = {}
         self._running: set[asyncio.Future[Any]] = set()
-        self._last: int | None = None
         self._ended = False
         self._made_by: set[asyncio.Task[Any]] = set()
         _execution.set(self)
@@ -166,7 +137,7 @@ class Execution:
         Raises:
             GraphBubbleUp: A tool interrupted the run; everything that doesn't wait for it is done.
         """
-        self._last = last
+        self._resolver.last = last
         self._outcomes.complete()
         for task in self._tasks.values():
             if task.over is None:
@@ -209,22 +180,22 @@ class Execution:
             outcome = await self._observe(task)
             self._set(task, outcome)
             outcomes = [_as_saved(task, outcome)]
-        return outcomes, await self._inputs(task) if self._calls.saved else ""
-
-    async def _inputs(self, task: Task) -> str:
-        """A digest of what a task's references stand for; empty if it has none, or they wait for an approval."""
-        if task.error or not any(True for _ in find_references(task.arguments)):
-            return ""
-        try:
-            found = await self._resolve(task)
-        except _BlockedError:
-            return ""
-        except UnresolvedReferenceError as error:
-            found = {"error": str(error)}
-        text = found.text if isinstance(found, ToolMessage) else to_text(found)
-        return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+        return outcomes, await self._resolver.digest(task) if self._calls.saved else ""
 
     # --- calls
+
+    async def _observe(self, task: Task) -> ToolMessage | Paused:
+        if task.error:
+            return self._calls.fail(task, task.error)
+        try:
+            arguments = await self._resolver.arguments(task)
+        except BlockedError:
+            return Paused(task, None)
+        except NeedFailedError as error:
+            return self._calls.fail(task, str(error), skipped=True)
+        except UnresolvedReferenceError as error:
+            return self._calls.fail(task, str(error))
+        return await self._calls.make(task, arguments)
 
     def _call(self, task: Task) -> None:
         """Call the task's tool durably."""
@@ -249,7 +220,7 @@ class Execution:
         call = saved["task"], saved["tool"], saved["arguments"]
         try:
             is_its_own = call == (name_of(task.key), task.tool, task.arguments) and (
-                saved["inputs"] == await self._inputs(task)
+                saved["inputs"] == await self._resolver.digest(task)
             )
         except BaseException as error:
             fail(self._outcomes[task.number].of(task.element), error)
@@ -286,11 +257,7 @@ class Execution:
 
     async def _run_map(self, task: Task, over: str) -> list[SavedOutcome]:
         """Make the map's calls. Each is saved when it is done, as a task of this one."""
-        elements: list[Task] | ToolMessage | Paused
-        try:
-            elements = await self._write_out(task, over)
-        except _BlockedError:
-            elements = Paused(task, None)
+        elements = await self._write_out(task, over)
         if not isinstance(elements, list):
             self._set(task, elements)
             return [_as_saved(task, elements)]
@@ -318,128 +285,21 @@ class Execution:
         settle(numbered.of(None), None)
         numbered.complete(len(elements))
 
-    async def _write_out(self, task: Task, over: str) -> list[Task] | ToolMessage:
+    async def _write_out(self, task: Task, over: str) -> list[Task] | ToolMessage | Paused:
         """The map's calls; or why there are none."""
-        sizes: dict[int, int | None] = {}
-        for reference in find_references(task.arguments):
-            if await self._is_map(reference.task):
-                size = await self._size(reference.task)
-                if isinstance(size, ToolMessage):
-                    return self._skip(task, (reference.task, None), size)
-                sizes[reference.task] = size
         try:
-            length = length_of(task, over, sizes)
-            if length is None:
-                source = whole_reference(task.arguments[over])
-                assert source is not None, "a map's length is in the plan, or in what it refers to"
-                found = await self._find(source)
-                if found and found.failed:
-                    return self._skip(task, *found.failed[0])
-                items = as_list(follow(self._value(found, source), source))
-                if items is None:
-                    return self._calls.fail(task, no_list(task, over, task.arguments[over]))
-                length = len(items)
-                check_lengths(task, over, length, sizes)
+            elements = await self._resolver.written_out(task, over)
+        except BlockedError:
+            return Paused(task, None)
+        except NeedFailedError as error:
+            return self._calls.fail(task, str(error), skipped=True)
         except (MapError, UnresolvedReferenceError) as error:
             return self._calls.fail(task, str(error))
-        except LookupError:
-            return self._calls.fail(task, no_list(task, over, task.arguments[over]))
-        if length == 0:
+        if not elements:
             return self._calls.no_calls(task)
-        if length + len(self._tasks) > self._most:
+        if len(elements) + len(self._tasks) > self._most:
             return self._calls.fail(task, TOO_MANY_TASKS.format(most=self._most))
-        return list(write_out(task, over, length, sizes))
-
-    # --- what tasks refer to
-
-    async def _observe(self, task: Task) -> ToolMessage | Paused:
-        if task.error:
-            return self._calls.fail(task, task.error)
-        try:
-            arguments = await self._resolve(task)
-        except _BlockedError:
-            return Paused(task, None)
-        except UnresolvedReferenceError as error:
-            return self._calls.fail(task, str(error))
-        return arguments if isinstance(arguments, ToolMessage) else await self._calls.make(task, arguments)
-
-    async def _resolve(self, task: Task) -> dict[str, Any] | ToolMessage:
-        """The arguments with the results put in, when those are there; or the observation that the task was skipped."""
-        lists = self._signatures[task.tool].lists
-        found: dict[str, _Found | None] = {}
-        for name, value in task.arguments.items():
-            for reference in find_references(value):
-                if reference.text not in found:
-                    found[reference.text] = await self._find(reference)
-                result = found[reference.text]
-                if result is None or not result.failed:
-                    continue
-                takes_errors = result.of_many and name in lists and len(result.failed) < len(result.value)
-                if not takes_errors:
-                    return self._skip(task, *result.failed[0])
-        resolved: dict[str, Any] = substitute(
-            task.arguments, lambda reference: self._value(found[reference.text], reference)
-        )
-        return resolved
-
-    def _skip(self, task: Task, needed: Key, failure: ToolMessage) -> ToolMessage:
-        skipped = failure.response_metadata.get("skipped")
-        reason = failure.text if skipped else SKIPPED.format(name=name_of(needed), reason=failure.text)
-        return self._calls.fail(task, reason, skipped=True)
-
-    def _value(self, found: _Found | None, reference: Reference) -> Any:
-        if found is not None:
-            return found.value
-        if is_text(reference, self._last or 0):
-            raise LookupError(reference.text)
-        raise UnresolvedReferenceError(NO_SUCH_TASK.format(reference=reference.text, number=reference.task))
-
-    async def _find(self, reference: Reference) -> _Found | None:
-        """What a reference refers to, when it is there; None if there is no such task."""
-        number, index = reference.task, reference.element
-        is_map = await self._is_map(number)
-        if not is_map:
-            message = await self._message((number, None))
-            if message is None:
-                return None
-            return _Found(value_for(reference, message), _failures((number, None), message))
-        if index is not None and index >= 0 and (message := await self._message((number, index))):
-            value = value_for(reference, message, of_map=True)
-            return _Found([None] * index + [value], _failures((number, index), message))
-        size = await self._size(number)
-        if isinstance(size, ToolMessage):
-            return _Found(None, [((number, None), size)])
-        found = _Found([None] * size, of_many=index is None)
-        for element in range(size) if index is None else {size + index} & set(range(size)):
-            message = await self._message((number, element))
-            assert message is not None, "each element of a map has an outcome"
-            failures = _failures((number, element), message)
-            found.failed += failures
-            value = FAILED_ELEMENT.format(reason=message.text) if failures else None
-            found.value[element] = value or value_for(reference, message, of_map=True)
-        return found
-
-    async def _is_map(self, number: int) -> bool | None:
-        return await asyncio.shield(self._outcomes[number].is_map)
-
-    async def _message(self, key: Key) -> ToolMessage | None:
-        number, element = key
-        outcome = await _await(self._outcomes[number].of(element))
-        return outcome if isinstance(outcome, ToolMessage) else None
-
-    async def _size(self, number: int) -> int | ToolMessage:
-        size: int | ToolMessage = await _await(self._outcomes[number].size)
-        return size
-
-
-async def _await(future: "asyncio.Future[Any]") -> Any:
-    try:
-        outcome = await asyncio.shield(future)
-    except GraphBubbleUp:
-        raise GraphInterrupt(()) from None  # waits for an interrupted task, and so for the resumed run
-    if isinstance(outcome, Paused):
-        raise _BlockedError
-    return outcome
+        return elements
 
 
 def _raise_interrupts(futures: Iterable["asyncio.Future[Any]"]) -> None:
@@ -448,10 +308,6 @@ def _raise_interrupts(futures: Iterable["asyncio.Future[Any]"]) -> None:
     interrupts = [one for error in errors if isinstance(error, GraphInterrupt) for one in error.args[0]]
     if interrupts:
         raise GraphInterrupt(tuple({one.id: one for one in interrupts}.values()))
-
-
-def _failures(key: Key, message: ToolMessage) -> list[tuple[Key, ToolMessage]]:
-    return [(key, message)] if message.status == "error" else []
 
 
 def _place(tasks: Mapping[str, Task]) -> Callable[[Task], tuple[int, int]]:

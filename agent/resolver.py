@@ -1,0 +1,206 @@
+"""What the arguments of a task stand for: the results that they refer to, when those are there."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.messages import ToolMessage
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
+
+from agent.maps import MapError, check_lengths, length_of, no_list, write_out
+from agent.outcomes import Outcomes, Paused
+from agent.plan import is_text
+from agent.references import (
+    Reference,
+    UnresolvedReferenceError,
+    as_list,
+    find_references,
+    follow,
+    substitute,
+    to_text,
+    whole_reference,
+)
+from agent.results import value_for
+from agent.tasks import Key, Signature, Task, name_of
+
+SKIPPED = "Not run: it needs task {name}, which failed: {reason}"
+NO_SUCH_TASK = "{reference} refers to task {number}, and there is no such task."
+FAILED_ELEMENT = "(failed: {reason})"
+
+
+class NeedFailedError(Exception):
+    """A task that is referred to failed."""
+
+    def __init__(self, needed: Key, failure: ToolMessage) -> None:
+        skipped = failure.response_metadata.get("skipped")
+        super().__init__(failure.text if skipped else SKIPPED.format(name=name_of(needed), reason=failure.text))
+
+
+class BlockedError(Exception):
+    """A task that is referred to waits for an approval."""
+
+
+@dataclass
+class _Found:
+    """What a reference refers to, without its path."""
+
+    value: Any
+    failed: list[tuple[Key, ToolMessage]] = field(default_factory=list)
+    of_many: bool = False
+    """Whether it is a map's list, in which something may have failed and something not."""
+
+
+class Resolver:
+    """Puts results in for references. Everything here waits until they are there, and raises `BlockedError` if that
+    takes an approval, `GraphInterrupt` if it takes the answer to a tool's interrupt."""
+
+    def __init__(self, outcomes: Outcomes, signatures: Mapping[str, Signature]) -> None:
+        """
+        Args:
+            outcomes: What comes of the tasks.
+            signatures: The tools' arguments.
+        """
+        self.last = 0
+        """The highest number of the plan, when it has ended."""
+
+        self._outcomes = outcomes
+        self._signatures = signatures
+
+    async def arguments(self, task: Task) -> dict[str, Any]:
+        """The task's arguments with the results put in.
+
+        Raises:
+            NeedFailedError: A task that they refer to failed. Of a map, it takes all elements to fail if the argument
+                is a list: errors are in their place then.
+            UnresolvedReferenceError: There is no such task, or no such part of its result.
+        """
+        lists = self._signatures[task.tool].lists
+        found: dict[str, _Found | None] = {}
+        for name, value in task.arguments.items():
+            for reference in find_references(value):
+                if reference.text not in found:
+                    found[reference.text] = await self._find(reference)
+                result = found[reference.text]
+                if result is None or not result.failed:
+                    continue
+                takes_errors = result.of_many and name in lists and len(result.failed) < len(result.value)
+                if not takes_errors:
+                    raise NeedFailedError(*result.failed[0])
+        resolved: dict[str, Any] = substitute(
+            task.arguments, lambda reference: self._value(found[reference.text], reference)
+        )
+        return resolved
+
+    async def digest(self, task: Task) -> str:
+        """Of what the task's references stand for; empty if it has none, or they wait for an approval."""
+        if task.error or not any(True for _ in find_references(task.arguments)):
+            return ""
+        try:
+            text = to_text(await self.arguments(task))
+        except BlockedError:
+            return ""
+        except (NeedFailedError, UnresolvedReferenceError) as error:
+            text = str(error)
+        return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+    async def written_out(self, task: Task, over: str) -> list[Task]:
+        """The calls of a map whose length is known only now.
+
+        Raises:
+            NeedFailedError: A task that it refers to failed.
+            UnresolvedReferenceError: There is no such task, or no such part of its result.
+            MapError: There is no list, or the lengths differ.
+        """
+        sizes: dict[int, int | None] = {}
+        for reference in find_references(task.arguments):
+            if await self._is_map(reference.task):
+                sizes[reference.task] = await self._size(reference.task)
+        length = length_of(task, over, sizes)
+        if length is None:
+            length = await self._length(task, over)
+            check_lengths(task, over, length, sizes)
+        return list(write_out(task, over, length, sizes))
+
+    async def _length(self, task: Task, over: str) -> int:
+        value = task.arguments[over]
+        reference = whole_reference(value)
+        assert reference is not None, "a map's length is in the plan, or in what it refers to"
+        found = await self._find(reference)
+        if found and found.failed:
+            raise NeedFailedError(*found.failed[0])
+        try:
+            items = as_list(follow(self._value(found, reference), reference))
+        except LookupError:
+            items = None
+        if items is None:
+            raise MapError(no_list(task, over, value))
+        return len(items)
+
+    def _value(self, found: _Found | None, reference: Reference) -> Any:
+        if found is not None:
+            return found.value
+        if is_text(reference, self.last):
+            raise LookupError(reference.text)
+        raise UnresolvedReferenceError(NO_SUCH_TASK.format(reference=reference.text, number=reference.task))
+
+    async def _find(self, reference: Reference) -> _Found | None:
+        """What a reference refers to; None if there is no such task."""
+        number, index = reference.task, reference.element
+        if not await self._is_map(number):
+            message = await self._message((number, None))
+            if message is None:
+                return None
+            return _Found(value_for(reference, message), _failures((number, None), message))
+        if index is not None and index >= 0 and (message := await self._message((number, index))):
+            return _Found({index: value_for(reference, message, of_map=True)}, _failures((number, index), message))
+        try:
+            size = await self._size(number)
+        except _MapFailedError as error:
+            return _Found(None, [((number, None), error.failure)])
+        found = _Found([None] * size, of_many=index is None)
+        for element in range(size) if index is None else {size + index} & set(range(size)):
+            message = await self._message((number, element))
+            assert message is not None, "each element of a map has an outcome"
+            failures = _failures((number, element), message)
+            found.failed += failures
+            value = FAILED_ELEMENT.format(reason=message.text) if failures else None
+            found.value[element] = value or value_for(reference, message, of_map=True)
+        return found
+
+    async def _is_map(self, number: int) -> bool | None:
+        return await asyncio.shield(self._outcomes[number].is_map)
+
+    async def _message(self, key: Key) -> ToolMessage | None:
+        number, element = key
+        outcome = await _await(self._outcomes[number].of(element))
+        return outcome if isinstance(outcome, ToolMessage) else None
+
+    async def _size(self, number: int) -> int:
+        size: int | ToolMessage = await _await(self._outcomes[number].size)
+        if isinstance(size, ToolMessage):
+            raise _MapFailedError((number, None), size)
+        return size
+
+
+class _MapFailedError(NeedFailedError):
+    """A map went wrong as a whole."""
+
+    def __init__(self, needed: Key, failure: ToolMessage) -> None:
+        super().__init__(needed, failure)
+        self.failure = failure
+
+
+async def _await(future: "asyncio.Future[Any]") -> Any:
+    try:
+        outcome = await asyncio.shield(future)
+    except GraphBubbleUp:
+        raise GraphInterrupt(()) from None  # waits for an interrupted task, and so for the resumed run
+    if isinstance(outcome, Paused):
+        raise BlockedError
+    return outcome
+
+
+def _failures(key: Key, message: ToolMessage) -> list[tuple[Key, ToolMessage]]:
+    return [(key, message)] if message.status == "error" else []
