@@ -72,7 +72,7 @@ class ServedAgent(Runnable[AgentInput, AgentResult]):
             graphs.checkpoint.CheckpointError: The database can't be had.
         """
         Context()  # wrong settings are told when the server starts
-        async with open_threads(database, limits.max_threads) as saver:
+        async with open_threads(database, max(limits.max_threads, limits.max_runs)) as saver:
             graph = graph.copy(update={"checkpointer": saver})
             self._opened = Opened(graph, limits, asyncio.Semaphore(limits.max_runs), Busy())
             try:
