@@ -118,7 +118,7 @@ async def test_tools_that_the_adapters_made_work_too(model_server: ModelServer, 
     async with create_session(connection) as session:
         await session.initialize()
         tools = await adapters.load_mcp_tools(session)
-        assert "weather(city: str) -> str: the weather in a city" in map(describe, tools)
+        assert any(describe(tool).startswith("weather(city: str) -> str") for tool in tools)
         lines = 'weather("Rome")', 'add("$1.celsius")', 'fail("no net")', "picture()"
         weather, part, failed, picture = await observe(model_server, chat_model, tools, *lines)
     assert json.loads(weather.text) == {"celsius": 4.0, "wind": {"speed": 3.5}}

@@ -398,7 +398,7 @@ async def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path) -> None
 
 async def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg_pool", None)
-    with pytest.raises(CheckpointError, match=r"pip install 'llm-compiler\[postgres\]'"):
+    with pytest.raises(CheckpointError, match=r"pip install -e '.\[postgres\]'"):
         async with open_checkpointer("postgresql://localhost/x"):
             pass
 
