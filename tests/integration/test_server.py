@@ -239,7 +239,7 @@ async def test_a_thread_answers_one_request_at_a_time(model_server: ModelServer,
 
 async def test_threads_in_memory_are_bounded(model_server: ModelServer, serve: Serve) -> None:
     model_server.script(planner=[PLAN] * 3 + ["2. join()", "2. join()"], joiner=["8611 m"] * 5)
-    async with serve(max_threads=2) as url:
+    async with serve(max_threads=2, max_runs=2) as url:
         for thread in "abc":
             await ask(url, {**QUESTION, "thread_id": thread})
         await ask(url, {"question": "Sure?", "thread_id": "b"})
