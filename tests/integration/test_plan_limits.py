@@ -34,7 +34,7 @@ async def test_a_plan_of_10_000_tasks_stops_at_the_limit_and_closes_the_models_s
     )
     planning = await model_server.exchange(0, "planner")
     await planning.until_disconnected()
-    assert TASKS > 200 >= planning.sent > 100
+    assert 100 < planning.sent <= 200
     assert sorted(worked) == list(range(1, 101))
     *results, refused = [message for message in output["messages"] if isinstance(message, ToolMessage)]
     assert [message.artifact for message in results] == list(range(1, 101))
