@@ -107,12 +107,26 @@ async def _open_sqlite(path: Path) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     try:
         saver = AsyncSqliteSaver(connection, serde=Serializer())
         try:
-            await saver.setup()
+            await _set_up(saver)
         except sqlite3.Error as error:
             raise CheckpointError(CANT_OPEN.format(where=path, why=error)) from error
         yield saver
     finally:
         await connection.close()
+
+
+async def _set_up(saver: Any) -> None:
+    """Make the tables. SQLite waits for others that write, but not for one that is turning a new file into one with a
+    write-ahead log, so it is asked again."""
+    give_up = asyncio.get_running_loop().time() + BUSY_SECONDS
+    while True:
+        try:
+            await saver.setup()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or asyncio.get_running_loop().time() > give_up:
+                raise
+        await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
