@@ -188,10 +188,11 @@ class _LoopThread:
     """An event loop in a thread, which ends when nobody holds this object."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=_run, args=(self._loop,), name="mcp-servers", daemon=True)
+        runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._loop = runner.get_loop()
+        self._thread = threading.Thread(target=_run, args=(runner,), name="mcp-servers", daemon=True)
         self._thread.start()
-        self._stop = weakref.finalize(self, _stop, self._loop)
+        self._stop = weakref.finalize(self, self._loop.call_soon_threadsafe, self._loop.stop)
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """What the work gives, done on that loop. Cancelling the caller cancels it."""
@@ -207,21 +208,10 @@ class _LoopThread:
         self._thread.join(timeout=10)
 
 
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    loop.run_forever()
-    loop.close()
-
-
-def _stop(loop: asyncio.AbstractEventLoop) -> None:
-    async def end() -> None:
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=5)
-        loop.stop()
-
-    asyncio.run_coroutine_threadsafe(end(), loop)
+def _run(runner: asyncio.Runner) -> None:
+    """Run the loop until it is stopped, and then cancel and close what is left on it."""
+    with runner:
+        runner.get_loop().run_forever()
 
 
 class _Server:
@@ -259,7 +249,6 @@ class _Server:
                 async with asyncio.timeout(mcp_session.START_TIMEOUT):
                     self._tools = await session.do(_list_tools)
             except TimeoutError:
-                self._failed_at = now
                 self._failed_at = now
                 log.error("No tools of the MCP server %r: it does not list them.", self.config.name)
             except (McpServerError, ToolException) as error:
