@@ -422,6 +422,7 @@ def test_graphs_that_are_named_for_studio_are_there() -> None:
         assert hasattr(module, attribute)
 
 
+@pytest.mark.timeout(60)
 def test_a_local_server_needs_no_key(model_server: ModelServer, tmp_path: Path) -> None:
     (row,) = [cells for cells in table("### Set a model") if "Ollama" in cells[0]]
     given = dict(span.split("=", 1) for span in _SPAN.findall(row[1]))
