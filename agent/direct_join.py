@@ -32,10 +32,11 @@ def fill_in(answer: str, messages: Sequence[AnyMessage]) -> str:
     last = max((number for number, _ in seen), default=0) + 1  # the join's own number
 
     def look_up(reference: Reference) -> Any:
-        number, element = reference.task, reference.element
+        number = reference.task
         if number in sizes and (number, None) not in seen:
-            wanted = range(sizes[number])[slice(None) if element is None else slice(element, (element + 1) or None)]
-            value: Any = [_printable(seen.get((number, i))) if i in wanted else None for i in range(sizes[number])]
+            value: Any = [None] * sizes[number]
+            for element in reference.elements(sizes[number]):
+                value[element] = _printable(seen.get((number, element)))
         elif (number, None) in seen or not is_text(reference, last):
             value = _printable(seen.get((number, None)))
         else:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, TypedDict
 
 from langchain_core.messages import ToolMessage
@@ -95,7 +94,7 @@ class Execution:
         self._outcomes = Outcomes(earlier)
         self._resolver = Resolver(self._outcomes, signatures)
         self._tasks: dict[str, Task] = {}
-        self._running: set[asyncio.Future[Any]] = set()
+        self._running: set[asyncio.Task[None]] = set()
         self._ended = False
         self._made_by: set[asyncio.Task[Any]] = set()
         _execution.set(self)
@@ -108,23 +107,18 @@ class Execution:
             yield
         finally:
             self._ended = True
-            for making in self._made_by:
-                making.cancel()
+            for task in (*self._made_by, *self._running):
+                task.cancel()
 
     def start(self, task: Task) -> None:
         """Start the next task of the plan; it runs as soon as the tasks that it refers to are done."""
-        numbered = self._outcomes[task.number]
-        numbered.plan(task)
-        self._tasks[name_of(task.key)] = task
+        self._plan(task)
         if not task.is_call:
-            numbered.complete(task.size)
-            return
-        if task.over is None and task.key not in self._done:
-            self._progress.task_planned(task)
-        if task.size is not None:  # an empty map, or a wrong one
-            self._set(task, self._calls.fail(task, task.error) if task.error else self._calls.no_calls(task))
+            settle(self._outcomes[task.key], task.size)
         elif done := self._done.get(task.key):
             self._set(task, done)
+        elif task.size is not None:  # an empty map, or a wrong one
+            self._set(task, self._calls.fail(task, task.error) if task.error else self._calls.no_calls(task))
         else:
             self._call(task)
 
@@ -139,22 +133,22 @@ class Execution:
         """
         self._resolver.last = last
         self._outcomes.complete()
-        for task in self._tasks.values():
-            if task.over is None:
-                self._outcomes[task.number].complete()
         while running := [call for call in self._running if not call.done()]:
             await asyncio.wait(running)
-        _raise_interrupts(self._running)
+        tasks = sorted(self._tasks.values(), key=_place(self._tasks))
+        outcomes = [self._outcomes[task.key] for task in tasks]
+        _raise_interrupts(outcomes)
         finished = Finished()
-        for task in sorted(self._tasks.values(), key=_place(self._tasks)):
-            outcome = await self._outcomes[task.number].of(task.element) if task.is_call else None
-            if isinstance(outcome, ToolMessage):
+        for task, future in zip(tasks, outcomes, strict=True):
+            outcome = await future
+            if isinstance(outcome, int):
+                finished.tasks.append(task)
+                finished.results += [] if outcome else [self._calls.no_calls(task)]
+            elif isinstance(outcome, ToolMessage):
                 finished.tasks.append(task)
                 finished.results.append(outcome)
-            elif isinstance(outcome, Paused) and outcome.arguments is not None:
+            elif outcome and outcome.arguments is not None:
                 finished.waiting.append(outcome)
-            elif task.size:
-                finished.tasks.append(task)
         return finished
 
     async def run(self, name: str) -> tuple[list[SavedOutcome], str]:
@@ -169,66 +163,72 @@ class Execution:
         assert making, "LangGraph runs its tasks as tasks"
         self._made_by.add(making)
         try:
-            return await self._run(self._tasks[name])
+            task = self._tasks[name]
+            outcome = await self._observe(task)
+            if isinstance(outcome, list):
+                outcomes = await self._run_elements(task, outcome)
+            else:
+                self._set(task, outcome)
+                outcomes = [_as_saved(task, outcome)]
+            return outcomes, await self._resolver.digest(task) if self._calls.saved else ""
         finally:
             self._made_by.discard(making)
 
-    async def _run(self, task: Task) -> tuple[list[SavedOutcome], str]:
-        if task.over is not None and not task.error:
-            outcomes = await self._run_map(task, task.over)
-        else:
-            outcome = await self._observe(task)
-            self._set(task, outcome)
-            outcomes = [_as_saved(task, outcome)]
-        return outcomes, await self._resolver.digest(task) if self._calls.saved else ""
-
-    # --- calls
-
-    async def _observe(self, task: Task) -> ToolMessage | Paused:
+    async def _observe(self, task: Task) -> ToolMessage | Paused | list[Task]:
+        """What comes of a task when all that it refers to is there; of a map whose length is known only then, its
+        calls."""
         if task.error:
             return self._calls.fail(task, task.error)
         try:
+            if task.over is not None:
+                elements = await self._resolver.written_out(task, task.over)
+                if len(elements) + len(self._tasks) > self._most:
+                    return self._calls.fail(task, TOO_MANY_TASKS.format(most=self._most))
+                return elements or self._calls.no_calls(task)
             arguments = await self._resolver.arguments(task)
         except BlockedError:
             return Paused(task, None)
         except NeedFailedError as error:
             return self._calls.fail(task, str(error), skipped=True)
-        except UnresolvedReferenceError as error:
+        except (MapError, UnresolvedReferenceError) as error:
             return self._calls.fail(task, str(error))
         return await self._calls.make(task, arguments)
 
+    async def _run_elements(self, task: Task, elements: list[Task]) -> list[SavedOutcome]:
+        """Make the calls of a map. Each is saved when it is done, as a task of this one."""
+        self._plan_elements(task, elements)
+        for element in elements:
+            if done := self._done.get(element.key):
+                self._set(element, done)
+            else:
+                self._call(element)
+        futures = [self._outcomes[element.key] for element in elements]
+        await asyncio.wait(futures)
+        _raise_interrupts(futures)
+        return [_as_saved(element, future.result()) for element, future in zip(elements, futures, strict=True)]
+
     def _call(self, task: Task) -> None:
-        """Call the task's tool durably."""
+        """Call the task's tool durably: from here, since LangGraph goes by the order of the calls."""
         call = asyncio.wrap_future(_call_durably(name_of(task.key), task.tool, task.arguments))
-        self._running.add(call)
-        call.add_done_callback(partial(self._settle, task))
+        self._running.add(asyncio.ensure_future(self._follow(task, call)))
 
-    def _settle(self, task: Task, call: "asyncio.Future[dict[str, Any]]") -> None:
-        numbered = self._outcomes[task.number]
-        if call.cancelled():
-            numbered.of(task.element).cancel()
-        elif error := call.exception():
-            fail(numbered.of(task.element), error)
-            if task.over is not None:
-                fail(numbered.size, error)
-        elif not numbered.of(task.element).done():  # a result from before a crash, perhaps of another plan
-            checking = asyncio.ensure_future(self._check(task, call.result()))
-            self._running.add(checking)
-
-    async def _check(self, task: Task, saved: dict[str, Any]) -> None:
-        """Take a result from before a crash, if it is this call's; else make the call afresh."""
-        call = saved["task"], saved["tool"], saved["arguments"]
+    async def _follow(self, task: Task, call: "asyncio.Future[dict[str, Any]]") -> None:
+        """See what comes of a call. A result from before a crash is taken if it is this call's, and not one of another
+        plan; else the call is made afresh."""
         try:
-            is_its_own = call == (name_of(task.key), task.tool, task.arguments) and (
-                saved["inputs"] == await self._resolver.digest(task)
-            )
-        except BaseException as error:
-            fail(self._outcomes[task.number].of(task.element), error)
-            raise
-        if is_its_own:
-            self._restore(task, saved["outcomes"])
+            saved = await call
+            if self._outcomes[task.key].done():
+                return  # it was made just now
+            call_saved = saved["task"], saved["tool"], saved["arguments"]
+            is_its_own = call_saved == (name_of(task.key), task.tool, task.arguments)
+            is_its_own = is_its_own and saved["inputs"] == await self._resolver.digest(task)
+        except BaseException as error:  # noqa: BLE001 — it is what comes of the task
+            fail(self._outcomes[task.key], error)
         else:
-            self._call(task)
+            if is_its_own:
+                self._restore(task, saved["outcomes"])
+            else:
+                self._call(task)
 
     def _restore(self, task: Task, outcomes: list[SavedOutcome]) -> None:
         """Take what was saved before a crash."""
@@ -240,66 +240,31 @@ class Execution:
         for element, saved in zip(elements, outcomes, strict=True):
             self._set(element, _from_saved(element, saved))
 
+    def _plan(self, task: Task) -> None:
+        self._tasks[name_of(task.key)] = task
+        self._outcomes.plan(task.key)
+        if task.is_call and task.over is None and task.key not in self._done:
+            self._progress.task_planned(task)
+
+    def _plan_elements(self, task: Task, elements: list[Task]) -> None:
+        """The map's elements take its place among the tasks."""
+        for element in elements:
+            self._plan(element)
+        self._plan(Task(task.number, task.tool, {}, size=len(elements)))
+        settle(self._outcomes[task.key], len(elements))
+
     def _set(self, task: Task, outcome: ToolMessage | Paused) -> None:
-        numbered = self._outcomes[task.number]
-        if numbered.of(task.element).done():
+        """Take note of what came of a task."""
+        future = self._outcomes[task.key]
+        if future.done():
             return
-        if task.over is not None or task.size is not None:
-            empty = isinstance(outcome, ToolMessage) and outcome.status == "success"
-            numbered.complete(0 if empty else outcome)
-        settle(numbered.of(task.element), outcome)
+        is_map = task.over is not None or task.size is not None
+        is_empty = is_map and isinstance(outcome, ToolMessage) and outcome.status == "success"
+        future.set_result(0 if is_empty else outcome)
         if isinstance(outcome, ToolMessage):
             self._calls.remember([outcome])
             if task.key not in self._done:
                 self._progress.task_done(task, outcome)
-
-    # --- maps whose length is known only when they run
-
-    async def _run_map(self, task: Task, over: str) -> list[SavedOutcome]:
-        """Make the map's calls. Each is saved when it is done, as a task of this one."""
-        elements = await self._write_out(task, over)
-        if not isinstance(elements, list):
-            self._set(task, elements)
-            return [_as_saved(task, elements)]
-        self._plan_elements(task, elements)
-        for element in elements:
-            if done := self._done.get(element.key):
-                self._set(element, done)
-            else:
-                self._call(element)
-        futures = [self._outcomes[element.number].of(element.element) for element in elements]
-        await asyncio.wait(futures)
-        _raise_interrupts(futures)
-        return [_as_saved(element, future.result()) for element, future in zip(elements, futures, strict=True)]
-
-    def _plan_elements(self, task: Task, elements: list[Task]) -> None:
-        """The map's elements take its place among the tasks."""
-        numbered = self._outcomes[task.number]
-        for element in elements:
-            numbered.plan(element)
-            self._tasks[name_of(element.key)] = element
-            if element.key not in self._done:
-                self._progress.task_planned(element)
-        whole = Task(task.number, task.tool, {}, size=len(elements))
-        self._tasks[name_of(task.key)] = whole
-        settle(numbered.of(None), None)
-        numbered.complete(len(elements))
-
-    async def _write_out(self, task: Task, over: str) -> list[Task] | ToolMessage | Paused:
-        """The map's calls; or why there are none."""
-        try:
-            elements = await self._resolver.written_out(task, over)
-        except BlockedError:
-            return Paused(task, None)
-        except NeedFailedError as error:
-            return self._calls.fail(task, str(error), skipped=True)
-        except (MapError, UnresolvedReferenceError) as error:
-            return self._calls.fail(task, str(error))
-        if not elements:
-            return self._calls.no_calls(task)
-        if len(elements) + len(self._tasks) > self._most:
-            return self._calls.fail(task, TOO_MANY_TASKS.format(most=self._most))
-        return elements
 
 
 def _raise_interrupts(futures: Iterable["asyncio.Future[Any]"]) -> None:

@@ -226,9 +226,9 @@ def _used(messages: Sequence[AnyMessage]) -> set[str]:
     for message in messages:
         for call in message.tool_calls if isinstance(message, AIMessage) else ():
             for reference in find_references(call["args"]) if call["id"] in succeeded else ():
-                number, element = reference.task, reference.element
-                elements = range(sizes[number]) if number in sizes else [None]
-                used |= {call_id((number, one)) for one in elements if element in (None, one) or number not in sizes}
+                number = reference.task
+                elements = reference.elements(sizes[number]) if number in sizes else [None]
+                used |= {call_id((number, element)) for element in elements}
     return used
 
 

@@ -20,47 +20,9 @@ class Paused:
     """As resolved; None where they wait for another call's result."""
 
 
-Outcome = ToolMessage | Paused | None
-"""An observation, a pause, or None for a task that isn't there."""
-
-
-class Numbered:
-    """What comes of one number of a plan: a call, or a map's calls."""
-
-    def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.is_map: asyncio.Future[bool | None] = loop.create_future()
-        """Known when the task is planned; None when it never will be."""
-
-        self.size: asyncio.Future[int | ToolMessage | Paused] = loop.create_future()
-        """How many calls the map has; or why it has none."""
-
-        self._outcomes: dict[int | None, asyncio.Future[Outcome]] = {}
-        self._planned: set[int | None] = set()
-        self._complete = False
-
-    def of(self, element: int | None) -> asyncio.Future[Outcome]:
-        """What comes of the call, or of one of the map's; None when there is no such element."""
-        outcome = self._outcomes.get(element)
-        if outcome is None:
-            outcome = self._outcomes[element] = asyncio.get_running_loop().create_future()
-            if self._complete and element not in self._planned:
-                outcome.set_result(None)
-        return outcome
-
-    def plan(self, task: Task) -> None:
-        """Take note of a task with this number."""
-        self._planned.add(task.element)
-        settle(self.is_map, task.element is not None or task.over is not None or task.size is not None)
-
-    def complete(self, size: int | ToolMessage | Paused | None = None) -> None:
-        """There will be no further calls with this number."""
-        self._complete = True
-        settle(self.is_map, None)
-        settle(self.size, len(self._planned - {None}) if size is None else size)
-        for element, outcome in self._outcomes.items():
-            if element not in self._planned:
-                settle(outcome, None)
+Outcome = ToolMessage | Paused | int | None
+"""An observation or a pause; of a map as a whole, how many calls it has, if nothing is wrong with it. None for a task
+that isn't there."""
 
 
 class Outcomes:
@@ -71,36 +33,35 @@ class Outcomes:
         Args:
             earlier: The observations of the thread's earlier tasks.
         """
-        self._numbers: dict[int, Numbered] = {}
-        self._earlier = earlier
-        self._earlier_sizes = map_sizes(earlier)
+        self._planned: set[Key] = set()
         self._complete = False
+        self._futures: dict[Key, asyncio.Future[Outcome]] = {}
+        for key, message in earlier.items():
+            settle(self[key], message)
+        for number, size in map_sizes(earlier).items():
+            settle(self[number, None], size)
 
-    def __getitem__(self, number: int) -> Numbered:
-        found = self._numbers.get(number)
-        if found is None:
-            found = self._numbers[number] = Numbered()
-            if number in self._earlier_sizes or (number, None) in self._earlier:
-                self._recall(number, found)
-            elif self._complete:
-                found.complete()
-        return found
+    def __getitem__(self, key: Key) -> "asyncio.Future[Outcome]":
+        future = self._futures.get(key)
+        if future is None:
+            future = self._futures[key] = asyncio.get_running_loop().create_future()
+            if self._complete and key not in self._planned:
+                future.set_result(None)
+        return future
 
-    def _recall(self, number: int, found: Numbered) -> None:
-        size = self._earlier_sizes.get(number)
-        settle(found.is_map, size is not None)
-        for element in [None, *range(size or 0)]:
-            if message := self._earlier.get((number, element)):
-                settle(found.of(element), message)
-        failed = self._earlier.get((number, None))
-        found.complete(failed if failed and size is not None else size)
+    def plan(self, key: Key) -> None:
+        """There is a task of this name, and something will come of it."""
+        self._planned.add(key)
 
     def complete(self) -> None:
-        """The plan has ended: what is not planned now never will be."""
+        """The plan has ended: what is not planned now never will be, but for the elements of maps."""
         self._complete = True
-        for found in self._numbers.values():
-            if not found.is_map.done():
-                found.complete()
+        for number, size in map_sizes(self._planned).items():
+            if (number, None) not in self._planned:  # a map that was cut off
+                settle(self[number, None], size)
+        for key, future in self._futures.items():
+            if key not in self._planned:
+                settle(future, None)
 
 
 def settle(future: "asyncio.Future[Any]", value: Any) -> None:
@@ -111,6 +72,10 @@ def settle(future: "asyncio.Future[Any]", value: Any) -> None:
 
 def fail(future: "asyncio.Future[Any]", error: BaseException) -> None:
     """Set the exception of a future that may be done; it is taken note of, even if nothing depends on it."""
-    if not future.done():
+    if future.done():
+        return
+    if isinstance(error, asyncio.CancelledError):
+        future.cancel()
+    else:
         future.set_exception(error)
         future.exception()

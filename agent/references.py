@@ -43,6 +43,11 @@ class Reference:
         match = _ELEMENT.match(self.path)
         return int(match[1]) if match else None
 
+    def elements(self, size: int) -> range:
+        """Which of this many elements it is to: all, or one, or none if it is out of range."""
+        index = self.element
+        return range(size) if index is None else range(size)[index : index + 1 or None]
+
     @property
     def certain(self) -> bool:
         """Whether it can't be meant as a price (`$100`): it is a whole argument, in braces, or has a path."""

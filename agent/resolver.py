@@ -10,7 +10,7 @@ from langchain_core.messages import ToolMessage
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
 from agent.maps import MapError, check_lengths, length_of, no_list, write_out
-from agent.outcomes import Outcomes, Paused
+from agent.outcomes import Outcome, Outcomes, Paused
 from agent.plan import is_text
 from agent.references import (
     Reference,
@@ -47,7 +47,7 @@ class _Found:
     """What a reference refers to, without its path."""
 
     value: Any
-    failed: list[tuple[Key, ToolMessage]] = field(default_factory=list)
+    failed: list[NeedFailedError] = field(default_factory=list)
     of_many: bool = False
     """Whether it is a map's list, in which something may have failed and something not."""
 
@@ -87,7 +87,7 @@ class Resolver:
                     continue
                 takes_errors = result.of_many and name in lists and len(result.failed) < len(result.value)
                 if not takes_errors:
-                    raise NeedFailedError(*result.failed[0])
+                    raise result.failed[0]
         resolved: dict[str, Any] = substitute(
             task.arguments, lambda reference: self._value(found[reference.text], reference)
         )
@@ -115,8 +115,11 @@ class Resolver:
         """
         sizes: dict[int, int | None] = {}
         for reference in find_references(task.arguments):
-            if await self._is_map(reference.task):
-                sizes[reference.task] = await self._size(reference.task)
+            outcome = await self._outcome((reference.task, None))
+            if isinstance(outcome, int):
+                sizes[reference.task] = outcome
+            elif outcome and outcome.status == "error":
+                raise NeedFailedError((reference.task, None), outcome)
         length = length_of(task, over, sizes)
         if length is None:
             length = await self._length(task, over)
@@ -129,7 +132,7 @@ class Resolver:
         assert reference is not None, "a map's length is in the plan, or in what it refers to"
         found = await self._find(reference)
         if found and found.failed:
-            raise NeedFailedError(*found.failed[0])
+            raise found.failed[0]
         try:
             items = as_list(follow(self._value(found, reference), reference))
         except LookupError:
@@ -148,59 +151,32 @@ class Resolver:
     async def _find(self, reference: Reference) -> _Found | None:
         """What a reference refers to; None if there is no such task."""
         number, index = reference.task, reference.element
-        if not await self._is_map(number):
-            message = await self._message((number, None))
-            if message is None:
-                return None
-            return _Found(value_for(reference, message), _failures((number, None), message))
-        if index is not None and index >= 0 and (message := await self._message((number, index))):
-            return _Found({index: value_for(reference, message, of_map=True)}, _failures((number, index), message))
-        try:
-            size = await self._size(number)
-        except _MapFailedError as error:
-            return _Found(None, [((number, None), error.failure)])
-        found = _Found([None] * size, of_many=index is None)
-        for element in range(size) if index is None else {size + index} & set(range(size)):
-            message = await self._message((number, element))
-            assert message is not None, "each element of a map has an outcome"
-            failures = _failures((number, element), message)
-            found.failed += failures
-            value = FAILED_ELEMENT.format(reason=message.text) if failures else None
-            found.value[element] = value or value_for(reference, message, of_map=True)
+        outcome = await self._outcome((number, None))
+        if outcome is None:
+            return None
+        found = _Found(None, of_many=isinstance(outcome, int) and index is None)
+
+        def value_of(key: Key, message: ToolMessage) -> Any:
+            if message.status == "error":
+                found.failed.append(NeedFailedError(key, message))
+                return FAILED_ELEMENT.format(reason=message.text)
+            return value_for(reference, message, of_map=key[1] is not None)
+
+        if isinstance(outcome, ToolMessage):
+            found.value = value_of((number, None), outcome)
+            return found
+        found.value = [None] * outcome
+        for element in reference.elements(outcome):
+            message = await self._outcome((number, element))
+            assert isinstance(message, ToolMessage), "each element of a map has an observation"
+            found.value[element] = value_of((number, element), message)
         return found
 
-    async def _is_map(self, number: int) -> bool | None:
-        return await asyncio.shield(self._outcomes[number].is_map)
-
-    async def _message(self, key: Key) -> ToolMessage | None:
-        number, element = key
-        outcome = await _await(self._outcomes[number].of(element))
-        return outcome if isinstance(outcome, ToolMessage) else None
-
-    async def _size(self, number: int) -> int:
-        size: int | ToolMessage = await _await(self._outcomes[number].size)
-        if isinstance(size, ToolMessage):
-            raise _MapFailedError((number, None), size)
-        return size
-
-
-class _MapFailedError(NeedFailedError):
-    """A map went wrong as a whole."""
-
-    def __init__(self, needed: Key, failure: ToolMessage) -> None:
-        super().__init__(needed, failure)
-        self.failure = failure
-
-
-async def _await(future: "asyncio.Future[Any]") -> Any:
-    try:
-        outcome = await asyncio.shield(future)
-    except GraphBubbleUp:
-        raise GraphInterrupt(()) from None  # waits for an interrupted task, and so for the resumed run
-    if isinstance(outcome, Paused):
-        raise BlockedError
-    return outcome
-
-
-def _failures(key: Key, message: ToolMessage) -> list[tuple[Key, ToolMessage]]:
-    return [(key, message)] if message.status == "error" else []
+    async def _outcome(self, key: Key) -> ToolMessage | int | None:
+        try:
+            outcome: Outcome = await asyncio.shield(self._outcomes[key])
+        except GraphBubbleUp:
+            raise GraphInterrupt(()) from None  # waits for an interrupted task, and so for the resumed run
+        if isinstance(outcome, Paused):
+            raise BlockedError
+        return outcome
