@@ -85,6 +85,8 @@ def inject(
                 given[name] = runtime.store
             elif not _has_default(tool, name):
                 raise LookupError(NO_STORE.format(tool=tool.name))
+        elif wanted is InjectedToolCallId:
+            given[name] = call_id
         elif wanted is ToolRuntime or name == "runtime":
             given[name] = ToolRuntime(
                 state=state,
@@ -100,19 +102,28 @@ def inject(
     return given
 
 
-def with_open_runtime(tool: BaseTool) -> BaseTool:
-    """The tool with the type of its `ToolRuntime` left open in its schema. LangChain serialises what it has validated,
-    and Pydantic warns, at every call, of a context whose type the annotation doesn't tell."""
+def injectable(tool: BaseTool) -> BaseTool:
+    """The tool, leaving it to `inject` to give it the call's id and the runtime.
+
+    LangChain gives the id only to calls whose result it makes a text of. And it serialises what it has validated, so
+    that Pydantic warns, at every call, of a runtime whose context has another type than the annotation tells.
+    """
     schema: Any = tool.args_schema
     if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
         return tool
-    runtimes = [
-        name for name, wanted in injections(tool).items() if wanted is ToolRuntime and name in schema.model_fields
-    ]
-    if not runtimes:
+    fields: dict[str, Any] = {
+        name: (Annotated[Any, _Injected(wanted)], ...)
+        for name, wanted in injections(tool).items()
+        if wanted in (ToolRuntime, InjectedToolCallId) and name in schema.model_fields
+    }
+    if not fields:
         return tool
-    fields: dict[str, Any] = {name: (Annotated[Any, InjectedToolArg()], ...) for name in runtimes}
     return tool.model_copy(update={"args_schema": create_model(schema.__name__, __base__=schema, **fields)})
+
+
+@dataclass(frozen=True)
+class _Injected(InjectedToolArg):
+    wanted: Any
 
 
 def injections(tool: BaseTool) -> Mapping[str, Any]:
@@ -124,8 +135,7 @@ def injections(tool: BaseTool) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=1000)
 def _injections(functions: tuple[Callable[..., Any], ...], schema: type[Any] | None) -> Mapping[str, Any]:
-    """Looked up once for a tool, since it takes as long as all the rest that is ours of a call. What the functions'
-    annotations say counts for more than the schema's (see `with_open_runtime`)."""
+    """Looked up once for a tool, since it takes as long as all the rest that is ours of a call."""
     of_schema = get_all_basemodel_annotations(schema) if schema else {}
     found: dict[str, Any] = {}
     for annotations in (of_schema, *map(hints_of, functions)):
@@ -133,11 +143,6 @@ def _injections(functions: tuple[Callable[..., Any], ...], schema: type[Any] | N
             if name != "return" and (wanted := _injection(annotation)) is not None:
                 found[name] = wanted
     return found
-
-
-def wants_call_id(tool: BaseTool) -> bool:
-    """Whether the tool can only be called with its call id."""
-    return InjectedToolCallId in injections(tool).values()
 
 
 def functions_of(tool: BaseTool) -> list[Callable[..., Any]]:
@@ -175,6 +180,8 @@ def _injection(annotation: Any) -> Any:
     if origin is Annotated or hasattr(annotation, "__metadata__"):
         for mark in get_args(annotation)[1:]:
             kind = mark if isinstance(mark, type) else type(mark)
+            if isinstance(mark, _Injected):
+                return mark.wanted
             if issubclass(kind, InjectedState):
                 return mark if isinstance(mark, InjectedState) else InjectedState()
             for known in (InjectedStore, InjectedToolCallId, InjectedToolArg):

@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from functools import wraps
+from collections.abc import Callable
 from typing import Any
 
 from anyio import CapacityLimiter
@@ -17,7 +15,7 @@ from langgraph.types import Command
 from pydantic import ValidationError
 
 from agent.fitting import fit, wrong_arguments
-from agent.injection import Surroundings, inject, wants_call_id
+from agent.injection import Surroundings, inject
 from agent.references import to_text
 from agent.results import ContentAndArtifact, ToolError
 from agent.saving import UnsavableError
@@ -108,12 +106,9 @@ def explain(error: Exception) -> str:
 async def _call(
     tool: BaseTool, arguments: dict[str, Any], config: RunnableConfig, call_id: str, threads: CapacityLimiter
 ) -> Any:
-    needs_id = wants_call_id(tool)
-    if needs_id:
-        tool = _with_raw_result(tool)
     given: dict[str, Any] = arguments
-    if needs_id or tool.response_format == "content_and_artifact":
-        # Only such a call gives the tool its id, and a message with the artifact instead of the bare content.
+    if tool.response_format == "content_and_artifact":
+        # Only such a call gives a message with the artifact instead of the bare content.
         given = {"type": "tool_call", "name": tool.name, "id": call_id, "args": arguments}
     if _is_async(tool):
         returned = await tool.ainvoke(given, config)
@@ -148,41 +143,6 @@ def _raise_handled(tool: BaseTool) -> Callable[[ToolException], str]:
     return fail
 
 
-def _with_raw_result(tool: BaseTool) -> BaseTool:
-    """The tool with its result as an artifact, where LangChain would make a text of it."""
-    if tool.response_format == "content_and_artifact" or not hasattr(tool, "coroutine"):
-        return tool
-    update: dict[str, Any] = {"response_format": "content_and_artifact"}
-    if function := getattr(tool, "func", None):
-        update["func"] = _paired(function)
-    if coroutine := tool.coroutine:
-        update["coroutine"] = _paired_async(coroutine)
-    return tool.model_copy(update=update)
-
-
-def _paired(function: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(function)
-    def call(*args: Any, **named: Any) -> tuple[str, Any]:
-        result = function(*args, **named)
-        return to_text(result), _Raw(result)
-
-    return call
-
-
-def _paired_async(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    @wraps(function)
-    async def call(*args: Any, **named: Any) -> tuple[str, Any]:
-        result = await function(*args, **named)
-        return to_text(result), _Raw(result)
-
-    return call
-
-
-@dataclass(frozen=True)
-class _Raw:
-    value: Any
-
-
 # --- results
 
 
@@ -200,8 +160,6 @@ def _result(tool: str, returned: Any) -> Any:
         returned = _message_of(tool, returned)
     if not isinstance(returned, ToolMessage):
         return returned
-    if isinstance(returned.artifact, _Raw):
-        return _result(tool, returned.artifact.value)
     content = _content_text(returned.content)
     if returned.status == "error":
         raise ToolError(content)

@@ -12,7 +12,7 @@ from langgraph.types import Command
 from pydantic import TypeAdapter, WithJsonSchema
 from pydantic.errors import PydanticInvalidForJsonSchema
 
-from agent.injection import check_injections, functions_of, hints_of, parameters_of, with_open_runtime
+from agent.injection import check_injections, functions_of, hints_of, injectable, parameters_of
 from agent.tasks import Signature
 
 RESERVED = "join"
@@ -50,7 +50,7 @@ def as_tools(tools: Sequence[BaseTool | Callable[..., Any]]) -> dict[str, BaseTo
         if tool.name in by_name:
             raise ValueError(f"Two tools are named {tool.name!r}. Rename one of them.")
         _check(tool)
-        by_name[tool.name] = with_open_runtime(tool)
+        by_name[tool.name] = injectable(tool)
     return by_name
 
 

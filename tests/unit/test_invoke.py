@@ -438,7 +438,7 @@ async def test_a_tool_that_wants_its_call_id_has_it_and_its_result_keeps_its_typ
     assert result == [1, "task_3"]
 
 
-async def test_a_class_that_wants_its_call_id_gives_a_text() -> None:
+async def test_a_class_that_wants_its_call_id_has_it_and_its_result_keeps_its_type() -> None:
     class Arguments(BaseModel):
         x: int
         id_: Annotated[str, InjectedToolCallId]
@@ -453,7 +453,7 @@ async def test_a_class_that_wants_its_call_id_gives_a_text() -> None:
 
     (made,) = as_tools([Mark()]).values()
     result = await invoke(made, {"x": 1}, model=MODEL, seconds=10, threads=CapacityLimiter(4), call_id="task_3")
-    assert result == '[1, "task_3"]'
+    assert result == [1, "task_3"]
 
 
 async def test_a_tool_that_answers_with_a_message_for_its_call_has_that_for_a_result() -> None:
