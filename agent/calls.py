@@ -28,7 +28,7 @@ from agent.outcomes import Paused
 from agent.references import to_text
 from agent.results import ContentAndArtifact
 from agent.retries import delay_before_retry, tries_of
-from agent.saving import savable, well_formed
+from agent.saving import savable
 from agent.tasks import Key, Task, name_of
 
 NO_CHECKPOINTER = "Not run: {tool} needs a person's approval, and a run without a checkpointer can't pause for one."
@@ -165,18 +165,18 @@ class Calls:
             try:
                 value = await self._try(task, arguments)
                 if isinstance(value, ContentAndArtifact):
-                    record["content"], value = well_formed(savable(value.content)), value.artifact
-                value = savable(value) if self.saved else value
+                    record["content"], value = savable(value.content), value.artifact
                 text = to_text(record.get("content", value))
-                if (carried := without_surrogates(text)) != text:
-                    value, text = well_formed(value), carried
+                carried = without_surrogates(text)
+                if self.saved or carried != text:
+                    value = savable(value)
             except GraphBubbleUp:
                 raise
             except Exception as error:  # noqa: BLE001 — whatever a tool raises is an observation
                 return self.fail(task, without_surrogates(explain(error)), **record, finished=time.time())
             if self._tools[task.tool].return_direct and task.element is None:
                 record["return_direct"] = True
-            return observation(task, text, value, most=most, **record, finished=time.time())
+            return observation(task, carried, value, most=most, **record, finished=time.time())
 
     async def _try(self, task: Task, arguments: dict[str, Any]) -> Any:
         """The tool's result, at the first try or a later one."""

@@ -1,5 +1,5 @@
-"""The direct join: `join("The cheetah is $3 times as fast.")`. The plan gives the answer's words, and the results are
-put in without asking a model again."""
+"""Answers without asking a model again: the plan gives the answer's words, `join("The cheetah is $3 times as fast.")`,
+and the results are put in; or a tool's result is the answer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from langchain_core.messages import AnyMessage, ToolMessage
 
 from agent.messages import map_sizes, observations
 from agent.plan import is_text
-from agent.references import Reference, UnresolvedReferenceError, follow, substitute
+from agent.references import Reference, UnresolvedReferenceError, follow, substitute, to_text
 from agent.results import shown_value
 
 LONGEST_RESULT = 300
@@ -50,6 +50,19 @@ def fill_in(answer: str, messages: Sequence[AnyMessage]) -> str:
     except (_NotPrintableError, UnresolvedReferenceError):
         return ""
     return str(filled).strip()
+
+
+def direct_answer(messages: Sequence[AnyMessage]) -> str:
+    """The result of the plan's last call, if that is the answer: its tool has `return_direct`, and every call of the
+    plan has succeeded. Else nothing."""
+    results: list[ToolMessage] = []
+    for message in reversed(messages):
+        if not isinstance(message, ToolMessage):
+            break
+        results.append(message)
+    if not results or any(message.status == "error" for message in results):
+        return ""
+    return to_text(shown_value(results[0])) if results[0].response_metadata.get("return_direct") else ""
 
 
 def _printable(message: ToolMessage | None) -> Any:

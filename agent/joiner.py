@@ -12,12 +12,11 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from agent.context import Context
-from agent.direct_join import fill_in
+from agent.direct_join import direct_answer, fill_in
 from agent.events import Progress
 from agent.messages import plans_made, results_of_turn
 from agent.models import Models
 from agent.prompts import NO_ANSWER, REPLAN_TOOL, joiner_prompt
-from agent.results import direct_answer
 from agent.secrets import secrets_hidden
 from agent.state import Node, State
 

@@ -19,9 +19,8 @@ from agent.context import Context
 from agent.events import Progress
 from agent.messages import map_sizes, observations, plan_message, plans_made
 from agent.models import Models
-from agent.parser import Item
+from agent.parser import Item, PlanParser
 from agent.plan import Plan
-from agent.plan_reader import PlanReader, TextReader
 from agent.prompts import planner_prompt
 from agent.secrets import secrets_hidden
 from agent.signatures import describe, signature_of
@@ -79,7 +78,7 @@ def make_planner(
                 mark_stable=model._llm_type.startswith(MARKED),
                 by_calls=functions is not None,
             )
-            reader: PlanReader = ToolCallReader(plan.last + 1) if functions else TextReader(signatures)
+            reader = ToolCallReader(plan.last + 1) if functions else TextReader(signatures)
             writer = model.bind_tools(functions, tool_choice="any") if functions else model
 
             @durable
@@ -97,10 +96,19 @@ def make_planner(
     return planner
 
 
+class TextReader(PlanParser):
+    """Reads one plan from the chunks of a model's turn, as `ToolCallReader` does from its tool calls."""
+
+    def read(self, chunk: AIMessageChunk) -> tuple[str, list[Item]]:
+        """What a chunk adds to the plan: its text, and the items that it completes."""
+        text = str(chunk.text)
+        return text, self.feed(text)
+
+
 async def stream_plan(
     model: Runnable[LanguageModelInput, BaseMessage],
     prompt: list[BaseMessage],
-    reader: PlanReader,
+    reader: "TextReader | ToolCallReader",
     plan: Plan,
     stream: PlanStream,
     progress: Progress,

@@ -1,12 +1,11 @@
 """What an observation holds for others than the models: for the tasks that refer to it, and for the user."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from langchain_core.messages import AnyMessage, ToolMessage
+from langchain_core.messages import ToolMessage
 
-from agent.references import Reference, UnresolvedReferenceError, follow, to_text
+from agent.references import Reference, UnresolvedReferenceError, follow
 
 
 class ToolError(Exception):
@@ -49,16 +48,3 @@ def value_for(reference: Reference, observation: ToolMessage, *, of_map: bool = 
 def shown_value(observation: ToolMessage) -> Any:
     """The result that models are shown (as text, and cut)."""
     return observation.response_metadata.get("content", observation.artifact)
-
-
-def direct_answer(messages: Sequence[AnyMessage]) -> str:
-    """The result of the plan's last call, if that is the answer: its tool has `return_direct`, and every call of the
-    plan has succeeded. Else nothing."""
-    results: list[ToolMessage] = []
-    for message in reversed(messages):
-        if not isinstance(message, ToolMessage):
-            break
-        results.append(message)
-    if not results or any(message.status == "error" for message in results):
-        return ""
-    return to_text(shown_value(results[0])) if results[0].response_metadata.get("return_direct") else ""

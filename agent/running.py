@@ -6,8 +6,9 @@ from contextlib import aclosing
 from functools import cache
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
+import anyio
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -15,8 +16,12 @@ from langgraph.graph import MessagesState
 from langgraph.graph.state import CompiledStateGraph
 
 from agent.context import Context
-from agent.own_task import in_a_task
 from agent.state import State
+
+AHEAD = 100
+"""How many items the generator may be ahead of its consumer."""
+
+T = TypeVar("T")
 
 
 class LLMCompiler(CompiledStateGraph[State, Context, MessagesState, MessagesState]):
@@ -79,3 +84,40 @@ def _background_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     Thread(target=loop.run_forever, name="llm-compiler", daemon=True).start()
     return loop
+
+
+async def in_a_task(items: AsyncGenerator[T]) -> AsyncGenerator[T]:
+    """The same items.
+
+    Responses of Starlette and FastAPI are cancelled by anyio, which cancels again at every `await` until the task has
+    ended. LangGraph, interrupted so while it cleans up, leaves the run's tasks behind: tools and model calls would go
+    on for a client who has gone. The task here is cancelled once, and waited for.
+
+    Raises:
+        Exception: What the generator raises.
+    """
+    send, receive = anyio.create_memory_object_stream[T](AHEAD)
+
+    async def run() -> None:
+        async with send, aclosing(items):
+            async for item in items:
+                await send.send(item)
+
+    running = asyncio.create_task(run())
+    running.add_done_callback(_take_note)
+    try:
+        async for item in receive:
+            yield item
+        await running
+    finally:
+        running.cancel()
+        send.close()
+        receive.close()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([running])
+
+
+def _take_note(running: "asyncio.Task[None]") -> None:
+    """Of what was raised, when nobody is left to be told."""
+    if not running.cancelled():
+        running.exception()

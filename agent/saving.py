@@ -21,21 +21,10 @@ class UnsavableError(ValueError):
         )
 
 
-def well_formed(value: Any) -> Any:
-    """The value without lone surrogates in its texts: neither a model nor a client can be sent them."""
-    value = as_fields(value)
-    if isinstance(value, str):
-        return without_surrogates(value)
-    if isinstance(value, dict):
-        return {well_formed(key): well_formed(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [well_formed(item) for item in value]
-    return value
-
-
 def savable(value: Any) -> Any:
     """The value as it comes back from a checkpoint: data classes and Pydantic models as dicts, members of
-    enumerations as their values, tuples as lists, and integers of more than 64 bits as text.
+    enumerations as their values, tuples as lists, integers of more than 64 bits as text, and no lone surrogates in its
+    texts, which neither a model nor a client could be sent.
 
     Raises:
         UnsavableError: Something in it can't be saved.
@@ -43,12 +32,14 @@ def savable(value: Any) -> Any:
     value = as_fields(value)
     if isinstance(value, Enum):
         return savable(value.value)  # checkpoints revive no classes of their own accord
-    if value is None or isinstance(value, bool | str | float | bytes):
+    if isinstance(value, str):
+        return without_surrogates(value)
+    if value is None or isinstance(value, bool | float | bytes):
         return value
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**64 else str(value)
     if isinstance(value, dict):
-        return {key: savable(item) for key, item in value.items()}
+        return {savable(key) if isinstance(key, str) else key: savable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [savable(item) for item in value]
     if isinstance(value, set | frozenset):

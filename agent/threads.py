@@ -24,41 +24,25 @@ async def run_in_thread(function: Callable[..., Any], *arguments: Any, limiter: 
         arguments: Its arguments.
         limiter: How many such calls may run at once.
     """
-    call = _Call()
+    global _left_behind
+    running = abandoned = False
 
     def run() -> Any:
-        call.begin()
+        global _left_behind
+        nonlocal running
+        with _lock:
+            running = True
         try:
             return function(*arguments)
         finally:
-            call.end()
+            with _lock:
+                running = False
+                _left_behind -= abandoned
 
     try:
         return await to_thread.run_sync(run, abandon_on_cancel=True, limiter=limiter)
     except get_cancelled_exc_class():
-        call.abandon()
+        with _lock:
+            abandoned = running
+            _left_behind += abandoned
         raise
-
-
-class _Call:
-    def __init__(self) -> None:
-        self._running = False
-        self._abandoned = False
-
-    def begin(self) -> None:
-        with _lock:
-            self._running = True
-
-    def abandon(self) -> None:
-        global _left_behind
-        with _lock:
-            if self._running:
-                self._abandoned = True
-                _left_behind += 1
-
-    def end(self) -> None:
-        global _left_behind
-        with _lock:
-            self._running = False
-            if self._abandoned:
-                _left_behind -= 1

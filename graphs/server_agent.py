@@ -15,7 +15,7 @@ from langgraph.types import Command
 from pydantic import BaseModel
 
 from agent import Context
-from agent.own_task import in_a_task
+from agent.running import in_a_task
 from graphs.run_report import ModelCalls, Run
 from graphs.server_errors import RefusedError
 from graphs.server_limits import Limits
