@@ -10,18 +10,17 @@ interrupt's value is `{"action_requests": [{"name", "args", "description"}], "re
 - `{"type": "respond", "message": …}`: the message is its result
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Literal
 
 from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 from langgraph.types import Command, interrupt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict  # Pydantic refuses typing's before Python 3.12
 
 from agent.context import Context
-from agent.state import Node, State, Waiting
-from agent.tasks import Key
+from agent.state import Decision, Node, State, Waiting
 
 DECISIONS = ["approve", "edit", "reject", "respond"]
 WRONG_COUNT = "There are {wanted} calls to decide about, and {given} decisions. Give one for each, in order."
@@ -29,59 +28,12 @@ NO_SUCH_TOOL = "Decision {index}: there is no tool {name!r}. The tools are: {too
 MALFORMED = 'The decisions can\'t be read: {reasons}. The form is {{"decisions": [{{"type": "approve"}}, …]}}.'
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a person has decided about a call."""
-
-    type: Literal["approve", "edit", "reject", "respond"]
-    arguments: dict[str, Any]
-    """Those that the person was shown. The verdict is about this call only."""
-
-    message: str = ""
-    tool: str = ""
-    """The tool that is called instead, for an edit."""
-
-    edited: dict[str, Any] = field(default_factory=dict)
-    """The arguments that it is given."""
-
-    @classmethod
-    def all(cls, waiting: list[Waiting], decided: list[dict[str, Any]]) -> dict[Key, Self]:
-        """The verdicts by task."""
-        return {
-            (call["task"], call["element"]): cls(**verdict) for call, verdict in zip(waiting, decided, strict=False)
-        }
+@with_config(ConfigDict(strict=True))
+class _Answer(TypedDict):
+    decisions: list[Annotated[Decision, Field(discriminator="type")]]
 
 
-class _Decision(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-
-class _Approve(_Decision):
-    type: Literal["approve"]
-
-
-class _Action(_Decision):
-    name: str
-    args: dict[str, Any]
-
-
-class _Edit(_Decision):
-    type: Literal["edit"]
-    edited_action: _Action
-
-
-class _Reject(_Decision):
-    type: Literal["reject"]
-    message: str = ""
-
-
-class _Respond(_Decision):
-    type: Literal["respond"]
-    message: str
-
-
-class _Decisions(_Decision):
-    decisions: list[Annotated[_Approve | _Edit | _Reject | _Respond, Field(discriminator="type")]]
+_ANSWER = TypeAdapter(_Answer)
 
 
 class DecisionError(ValueError):
@@ -120,43 +72,42 @@ def make_approval(tools: Mapping[str, BaseTool]) -> Node:
         answer = interrupt(request)
         while True:
             try:
-                verdicts = read_decisions(answer, waiting, tools)
+                decisions = read_decisions(answer, len(waiting), tools)
             except DecisionError as error:
                 answer = interrupt({**request, "error": str(error)})
             else:
                 break
-        decided = [asdict(verdict) for verdict in verdicts]
-        return Command(goto="executor", update={"paused": {**paused, "verdicts": decided}})
+        decided = [Waiting({**call, "decision": one}) for call, one in zip(waiting, decisions, strict=True)]
+        return Command(goto="executor", update={"paused": {**paused, "waiting": decided}})
 
     return approval
 
 
-def read_decisions(answer: Any, waiting: list[Waiting], tools: Mapping[str, BaseTool]) -> list[Verdict]:
+def read_decisions(answer: Any, wanted: int, tools: Collection[str]) -> list[Decision]:
     """What a person decided about each call that waits.
+
+    Args:
+        answer: What the run is resumed with.
+        wanted: How many calls wait.
+        tools: The names of the tools.
 
     Raises:
         DecisionError: The answer has another form, another number of decisions, or names a tool that isn't there.
     """
     try:
-        decisions = _Decisions.model_validate(answer).decisions
+        decisions = _ANSWER.validate_python(answer)["decisions"]
     except ValidationError as error:
         reasons = "; ".join(
             f"{'.'.join(str(step) for step in detail['loc']) or 'answer'}: {detail['msg']}"
             for detail in error.errors()[:3]
         )
         raise DecisionError(MALFORMED.format(reasons=reasons)) from None
-    if len(decisions) != len(waiting):
-        raise DecisionError(WRONG_COUNT.format(wanted=len(waiting), given=len(decisions)))
-    verdicts = []
-    for index, (decision, call) in enumerate(zip(decisions, waiting, strict=True)):
-        if isinstance(decision, _Edit):
-            action = decision.edited_action
-            if action.name not in tools:
-                raise DecisionError(NO_SUCH_TOOL.format(index=index, name=action.name, tools=", ".join(tools)))
-            verdicts.append(Verdict("edit", call["arguments"], tool=action.name, edited=action.args))
-        else:
-            verdicts.append(Verdict(decision.type, call["arguments"], message=getattr(decision, "message", "")))
-    return verdicts
+    if len(decisions) != wanted:
+        raise DecisionError(WRONG_COUNT.format(wanted=wanted, given=len(decisions)))
+    for index, decision in enumerate(decisions):
+        if decision["type"] == "edit" and (name := decision["edited_action"]["name"]) not in tools:
+            raise DecisionError(NO_SUCH_TOOL.format(index=index, name=name, tools=", ".join(tools)))
+    return decisions
 
 
 def _describe(tool: BaseTool) -> str:

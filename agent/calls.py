@@ -7,7 +7,7 @@ import itertools
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from anyio import CapacityLimiter
@@ -17,71 +17,59 @@ from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
-from agent.approval import Verdict, needs_approval
+from agent.approval import needs_approval
 from agent.context import Context
 from agent.events import Progress, shown
 from agent.injection import Surroundings, injections
 from agent.invoke import explain, invoke
 from agent.literals import without_surrogates
 from agent.messages import call_id, key_of, observation
-from agent.outcomes import Paused
+from agent.outcomes import Paused, fail, settle
 from agent.references import to_text
 from agent.results import ContentAndArtifact
 from agent.retries import delay_before_retry, tries_of
 from agent.saving import savable
+from agent.state import Waiting
 from agent.tasks import Key, Task, name_of
 
 NO_CHECKPOINTER = "Not run: {tool} needs a person's approval, and a run without a checkpointer can't pause for one."
 REJECTED = "Not run: a person rejected this call. {message}"
 
 
+@dataclass
 class Calls:
     """Makes the calls of one plan."""
 
-    def __init__(
-        self,
-        tools: Mapping[str, BaseTool],
-        context: Context,
-        model: BaseChatModel,
-        progress: Progress,
-        *,
-        saved: bool,
-        has_seen_results: bool,
-        verdicts: Mapping[Key, Verdict],
-        surroundings: Surroundings,
-    ) -> None:
-        """
-        Args:
-            tools: The tools by name.
-            context: The limits.
-            model: The run's model, for tools that want one.
-            progress: Where to tell what happens.
-            saved: Whether results are saved by a checkpointer, and the run can pause.
-            has_seen_results: Whether the plan was written with earlier results in view.
-            verdicts: What people have decided about calls.
-            surroundings: What tools can have injected.
-        """
-        self._tools = tools
-        self._context = context
-        self._model = model
-        self._progress = progress
-        self.saved = saved
-        """Whether results are saved by a checkpointer, and the run can pause."""
+    tools: Mapping[str, BaseTool]
+    context: Context
+    """The limits."""
 
-        self._has_seen_results = has_seen_results
-        self._verdicts = verdicts
-        self._surroundings = surroundings
-        self._slots = asyncio.Semaphore(context.max_concurrency)
-        self._threads = CapacityLimiter(context.max_concurrency)
+    model: BaseChatModel
+    """The run's model, for tools that want one."""
+
+    progress: Progress
+    saved: bool
+    """Whether results are saved by a checkpointer, and the run can pause."""
+
+    has_seen_results: bool
+    """Whether the plan was written with earlier results in view."""
+
+    decided: Mapping[Key, Waiting]
+    """The calls that people have decided about."""
+
+    surroundings: Surroundings
+    """What tools can have injected."""
+
+    def __post_init__(self) -> None:
+        self._slots = asyncio.Semaphore(self.context.max_concurrency)
+        self._threads = CapacityLimiter(self.context.max_concurrency)
         self._made: dict[str, asyncio.Future[ToolMessage]] = {}
 
     def remember(self, messages: Iterable[ToolMessage]) -> None:
         """Take note of calls made before, so that they need not be made again."""
         for message in messages:
             if (identity := message.response_metadata.get("call")) and message.status == "success":
-                made = self._made.setdefault(identity, asyncio.get_running_loop().create_future())
-                if not made.done():
-                    made.set_result(message)
+                settle(self._made.setdefault(identity, asyncio.get_running_loop().create_future()), message)
 
     async def make(self, task: Task, arguments: dict[str, Any]) -> ToolMessage | Paused:
         """What comes of a call with these resolved arguments.
@@ -89,21 +77,21 @@ class Calls:
         Raises:
             GraphBubbleUp: The tool interrupted the run.
         """
-        if needs_approval(self._tools[task.tool], self._context, has_seen_results=self._has_seen_results):
-            verdict = self._verdicts.get(task.key)
-            if verdict is None or verdict.arguments != shown_in_full(arguments):
+        if needs_approval(self.tools[task.tool], self.context, has_seen_results=self.has_seen_results):
+            waiting = self.decided.get(task.key)
+            if waiting is None or waiting["decision"] is None or waiting["arguments"] != shown_in_full(arguments):
                 if not self.saved:
                     return self.fail(task, NO_CHECKPOINTER.format(tool=task.tool))
-                self._progress.task_paused(task, arguments)
+                self.progress.task_paused(task, arguments)
                 return Paused(task, arguments)
-            match verdict.type:
-                case "reject":
-                    return self.fail(task, REJECTED.format(message=verdict.message).strip())
-                case "respond":
-                    most = self._context.max_observation_chars
-                    return observation(task, verdict.message, verdict.message, most=most)
-                case "edit":
-                    task, arguments = replace(task, tool=verdict.tool), verdict.edited
+            decision = waiting["decision"]
+            if decision["type"] == "reject":
+                return self.fail(task, REJECTED.format(message=decision.get("message", "")).strip())
+            if decision["type"] == "respond":
+                return self._observe(task, decision["message"], decision["message"])
+            if decision["type"] == "edit":
+                action = decision["edited_action"]
+                task, arguments = replace(task, tool=action["name"]), action["args"]
         identity = self._identity(task, arguments)
         if identity is None:
             return await self._run(task, arguments, {})
@@ -113,15 +101,18 @@ class Calls:
 
     def fail(self, task: Task, why: str, **metadata: Any) -> ToolMessage:
         """The observation of a task that has no result."""
-        return observation(task, why, failed=True, most=self._context.max_observation_chars, **metadata)
+        return self._observe(task, why, failed=True, **metadata)
 
     def no_calls(self, task: Task) -> ToolMessage:
         """The observation of a map over an empty list."""
-        return observation(task, "[]", [], most=self._context.max_observation_chars)
+        return self._observe(task, "[]", [])
+
+    def _observe(self, task: Task, text: str, value: Any = None, **metadata: Any) -> ToolMessage:
+        return observation(task, text, value, most=self.context.max_observation_chars, **metadata)
 
     def _identity(self, task: Task, arguments: dict[str, Any]) -> str | None:
         """What two calls have in common whose results are interchangeable; None for a call that stands alone."""
-        tool = self._tools[task.tool]
+        tool = self.tools[task.tool]
         metadata = tool.metadata or {}
         if injections(tool):
             return None  # its result may depend on more than its arguments
@@ -137,15 +128,10 @@ class Calls:
         made = self._made[identity] = asyncio.get_running_loop().create_future()
         try:
             message = await self._run(task, arguments, {"call": identity})
-        except GraphBubbleUp:
-            made.set_exception(GraphInterrupt(()))
-            made.exception()  # taken note of, even if no other call waits for it
+        except BaseException as error:
+            fail(made, GraphInterrupt(()) if isinstance(error, GraphBubbleUp) else error)
             raise
-        except BaseException:
-            made.cancel()
-            raise
-        if not made.done():
-            made.set_result(message)
+        settle(made, message)
         return message
 
     def _reuse(self, task: Task, made: ToolMessage) -> ToolMessage:
@@ -155,45 +141,45 @@ class Calls:
 
     async def _run(self, task: Task, arguments: dict[str, Any], metadata: dict[str, Any]) -> ToolMessage:
         async with self._slots:
-            most = self._context.max_observation_chars
+            most = self.context.max_observation_chars
             record: dict[str, Any] = {
                 **metadata,
                 "arguments": {name: shown(value, most) for name, value in arguments.items()},
                 "started": time.time(),
             }
-            self._progress.task_started(task, arguments, _namespace())
+            self.progress.task_started(task, arguments, _namespace())
             try:
                 value = await self._try(task, arguments)
                 if isinstance(value, ContentAndArtifact):
                     record["content"], value = savable(value.content), value.artifact
+                value = savable(value) if self.saved else value
                 text = to_text(record.get("content", value))
-                carried = without_surrogates(text)
-                if self.saved or carried != text:
+                if (carried := without_surrogates(text)) != text:
                     value = savable(value)
             except GraphBubbleUp:
                 raise
             except Exception as error:  # noqa: BLE001 — whatever a tool raises is an observation
                 return self.fail(task, without_surrogates(explain(error)), **record, finished=time.time())
-            if self._tools[task.tool].return_direct and task.element is None:
+            if self.tools[task.tool].return_direct and task.element is None:
                 record["return_direct"] = True
-            return observation(task, carried, value, most=most, **record, finished=time.time())
+            return self._observe(task, carried, value, **record, finished=time.time())
 
     async def _try(self, task: Task, arguments: dict[str, Any]) -> Any:
         """The tool's result, at the first try or a later one."""
-        tool = self._tools[task.tool]
-        seconds = float((tool.metadata or {}).get("timeout", self._context.tool_timeout))
-        most = tries_of(tool, self._context.tool_retries)
+        tool = self.tools[task.tool]
+        seconds = float((tool.metadata or {}).get("timeout", self.context.tool_timeout))
+        most = tries_of(tool, self.context.tool_retries)
         for tries in itertools.count(1):
             try:
                 return await invoke(
                     tool,
                     arguments,
-                    model=self._model,
+                    model=self.model,
                     seconds=seconds,
                     threads=self._threads,
                     call_id=call_id(task.key),
                     task=name_of(task.key),
-                    surroundings=self._surroundings,
+                    surroundings=self.surroundings,
                 )
             except GraphBubbleUp:
                 raise
@@ -201,7 +187,7 @@ class Calls:
                 delay = delay_before_retry(error, tries)
                 if tries == most or delay is None:
                     raise
-                self._progress.task_retried(task, arguments, explain(error), delay)
+                self.progress.task_retried(task, arguments, explain(error), delay)
                 await asyncio.sleep(delay)
         raise AssertionError
 

@@ -15,7 +15,6 @@ from langgraph.func import task as durable
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from agent.approval import Verdict
 from agent.calls import Calls, shown_in_full
 from agent.context import Context
 from agent.events import Progress
@@ -55,7 +54,7 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
                 progress,
                 saved=bool(runtime.execution_info and runtime.execution_info.thread_id),
                 has_seen_results=bool(earlier),
-                verdicts=Verdict.all(paused["waiting"], paused["verdicts"]) if paused else {},
+                decided={(call["task"], call["element"]): call for call in paused["waiting"]} if paused else {},
                 surroundings=Surroundings(state["messages"], runtime, list(tools.values())),
             )
             calls.remember(observations(this_turn(state["messages"])).values())
@@ -95,10 +94,11 @@ def _pause(plan: AIMessage, finished: Finished) -> PausedPlan:
             element=call.task.element,
             tool=call.task.tool,
             arguments=shown_in_full(call.arguments or {}),
+            decision=None,
         )
         for call in finished.waiting
     ]
-    return PausedPlan(plan=plan, done=finished.results, waiting=waiting, verdicts=[])
+    return PausedPlan(plan=plan, done=finished.results, waiting=waiting)
 
 
 def receive_plan(stream: PlanStream) -> "asyncio.Future[AIMessage | None]":

@@ -1,7 +1,7 @@
 """The state of the graph: the conversation, and what one superstep leaves for the next."""
 
 from collections.abc import Awaitable
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, NotRequired, Protocol
 
 from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.channels import EphemeralValue
@@ -14,14 +14,54 @@ from typing_extensions import (
 from agent.context import Context
 
 
+class Approve(TypedDict):
+    """The call is made."""
+
+    type: Literal["approve"]
+
+
+class Action(TypedDict):
+    """A call that is made instead of another one."""
+
+    name: str
+    args: dict[str, Any]
+
+
+class Edit(TypedDict):
+    """Another call is made in its place."""
+
+    type: Literal["edit"]
+    edited_action: Action
+
+
+class Reject(TypedDict):
+    """The call fails, for this reason."""
+
+    type: Literal["reject"]
+    message: NotRequired[str]
+
+
+class Respond(TypedDict):
+    """The message is the call's result."""
+
+    type: Literal["respond"]
+    message: str
+
+
+Decision = Approve | Edit | Reject | Respond
+"""What a person decides about a call, in the form of LangChain's human-in-the-loop convention."""
+
+
 class Waiting(TypedDict):
-    """A call that waits for a person's approval."""
+    """A call that waits for a person's approval, or has it."""
 
     task: int
     element: int | None
     tool: str
     arguments: dict[str, Any]
-    """As resolved, for people: JSON."""
+    """As resolved, for people: JSON. A decision is about this call only."""
+
+    decision: Decision | None
 
 
 class PausedPlan(TypedDict):
@@ -32,8 +72,6 @@ class PausedPlan(TypedDict):
     """The observations so far."""
 
     waiting: list[Waiting]
-    verdicts: list[dict[str, Any]]
-    """What was decided about each of those, as the fields of `agent.approval.Verdict`; empty before."""
 
 
 class State(MessagesState, total=False):
