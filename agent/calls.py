@@ -19,7 +19,8 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
 from agent.approval import needs_approval
 from agent.context import Context
-from agent.events import Progress, shown
+from agent.events import SHOWN_CHARS, Progress, shown
+from agent.excerpt import cut
 from agent.injection import Surroundings, injections
 from agent.invoke import explain, invoke
 from agent.literals import without_surrogates
@@ -82,7 +83,7 @@ class Calls:
             if waiting is None or waiting["decision"] is None or waiting["arguments"] != shown_in_full(arguments):
                 if not self.saved:
                     return self.fail(task, NO_CHECKPOINTER.format(tool=task.tool))
-                self.progress.task_paused(task, arguments)
+                self.progress.tell_of(task, "task_paused", arguments)
                 return Paused(task, arguments)
             decision = waiting["decision"]
             if decision["type"] == "reject":
@@ -147,7 +148,7 @@ class Calls:
                 "arguments": {name: shown(value, most) for name, value in arguments.items()},
                 "started": time.time(),
             }
-            self.progress.task_started(task, arguments, _namespace())
+            self.progress.tell_of(task, "task_started", arguments, namespace=_namespace())
             try:
                 value = await self._try(task, arguments)
                 if isinstance(value, ContentAndArtifact):
@@ -187,7 +188,8 @@ class Calls:
                 delay = delay_before_retry(error, tries)
                 if tries == most or delay is None:
                     raise
-                self.progress.task_retried(task, arguments, explain(error), delay)
+                why = cut(explain(error), SHOWN_CHARS)
+                self.progress.tell_of(task, "task_retried", arguments, error=why, delay=delay)
                 await asyncio.sleep(delay)
         raise AssertionError
 

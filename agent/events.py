@@ -21,10 +21,10 @@ Long arguments and results are cut.
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
@@ -50,46 +50,32 @@ class Progress:
         context = copy_context()
         return cls(lambda event: context.run(runtime.stream_writer, event))
 
-    def plan_started(self, plans_before: int) -> None:
-        self._send("plan_started", round=plans_before)
-
-    def plan_text(self, text: str) -> None:
-        if text:
-            self._send("plan_text", text=text)
-
-    def plan_finished(self, plans_before: int, tasks: int) -> None:
-        self._send("plan_finished", round=plans_before, tasks=tasks)
-
-    def task_planned(self, task: Task) -> None:
-        self._send("task_planned", **_describe(task, task.arguments))
-
-    def task_paused(self, task: Task, arguments: dict[str, Any]) -> None:
-        self._send("task_paused", **_describe(task, arguments))
-
-    def task_started(self, task: Task, arguments: dict[str, Any], namespace: Sequence[str] = ()) -> None:
-        self._send("task_started", **_describe(task, arguments), namespace=list(namespace))
-
-    def task_retried(self, task: Task, arguments: dict[str, Any], error: str, delay: float) -> None:
-        self._send("task_retried", **_describe(task, arguments), error=cut(error, SHOWN_CHARS), delay=delay)
-
-    def task_done(self, task: Task, outcome: ToolMessage) -> None:
-        arguments = outcome.response_metadata.get("arguments", task.arguments)
-        kind: Literal["task_finished", "task_skipped", "task_failed"] = "task_finished"
-        if outcome.status == "error":
-            kind = "task_skipped" if outcome.response_metadata.get("skipped") else "task_failed"
-        says = {"result" if kind == "task_finished" else "error": cut(str(outcome.text), SHOWN_CHARS)}
-        if reused := outcome.response_metadata.get("reused"):
-            says["reused"] = reused
-        self._send(kind, **_describe(task, arguments), **says)
-
-    def joiner_started(self) -> None:
-        self._send("joiner_started")
-
-    def replanning(self, feedback: str) -> None:
-        self._send("replanning", feedback=feedback)
-
-    def _send(self, kind: str, **fields: Any) -> None:
+    def tell(self, kind: str, **fields: Any) -> None:
+        """Send an event of the run as a whole."""
         self.write({"type": kind, "time": time.time(), **fields})
+
+    def tell_of(self, task: Task, kind: str, arguments: Mapping[str, Any], **fields: Any) -> None:
+        """Send an event of a task."""
+        element = {} if task.element is None else {"element": task.element}
+        self.tell(
+            kind,
+            task=task.number,
+            **element,
+            tool=task.tool,
+            arguments={name: shown(value) for name, value in arguments.items()},
+            dependencies=list(task.dependencies),
+            **fields,
+        )
+
+    def tell_outcome(self, task: Task, outcome: ToolMessage) -> None:
+        """Send what came of a task."""
+        notes = outcome.response_metadata
+        failed = outcome.status == "error"
+        kind = "task_finished" if not failed else "task_skipped" if notes.get("skipped") else "task_failed"
+        says = {"error" if failed else "result": cut(str(outcome.text), SHOWN_CHARS)}
+        if reused := notes.get("reused"):
+            says["reused"] = reused
+        self.tell_of(task, kind, notes.get("arguments", task.arguments), **says)
 
 
 def shown(value: Any, most: int = SHOWN_CHARS) -> Any:
@@ -100,13 +86,3 @@ def shown(value: Any, most: int = SHOWN_CHARS) -> Any:
     if isinstance(value, dict | list) and len(text) <= most:
         return json.loads(text)
     return cut(text, most)
-
-
-def _describe(task: Task, arguments: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "task": task.number,
-        **({} if task.element is None else {"element": task.element}),
-        "tool": task.tool,
-        "arguments": {name: shown(value) for name, value in arguments.items()},
-        "dependencies": list(task.dependencies),
-    }

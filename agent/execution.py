@@ -244,7 +244,7 @@ class Execution:
         self._tasks[name_of(task.key)] = task
         self._outcomes.plan(task.key)
         if task.is_call and task.over is None and task.key not in self._done:
-            self._progress.task_planned(task)
+            self._progress.tell_of(task, "task_planned", task.arguments)
 
     def _plan_elements(self, task: Task, elements: list[Task]) -> None:
         """The map's elements take its place among the tasks."""
@@ -264,7 +264,7 @@ class Execution:
         if isinstance(outcome, ToolMessage):
             self._calls.remember([outcome])
             if task.key not in self._done:
-                self._progress.task_done(task, outcome)
+                self._progress.tell_outcome(task, outcome)
 
 
 def _raise_interrupts(futures: Iterable["asyncio.Future[Any]"]) -> None:

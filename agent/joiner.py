@@ -65,7 +65,7 @@ def make_joiner(models: Models) -> Node:
         progress = Progress.of(runtime)
         messages = state["messages"]
         plans = plans_made(messages)
-        progress.joiner_started()
+        progress.tell("joiner_started")
         if context.direct_join and (answer := fill_in(state.get("answer", ""), messages)):
             return Command(goto="__end__", update={"messages": [AIMessage(answer)]})
         if answer := direct_answer(messages):
@@ -78,7 +78,7 @@ def make_joiner(models: Models) -> Node:
             case Answer(message):
                 return Command(goto="__end__", update={"messages": [message]})
             case Replan(feedback):
-                progress.replanning(feedback)
+                progress.tell("replanning", feedback=feedback)
                 return Command(goto=["planner", "executor"], update={"feedback": feedback})
 
     return joiner

@@ -86,9 +86,9 @@ def make_planner(
                 with secrets_hidden():
                     return await stream_plan(writer, prompt, reader, plan, stream, progress, note=feedback or "")
 
-            progress.plan_started(round_)
+            progress.tell("plan_started", round=round_)
             message = await write_plan()
-            progress.plan_finished(round_, len(message.tool_calls))
+            progress.tell("plan_finished", round=round_, tasks=len(message.tool_calls))
             stream.finish(message)
             await stream.drained()
         return {"plan": message}
@@ -147,7 +147,8 @@ async def stream_plan(
             usage = _add(usage, chunk)
             written, items = reader.read(chunk)
             text.append(written)
-            progress.plan_text(written)
+            if written:
+                progress.tell("plan_text", text=written)
             if not take(items):
                 stream.end(plan.last)
                 if reader.ended:

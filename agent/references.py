@@ -18,6 +18,7 @@ PATTERN = re.compile(rf"\\\$(?=\{{?[0-9])|\$(?:\{{([0-9]{{1,9}})({PATH})\}}({PAT
 """A reference in a string; `$1.50` and `$1,000` are prices. A backslash before it makes it text."""
 
 _STEP = re.compile(r"\.(\w+)|\[(?:(-?[0-9]+)|:|\"([^\"]*)\"|'([^']*)')\]")
+_NUMBER = re.compile(r"[0-9]+")
 _ELEMENT = re.compile(r"\[(-?[0-9]+)\]")
 
 
@@ -81,16 +82,11 @@ def whole_reference(value: Any) -> Reference | None:
 def renumber(value: Any, numbers: Mapping[int, int]) -> Any:
     """The JSON value with each reference to task `n` turned into one to task `numbers[n]`, where there is one."""
 
-    def rewrite(match: re.Match[str]) -> str:
-        if match[0].startswith("\\"):
-            return match[0]
-        reference = _reference(match)
-        if reference.task not in numbers:
-            return match[0]
-        digits = str(reference.task)
-        return match[0].replace(digits, str(numbers[reference.task]), 1)
+    def rewrite(reference: Reference) -> str:
+        number = str(reference.task)
+        return reference.text.replace(number, str(numbers.get(reference.task, number)), 1)
 
-    return _map_strings(value, lambda text: PATTERN.sub(rewrite, text))
+    return _rewrite(value, rewrite)
 
 
 def take_elements(value: Any, index: int, lists: Callable[[Reference], bool]) -> Any:
@@ -102,13 +98,10 @@ def take_elements(value: Any, index: int, lists: Callable[[Reference], bool]) ->
         lists: Whether a reference is to a list that is meant element by element.
     """
 
-    def rewrite(match: re.Match[str]) -> str:
-        if match[0].startswith("\\") or not lists(_reference(match)):
-            return match[0]
-        end = (match.end(1) if match[1] else match.end(4)) - match.start()
-        return f"{match[0][:end]}[{index}]{match[0][end:]}"
+    def rewrite(reference: Reference) -> str:
+        return _NUMBER.sub(rf"\g<0>[{index}]", reference.text, count=1) if lists(reference) else reference.text
 
-    return _map_strings(value, lambda text: PATTERN.sub(rewrite, text))
+    return _rewrite(value, rewrite)
 
 
 def substitute(value: Any, lookup: Callable[[Reference], Any]) -> Any:
@@ -213,6 +206,15 @@ def _reference(match: re.Match[str]) -> Reference:
         path=inner + outer + path,
         whole=match.end() - match.start() == len(match.string),
     )
+
+
+def _rewrite(value: Any, change: Callable[[Reference], str]) -> Any:
+    """The JSON value with each reference in it written anew."""
+
+    def rewrite(match: re.Match[str]) -> str:
+        return match[0] if match[0].startswith("\\") else change(_reference(match))
+
+    return _map_strings(value, lambda text: PATTERN.sub(rewrite, text))
 
 
 def _map_strings(value: Any, change: Callable[[str], Any]) -> Any:

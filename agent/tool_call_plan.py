@@ -34,7 +34,8 @@ JOIN = {
     },
 }
 
-_PLAIN = re.compile(r'[^"\\{}\[\]]+')
+_TOKENS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
+_DEPTH = {"{": 1, "[": 1, "}": -1, "]": -1}
 
 
 def planning_tools(tools: Iterable[BaseTool]) -> list[dict[str, Any]]:
@@ -119,28 +120,16 @@ class _OpenCall:
 
     def feed(self, piece: str) -> bool:
         """Whether the JSON object closes in this piece."""
-        if self.done:
+        if self.done or not piece:
             return False
         self._pieces.append(piece)
-        position = 0
-        while position < len(piece):
-            plain = _PLAIN.match(piece, position)
-            if plain and not self._escaped:
-                position = plain.end()
-                continue
-            character = piece[position]
-            position += 1
-            if self._escaped:
-                self._escaped = False
-            elif self._in_string:
-                self._escaped = character == "\\"
-                self._in_string = character != '"'
-            elif character == '"':
-                self._in_string = True
-            elif character in "{[":
-                self._depth += 1
-            elif character in "}]":
-                self._depth -= 1
+        tokens = _TOKENS.findall(piece, self._escaped)
+        self._escaped = tokens[-1:] == ["\\"]  # the character that it escapes comes with the next piece
+        for token in tokens:
+            if token == '"':
+                self._in_string = not self._in_string
+            elif not self._in_string and token in _DEPTH:
+                self._depth += _DEPTH[token]
                 if self._depth == 0:
                     return True
         return False
