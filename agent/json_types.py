@@ -39,32 +39,20 @@ def _type(schema: Any, root: Mapping[str, Any], within: frozenset[str]) -> Any:
     if not isinstance(schema, Mapping):
         return Any
     if reference := str(schema.get("$ref") or ""):
-        definitions: Any = root.get("$defs") or root.get("definitions")
-        follows = isinstance(definitions, Mapping) and reference not in within
-        found = definitions.get(reference.rpartition("/")[2]) if follows else None
+        found = None if reference in within else referred(reference, definitions_of(root))
         return _type(found, root, within | {reference})
     if "const" in schema or "enum" in schema:
-        values = _list(schema.get("enum", [schema.get("const")]))
+        values = choices_of(schema)
         known = values and all(value is None or isinstance(value, str | int) for value in values)
         return Literal[tuple(values)] if known else Any
-    kind = schema.get("type")
-    options = _list(schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf"))
-    if isinstance(kind, list):
-        options = [{**schema, "type": name} for name in kind]
-    if options:
-        if "allOf" in schema and len(options) > 1:
-            return Any
+    if options := options_of(schema):
         return _union([_type(option, root, within) for option in options])
+    kind = schema.get("type")
     if kind == "array":
         return list[_type(schema.get("items"), root, within)]  # type: ignore[misc]  # made from data
     if kind == "object":
         return _object(schema, root, within)
     return _SCALARS.get(kind, Any) if isinstance(kind, str) else Any
-
-
-def _list(value: Any) -> list[Any]:
-    """The value if it is a list; schemas come from anywhere."""
-    return value if isinstance(value, list) else []
 
 
 def _union(types: list[Any]) -> Any:
@@ -80,10 +68,42 @@ def _object(schema: Mapping[str, Any], root: Mapping[str, Any], within: frozense
     properties = schema.get("properties")
     if not isinstance(properties, Mapping):
         return dict[str, Any]
-    required = _list(schema.get("required"))
+    required = listed(schema.get("required"))
     fields: dict[str, Any] = {}
     for name, described in properties.items():
         kind = _type(described, root, within)
         fields[str(name)] = kind if name in required else NotRequired[kind]
     made: type[Any] = TypedDict("Arguments", fields)  # type: ignore[misc]  # made from data
     return with_config(ConfigDict(extra="allow"))(made)
+
+
+# --- what schemas say, which come from anywhere
+
+
+def definitions_of(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The definitions that references in a schema are to."""
+    found = schema.get("$defs") or schema.get("definitions")
+    return found if isinstance(found, Mapping) else {}
+
+
+def referred(reference: str, definitions: Mapping[str, Any]) -> Any:
+    """The definition that a reference is to; None if there is none."""
+    return definitions.get(reference.rpartition("/")[2])
+
+
+def choices_of(schema: Mapping[str, Any]) -> list[Any]:
+    """The values of an enumeration or a constant."""
+    return listed(schema.get("enum", [schema.get("const")]))
+
+
+def options_of(schema: Mapping[str, Any]) -> list[Any]:
+    """The schemas of which a value has to fit one, if there are several; of `allOf`, the one that says all."""
+    if isinstance(kinds := schema.get("type"), list):
+        return [{**schema, "type": kind} for kind in kinds]
+    parts = listed(schema.get("allOf"))
+    return listed(schema.get("anyOf") or schema.get("oneOf")) or (parts if len(parts) == 1 else [])
+
+
+def listed(value: Any) -> list[Any]:
+    """The value if it is a list."""
+    return value if isinstance(value, list) else []

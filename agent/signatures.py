@@ -3,7 +3,7 @@ the planner."""
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 from langchain_core.messages import ToolMessage
@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, WithJsonSchema
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from agent.injection import check_injections, functions_of, hints_of, injectable, parameters_of
+from agent.json_types import choices_of, definitions_of, options_of, referred
 from agent.tasks import Signature
 
 RESERVED = "join"
@@ -70,15 +71,13 @@ def signature_of(tool: BaseTool) -> Signature:
 def _takes_list(parameter: Any) -> bool:
     if not isinstance(parameter, dict):
         return False
-    kind = parameter.get("type")
-    options = _list(parameter.get("anyOf") or parameter.get("oneOf"))
-    return "array" in (kind if isinstance(kind, list) else [kind]) or any(map(_takes_list, options))
+    return parameter.get("type") == "array" or any(map(_takes_list, options_of(parameter)))
 
 
 def describe(tool: BaseTool) -> str:
     """The tool on one line: `search(query: str) -> str: the entry that fits the query`."""
     schema = _schema(tool)
-    definitions = _definitions(schema)
+    definitions = definitions_of(schema)
     required = schema.get("required", ())
     parameters = []
     for name, described in schema.get("properties", {}).items():
@@ -142,31 +141,19 @@ def _is_open(tool: BaseTool, schema: dict[str, Any]) -> bool:
     return bool(schema.get("additionalProperties")) or config.get("extra") == "allow"
 
 
-def _definitions(schema: dict[str, Any]) -> dict[str, Any]:
-    found = schema.get("$defs") or schema.get("definitions")
-    return found if isinstance(found, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    """The value if it is a list; schemas come from anywhere."""
-    return value if isinstance(value, list) else []
-
-
-def _type_name(schema: Any, definitions: dict[str, Any], depth: int = 0) -> str:
+def _type_name(schema: Any, definitions: Mapping[str, Any], depth: int = 0) -> str:
     """A JSON schema as a Python type, short enough for a prompt."""
     if not isinstance(schema, dict):
         return "Any"
     if depth > 4:
         return "dict"
     if reference := schema.get("$ref"):
-        return _type_name(definitions.get(str(reference).rpartition("/")[2]), definitions, depth + 1)
+        return _type_name(referred(str(reference), definitions), definitions, depth + 1)
     if "enum" in schema or "const" in schema:
-        choices = _list(schema.get("enum", [schema.get("const")]))
+        choices = choices_of(schema)
         return f"Literal[{', '.join(map(repr, choices))}]" if choices else "Any"
-    if options := _list(schema.get("anyOf") or schema.get("oneOf")):
+    if options := options_of(schema):
         return " | ".join(dict.fromkeys(_type_name(option, definitions, depth + 1) for option in options))
-    if len(parts := _list(schema.get("allOf"))) == 1:
-        return _type_name(parts[0], definitions, depth + 1)
     match schema.get("type"):
         case "array":
             items = schema.get("items")
@@ -180,8 +167,6 @@ def _type_name(schema: Any, definitions: dict[str, Any], depth: int = 0) -> str:
                 )
             fields = (f"{name!r}: {_type_name(field, definitions, depth + 1)}" for name, field in properties.items())
             return f"{{{', '.join(fields)}}}"
-        case list() as several:
-            return " | ".join(_type_name({**schema, "type": name}, definitions, depth + 1) for name in several)
         case str(name):
             return _TYPES.get(name, name)
         case _:
@@ -192,7 +177,7 @@ def _result_type(tool: BaseTool) -> str:
     """The return type that the tool's function declares; fields of a model are shown, since `$1.field` reaches them. A
     tool may also have the result's JSON schema in an attribute of its own, `result_schema`."""
     if schema := getattr(tool, "result_schema", None):
-        return _type_name(schema, _definitions(schema))
+        return _type_name(schema, definitions_of(schema))
     annotation = next((hints["return"] for hints in map(hints_of, functions_of(tool)) if "return" in hints), None)
     if tool.response_format == "content_and_artifact":
         _, artifact = [*get_args(annotation), None, None][:2]
