@@ -6,9 +6,8 @@ observation. The elements of a map are calls like any others.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.messages import (
     AIMessage,
@@ -177,45 +176,50 @@ def plans_made(messages: Sequence[AnyMessage]) -> int:
     return sum(1 for message in this_turn(messages) if isinstance(message, AIMessage) and message.tool_calls)
 
 
-@dataclass
-class _Turn:
-    """One exchange: what the user said, and the calls made for it."""
-
-    question: BaseMessage | None
-    results: list[str]
-
-
 def transcript(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
     """The conversation for a model: the user's and the assistant's messages in turn, with results under the question
     that they were fetched for, those of earlier turns cut short. System messages of the conversation are left out."""
-    calls: dict[str | None, str] = {}
+    calls = {
+        call["id"]: render_call(call["name"], call["args"])
+        for message in messages
+        if isinstance(message, AIMessage)
+        for call in message.tool_calls
+    }
     used = _used(messages)
-    written: list[BaseMessage] = []
-    turn: _Turn | None = None
     current = len(messages) - len(this_turn(messages))
-    for index, message in enumerate(messages):
-        if isinstance(message, HumanMessage):
-            # A question that was never answered is one with the next: models want the roles to take turns.
-            turn = _Turn(_merge(_ask(turn), message) if turn else message, [])
-        elif isinstance(message, ToolMessage):
-            turn = turn or _Turn(None, [])
-            call = calls.get(message.tool_call_id, f"{message.name}(…)")
-            most = EARLIER_CHARS if index < current else USED_CHARS if message.tool_call_id in used else None
-            text = excerpt(message.text, most, about=call) if most else message.text
-            turn.results.append(_result(message, call, text))
-        elif isinstance(message, AIMessage) and message.tool_calls:
-            calls |= {call["id"]: render_call(call["name"], call["args"]) for call in message.tool_calls}
-        elif isinstance(message, AIMessage) and message.text:
-            if turn:
-                written.append(_ask(turn))
-                turn = None
-            answer: BaseMessage = AIMessage(message.text)
-            if written and isinstance(written[-1], AIMessage):
-                answer = add_text(written.pop(), message.text)
-            written.append(answer)
-    if turn:
-        written.append(_ask(turn))
+
+    def result(index: int, message: ToolMessage) -> str:
+        key = key_of(message.tool_call_id)
+        bullet = f"{name_of(key)}." if key is not None else "-"
+        call = calls.get(message.tool_call_id, f"{message.name}(…)")
+        most = EARLIER_CHARS if index < current else USED_CHARS if message.tool_call_id in used else None
+        text = excerpt(message.text, most, about=call) if most else message.text
+        # Indented, no line of a result can pass for one of ours.
+        shown = "\n  ".join(text.splitlines())
+        return f"{bullet} {call} {'failed:' if message.status == 'error' else '->'} {shown}"
+
+    written: list[BaseMessage] = []
+    said = [(index, message) for index, message in enumerate(messages) if _is_shown(message)]
+    for are_results, group in groupby(said, lambda one: isinstance(one[1], ToolMessage)):
+        if are_results:
+            parts: list[BaseMessage] = [
+                HumanMessage("\n".join([RESULTS, *(result(*one) for one in cast("Any", group))]))
+            ]
+        else:
+            parts = [AIMessage(message.text) if isinstance(message, AIMessage) else message for _, message in group]
+        for part in parts:
+            # Models want the roles to take turns: a question that was never answered is one with the next.
+            if written and written[-1].type == part.type:
+                written[-1] = _merge(written[-1], part)
+            else:
+                written.append(part)
     return written
+
+
+def _is_shown(message: AnyMessage) -> bool:
+    if isinstance(message, AIMessage):
+        return bool(message.text) and not message.tool_calls
+    return isinstance(message, HumanMessage | ToolMessage)
 
 
 def _used(messages: Sequence[AnyMessage]) -> set[str]:
@@ -239,29 +243,18 @@ def system_text(messages: Iterable[AnyMessage]) -> str:
 
 def add_text(message: BaseMessage, text: str) -> BaseMessage:
     """The message with a paragraph more."""
-    if isinstance(message.content, str):
-        return message.model_copy(update={"content": f"{message.content}\n\n{text}".lstrip()})
-    return message.model_copy(update={"content": [*message.content, {"type": "text", "text": text}]})
+    return _merge(message, HumanMessage(text))
 
 
 def _merge(first: BaseMessage, second: BaseMessage) -> BaseMessage:
-    if isinstance(second.content, str):
-        return add_text(first, second.content)
-    blocks = [{"type": "text", "text": first.content}] if isinstance(first.content, str) else first.content
-    return first.model_copy(update={"content": [*blocks, *second.content]})
+    if isinstance(first.content, str) and isinstance(second.content, str):
+        return first.model_copy(update={"content": f"{first.content}\n\n{second.content}".lstrip()})
+    return first.model_copy(update={"content": [*_blocks(first), *_blocks(second)]})
 
 
-def _ask(turn: _Turn) -> BaseMessage:
-    question = turn.question or HumanMessage("")
-    return add_text(question, "\n".join([RESULTS, *turn.results])) if turn.results else question
-
-
-def _result(message: ToolMessage, call: str, text: str) -> str:
-    key = key_of(message.tool_call_id)
-    bullet = f"{name_of(key)}." if key is not None else "-"
-    # Indented, no line of a result can pass for one of ours.
-    shown = "\n  ".join(to_text(text).splitlines())
-    return f"{bullet} {call} {'failed:' if message.status == 'error' else '->'} {shown}"
+def _blocks(message: BaseMessage) -> list[Any]:
+    content = message.content
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def results_of_turn(messages: Sequence[AnyMessage]) -> str:
