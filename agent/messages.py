@@ -202,9 +202,8 @@ def transcript(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
     said = [(index, message) for index, message in enumerate(messages) if _is_shown(message)]
     for are_results, group in groupby(said, lambda one: isinstance(one[1], ToolMessage)):
         if are_results:
-            parts: list[BaseMessage] = [
-                HumanMessage("\n".join([RESULTS, *(result(*one) for one in cast("Any", group))]))
-            ]
+            lines = [result(index, cast("ToolMessage", message)) for index, message in group]
+            parts: list[BaseMessage] = [HumanMessage("\n".join([RESULTS, *lines]))]
         else:
             parts = [AIMessage(message.text) if isinstance(message, AIMessage) else message for _, message in group]
         for part in parts:

@@ -52,21 +52,17 @@ class _Found:
     """Whether it is a map's list, in which something may have failed and something not."""
 
 
+@dataclass
 class Resolver:
     """Puts results in for references. Everything here waits until they are there, and raises `BlockedError` if that
     takes an approval, `GraphInterrupt` if it takes the answer to a tool's interrupt."""
 
-    def __init__(self, outcomes: Outcomes, signatures: Mapping[str, Signature]) -> None:
-        """
-        Args:
-            outcomes: What comes of the tasks.
-            signatures: The tools' arguments.
-        """
-        self.last = 0
-        """The highest number of the plan, when it has ended."""
+    outcomes: Outcomes
+    """What comes of the tasks."""
 
-        self._outcomes = outcomes
-        self._signatures = signatures
+    signatures: Mapping[str, Signature]
+    last: int = 0
+    """The highest number of the plan, when it has ended."""
 
     async def arguments(self, task: Task) -> dict[str, Any]:
         """The task's arguments with the results put in.
@@ -76,7 +72,7 @@ class Resolver:
                 is a list: errors are in their place then.
             UnresolvedReferenceError: There is no such task, or no such part of its result.
         """
-        lists = self._signatures[task.tool].lists
+        lists = self.signatures[task.tool].lists
         found: dict[str, _Found | None] = {}
         for name, value in task.arguments.items():
             for reference in find_references(value):
@@ -174,7 +170,7 @@ class Resolver:
 
     async def _outcome(self, key: Key) -> ToolMessage | int | None:
         try:
-            outcome: Outcome = await asyncio.shield(self._outcomes[key])
+            outcome: Outcome = await asyncio.shield(self.outcomes[key])
         except GraphBubbleUp:
             raise GraphInterrupt(()) from None  # waits for an interrupted task, and so for the resumed run
         if isinstance(outcome, Paused):
