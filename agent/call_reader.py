@@ -1,8 +1,8 @@
 """Reads one call of the plan language, from its opening to its closing parenthesis, as its text arrives.
 
-Each argument is collected twice: as the model wrote it, and as Python source that `ast` can read (see
-`agent.literals`). Whatever the text is, reading takes constant work per character: runs of ordinary characters are
-skipped by a regular expression, and the rest needs a look ahead of at most `LOOKAHEAD` characters.
+The text is cut into tokens, of which `agent.literals` makes values when an argument, or an element of a map's list, is
+complete. Whatever the text is, reading takes constant work per character: runs of ordinary characters are skipped by a
+regular expression, and the rest needs a look ahead of at most `LOOKAHEAD` characters.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.literals import UnreadableError, read_value, shorten, split_keyword
+from agent.literals import Kind, Token, UnreadableError, read_value, shorten, split_keyword, written_in
 from agent.references import PATH
 from agent.tasks import Call, Element
 
@@ -26,15 +26,12 @@ _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 _CODE_RUN = re.compile(r"[^\"'()\[\]{},$\n#]+")
 _STRING_RUN = {quote: re.compile(rf"[^\\\r\n\0{quote}]+") for quote in "\"'"}
-_QUOTE_IN_SOURCE = {"'": "'", '"': '\\"'}
-_CONTROL = {"\n": "\\n", "\r": "\\r", "\0": "\\x00"}
 _ESCAPE = re.compile(
     r"\\(?:[\\'\"abfnrtv\n]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U000[0-9a-fA-F]{5}|U0010[0-9a-fA-F]{4}|[0-7]{1,3})"
 )
 _OPEN_ESCAPE = re.compile(r"\\(?:[xuU][0-9a-fA-F]{0,8}|[0-7]{0,3})")
 _REFERENCE = re.compile(rf"\$(?:\{{[0-9]{{1,9}}{PATH}\}}|[0-9]{{1,9}}(?![0-9])){PATH}")
 _OPEN_REFERENCE = re.compile(r"\$(?:\{[^}\s]{0,60}\}?|\d*)(?:[.\w]|\[[^\]\n]{0,60}\])*(?:\[[^\]\n]{0,60})?")
-_PLAIN_ELEMENT = re.compile(r"[ \n]*+(\"[^\"\\\r\n\0\ud800-\udfff]*+\"|'[^'\\\r\n\0\ud800-\udfff]*+')(?:,|(?=\]))")
 _BLANK_LINES = re.compile(r"\n+(?=\n)")
 _SPACE = re.compile(r"\s*")
 _PREFIX = re.compile(r"(?:^|\W)([rbfuRBFU]{1,2})\Z")
@@ -101,9 +98,11 @@ class CallReader:
         self._cursor = cursor
         self._starts_task = starts_task
         self._state = self._read_code
-        self._text: list[str] = []
-        self._last = ""
-        self._arguments: list[tuple[str, str, bool]] = []
+        self._tokens: list[Token] = []
+        self._start = 0
+        """Where in the tokens the argument begins, or the element, that is being read."""
+
+        self._arguments: list[list[Token]] = []
         self._list: _MappedList | None = None
         self._may_start_list = mapped
         self._elements: list[Element] = []
@@ -111,10 +110,9 @@ class CallReader:
         self._excess = 0
         self._error: str | None = None
         self._done = False
-        self._ends_with_newline = False
-        self._written: list[str] = []
-        self._source: list[str] = []
-        self._quoted = False
+        self._last = ""
+        """The last token that is not just space."""
+
         self._quote = ""
         self._raw = False
         self._string_start = 0
@@ -133,7 +131,8 @@ class CallReader:
 
     def cut_off(self) -> Call:
         """The call when the text ends within it: readable only if just brackets are missing at the end of a line."""
-        if self._state == self._read_string or not self._ends_with_newline:
+        text = written_in(self._tokens)
+        if self._state == self._read_string or "\n" not in text[len(text.rstrip()) :]:
             self._error = self._error or CUT_OFF
         self._close_all()
         return self._call()
@@ -142,9 +141,6 @@ class CallReader:
 
     def _read_code(self) -> bool:
         cursor = self._cursor
-        if self._in_list and not self._written and (plain := _PLAIN_ELEMENT.match(cursor.text, cursor.position)):
-            self._take_element(plain)
-            return True
         if run := _CODE_RUN.match(cursor.text, cursor.position):
             self._add(run[0])
             cursor.position = run.end()
@@ -157,7 +153,7 @@ class CallReader:
                 return self._read_reference()
             case "\n":
                 return self._read_newline()
-            case "#" if self._last in ("", ",", "(", "[", "{"):
+            case "#" if self._last.rstrip()[-1:] in ("", ",", "(", "[", "{"):
                 self._state = self._skip_comment
                 return True
             case "(" | "[" | "{":
@@ -165,11 +161,11 @@ class CallReader:
             case ")" | "]" | "}":
                 self._close_bracket(character)
             case "," if len(self._closers) == 1:
-                self._write(",")
                 self._end_argument()
+                self._add_between(",")
             case "," if len(self._closers) == 2 and self._in_list:
-                self._write(",")
                 self._end_element()
+                self._add_between(",")
             case _:
                 self._add(character)
         cursor.position += 1
@@ -193,9 +189,8 @@ class CallReader:
             return True
         cursor = self._cursor
         blank = _BLANK_LINES.match(cursor.text, cursor.position)
-        self._add(blank[0] if blank else "\n", " ")
+        self._add(blank[0] if blank else "\n")
         cursor.position = blank.end() if blank else cursor.position + 1
-        self._ends_with_newline = True
         return True
 
     def _read_reference(self) -> bool:
@@ -204,10 +199,7 @@ class CallReader:
         if not cursor.final and len(ahead) < LOOKAHEAD and _OPEN_REFERENCE.fullmatch(ahead):
             return False
         reference = _REFERENCE.match(cursor.text, cursor.position)
-        if reference:
-            self._add(reference[0], f"_({reference[0]!r})")
-        else:
-            self._add("$")
+        self._add(reference[0] if reference else "$", "reference" if reference else "code")
         cursor.position = reference.end() if reference else cursor.position + 1
         return True
 
@@ -236,8 +228,8 @@ class CallReader:
         elif character == self._closers[-1]:
             self._closers.pop()
             if len(self._closers) == 1 and self._in_list:
-                self._write(character)
                 self._close_list()
+                self._add_between(character)
                 return
         self._add(character)
 
@@ -248,7 +240,7 @@ class CallReader:
         ahead = cursor.ahead(3)
         if ahead in (quote, quote * 2) and not cursor.final:
             return False
-        before = self._last_characters(3)
+        before = written_in(self._tokens[max(self._start, len(self._tokens) - 3) :])[-3:]
         prefix = _PREFIX.search(before)
         if before[-1:].isalnum() and not prefix:
             self._add(quote)  # an apostrophe in text without quotes: Schindler's List
@@ -257,11 +249,10 @@ class CallReader:
         self._raw = False
         if prefix:
             self._raw = "r" in prefix[1].lower()
-            self._drop_source(len(prefix[1]))
+            self._mark_prefix(len(prefix[1]))
         self._quote = quote * 3 if ahead == quote * 3 else quote
-        self._string_start = len(self._text)
-        self._quoted = True
-        self._add(self._quote, '"')
+        self._string_start = len(self._tokens)
+        self._add(self._quote, "quote")
         cursor.position += len(self._quote)
         self._state = self._read_string
         return True
@@ -269,7 +260,7 @@ class CallReader:
     def _read_string(self) -> bool:
         cursor, quote = self._cursor, self._quote[0]
         if run := _STRING_RUN[quote].match(cursor.text, cursor.position):
-            self._add(run[0], run[0].replace('"', '\\"'))
+            self._add(run[0], "text")
             cursor.position = run.end()
             return True
         character = cursor.text[cursor.position]
@@ -279,15 +270,13 @@ class CallReader:
             closes = self._quote_closes()
             if closes is None:
                 return False
+            self._add(self._quote if closes else quote, "quote" if closes else "text")
             if closes:
-                self._add(self._quote, '"')
                 self._state = self._read_code
-            else:
-                self._add(quote, _QUOTE_IN_SOURCE[quote])
             cursor.position += len(self._quote) if closes else 1
             return True
         if blank := _BLANK_LINES.match(cursor.text, cursor.position):
-            self._add(blank[0], _CONTROL["\n"] * len(blank[0]))
+            self._add(blank[0], "text")
             cursor.position = blank.end()
             return True
         if character == "\n" and len(self._quote) == 1:
@@ -295,11 +284,11 @@ class CallReader:
             if next_task is None:
                 return False
             if next_task:
-                start = "".join(self._text[self._string_start :])[:40]
+                start = written_in(self._tokens[self._string_start :])[:40]
                 self._error = self._error or UNCLOSED_TEXT.format(start=start)
                 self._close_all()
                 return True
-        self._add(character, _CONTROL[character])
+        self._add(character, "text")
         cursor.position += 1
         return True
 
@@ -328,13 +317,13 @@ class CallReader:
             return False
         escape = _ESCAPE.match(ahead)
         if escape and not self._raw:
-            self._add(escape[0])
+            self._add(escape[0], "escape")
             cursor.position += escape.end()
             return True
-        self._add("\\", "\\\\")
+        self._add("\\", "text")
         cursor.position += 1
         if self._raw and ahead[1:2] == self._quote[0]:
-            self._add(ahead[1], _QUOTE_IN_SOURCE[ahead[1]])
+            self._add(ahead[1], "text")
             cursor.position += 1
         return True
 
@@ -349,37 +338,26 @@ class CallReader:
         if not self._may_start_list or len(self._closers) > 1 or self._cursor.text[self._cursor.position] != "[":
             return False
         self._may_start_list = False
-        written = "".join(self._written)
-        return not written[split_keyword(written)[1] :].strip()
+        _, rest = split_keyword(self._tokens[self._start :])
+        return not written_in(rest).strip()
 
     def _open_list(self) -> None:
-        self._list = _MappedList(split_keyword("".join(self._written))[0])
-        self._write("[")
+        self._list = _MappedList(split_keyword(self._tokens[self._start :])[0])
         self._closers.append("]")
-        self._start_argument()
+        self._add_between("[")
         self._cursor.position += 1
-
-    def _take_element(self, plain: re.Match[str]) -> None:
-        """Take an element that is written plainly, as most are."""
-        assert self._list is not None
-        self._write(plain[0])
-        self._cursor.position = plain.end()
-        if self._list.error is None:
-            self._list.values.append(plain[1][1:-1])
-            self._elements.append(Element(self.number, self.tool, plain[1][1:-1], self._list.keyword))
 
     def _end_element(self) -> None:
         assert self._list is not None
-        written, source = "".join(self._written), "".join(self._source)
-        if written.strip() and self._list.error is None:
+        tokens = self._tokens[self._start :]
+        if self._list.error is None and written_in(tokens).strip():
             try:
-                value = read_value(written, source, quoted=self._quoted)
+                value = read_value(tokens)
             except UnreadableError as unreadable:
                 self._list.error = str(unreadable)
             else:
                 self._list.values.append(value)
                 self._elements.append(Element(self.number, self.tool, value, self._list.keyword))
-        self._start_argument()
 
     def _close_list(self) -> None:
         assert self._list is not None
@@ -389,66 +367,53 @@ class CallReader:
 
     # --- what has been read
 
-    def _write(self, text: str) -> None:
-        self._text.append(text)
-        self._last = text.rstrip()[-1:] or self._last
+    def _add(self, text: str, kind: Kind = "code") -> None:
+        self._tokens.append((kind, text))
+        if not text.isspace():
+            self._last = text
 
-    def _add(self, written: str, source: str | None = None) -> None:
-        self._write(written)
-        self._written.append(written)
-        self._source.append(written if source is None else source)
-        if self._ends_with_newline and not written.isspace():
-            self._ends_with_newline = False
+    def _add_between(self, text: str) -> None:
+        """Add what stands between arguments or elements."""
+        self._add(text)
+        self._start = len(self._tokens)
 
-    def _drop_source(self, count: int) -> None:
-        """Take back the last characters of the source."""
-        while count:
-            piece = self._source.pop()
-            if len(piece) > count:
-                self._source.append(piece[:-count])
-            count -= min(count, len(piece))
-
-    def _start_argument(self) -> None:
-        self._written = []
-        self._source = []
-        self._quoted = False
+    def _mark_prefix(self, length: int) -> None:
+        """Mark the last characters as the prefix of a string."""
+        code = ""
+        while len(code) < length:
+            code = self._tokens.pop()[1] + code
+        if before := code[:-length]:
+            self._tokens.append(("code", before))
+        self._tokens.append(("prefix", code[-length:]))
 
     def _end_argument(self) -> None:
-        written = "".join(self._written)
+        tokens = self._tokens[self._start :]
+        written = written_in(tokens).strip()
         if self._list and self._list.just_closed:
             self._list.just_closed = False
-            if written.strip():
-                self._list.error = NO_LIST.format(text=shorten(written.strip()))
-        elif written.strip():
-            self._arguments.append((written, "".join(self._source), self._quoted))
-        only_keywords = not self._arguments or split_keyword(self._arguments[-1][0])[0] is not None
-        self._may_start_list = self.mapped and self._list is None and only_keywords
-        self._start_argument()
+            if written:
+                self._list.error = NO_LIST.format(text=shorten(written))
+        elif written:
+            self._arguments.append(tokens)
+        if self.mapped and self._list is None:
+            self._may_start_list = not self._arguments or split_keyword(self._arguments[-1])[0] is not None
 
     def _close_all(self) -> None:
-        self._source.extend(reversed(self._closers[1 + self._in_list :]))
+        self._tokens += [("missing", closer) for closer in reversed(self._closers[1 + self._in_list :])]
         if self._in_list:
             self._close_list()
+            self._start = len(self._tokens)
         self._end_argument()
         self._done = True
-
-    def _last_characters(self, count: int) -> str:
-        """The end of the argument so far, however many pieces it came in."""
-        end = ""
-        for piece in reversed(self._written):
-            end = piece[-count:] + end
-            if len(end) >= count:
-                break
-        return end[-count:]
 
     def _call(self) -> Call:
         values: list[object] = []
         keywords: dict[str, object] = {}
         error = self._error
         try:
-            for written, source, quoted in self._arguments if error != TOO_DEEP else ():
-                name, skip = split_keyword(written)
-                value = read_value(written[skip:], source[skip:], quoted=quoted)
+            for tokens in self._arguments if error != TOO_DEEP else ():
+                name, tokens = split_keyword(tokens)
+                value = read_value(tokens)
                 if name is None:
                     values.append(value)
                 else:
@@ -460,7 +425,7 @@ class CallReader:
         elif self._list:
             values.insert(0, self._list.values)
         error = error or (self._list.error if self._list else None)
-        text = "".join(self._text)
+        text = written_in(self._tokens)
         if error:
             return Call(self.number, self.tool, text=shorten(text, 400), error=error, mapped=self.mapped)
         return Call(self.number, self.tool, values, keywords, text, mapped=self.mapped)

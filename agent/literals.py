@@ -1,59 +1,86 @@
 """Arguments of a call as JSON values. They are read with `ast` and never evaluated.
 
-The parser hands over each argument twice: as written, and as *source*, Python in which strings are escaped, and each
-reference outside of strings is a call such as `_("$1.price")`, so that `ast` can read it.
+The parser hands over an argument in tokens. Of those, a source is made that `ast` can read: Python in which all strings
+have one kind of quotes, and a reference outside of them is a call such as `_("$1.price")`.
 """
 
 import ast
 import math
 import re
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+Kind = Literal["code", "reference", "prefix", "quote", "text", "escape", "missing"]
+"""What a piece of an argument's text is: a `reference` outside of strings; the `prefix` of a string, as in `r"…"`; in
+the string `text`, whose characters mean themselves, or an `escape`; a bracket that should be there and is `missing`."""
+
+Token = tuple[Kind, str]
 
 NAMES = {"True": True, "true": True, "False": False, "false": False, "None": None, "null": None}
 _NUMBER = re.compile(r"[+-]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?")
 _TYPOGRAPHIC = re.compile(r"\A([“„«])(.*)([”“»])\Z", re.DOTALL)
 _KEYWORD = re.compile(r"\s*([^\W\d]\w*)\s*(?:=(?!=)|:(?=\s*[\"'\[{]))")
 _MOST_DIGITS = 4000
+_ESCAPED = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\0": "\\x00"})
+_SOURCE: dict[Kind, Callable[[str], str]] = {
+    "code": lambda text: text.replace("\n", " ").replace("\0", "\\x00"),
+    "reference": lambda text: f"_({text!r})",
+    "prefix": lambda _: "",
+    "quote": lambda _: '"',
+    "text": lambda text: text.translate(_ESCAPED),
+    "escape": lambda text: text,
+    "missing": lambda text: text,
+}
 
 
 class UnreadableError(ValueError):
     """An argument is neither a literal nor plain text; the message says what is wrong with it."""
 
 
-def split_keyword(written: str) -> tuple[str | None, int]:
-    """The name of a keyword argument and how many characters it takes with its `=`; None and 0 without one."""
-    match = _KEYWORD.match(written)
-    return (match[1], match.end()) if match else (None, 0)
+def written_in(tokens: Iterable[Token]) -> str:
+    """The text as the model wrote it."""
+    return "".join(text for kind, text in tokens if kind != "missing")
 
 
-def read_value(written: str, source: str, *, quoted: bool) -> Any:
+def split_keyword(tokens: list[Token]) -> tuple[str | None, list[Token]]:
+    """The name of a keyword argument, if it is one, and the tokens of its value."""
+    match = _KEYWORD.match(written_in(tokens))
+    left = match.end() if match else 0
+    for index, (kind, text) in enumerate(tokens):
+        if left < len(text):
+            return match and match[1], [(kind, text[left:]), *tokens[index + 1 :]]
+        left -= len(text)
+    return match and match[1], []
+
+
+def read_value(tokens: Sequence[Token]) -> Any:
     """The value of one argument: a literal, a reference, or text without quotes.
-
-    Args:
-        written: The argument as the model wrote it.
-        source: The same as Python source, brackets closed.
-        quoted: Whether a quoted string is part of it.
 
     Raises:
         UnreadableError: It is not a literal.
     """
-    written = without_surrogates(written.strip())
+    read = [token for token in tokens if token[0] != "code" or not token[1].isspace()]
+    kinds = [kind for kind, _ in read]
+    if kinds[:1] == kinds[-1:] == ["quote"] and set(kinds[1:-1]) <= {"text"} and len(kinds) > 1:
+        return without_surrogates("".join(text for _, text in read[1:-1]))
+    written = without_surrogates(written_in(tokens).strip())
     if written in NAMES:
         return NAMES[written]
     if _NUMBER.fullmatch(written) and len(written) <= _MOST_DIGITS:
         return _number(written)
+    quoted = "quote" in kinds
     if not quoted and written[:1] not in ("[", "{", "("):
         return _TYPOGRAPHIC.sub(r"\2", written)
+    source = without_surrogates("".join(_SOURCE[kind](text) for kind, text in tokens).strip())
     try:
-        node = ast.parse(without_surrogates(source.strip()).replace("\0", "\\x00"), mode="eval").body
-        return _convert(node)
+        return _convert(ast.parse(source, mode="eval").body)
     except UnreadableError:
         raise
     except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
         if not quoted and written.startswith("[") and written.endswith("]"):
             # [In Cold Blood, Fargo]: a list of texts without quotes
             items = [item.strip() for item in written[1:-1].split(",")]
-            return [read_value(item, item, quoted=False) for item in items if item]
+            return [read_value([("code", item)]) for item in items if item]
         if not quoted:
             return written
         raise UnreadableError(f"The argument {shorten(written)} is not a Python literal.") from None

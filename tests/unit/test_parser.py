@@ -127,6 +127,11 @@ def test_a_call_may_stretch_over_lines_with_comments() -> None:
     assert (call.arguments, call.keywords) == (["a"], {"context": ["b"]})
 
 
+def test_a_keyword_may_stand_after_empty_lines() -> None:
+    call = only_call('1. math(\n\n\n    "a",\n\n\n    context={"b": 1},\n)\n2. join()')
+    assert (call.arguments, call.keywords, call.error) == (["a"], {"context": {"b": 1}}, None)
+
+
 def test_a_call_without_arguments_has_none() -> None:
     assert only_call("1. search( )") == Call(1, "search", text=" ")
 
@@ -254,7 +259,9 @@ def test_a_forgotten_quote_fails_only_its_call() -> None:
     assert second == Call(2, "search", ["b"], text='"b"')
 
 
-@pytest.mark.parametrize("cut", ['1. search("a', '1. search("a"', "1. pay(100", "1. search([1,", "1. search("])
+@pytest.mark.parametrize(
+    "cut", ['1. search("a', '1. search("a"', "1. pay(100", "1. search([1,", "1. search(", "1. search(1\n, "]
+)
 def test_a_call_that_is_cut_off_is_not_run(cut: str) -> None:
     assert only_call(cut).error == "The plan ends in the middle of this call."
 
