@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from anyio import CapacityLimiter
@@ -81,6 +80,11 @@ async def invoke(
             _logger.warning(LEFT_BEHIND, tool.name, left_behind())
             raise ToolError(GIVEN_UP.format(tool=tool.name, seconds=seconds)) from error
         raise
+    except ToolException as error:
+        if not (handle := tool.handle_tool_error):
+            raise
+        said = handle(error) if callable(handle) else handle if isinstance(handle, str) else str(error)
+        raise ToolError(_content_text(said)) from error
     except ValidationError as error:
         if error.title != getattr(tool.args_schema, "__name__", None):
             raise  # not of its arguments, but of something in the tool
@@ -125,22 +129,9 @@ def _is_async(tool: BaseTool) -> bool:
 
 def _raising(tool: BaseTool) -> BaseTool:
     """The tool, raising the errors whose text LangChain would give out as a result, for other tasks to go on with."""
-    update: dict[str, Any] = {}
-    if tool.handle_tool_error:
-        update["handle_tool_error"] = _raise_handled(tool)
-    if tool.handle_validation_error:
-        update["handle_validation_error"] = False
-    return tool.model_copy(update=update) if update else tool
-
-
-def _raise_handled(tool: BaseTool) -> Callable[[ToolException], str]:
-    handle = tool.handle_tool_error
-
-    def fail(error: ToolException) -> str:
-        said = handle(error) if callable(handle) else handle if isinstance(handle, str) else str(error)
-        raise ToolError(_content_text(said)) from error
-
-    return fail
+    if not tool.handle_tool_error and not tool.handle_validation_error:
+        return tool
+    return tool.model_copy(update={"handle_tool_error": False, "handle_validation_error": False})
 
 
 # --- results

@@ -194,19 +194,15 @@ class Plan:
         if number not in self._awaited:
             return None
         # Only a task that an earlier one waits for can close a circle.
-        trail: dict[int, int] = {}
-        reached = [number]
-        while reached:
-            current = reached.pop()
-            for dependency in self._dependencies.get(current, ()):
+        reached, paths = {number}, [[number]]
+        while paths:
+            path = paths.pop()
+            for dependency in self._dependencies.get(path[-1], ()):
                 if dependency == number:
-                    circle = [number, current]
-                    while circle[-1] != number:
-                        circle.append(trail[circle[-1]])
-                    return CIRCLE.format(circle=" → ".join(str(member) for member in reversed(circle)))
-                if dependency not in trail:
-                    trail[dependency] = current
-                    reached.append(dependency)
+                    return CIRCLE.format(circle=" → ".join(map(str, [*path, number])))
+                if dependency not in reached:
+                    reached.add(dependency)
+                    paths.append([*path, dependency])
         return None
 
 
