@@ -1,4 +1,16 @@
-"""An LLMCompiler agent for LangGraph, after "An LLM Compiler for Parallel Function Calling" (Kim et al., ICML 2024)."""
+"""An LLMCompiler agent for LangGraph, after "An LLM Compiler for Parallel Function Calling" (Kim et al., ICML 2024).
+
+Where to find what, each list in the order in which it is best read:
+
+- The graph, its settings and its state: `graph`, `context`, `state`, `running`.
+- Planning: `planner`, which reads text or tool calls (`tool_call_plan`) and hands tasks over by `stream`.
+- The plan language, pure: `tasks`, `parser`, `call_reader`, `literals`, `plain_calls`, `references`, `plan`, `maps`.
+- Executing: `executor`, `execution`, `outcomes`, `resolver`, `calls`, `approval`.
+- Tools of any make: `signatures`, `json_types`, `injection`, `fitting`, `invoke`, `threads`, `retries`, `results`,
+  `saving`, `agent_tool`.
+- Joining: `joiner`, `direct_join`.
+- What models and people are told: `prompts`, `messages`, `excerpt`, `events`, `secrets`; and which `models`.
+"""
 
 from agent.agent_tool import as_tool
 from agent.context import Context

@@ -64,8 +64,9 @@ class _MappedList:
 
     keyword: str | None
     values: list[Any] = field(default_factory=list)
-    open: bool = True
-    just_closed: bool = False
+    end: int | None = None
+    """How many tokens the call had when the list was closed."""
+
     error: str | None = None
     """Why an element could not be read. Those after it are not given out."""
 
@@ -205,8 +206,7 @@ class CallReader:
 
     def _open_brackets(self) -> bool:
         cursor = self._cursor
-        if self._starts_list():
-            self._open_list()
+        if self._open_list():
             return True
         run = _OPENERS.match(cursor.text, cursor.position)
         assert run is not None
@@ -229,7 +229,6 @@ class CallReader:
             self._closers.pop()
             if len(self._closers) == 1 and self._in_list:
                 self._close_list()
-                self._add_between(character)
                 return
         self._add(character)
 
@@ -331,21 +330,21 @@ class CallReader:
 
     @property
     def _in_list(self) -> bool:
-        return self._list is not None and self._list.open
+        return self._list is not None and self._list.end is None
 
-    def _starts_list(self) -> bool:
-        """Whether a bracket opens the list that is mapped over: the first argument, or else the first keyword's."""
+    def _open_list(self) -> bool:
+        """Open the list that is mapped over, if this bracket does: in the first argument, or the first keyword's."""
         if not self._may_start_list or len(self._closers) > 1 or self._cursor.text[self._cursor.position] != "[":
             return False
         self._may_start_list = False
-        _, rest = split_keyword(self._tokens[self._start :])
-        return not written_in(rest).strip()
-
-    def _open_list(self) -> None:
-        self._list = _MappedList(split_keyword(self._tokens[self._start :])[0])
+        keyword, before = split_keyword(self._tokens[self._start :])
+        if written_in(before).strip():
+            return False
+        self._list = _MappedList(keyword)
         self._closers.append("]")
         self._add_between("[")
         self._cursor.position += 1
+        return True
 
     def _end_element(self) -> None:
         assert self._list is not None
@@ -362,8 +361,8 @@ class CallReader:
     def _close_list(self) -> None:
         assert self._list is not None
         self._end_element()
-        self._list.open = False
-        self._list.just_closed = True
+        self._add_between("]")
+        self._list.end = self._start
 
     # --- what has been read
 
@@ -389,10 +388,8 @@ class CallReader:
     def _end_argument(self) -> None:
         tokens = self._tokens[self._start :]
         written = written_in(tokens).strip()
-        if self._list and self._list.just_closed:
-            self._list.just_closed = False
-            if written:
-                self._list.error = NO_LIST.format(text=shorten(written))
+        if written and self._list and self._list.end == self._start:
+            self._list.error = NO_LIST.format(text=shorten(written))
         elif written:
             self._arguments.append(tokens)
         if self.mapped and self._list is None:
@@ -400,9 +397,9 @@ class CallReader:
 
     def _close_all(self) -> None:
         self._tokens += [("missing", closer) for closer in reversed(self._closers[1 + self._in_list :])]
-        if self._in_list:
-            self._close_list()
-            self._start = len(self._tokens)
+        if self._list and self._in_list:
+            self._end_element()
+            self._start = self._list.end = len(self._tokens)
         self._end_argument()
         self._done = True
 

@@ -37,17 +37,11 @@ def read_call(text: str, position: int) -> tuple[Call, int] | None:
     number, tool, arguments = match.groups(default="")
     values: list[Any] = []
     keywords: dict[str, Any] = {}
-    for name, string, items, digits, reference in _PARTS.findall(arguments):
-        if string:
-            value: Any = string[1:-1]
-        elif items:
-            value = [_scalar(*item) for item in _PARTS.findall(items[1:-1])]
-        else:
-            value = _scalar("", "", "", digits, reference)
+    for name, *part in _PARTS.findall(arguments):
         if name:
-            keywords[name] = value
+            keywords[name] = _value(*part)
         else:
-            values.append(value)
+            values.append(_value(*part))
     return Call(int(number), tool, values, keywords, arguments), match.end()
 
 
@@ -58,9 +52,12 @@ def may_begin_call(text: str, position: int) -> bool | None:
     return bool(_OPEN_CALL.fullmatch(text, position))
 
 
-def _scalar(_: str, string: str, __: str, digits: str, reference: str) -> Any:
+def _value(string: str, items: str, digits: str, reference: str) -> Any:
+    """The value of an argument, of which one of these is there."""
     if string:
         return string[1:-1]
+    if items:
+        return [_value(*part) for _, *part in _PARTS.findall(items[1:-1])]
     if reference:
         return reference
     return float(digits) if "." in digits else int(digits)
