@@ -9,7 +9,7 @@ Where to find what, each list in the order in which it is best read:
 - Tools of any make: `signatures`, `json_types`, `injection`, `fitting`, `invoke`, `threads`, `retries`, `results`,
   `saving`, `agent_tool`.
 - Joining: `joiner`, `direct_join`.
-- What models and people are told: `prompts`, `messages`, `excerpt`, `events`, `secrets`; and which `models`.
+- What is said: `messages`, `transcript`, `excerpt`, `prompts`, `events`, `secrets`; and by which `models`.
 """
 
 from agent.agent_tool import as_tool

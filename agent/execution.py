@@ -65,34 +65,25 @@ class Finished:
     """The calls that wait for approval."""
 
 
+@dataclass
 class Execution:
     """Runs the tasks of one plan."""
 
-    def __init__(
-        self,
-        calls: Calls,
-        signatures: Mapping[str, Signature],
-        progress: Progress,
-        *,
-        most: int,
-        earlier: Mapping[Key, ToolMessage],
-        done: Mapping[Key, ToolMessage],
-    ) -> None:
-        """
-        Args:
-            calls: Makes the calls.
-            signatures: The tools' arguments.
-            progress: Where to tell what happens.
-            most: How many calls the plan may have.
-            earlier: The observations of the thread's earlier tasks, which tasks may refer to.
-            done: Those of this plan, from before a pause.
-        """
-        self._calls = calls
-        self._progress = progress
-        self._most = most
-        self._done = done
-        self._outcomes = Outcomes(earlier)
-        self._resolver = Resolver(self._outcomes, signatures)
+    calls: Calls
+    signatures: Mapping[str, Signature]
+    progress: Progress
+    most: int
+    """How many calls the plan may have."""
+
+    earlier: Mapping[Key, ToolMessage]
+    """The observations of the thread's earlier tasks, which tasks may refer to."""
+
+    done: Mapping[Key, ToolMessage]
+    """Those of this plan, from before a pause."""
+
+    def __post_init__(self) -> None:
+        self._outcomes = Outcomes(self.earlier)
+        self._resolver = Resolver(self._outcomes, self.signatures)
         self._tasks: dict[str, Task] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._ended = False
@@ -115,10 +106,10 @@ class Execution:
         self._plan(task)
         if not task.is_call:
             settle(self._outcomes[task.key], task.size)
-        elif done := self._done.get(task.key):
+        elif done := self.done.get(task.key):
             self._set(task, done)
         elif task.size is not None:  # an empty map, or a wrong one
-            self._set(task, self._calls.fail(task, task.error) if task.error else self._calls.no_calls(task))
+            self._set(task, self.calls.fail(task, task.error) if task.error else self.calls.no_calls(task))
         else:
             self._call(task)
 
@@ -143,7 +134,7 @@ class Execution:
             outcome = await future
             if isinstance(outcome, int):
                 finished.tasks.append(task)
-                finished.results += [] if outcome else [self._calls.no_calls(task)]
+                finished.results += [] if outcome else [self.calls.no_calls(task)]
             elif isinstance(outcome, ToolMessage):
                 finished.tasks.append(task)
                 finished.results.append(outcome)
@@ -170,7 +161,7 @@ class Execution:
             else:
                 self._set(task, outcome)
                 outcomes = [_as_saved(task, outcome)]
-            return outcomes, await self._resolver.digest(task) if self._calls.saved else ""
+            return outcomes, await self._resolver.digest(task) if self.calls.saved else ""
         finally:
             self._made_by.discard(making)
 
@@ -178,27 +169,27 @@ class Execution:
         """What comes of a task when all that it refers to is there; of a map whose length is known only then, its
         calls."""
         if task.error:
-            return self._calls.fail(task, task.error)
+            return self.calls.fail(task, task.error)
         try:
             if task.over is not None:
                 elements = await self._resolver.written_out(task, task.over)
-                if len(elements) + len(self._tasks) > self._most:
-                    return self._calls.fail(task, TOO_MANY_TASKS.format(most=self._most))
-                return elements or self._calls.no_calls(task)
+                if len(elements) + len(self._tasks) > self.most:
+                    return self.calls.fail(task, TOO_MANY_TASKS.format(most=self.most))
+                return elements or self.calls.no_calls(task)
             arguments = await self._resolver.arguments(task)
         except BlockedError:
             return Paused(task, None)
         except NeedFailedError as error:
-            return self._calls.fail(task, str(error), skipped=True)
+            return self.calls.fail(task, str(error), skipped=True)
         except (MapError, UnresolvedReferenceError) as error:
-            return self._calls.fail(task, str(error))
-        return await self._calls.make(task, arguments)
+            return self.calls.fail(task, str(error))
+        return await self.calls.make(task, arguments)
 
     async def _run_elements(self, task: Task, elements: list[Task]) -> list[SavedOutcome]:
         """Make the calls of a map. Each is saved when it is done, as a task of this one."""
         self._plan_elements(task, elements)
         for element in elements:
-            if done := self._done.get(element.key):
+            if done := self.done.get(element.key):
                 self._set(element, done)
             else:
                 self._call(element)
@@ -243,8 +234,8 @@ class Execution:
     def _plan(self, task: Task) -> None:
         self._tasks[name_of(task.key)] = task
         self._outcomes.plan(task.key)
-        if task.is_call and task.over is None and task.key not in self._done:
-            self._progress.tell_of(task, "task_planned", task.arguments)
+        if task.is_call and task.over is None and task.key not in self.done:
+            self.progress.tell_of(task, "task_planned", task.arguments)
 
     def _plan_elements(self, task: Task, elements: list[Task]) -> None:
         """The map's elements take its place among the tasks."""
@@ -262,9 +253,9 @@ class Execution:
         is_empty = is_map and isinstance(outcome, ToolMessage) and outcome.status == "success"
         future.set_result(0 if is_empty else outcome)
         if isinstance(outcome, ToolMessage):
-            self._calls.remember([outcome])
-            if task.key not in self._done:
-                self._progress.tell_outcome(task, outcome)
+            self.calls.remember([outcome])
+            if task.key not in self.done:
+                self.progress.tell_outcome(task, outcome)
 
 
 def _raise_interrupts(futures: Iterable["asyncio.Future[Any]"]) -> None:

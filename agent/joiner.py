@@ -14,11 +14,12 @@ from langgraph.types import Command
 from agent.context import Context
 from agent.direct_join import direct_answer, fill_in
 from agent.events import Progress
-from agent.messages import plans_made, results_of_turn
+from agent.messages import plans_made
 from agent.models import Models
 from agent.prompts import NO_ANSWER, REPLAN_TOOL, joiner_prompt
 from agent.secrets import secrets_hidden
 from agent.state import Node, State
+from agent.transcript import results_of_turn
 
 CALL_CONFIG: RunnableConfig = {"run_name": "join"}
 

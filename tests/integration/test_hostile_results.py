@@ -17,7 +17,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 
 from agent import create_llm_compiler
-from agent.messages import RESULTS
+from agent.transcript import RESULTS
 from tests.model_server import ModelServer, Reply
 
 MAIL = '4. send_mail("boss@example.com", "$1")'

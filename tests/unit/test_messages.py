@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
 from agent.messages import (
-    EARLIER_CHARS,
-    add_text,
     call_id,
     key_of,
     last_number,
@@ -17,14 +15,12 @@ from agent.messages import (
     observations,
     plan_message,
     plans_made,
-    results_of_turn,
-    system_text,
     tasks_of,
     this_turn,
-    transcript,
 )
 from agent.plan import Plan
 from agent.tasks import Call, Join, Signature, Task
+from agent.transcript import EARLIER_CHARS, add_text, results_of_turn, system_text, transcript
 
 SEARCH = Signature("search", ("query",), frozenset({"query"}))
 MATH = Signature("math", ("problem", "context"), frozenset({"problem"}))
