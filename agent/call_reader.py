@@ -71,33 +71,25 @@ class _MappedList:
     """Why an element could not be read. Those after it are not given out."""
 
 
+@dataclass
 class CallReader:
     """The state of one call that is being read."""
 
-    def __init__(
-        self,
-        cursor: Cursor,
-        number: int | None,
-        tool: str,
-        starts_task: Callable[[int, bool], bool | None],
-        *,
-        mapped: bool = False,
-    ) -> None:
-        """
-        Args:
-            cursor: Where to read; it stands behind the opening parenthesis.
-            number: The number that the plan gives the call.
-            tool: Its name.
-            starts_task: Whether the line at a position of the cursor's text starts the plan's next task, so that this
-                call's closing parenthesis was forgotten; given whether the line may be part of a string. None if it
-                takes more text to tell.
-            mapped: Whether the tool is called for each element of a list.
-        """
-        self.number = number
-        self.tool = tool
-        self.mapped = mapped
-        self._cursor = cursor
-        self._starts_task = starts_task
+    cursor: Cursor
+    """Where to read; it stands behind the opening parenthesis."""
+
+    number: int | None
+    """The number that the plan gives the call."""
+
+    tool: str
+    starts_task: Callable[[int, bool], bool | None]
+    """Whether the line at a position of the cursor's text starts the plan's next task, so that this call's closing
+    parenthesis was forgotten; given whether the line may be part of a string. None if it takes more text to tell."""
+
+    mapped: bool
+    """Whether the tool is called for each element of a list."""
+
+    def __post_init__(self) -> None:
         self._state = self._read_code
         self._tokens: list[Token] = []
         self._start = 0
@@ -105,7 +97,7 @@ class CallReader:
 
         self._arguments: list[list[Token]] = []
         self._list: _MappedList | None = None
-        self._may_start_list = mapped
+        self._may_start_list = self.mapped
         self._elements: list[Element] = []
         self._closers = [")"]
         self._excess = 0
@@ -120,7 +112,7 @@ class CallReader:
 
     def read(self) -> Call | None:
         """Read on; the call if it is complete, None if it takes more text."""
-        while not self._done and not self._cursor.at_end:
+        while not self._done and not self.cursor.at_end:
             if not self._state():
                 break
         return self._call() if self._done else None
@@ -141,7 +133,7 @@ class CallReader:
     # --- Each state reads on from the cursor and returns whether it could; if not, it needs more text.
 
     def _read_code(self) -> bool:
-        cursor = self._cursor
+        cursor = self.cursor
         if run := _CODE_RUN.match(cursor.text, cursor.position):
             self._add(run[0])
             cursor.position = run.end()
@@ -173,7 +165,7 @@ class CallReader:
         return True
 
     def _skip_comment(self) -> bool:
-        cursor = self._cursor
+        cursor = self.cursor
         end = cursor.text.find("\n", cursor.position)
         cursor.position = end if end >= 0 else len(cursor.text)
         if end >= 0:
@@ -182,20 +174,20 @@ class CallReader:
 
     def _read_newline(self) -> bool:
         """A line may end inside a call; but where the next one starts a task, a closing parenthesis was forgotten."""
-        next_task = self._starts_task(self._cursor.position + 1, False)
+        next_task = self.starts_task(self.cursor.position + 1, False)
         if next_task is None:
             return False
         if next_task:
             self._close_all()
             return True
-        cursor = self._cursor
+        cursor = self.cursor
         blank = _BLANK_LINES.match(cursor.text, cursor.position)
         self._add(blank[0] if blank else "\n")
         cursor.position = blank.end() if blank else cursor.position + 1
         return True
 
     def _read_reference(self) -> bool:
-        cursor = self._cursor
+        cursor = self.cursor
         ahead = cursor.ahead()
         if not cursor.final and len(ahead) < LOOKAHEAD and _OPEN_REFERENCE.fullmatch(ahead):
             return False
@@ -205,7 +197,7 @@ class CallReader:
         return True
 
     def _open_brackets(self) -> bool:
-        cursor = self._cursor
+        cursor = self.cursor
         if self._open_list():
             return True
         run = _OPENERS.match(cursor.text, cursor.position)
@@ -235,7 +227,7 @@ class CallReader:
     # --- strings
 
     def _open_string(self, quote: str) -> bool:
-        cursor = self._cursor
+        cursor = self.cursor
         ahead = cursor.ahead(3)
         if ahead in (quote, quote * 2) and not cursor.final:
             return False
@@ -257,7 +249,7 @@ class CallReader:
         return True
 
     def _read_string(self) -> bool:
-        cursor, quote = self._cursor, self._quote[0]
+        cursor, quote = self.cursor, self._quote[0]
         if run := _STRING_RUN[quote].match(cursor.text, cursor.position):
             self._add(run[0], "text")
             cursor.position = run.end()
@@ -279,7 +271,7 @@ class CallReader:
             cursor.position = blank.end()
             return True
         if character == "\n" and len(self._quote) == 1:
-            next_task = self._starts_task(cursor.position + 1, True)
+            next_task = self.starts_task(cursor.position + 1, True)
             if next_task is None:
                 return False
             if next_task:
@@ -293,7 +285,7 @@ class CallReader:
 
     def _quote_closes(self) -> bool | None:
         """Whether a quote ends its string, judged by what follows: in `"The "Godfather" film"` the inner ones don't."""
-        cursor, quote = self._cursor, self._quote
+        cursor, quote = self.cursor, self._quote
         if len(quote) == 3:
             ahead = cursor.ahead(3)
             return ahead == quote if len(ahead) == 3 or not quote.startswith(ahead) or cursor.final else None
@@ -310,7 +302,7 @@ class CallReader:
         return follower in ",+#)" or follower in self._closers or (follower == ":" and "}" in self._closers)
 
     def _read_escape(self) -> bool:
-        cursor = self._cursor
+        cursor = self.cursor
         ahead = cursor.ahead(12)
         if not cursor.final and len(ahead) < 12 and _OPEN_ESCAPE.fullmatch(ahead):
             return False
@@ -334,7 +326,7 @@ class CallReader:
 
     def _open_list(self) -> bool:
         """Open the list that is mapped over, if this bracket does: in the first argument, or the first keyword's."""
-        if not self._may_start_list or len(self._closers) > 1 or self._cursor.text[self._cursor.position] != "[":
+        if not self._may_start_list or len(self._closers) > 1 or self.cursor.text[self.cursor.position] != "[":
             return False
         self._may_start_list = False
         keyword, before = split_keyword(self._tokens[self._start :])
@@ -343,7 +335,7 @@ class CallReader:
         self._list = _MappedList(keyword)
         self._closers.append("]")
         self._add_between("[")
-        self._cursor.position += 1
+        self.cursor.position += 1
         return True
 
     def _end_element(self) -> None:

@@ -227,7 +227,7 @@ class PlanParser:
         name = head["name"]
         mapped = name.endswith(MAP) and name not in self._tools
         tool = name.removesuffix(MAP) if mapped else name
-        self._call = CallReader(self._cursor, _number(head), tool, self._starts_task, mapped=mapped)
+        self._call = CallReader(self._cursor, _number(head), tool, self._starts_task, mapped)
         return True
 
     def _is_call(self, head: re.Match[str]) -> bool:
