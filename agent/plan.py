@@ -8,7 +8,7 @@ import difflib
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -27,15 +27,6 @@ TOO_MANY_TASKS = "The plan ends here: it has more than {most} tasks (max_tasks).
 
 MOST_SKIPPED = 1000
 """How many numbers a plan may leave out between two tasks."""
-
-
-@dataclass(slots=True)
-class _OpenMap:
-    """A map whose list is being read."""
-
-    number: int
-    started: int = 0
-    """How many of its calls could start at once, since their tool takes nothing but the element."""
 
 
 class Plan:
@@ -68,7 +59,12 @@ class Plan:
         self._calls = 0
         self._taken = set(earlier)
         self._sizes: dict[int, int | None] = {**(maps or {})}
-        self._open: _OpenMap | None = None
+        self._open: int | None = None
+        """The number of the map whose list is being read."""
+
+        self._started = 0
+        """How many of its calls could start at once, since their tool takes nothing but the element."""
+
         self._numbers: dict[int, int] = {}
         self._dependencies: dict[int, tuple[int, ...]] = {}
         self._awaited: set[int] = set()
@@ -94,9 +90,7 @@ class Plan:
         A number that is taken already (a model counting from 1 again) is replaced by the next free one, and references
         from here on follow it. What is wrong with the call becomes the task's `error`.
         """
-        tool = self._name(call.tool)
-        arguments, wrong = self._bind(call, self.tools.get(tool))
-        arguments = renumber(arguments, self._numbers)
+        tool, arguments, wrong = self._bind(call)
         return self._append(Task(self._number(call.number), tool, arguments, error=wrong))
 
     def _append(self, task: Task) -> Task:
@@ -118,21 +112,20 @@ class Plan:
         """The call for an element, if its tool takes nothing else; otherwise it waits for the rest of the map."""
         tool = self._name(element.tool)
         signature = self.tools.get(tool)
-        self._open = self._open or _OpenMap(self._number(element.number))
+        if self._open is None:
+            self._open, self._started = self._number(element.number), 0
         parameters = signature.parameters if signature and not signature.open else ()
         if len(parameters) == 1 and element.keyword in (None, parameters[0]):
             arguments = {parameters[0]: renumber(element.value, self._numbers)}
-            index = self._open.started
-            self._open.started += 1
-            yield self._append(Task(self._open.number, tool, arguments, element=index))
+            self._started += 1
+            yield self._append(Task(self._open, tool, arguments, element=self._started - 1))
 
     def _add_map(self, call: Call) -> Iterator[Task]:
         """The calls of a map that have not been given out yet, and the map as a whole."""
-        opened, self._open = self._open or _OpenMap(self._number(call.number)), None
-        tool = self._name(call.tool)
-        arguments, wrong = self._bind(call, self.tools.get(tool))
-        arguments = renumber(arguments, self._numbers)
-        whole = Task(opened.number, tool, arguments, error=wrong, size=0)
+        number, started = (self._number(call.number), 0) if self._open is None else (self._open, self._started)
+        self._open = None
+        tool, arguments, wrong = self._bind(call)
+        whole = Task(number, tool, arguments, error=wrong, size=0)
         try:
             if wrong is None:
                 over = mapped_over(call, arguments, self.tools[tool], self._sizes)
@@ -141,7 +134,7 @@ class Plan:
                 if length is None:
                     whole = replace(whole, over=over, size=None)
                 else:
-                    for task in islice(write_out(whole, over, length, self._sizes), opened.started, None):
+                    for task in islice(write_out(whole, over, length, self._sizes), started, None):
                         yield self._append(task)
                         if self.full:
                             return
@@ -176,16 +169,22 @@ class Plan:
         if join.number is not None and join.number <= self._last + MOST_SKIPPED:
             self._last = max(self._last, join.number)
 
-    def _bind(self, call: Call, tool: Signature | None) -> tuple[dict[str, Any], str | None]:
-        as_read = {**({"arguments": call.arguments} if call.arguments else {}), **call.keywords}
-        if call.error:
-            return ({"text": call.text} if call.text else as_read), call.error
-        if tool is None:
+    def _bind(self, call: Call) -> tuple[str, dict[str, Any], str | None]:
+        """The tool that is called, its arguments by name, and what is wrong with them."""
+        name = self._name(call.tool)
+        tool = self.tools.get(name)
+        arguments = {**({"arguments": call.arguments} if call.arguments else {}), **call.keywords}
+        wrong = call.error
+        if wrong:
+            arguments = {"text": call.text} if call.text else arguments
+        elif tool:
+            arguments, wrong = _bind_to(tool, call, arguments)
+        else:
             close = difflib.get_close_matches(call.tool.casefold(), [name.casefold() for name in self.tools], n=2)
             nearest = [name for name in self.tools if name.casefold() in close]
             hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
-            return as_read, UNKNOWN_TOOL.format(tool=call.tool, hint=hint, tools=", ".join(self.tools) or "none")
-        return _bind_to(tool, call, as_read)
+            wrong = UNKNOWN_TOOL.format(tool=call.tool, hint=hint, tools=", ".join(self.tools) or "none")
+        return name, renumber(arguments, self._numbers), wrong
 
     def _find_circle(self, number: int, arguments: Any) -> str | None:
         if number in self._dependencies[number]:
