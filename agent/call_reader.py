@@ -89,6 +89,9 @@ class CallReader:
     mapped: bool
     """Whether the tool is called for each element of a list."""
 
+    give_out: Callable[[Element], None]
+    """Is given each of these elements as soon as it has been read."""
+
     def __post_init__(self) -> None:
         self._state = self._read_code
         self._tokens: list[Token] = []
@@ -98,7 +101,6 @@ class CallReader:
         self._arguments: list[list[Token]] = []
         self._list: _MappedList | None = None
         self._may_start_list = self.mapped
-        self._elements: list[Element] = []
         self._closers = [")"]
         self._excess = 0
         self._error: str | None = None
@@ -116,11 +118,6 @@ class CallReader:
             if not self._state():
                 break
         return self._call() if self._done else None
-
-    def take_elements(self) -> list[Element]:
-        """The elements of a map that have been read since the last time."""
-        elements, self._elements = self._elements, []
-        return elements
 
     def cut_off(self) -> Call:
         """The call when the text ends within it: readable only if just brackets are missing at the end of a line."""
@@ -348,7 +345,7 @@ class CallReader:
                 self._list.error = str(unreadable)
             else:
                 self._list.values.append(value)
-                self._elements.append(Element(self.number, self.tool, value, self._list.keyword))
+                self.give_out(Element(self.number, self.tool, value, self._list.keyword))
 
     def _close_list(self) -> None:
         assert self._list is not None

@@ -95,25 +95,20 @@ class PlanParser:
         items = self.feed("")
         if not self.ended:
             if self._call:
-                call = self._call.cut_off()
-                self._items += self._call.take_elements()
-                self._finish(call)
+                self._finish(self._call.cut_off())
             elif not self._reasoning:
                 self._end_line()
             self.ended = True
         return items + self._items
 
     def _read_call(self, reader: CallReader) -> bool:
-        call = reader.read()
-        self._items += reader.take_elements()
-        if call is None:
-            return False
-        self._finish(call)
-        return True
+        if call := reader.read():
+            self._finish(call)
+        return call is not None
 
     def _finish(self, call: Call) -> None:
         self._call = None
-        self._start_line(after_call=True)
+        self._start_line()
         if call.tool.lower() == "join":
             answer = call.arguments[0] if len(call.arguments) == 1 and not call.keywords else None
             self._items.append(Join(call.number, answer if isinstance(answer, str) else ""))
@@ -149,12 +144,11 @@ class PlanParser:
 
     # --- Text between calls: a line is collected until its end, or until it turns out to be a call.
 
-    def _start_line(self, *, after_call: bool = False) -> None:
+    def _start_line(self) -> None:
         self._line: list[str] = []
         self._start = ""
         self._tail = ""
         self._length = 0
-        self._after_call = after_call
 
     def _add(self, text: str) -> None:
         self._line.append(text)
@@ -227,7 +221,9 @@ class PlanParser:
         name = head["name"]
         mapped = name.endswith(MAP) and name not in self._tools
         tool = name.removesuffix(MAP) if mapped else name
-        self._call = CallReader(self._cursor, _number(head), tool, self._starts_task, mapped)
+        self._call = CallReader(
+            self._cursor, _number(head), tool, self._starts_task, mapped, give_out=lambda item: self._items.append(item)
+        )
         return True
 
     def _is_call(self, head: re.Match[str]) -> bool:
