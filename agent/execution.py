@@ -17,7 +17,6 @@ from langgraph.errors import GraphInterrupt
 from langgraph.func import task as durable
 
 from agent.calls import Calls
-from agent.events import Progress
 from agent.maps import MapError
 from agent.outcomes import Outcome, Outcomes, Paused, fail, settle
 from agent.plan import TOO_MANY_TASKS
@@ -71,10 +70,6 @@ class Execution:
 
     calls: Calls
     signatures: Mapping[str, Signature]
-    progress: Progress
-    most: int
-    """How many calls the plan may have."""
-
     earlier: Mapping[Key, ToolMessage]
     """The observations of the thread's earlier tasks, which tasks may refer to."""
 
@@ -173,8 +168,9 @@ class Execution:
         try:
             if task.over is not None:
                 elements = await self._resolver.written_out(task, task.over)
-                if len(elements) + len(self._tasks) > self.most:
-                    return self.calls.fail(task, TOO_MANY_TASKS.format(most=self.most))
+                most = self.calls.context.max_tasks
+                if len(elements) + len(self._tasks) > most:
+                    return self.calls.fail(task, TOO_MANY_TASKS.format(most=most))
                 return elements or self.calls.no_calls(task)
             arguments = await self._resolver.arguments(task)
         except BlockedError:
@@ -235,7 +231,7 @@ class Execution:
         self._tasks[name_of(task.key)] = task
         self._outcomes.plan(task.key)
         if task.is_call and task.over is None and task.key not in self.done:
-            self.progress.tell_of(task, "task_planned", task.arguments)
+            self.calls.progress.tell_of(task, "task_planned", task.arguments)
 
     def _plan_elements(self, task: Task, elements: list[Task]) -> None:
         """The map's elements take its place among the tasks."""
@@ -255,7 +251,7 @@ class Execution:
         if isinstance(outcome, ToolMessage):
             self.calls.remember([outcome])
             if task.key not in self.done:
-                self.progress.tell_outcome(task, outcome)
+                self.calls.progress.tell_outcome(task, outcome)
 
 
 def _raise_interrupts(futures: Iterable["asyncio.Future[Any]"]) -> None:

@@ -61,8 +61,6 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
             execution = Execution(
                 calls,
                 signatures,
-                progress,
-                most=context.max_tasks,
                 earlier=earlier,
                 done=observations(paused["done"]) if paused else {},
             )
