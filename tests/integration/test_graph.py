@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import ValidationError
 
-from agent import create_llm_compiler, retries
+from agent import as_tool, create_llm_compiler, retries
 from tests.model_server import MALFORMED, ChatRequest, Cut, End, Gate, HttpError, ModelServer, Reply
 
 REPLAN = Reply(tool_calls=[("replan", {"feedback": "The height of K2 is missing."})])
@@ -154,6 +156,31 @@ async def test_max_concurrency_of_the_config_never_makes_the_nodes_wait_for_each
     graph = create_llm_compiler(TOOLS, model=chat_model)
     outputs = await graph.abatch([{"messages": "a"}, {"messages": "b"}], {"max_concurrency": bound})
     assert [output["messages"][-2].artifact for output in outputs] == [6.0, 6.0]
+
+
+@pytest.mark.parametrize("bound", [1, 2])
+@pytest.mark.parametrize("around", ["chain", "with_config", "node", "tool"])
+async def test_nor_does_that_of_a_surrounding_run(
+    model_server: ModelServer, chat_model: ChatOpenAI, around: str, bound: int
+) -> None:
+    model_server.handler = lambda request: "Done." if request.is_joiner else plan("add(1, 2)", "add($1, 3)")
+    graph = create_llm_compiler(TOOLS, model=chat_model)
+    config: RunnableConfig = {"max_concurrency": bound}
+    question = {"messages": "Question?"}
+    match around:
+        case "chain":
+            output = await (RunnableLambda(lambda _: question) | graph).ainvoke("", config)
+        case "with_config":
+            output = await graph.with_config(config).ainvoke(question)
+        case "node":
+            outer = StateGraph(MessagesState)
+            outer.add_node("inner", graph)
+            outer.add_edge(START, "inner")
+            output = await outer.compile().ainvoke(question, config)  # type: ignore[call-overload]
+        case "tool":
+            agent = as_tool(graph, name="agent", description="answers")
+            output = {"messages": [AIMessage(await agent.ainvoke({"question": "Question?"}, config))]}
+    assert output["messages"][-1].text == "Done."
 
 
 async def test_dependents_get_typed_values_and_parts_of_them(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
