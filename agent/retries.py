@@ -1,9 +1,12 @@
 """Which failures of a tool are worth another try, and after how long."""
 
+import math
 import random
+import socket
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.error import URLError
 
 from langchain_core.tools import BaseTool
 
@@ -13,7 +16,9 @@ FIRST_DELAY = 0.5
 LONGEST_DELAY = 30.0
 """Seconds. A server that asks for more is not waited for."""
 
-_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
+_STATUSES = frozenset({408, 425, 429, *range(500, 600)} - {501, 505})
+"""Those of a busy or broken server: 501 and 505 say that it never does what it was asked."""
+
 _CONNECTION_ERRORS = frozenset(
     # by name, since these libraries need not be installed: httpx, requests, aiohttp, openai
     {"TransportError", "ConnectTimeout", "ConnectionError", "Timeout", "ClientConnectionError", "APIConnectionError"}
@@ -57,9 +62,11 @@ def delay_before_retry(error: Exception, tries: int) -> float | None:
 
 
 def _is_connection_error(error: Exception) -> bool:
-    if isinstance(error, ConnectionError | TimeoutError):
+    reason = error.reason if isinstance(error, URLError) else error
+    if isinstance(reason, ConnectionError | TimeoutError | socket.gaierror):
         return True
-    return any(kind.__name__ in _CONNECTION_ERRORS for kind in type(error).__mro__)
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return bool(kinds & _CONNECTION_ERRORS) and "UnsupportedProtocol" not in kinds
 
 
 def _retry_after(headers: Any) -> float | None:
@@ -69,9 +76,11 @@ def _retry_after(headers: Any) -> float | None:
     except AttributeError:
         return None
     try:
-        return max(0.0, float(text))
+        seconds = float(text)
     except (TypeError, ValueError):
         pass
+    else:
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     try:
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
     except (TypeError, ValueError):

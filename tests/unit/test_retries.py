@@ -1,8 +1,10 @@
 """Which failures of a tool are tried again."""
 
+import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
+from urllib.error import URLError
 
 import httpx
 import pytest
@@ -22,7 +24,17 @@ def tool_with(**metadata: Any) -> StructuredTool:
 
 
 @pytest.mark.parametrize(
-    "error", [ConnectionResetError(), TimeoutError(), httpx.ConnectError("x"), httpx.ReadTimeout("x"), http_error(503)]
+    "error",
+    [
+        ConnectionResetError(),
+        TimeoutError(),
+        socket.gaierror("no such host"),
+        URLError(ConnectionRefusedError()),
+        httpx.ConnectError("x"),
+        httpx.ReadTimeout("x"),
+        *(http_error(status) for status in (429, 500, 503, 507, 520, 524)),
+        http_error(429, retry_after="nan"),
+    ],
 )
 def test_what_may_pass_is_tried_again(error: Exception) -> None:
     delay = delay_before_retry(error, 1)
@@ -30,7 +42,16 @@ def test_what_may_pass_is_tried_again(error: Exception) -> None:
     assert FIRST_DELAY / 2 <= delay <= FIRST_DELAY
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), FileNotFoundError("x"), http_error(404), http_error(401)])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("x"),
+        FileNotFoundError("x"),
+        URLError("unknown url type"),
+        httpx.UnsupportedProtocol("ftp"),
+        *(http_error(status) for status in (401, 404, 501, 505)),
+    ],
+)
 def test_what_would_fail_again_is_not_tried_again(error: Exception) -> None:
     assert delay_before_retry(error, 1) is None
 
