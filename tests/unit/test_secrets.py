@@ -14,6 +14,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 
 from agent import create_llm_compiler, load_model
+from agent.secrets import without_secrets
 from graphs.errors import in_one_line
 from tests.model_server import HttpError, ModelServer
 from tools import math
@@ -119,6 +120,26 @@ async def test_a_tool_that_raises_with_a_key_tells_none(model_server: ModelServe
     events = [e async for e in graph.astream({"messages": "?"}, stream_mode=["custom", "values"])]
     assert_no_key(events)
     assert "GET https://example.com?key=*** with ***" in str(events)
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "shown"),
+    [
+        ("GITHUB_PAT", "denied to hunter2-hunter2", "denied to ***"),
+        ("PGPASSWD", "denied to hunter2-hunter2", "denied to ***"),
+        ("MY_CREDENTIAL", "?q=hunter2%2Fhunter2", "?q=***"),
+        ("AUTH_BEARER", "hunter2/hunter2 is wrong", "*** is wrong"),
+        ("", "can't reach postgres://ann:hunter2@host/db", "can't reach postgres://***@host/db"),
+        ("", "Authorization: Bearer eyJhbGciOi.J9", "Authorization: Bearer ***"),
+        ("", "Authorization: Basic YW5uOmh1bnRlcjI=", "Authorization: Basic ***"),
+        ("AUTHOR", "by hunter2-hunter2", "by hunter2-hunter2"),
+        ("MONKEY_ISLAND", "to hunter2-hunter2", "to hunter2-hunter2"),
+    ],
+)
+def test_keys_are_known_by_their_variables_name_or_by_their_shape(name: str, said: str, shown: str) -> None:
+    if name:
+        os.environ[name] = "hunter2/hunter2" if "/" in said or "%" in said else "hunter2-hunter2"
+    assert without_secrets(said) == shown
 
 
 def command(model_server: ModelServer, *options: str) -> subprocess.CompletedProcess[str]:
