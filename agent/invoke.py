@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import wraps
 from typing import Any
 
 from anyio import CapacityLimiter
@@ -26,12 +27,16 @@ _logger = logging.getLogger(__name__)
 TIMED_OUT = "{tool} took longer than {seconds:g} s and was stopped."
 GIVEN_UP = "{tool} took longer than {seconds:g} s and is not waited for."
 LEFT_BEHIND = "%s is no async tool, and runs on in its thread. Threads left behind so: %d."
+STUBBORN = "%s took too long, was cancelled, and runs on all the same."
 ENDED_ITSELF = "{tool} ended itself ({error})."
 ONLY_RESULTS = (
     "{tool} returned a Command with {what}. A task of a plan only gives a result: return it, or a Command whose only "
     "update is a ToolMessage for the call."
 )
 SEVERAL_MESSAGES = "{tool} returned several messages. A task of a plan has one result: return one ToolMessage."
+
+STOPPING_SECONDS = 1.0
+"""How long a tool that was cancelled may take to end."""
 
 
 async def invoke(
@@ -70,16 +75,20 @@ async def invoke(
         arguments = inject(tool, arguments, surroundings or Surroundings(), call_id=call_id, config=config)
     except LookupError as error:
         raise ToolError(error.args[0]) from error
+    calling = asyncio.create_task(_call(_raising(tool), arguments, config, call_id, threads))
     try:
-        async with asyncio.timeout(seconds) as deadline:
-            return await _call(_raising(tool), arguments, config, call_id, threads)
-    except TimeoutError as error:
-        if deadline.expired():
-            if _is_async(tool):
-                raise ToolError(TIMED_OUT.format(tool=tool.name, seconds=seconds)) from error
-            _logger.warning(LEFT_BEHIND, tool.name, left_behind())
-            raise ToolError(GIVEN_UP.format(tool=tool.name, seconds=seconds)) from error
+        _, late = await asyncio.wait([calling], timeout=seconds)
+    except asyncio.CancelledError:
+        await _stop(calling)
         raise
+    if late:
+        stopped = await _stop(calling)
+        if stopped and _is_async(tool):
+            raise ToolError(TIMED_OUT.format(tool=tool.name, seconds=seconds))
+        _logger.warning(*((STUBBORN, tool.name) if _is_async(tool) else (LEFT_BEHIND, tool.name, left_behind())))
+        raise ToolError(GIVEN_UP.format(tool=tool.name, seconds=seconds))
+    try:
+        return calling.result()
     except ToolException as error:
         if not (handle := tool.handle_tool_error):
             raise
@@ -89,11 +98,20 @@ async def invoke(
         if error.title != getattr(tool.args_schema, "__name__", None):
             raise  # not of its arguments, but of something in the tool
         raise wrong_arguments(tool, error) from error
-    except (SystemExit, asyncio.CancelledError) as error:
-        current = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and current and current.cancelling():
-            raise  # the run is cancelled, not the tool
-        raise ToolError(ENDED_ITSELF.format(tool=tool.name, error=type(error).__name__)) from error
+    except asyncio.CancelledError as error:
+        raise _ended_itself(tool, error) from error
+
+
+async def _stop(calling: "asyncio.Task[Any]") -> bool:
+    """Cancel the call, and say whether it has ended. One that goes on all the same is not waited for."""
+    calling.cancel()
+    calling.add_done_callback(lambda call: call.cancelled() or call.exception())  # taken note of
+    await asyncio.wait([calling], timeout=STOPPING_SECONDS)
+    return calling.done()
+
+
+def _ended_itself(tool: BaseTool, error: BaseException) -> ToolError:
+    return ToolError(ENDED_ITSELF.format(tool=tool.name, error=type(error).__name__))
 
 
 def explain(error: Exception) -> str:
@@ -114,10 +132,13 @@ async def _call(
     if tool.response_format == "content_and_artifact":
         # Only such a call gives a message with the artifact instead of the bare content.
         given = {"type": "tool_call", "name": tool.name, "id": call_id, "args": arguments}
-    if _is_async(tool):
-        returned = await tool.ainvoke(given, config)
-    else:
-        returned = await run_in_thread(tool.invoke, given, config, limiter=threads)
+    try:
+        if _is_async(tool):
+            returned = await tool.ainvoke(given, config)
+        else:
+            returned = await run_in_thread(tool.invoke, given, config, limiter=threads)
+    except SystemExit as error:
+        raise _ended_itself(tool, error) from error
     return _result(tool.name, returned)
 
 
@@ -128,10 +149,22 @@ def _is_async(tool: BaseTool) -> bool:
 
 
 def _raising(tool: BaseTool) -> BaseTool:
-    """The tool, raising the errors whose text LangChain would give out as a result, for other tasks to go on with."""
-    if not tool.handle_tool_error and not tool.handle_validation_error:
-        return tool
-    return tool.model_copy(update={"handle_tool_error": False, "handle_validation_error": False})
+    """The tool, raising the errors whose text LangChain would give out as a result, for other tasks to go on with, and
+    no `SystemExit`, which would end the process: LangChain runs a coroutine as a task of its own."""
+    update: dict[str, Any] = {}
+    if coroutine := getattr(tool, "coroutine", None):
+
+        @wraps(coroutine)
+        async def run(*positional: Any, **named: Any) -> Any:
+            try:
+                return await coroutine(*positional, **named)
+            except SystemExit as error:
+                raise _ended_itself(tool, error) from error
+
+        update["coroutine"] = run
+    if tool.handle_tool_error or tool.handle_validation_error:
+        update |= {"handle_tool_error": False, "handle_validation_error": False}
+    return tool.model_copy(update=update) if update else tool
 
 
 # --- results

@@ -239,7 +239,8 @@ async def test_an_exception_that_the_tool_would_hand_over_as_a_result_is_a_failu
 
 
 @pytest.mark.parametrize(
-    ("end", "in_thread"), [(SystemExit(3), True), (asyncio.CancelledError(), True), (asyncio.CancelledError(), False)]
+    ("end", "in_thread"),
+    [(end, in_thread) for end in (SystemExit(3), asyncio.CancelledError()) for in_thread in (True, False)],
 )
 async def test_a_tool_that_ends_itself_is_a_failure_and_no_more(end: BaseException, in_thread: bool) -> None:
     async def leave() -> None:
@@ -267,6 +268,25 @@ async def test_an_async_tool_that_takes_too_long_is_cancelled() -> None:
 
     assert await failure(hang, seconds=0.01) == "hang took longer than 0.01 s and was stopped."
     assert ended.is_set()
+
+
+async def test_an_async_tool_that_goes_on_although_it_was_cancelled_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("agent.invoke.STOPPING_SECONDS", 0.01)
+    released = asyncio.Event()
+
+    async def stubborn() -> str:
+        while not released.is_set():
+            try:
+                await released.wait()
+            except asyncio.CancelledError:
+                continue
+        return "late"
+
+    assert await failure(stubborn, seconds=0.01) == "stubborn took longer than 0.01 s and is not waited for."
+    assert "stubborn took too long, was cancelled, and runs on all the same." in caplog.text
+    released.set()
 
 
 async def test_a_sync_tool_that_takes_too_long_is_given_up_and_its_thread_counted(
