@@ -20,8 +20,10 @@ Long arguments and results are cut.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Self
@@ -80,9 +82,10 @@ class Progress:
 
 def shown(value: Any, most: int = SHOWN_CHARS) -> Any:
     """A value for people and records: JSON, and text in its place where it is long or not JSON."""
-    if isinstance(value, bool | int | float | None):
+    if isinstance(value, bool | int | None) or (isinstance(value, float) and math.isfinite(value)):
         return value
     text = to_text(value)
     if isinstance(value, dict | list) and len(text) <= most:
-        return json.loads(text)
+        with suppress(ValueError):  # raised for a text that isn't JSON, such as that of a dict whose keys are dates
+            return json.loads(text, parse_constant=lambda name: str(float(name)))
     return cut(text, most)

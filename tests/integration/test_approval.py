@@ -1,6 +1,7 @@
 """Calls that wait for a person's approval."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -66,6 +67,41 @@ async def pause(
     output = await graph.ainvoke({"messages": "Question?"}, THREAD)
     (interrupt,) = output["__interrupt__"]
     return graph, interrupt.value
+
+
+async def test_a_call_with_a_number_that_is_none_is_shown_as_json_and_made(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    paid: list[float] = []
+
+    async def price() -> dict[str, float]:
+        """a price"""
+        return {"x": float("nan")}
+
+    async def pay(amount: float, record: dict[str, float]) -> str:
+        """pays"""
+        paid.append(amount)
+        return "paid"
+
+    pay_tool = StructuredTool.from_function(coroutine=pay, metadata={"requires_approval": True})
+    model_server.script(planner=["1. price()\n2. pay($1.x, $1)\n3. join()"], joiner=["Done."])
+    graph = create_llm_compiler([price, pay_tool], model=chat_model, checkpointer=InMemorySaver())
+    output = await graph.ainvoke({"messages": "Question?"}, THREAD)
+    [request] = output["__interrupt__"][0].value["action_requests"]
+    assert json.loads(json.dumps(request["args"], allow_nan=False)) == {"amount": "nan", "record": {"x": "nan"}}
+    output = await graph.ainvoke(decide(APPROVE), THREAD)
+    assert output["messages"][-1].text == "Done."
+    assert len(paid) == 1
+
+
+async def test_without_a_checkpointer_a_thread_id_does_not_let_a_run_pause(
+    model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
+) -> None:
+    model_server.script(planner=['1. mail("ann", text="hello")\n2. join()'], joiner=["It can't be sent."])
+    graph = create_llm_compiler(desk.tools(requires_approval=True), model=chat_model)
+    output = await graph.ainvoke({"messages": "Question?"}, THREAD)
+    assert "a run without a checkpointer can't pause for one" in results(output["messages"])["task_1"]
+    assert desk.did == []
 
 
 async def test_the_run_pauses_once_for_all_calls_that_need_it_when_nothing_else_can_run(

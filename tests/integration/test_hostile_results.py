@@ -1,6 +1,7 @@
 """Results as attackers: whatever a tool returns is put in where the plan says so, and does nothing else."""
 
 import json
+import math
 import os
 import pty
 import re
@@ -231,6 +232,25 @@ async def test_a_result_that_is_no_valid_unicode_is_made_valid(
     output = await create_llm_compiler([fetch, take], model=chat_model).ainvoke({"messages": "?"})
     assert output["messages"][-1].text == "Done."
     assert "\ufffd" in output["messages"][3].artifact
+
+
+@pytest.mark.parametrize("payload", [{(1, 2): 3}, {b"a": [1]}, [{frozenset({1}): 1}], math.nan, {"x": -math.inf}])
+async def test_a_result_that_json_has_not_is_handed_on_and_shown(
+    payload: Any, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    def fetch() -> Any:
+        """A page of the web."""
+        return payload
+
+    def take(value: Any) -> str:
+        """Takes anything."""
+        return "taken"
+
+    model_server.script(planner=[numbered(["fetch()", "take($1)"])], joiner=["Done."])
+    graph = create_llm_compiler([fetch, take], model=chat_model)
+    events = [event async for event in graph.astream({"messages": "?"}, stream_mode="custom")]
+    assert [event["result"] for event in events if event["type"] == "task_finished"][1:] == ["taken"]
+    json.dumps(events, allow_nan=False)
 
 
 # --- on the terminal
