@@ -11,6 +11,8 @@ from typing import Literal
 
 from langchain_core.messages import AIMessage
 from langchain_core.tools import BaseTool
+from langgraph.config import get_config
+from langgraph.constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.func import task as durable
 from langgraph.runtime import Runtime
 from langgraph.types import Command
@@ -22,6 +24,7 @@ from agent.execution import Execution, Finished
 from agent.injection import Surroundings
 from agent.messages import observations, this_turn, with_tasks
 from agent.models import Models
+from agent.saving import storable
 from agent.signatures import signature_of
 from agent.state import Node, PausedPlan, State, Waiting
 from agent.stream import PlanStream
@@ -52,7 +55,7 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
                 context,
                 await models.planner(context),
                 progress,
-                saved=bool(runtime.execution_info and runtime.execution_info.thread_id),
+                saved=bool(get_config()["configurable"].get(CONFIG_KEY_CHECKPOINTER)),
                 has_seen_results=bool(earlier),
                 decided={(call["task"], call["element"]): call for call in paused["waiting"]} if paused else {},
                 surroundings=Surroundings(state["messages"], runtime, list(tools.values())),
@@ -79,8 +82,9 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
             return Command(goto="joiner") if state.get("alone") else Command(goto="executor", update={"alone": True})
         if finished.waiting:
             return Command(goto="approval", update={"paused": _pause(plan, finished)})
+        answer = storable(plan.response_metadata["answer"])
         messages = [with_tasks(plan, finished.tasks), *finished.results] if finished.results else []
-        return Command(goto="joiner", update={"messages": messages, "answer": plan.response_metadata["answer"]})
+        return Command(goto="joiner", update={"messages": messages, "answer": answer})
 
     return executor
 

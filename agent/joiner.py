@@ -17,6 +17,7 @@ from agent.events import Progress
 from agent.messages import plans_made
 from agent.models import Models
 from agent.prompts import NO_ANSWER, REPLAN_TOOL, joiner_prompt
+from agent.saving import storable
 from agent.secrets import secrets_hidden
 from agent.state import Node, State
 from agent.transcript import results_of_turn
@@ -80,7 +81,7 @@ def make_joiner(models: Models) -> Node:
                 return Command(goto="__end__", update={"messages": [message]})
             case Replan(feedback):
                 progress.tell("replanning", feedback=feedback)
-                return Command(goto=["planner", "executor"], update={"feedback": feedback})
+                return Command(goto=["planner", "executor"], update={"feedback": storable(feedback)})
 
     return joiner
 

@@ -264,6 +264,21 @@ async def test_a_conversation_comes_back_as_it_was(
     assert caplog.records == []
 
 
+async def test_words_of_a_model_that_no_database_takes_are_saved_without_them(
+    model_server: ModelServer, chat_model: ChatOpenAI, database_url: str
+) -> None:
+    async def echo(text: str) -> str:
+        """Echoes."""
+        return text
+
+    replan = Reply(tool_calls=[("replan", {"feedback": "more\0 of \ud800 it"})])
+    model_server.script(planner=['1. echo("a")\n2. join()', '3. echo("b")\n4. join("It\0 is $3.")'], joiner=[replan])
+    async with open_checkpointer(database_url) as saver:
+        graph = create_llm_compiler([echo], model=chat_model, checkpointer=saver)
+        output = await graph.ainvoke({"messages": "Question?"}, THREAD)
+    assert output["messages"][-1].text == "It is b."
+
+
 # Databases
 
 
