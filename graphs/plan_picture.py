@@ -63,15 +63,15 @@ def draw_plan(run: Run) -> Picture:
 
 
 def _draw_edge(axes: Axes, points: list[tuple[float, float]], box: Size, down: bool, critical: bool) -> None:
-
-    out = (0.0, box[1] / 2) if down else (box[0] / 2, 0.0)
-    points[0] = points[0][0] + out[0], points[0][1] + out[1]
-    points[-1] = points[-1][0] - out[0], points[-1][1] - out[1]
-    bends, codes = [points[0]], [Path.MOVETO]
-    for (x, y), (to_x, to_y) in pairwise(points):
-        half = (0.0, (to_y - y) / 2) if down else ((to_x - x) / 2, 0.0)
-        bends += [(x + half[0], y + half[1]), (to_x - half[0], to_y - half[1]), (to_x, to_y)]
-        codes += [Path.CURVE4] * 3
+    """An edge is straight as long as it passes boxes, and bends between them."""
+    out_x, out_y = (0.0, box[1] / 2) if down else (box[0] / 2, 0.0)
+    bends: list[tuple[float, float]] = []
+    for (from_x, from_y), (to_x, to_y) in pairwise(points):
+        x, y, to_x, to_y = from_x + out_x, from_y + out_y, to_x - out_x, to_y - out_y
+        half_x, half_y = (0.0, (to_y - y) / 2) if down else ((to_x - x) / 2, 0.0)
+        bends += [(x, y), (x + half_x, y + half_y), (to_x - half_x, to_y - half_y), (to_x, to_y)]
+    codes = [Path.LINETO, *[Path.CURVE4] * 3] * (len(points) - 1)
+    codes[0] = Path.MOVETO
     arrow = FancyArrowPatch(
         path=Path(bends, codes),
         arrowstyle="-|>,head_length=4,head_width=2",
