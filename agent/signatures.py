@@ -28,6 +28,7 @@ LONGEST_TYPE = 60
 
 YIELDS = "The tool {tool!r} yields. A task has one result: return it, and send progress with LangGraph's stream writer."
 BY_POSITION = "The tool {tool!r} takes {parameter!r} by position only, and plans give arguments by name: drop the '/'."
+WRONG_METADATA = "The tool {tool!r} has {value!r} for {name!r} in its metadata: give a number from {least} on."
 GOES_ELSEWHERE = (
     "The tool {tool!r} returns a Command that goes to {nodes}. A plan decides itself what runs next: let the tool "
     "return its result, or make what it hands over to a tool (agent.as_tool)."
@@ -109,6 +110,10 @@ def _as_tool(given: BaseTool | Callable[..., Any]) -> BaseTool:
 def _check(tool: BaseTool) -> None:
     """Refuse a tool that can't make sense in a plan."""
     check_injections(tool)
+    metadata = tool.metadata or {}
+    for name, (least, kinds) in {"timeout": (0.001, int | float), "retries": (0, int)}.items():
+        if name in metadata and not (isinstance(metadata[name], kinds) and metadata[name] >= least):
+            raise ValueError(WRONG_METADATA.format(tool=tool.name, name=name, value=metadata[name], least=least))
     for function in functions_of(tool):
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise ValueError(YIELDS.format(tool=tool.name))
