@@ -95,7 +95,8 @@ def make_agents(names: Sequence[str], subject: Subject, model: str, instruction:
 
 def _make(name: str, subject: Subject, context: Context, instruction: str) -> Agent:
     if name == "llm-compiler":
-        return Agent(name, subject.graph, context)
+        # As the others do it: nobody is there to be asked about what a replan would do.
+        return Agent(name, subject.graph, context.model_copy(update={"approve_side_effects": False}))
     # In its prompt, because some models take one system message only.
     prompt = f"{PROMPT}\n\n{instruction}" if instruction else PROMPT
     graph = create_react(subject.tools, parallel=name == "parallel-react", prompt=prompt)

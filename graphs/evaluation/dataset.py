@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -75,6 +76,9 @@ def _read_json(path: Path, text: str) -> Iterator[tuple[int, Any]]:
         raise DatasetError(f"{path}: is neither JSON nor a .csv or .tsv file. Expected: {EXPECTED}.")
     while position < len(text):
         if in_list and text[position] == "]":
+            if _skip(text, position + 1, " \t\r\n") < len(text):
+                line = text.count("\n", 0, position) + 1
+                raise DatasetError(f"{path}, line {line}: something follows the end of the list.")
             return
         line = text.count("\n", 0, position) + 1
         try:
@@ -129,7 +133,7 @@ def _question(path: Path, line: int, record: Any, number: int) -> Question:
         if value is None or (isinstance(value, str) and not value.strip()):
             has = ", ".join(str(key) for key, item in record.items() if item not in (None, "")) or "nothing"
             raise DatasetError(f"{where}: there is no {name!r}, only {has}.")
-        if not isinstance(value, str | int | float):
+        if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
             raise DatasetError(f"{where}: {name!r} is {_short(value)}, and should be text or a number.")
     group = next((f"{name} {record[name]}" for name in GROUPS if record.get(name) not in (None, "")), "")
     # Half of a surrogate pair, which JSON may have, can't be sent to a model or written to a file.

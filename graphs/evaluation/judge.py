@@ -17,6 +17,7 @@ MOST = 4_000
 """How many characters of an answer the judge is shown."""
 
 _REASONING = re.compile(r".*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_BOTH = re.compile(r"\bcorrect\b\W+(?:and|or)\W+incorrect\b", re.IGNORECASE)
 _WORD = re.compile(r"\b(?P<not>not |isn't |is not )?(?P<word>correct|incorrect)\b", re.IGNORECASE)
 
 
@@ -48,8 +49,9 @@ async def judge(model: BaseChatModel, question: str, expected: str, answer: str)
 
 
 def read_verdict(reply: str) -> bool | None:
-    """The verdict in a judge's words: the first word if it is one, else the last one said; None if there is none."""
-    text = _REASONING.sub("", reply).strip(" \t\r\n*_`\"'.")
+    """The verdict in a judge's words: the first word if it is one, else the last one said; None if there is none, or if
+    they only name both."""
+    text = _BOTH.sub("", _REASONING.sub("", reply)).strip(" \t\r\n*_`\"'.")
     words = list(_WORD.finditer(text))
     if not words:
         return None

@@ -22,6 +22,7 @@ from agent.plan import Plan
 from agent.signatures import signature_of
 from agent.tasks import Call, Element
 from graphs import game_of_24, movie_recommendation, parallel_qa, web_shop
+from graphs.evaluation.agents import find_subject, make_agents
 from graphs.offline_examples import OfflineExamplesModel
 from graphs.shop.catalogue import Goal, all_goals
 from graphs.shop.reward import find_purchase, reward
@@ -299,6 +300,12 @@ async def test_products_are_compared_before_one_is_bought(goal: Goal) -> None:
     assert len(results(messages)) == 7
     assert reward(goal, find_purchase(messages)) > 0.5
     assert messages[-1].text.startswith("I bought ")
+
+
+async def test_an_evaluation_asks_nobody_before_it_buys() -> None:
+    [agent] = make_agents(["llm-compiler"], find_subject("web_shop"), "offline", "")
+    output = await agent.graph.ainvoke({"messages": all_goals()[0].instruction}, context=agent.context)
+    assert find_purchase(output["messages"])
 
 
 async def test_shoppers_at_the_same_time_buy_what_each_wants() -> None:

@@ -62,6 +62,8 @@ def test_a_cell_may_have_several_lines(tmp_path: Path) -> None:
         ("q.json", "[\n\n3]", "line 3: 3 is no object. Expected: a list of objects"),
         ("q.json", '[\n{"question": }]', "line 2: is not JSON: Expecting value."),
         ("q.json", '[{"question": "a?", "answer": "4"}\n', "line 2: the list is not closed"),
+        ("q.json", '[{"question": "a?", "answer": "4"}]\n[]', "line 1: something follows the end of the list"),
+        ("q.json", '[{"question": "a?", "answer": NaN}]', "line 1: 'answer' is NaN, and should be text or a number"),
         ("q.jsonl", '{"question": "a?", "answer": "4"}\nnonsense', "line 2: is not JSON"),
         ("q.json", json.dumps([K2, K2], indent=0), "line 8: the id 'a' is that of line 2 too"),
         ("q.csv", "", "line 1: there is no column 'question', only nothing."),

@@ -22,6 +22,8 @@ from graphs.evaluation.judge import Verdict, judge, read_verdict
         ("Yes", None),
         ("", None),
         ("corrected", None),
+        ("I can't say one word, CORRECT or INCORRECT.", None),
+        ("Of CORRECT and INCORRECT, it is CORRECT.", True),
     ],
 )
 def test_a_verdict_is_found_in_chatter(reply: str, correct: bool | None) -> None:
