@@ -1,9 +1,11 @@
 """What every command has in common: what it is asked for, how it reads and writes, and how it ends."""
 
+import gc
 import os
 import signal
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -91,8 +93,20 @@ def read_line(prompt: str) -> str:
         signal.signal(signal.SIGINT, stop)
 
 
-def sign_of_life(options: Options) -> AbstractContextManager[object]:
-    """Something to look at for the second or two that imports take."""
+@contextmanager
+def starting(options: Options) -> Iterator[None]:
+    """Around the imports that take a second or two: something to look at, and no garbage collections. What is imported
+    stays, and looking through it again and again would add a fifth to that time."""
+    gc.disable()
+    try:
+        with _sign_of_life() if options.live else nullcontext():
+            yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _sign_of_life() -> AbstractContextManager[object]:
     from rich.console import Console
 
-    return Console().status("Starting") if options.live else nullcontext()
+    return Console().status("Starting")

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import typer
 
-from graphs.console import WAITING, Options, WrongUsageError, read_line, say, sign_of_life, tell
+from graphs.console import WAITING, Options, WrongUsageError, read_line, say, starting, tell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -116,7 +116,7 @@ async def _open(options: Options, session: "Session | None" = None) -> "AsyncIte
     if session:
         yield session
     elif options.thread:
-        with sign_of_life(options):
+        with starting(options):
             from graphs.threads import Session as Sessions
 
         async with Sessions.open(options.thread) as session:
@@ -126,7 +126,7 @@ async def _open(options: Options, session: "Session | None" = None) -> "AsyncIte
 
 
 def _session_in_memory(options: Options) -> "Session":
-    with sign_of_life(options):
+    with starting(options):
         from graphs.threads import Session
 
     return Session.in_memory()
