@@ -28,6 +28,8 @@ ENV PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     HOST=0.0.0.0 \
     PORT=8000
+# Nothing is written at run time, so it would be compiled at each start.
+RUN python -m compileall -q agent tools graphs
 USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \

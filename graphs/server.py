@@ -62,7 +62,7 @@ import mimetypes
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.staticfiles import StaticFiles
 
-from agent import Context
+from agent import Context, default_model, load_model
 from graphs.errors import in_one_line
 from graphs.server_agent import Graph, ServedAgent
 from graphs.server_errors import Failure
@@ -137,6 +137,10 @@ def _tune_garbage_collection() -> None:
 def _default_graph() -> Graph:
     from graphs.llm_compiler import graph
 
+    # A model imports its client, for which the first request would have to wait half a second.
+    with suppress(Exception):  # what is wrong with a model, the run that wants it tells
+        load_model(default_model("planner"))
+        load_model(default_model("joiner"))
     return graph
 
 

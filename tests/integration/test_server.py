@@ -7,10 +7,14 @@ from typing import Any
 
 import httpx
 import pytest
+from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_openai import ChatOpenAI
 from langserve import RemoteRunnable
 
+from agent import PROVIDERS
+from graphs.server import create_app
+from graphs.server_limits import Limits
 from tests.model_server import Gate, HttpError, ModelServer, Reply
 from tests.serving import Serve, Tools, ask, post, serving_agent, streaming
 
@@ -323,6 +327,32 @@ async def test_the_playground_loads_with_all_its_files(serve: Serve) -> None:
         assert len(files) >= 3
         for file in files:
             assert (await client.get(f"agent/playground/{file}")).status_code == 200, file
+
+
+async def test_the_first_request_finds_the_model_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def make(name: str) -> FakeListChatModel:
+        made.append(name)
+        return FakeListChatModel(responses=[])
+
+    monkeypatch.setitem(PROVIDERS, "mine", make)
+    monkeypatch.setenv("LLM_COMPILER_PLANNER_MODEL", "mine:large")
+    monkeypatch.setenv("LLM_COMPILER_JOINER_MODEL", "mine:small")
+    app = create_app(limits=Limits())
+    async with app.router.lifespan_context(app):
+        assert made == ["large", "small"]
+
+
+async def test_a_model_that_cant_be_had_fails_runs_and_not_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_COMPILER_MODEL", "nosuch:large")
+    app = create_app(limits=Limits())
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
+    async with app.router.lifespan_context(app), client:
+        assert (await client.get("healthz")).status_code == 200
+        failed = await client.post("agent/invoke", json={"input": QUESTION})
+        assert failed.status_code == 500
+        assert "nosuch" in failed.text
 
 
 async def test_the_server_says_that_it_is_up(serve: Serve) -> None:
