@@ -297,7 +297,8 @@ Made by `make load ARGS=--write`; [load.py](load.py) says how. The model sends i
 tokens a second; a run has a plan with two sums, of which the second needs the first, and an answer, so that it takes
 about 1.4 s when nothing is in its way. A run costs the server 40 ms of CPU, most of it in the model's client and in
 LangGraph: with many streams at once, that is what they wait for. Each level has three rounds. CPython keeps the memory
-of its busiest moment, so what counts is that it does not grow from round to round. {about}
+of its busiest moment ([README.md](README.md) says where it is), so what counts is that it does not grow from round to
+round. {about}
 
 """
 
