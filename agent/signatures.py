@@ -26,9 +26,16 @@ DIRECT = "(As the plan's last call, its result is the answer.)"
 LONGEST_TYPE = 60
 """Characters of a type that JSON has not; a longer one tells the planner nothing."""
 
+DEEPEST_OBJECT = 3
+OBJECT = "object"
+
 YIELDS = "The tool {tool!r} yields. A task has one result: return it, and send progress with LangGraph's stream writer."
 BY_POSITION = "The tool {tool!r} takes {parameter!r} by position only, and plans give arguments by name: drop the '/'."
 WRONG_METADATA = "The tool {tool!r} has {value!r} for {name!r} in its metadata: give a number from {least} on."
+ANY_NUMBER = (
+    "The tool {tool!r} takes any number of arguments, {parameter}, and plans give arguments by name: name them, or "
+    "give the tool an args_schema."
+)
 GOES_ELSEWHERE = (
     "The tool {tool!r} returns a Command that goes to {nodes}. A plan decides itself what runs next: let the tool "
     "return its result, or make what it hands over to a tool (agent.as_tool)."
@@ -114,12 +121,15 @@ def _check(tool: BaseTool) -> None:
     for name, (least, kinds) in {"timeout": (0.001, int | float), "retries": (0, int)}.items():
         if name in metadata and not (isinstance(metadata[name], kinds) and metadata[name] >= least):
             raise ValueError(WRONG_METADATA.format(tool=tool.name, name=name, value=metadata[name], least=least))
+    named = _schema(tool).get("properties", {})
     for function in functions_of(tool):
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise ValueError(YIELDS.format(tool=tool.name))
         for parameter in parameters_of(function).values():
             if parameter.kind is parameter.POSITIONAL_ONLY and not isinstance(tool, Tool):
                 raise ValueError(BY_POSITION.format(tool=tool.name, parameter=parameter.name))
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) and parameter.name in named:
+                raise ValueError(ANY_NUMBER.format(tool=tool.name, parameter=str(parameter).partition(":")[0]))
         returned = hints_of(function).get("return")
         if get_origin(returned) is Command and get_origin(nodes := next(iter(get_args(returned)))) is Literal:
             raise ValueError(GOES_ELSEWHERE.format(tool=tool.name, nodes=", ".join(map(repr, get_args(nodes)))))
@@ -146,31 +156,41 @@ def _is_open(tool: BaseTool, schema: dict[str, Any]) -> bool:
     return bool(schema.get("additionalProperties")) or config.get("extra") == "allow"
 
 
-def _type_name(schema: Any, definitions: Mapping[str, Any], depth: int = 0) -> str:
-    """A JSON schema as a Python type, short enough for a prompt."""
+def _type_name(schema: Any, definitions: Mapping[str, Any], within: tuple[str, ...] = ()) -> str:
+    """A JSON schema as a Python type, short enough for a prompt: objects in objects in objects are just dicts.
+
+    Args:
+        schema: The schema.
+        definitions: What it may refer to.
+        within: The references and objects that it stands in.
+    """
     if not isinstance(schema, dict):
         return "Any"
-    if depth > 4:
-        return "dict"
-    if reference := schema.get("$ref"):
-        return _type_name(referred(str(reference), definitions), definitions, depth + 1)
+    if reference := str(schema.get("$ref", "")):
+        return (
+            "Any"
+            if reference in within
+            else _type_name(referred(reference, definitions), definitions, (*within, reference))
+        )
     if "enum" in schema or "const" in schema:
         choices = choices_of(schema)
         return f"Literal[{', '.join(map(repr, choices))}]" if choices else "Any"
     if options := options_of(schema):
-        return " | ".join(dict.fromkeys(_type_name(option, definitions, depth + 1) for option in options))
+        return " | ".join(dict.fromkeys(_type_name(option, definitions, within) for option in options))
     match schema.get("type"):
         case "array":
             items = schema.get("items")
-            return f"list[{_type_name(items, definitions, depth + 1)}]" if items else "list"
+            return f"list[{_type_name(items, definitions, within)}]" if items else "list"
         case "object":
             properties = schema.get("properties")
             if not properties or not isinstance(properties, dict):
                 values = schema.get("additionalProperties")
-                return (
-                    f"dict[str, {_type_name(values, definitions, depth + 1)}]" if isinstance(values, dict) else "dict"
-                )
-            fields = (f"{name!r}: {_type_name(field, definitions, depth + 1)}" for name, field in properties.items())
+                return f"dict[str, {_type_name(values, definitions, within)}]" if isinstance(values, dict) else "dict"
+            if within.count(OBJECT) == DEEPEST_OBJECT:
+                return "dict"
+            fields = (
+                f"{name!r}: {_type_name(field, definitions, (*within, OBJECT))}" for name, field in properties.items()
+            )
             return f"{{{', '.join(fields)}}}"
         case str(name):
             return _TYPES.get(name, name)

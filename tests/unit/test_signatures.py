@@ -204,6 +204,30 @@ def test_a_tool_with_a_json_schema_is_described_from_it() -> None:
     )
 
 
+class Address(BaseModel):
+    street: str
+    zip: int | None = None
+
+
+class Person(BaseModel):
+    name: str
+    address: Address
+    others: list[Address] = []
+
+
+def test_nested_models_are_described_with_the_types_of_their_fields() -> None:
+    def register(person: Person, root: Node, also: list[Person] | None = None) -> str:
+        """registers"""
+        return ""
+
+    address = "{'street': str, 'zip': int | None}"
+    person = f"{{'name': str, 'address': {address}, 'others': list[{address}]}}"
+    node = "{'children': list[Any]}"
+    assert line(register) == (
+        f"register(person: {person}, root: {node}, also: list[{person}] | None = None) -> str: registers"
+    )
+
+
 def test_a_json_schema_may_be_written_loosely() -> None:
     properties = {
         "any": True,
@@ -427,6 +451,16 @@ def _by_position(x: str, /) -> str:
     return x
 
 
+def _any_number(*words: str) -> str:
+    """takes"""
+    return " ".join(words)
+
+
+def _any_names(**numbers: int) -> int:
+    """takes"""
+    return sum(numbers.values())
+
+
 def _leaving() -> Command[Literal["elsewhere"]]:
     """leaves"""
     return Command(goto="elsewhere")
@@ -448,6 +482,8 @@ def _not_injected(user: Annotated[str, InjectedToolArg]) -> str:
         (_yielding, "The tool '_yielding' yields. A task has one result"),
         (_yielding_async, "The tool '_yielding_async' yields"),
         (_by_position, "The tool '_by_position' takes 'x' by position only"),
+        (_any_number, "The tool '_any_number' takes any number of arguments, *words"),
+        (_any_names, "The tool '_any_names' takes any number of arguments, **numbers"),
         (_leaving, "The tool '_leaving' returns a Command that goes to 'elsewhere'"),
         (_another_field, "The tool '_another_field' wants the state's 'mood' injected as 'mood'"),
         (_not_injected, "The argument 'user' of the tool '_not_injected' is marked as injected, and nothing injects"),
