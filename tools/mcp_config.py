@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _EXPECTED: dict[Any, str] = {str: "a text", list: "a list of texts", dict: "an object of texts"}
@@ -55,8 +56,14 @@ class ServerConfig:
     allowed: frozenset[str] = frozenset()
     """The tools that somebody vouches for; `*` stands for all."""
 
+    @property
+    def address(self) -> str:
+        """Where it is, without what may have keys in it: the arguments of a command, and the rest of a URL."""
+        url = urlsplit(self.url)
+        return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}" if self.url else self.command
+
     def __str__(self) -> str:
-        return f"MCP server {self.name!r} ({self.url or ' '.join([self.command, *self.args])})"
+        return f"MCP server {self.name!r} ({self.address})"
 
 
 def read_config(path: str | Path) -> list[ServerConfig]:

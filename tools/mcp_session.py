@@ -66,7 +66,8 @@ class Session:
             late = not self._holding.done()
             self._holding.cancel()
             reason = f"it did not answer within {START_TIMEOUT:g} s." if late else self._reason()
-            raise McpServerError(UNREACHABLE.format(server=self._config, reason=self._with_printed(reason)))
+            self._log_printed()
+            raise McpServerError(UNREACHABLE.format(server=self._config, reason=reason))
 
     async def do(self, work: "Callable[[ClientSession], Coroutine[Any, Any, T]]") -> T:
         """What the work gives; see `tools.mcp` for what it raises."""
@@ -91,8 +92,8 @@ class Session:
         finally:
             doing.cancel()
         await asyncio.wait([self._holding])
-        reason = self._with_printed(self._reason())
-        raise McpServerError(WENT_AWAY.format(server=self._config, reason=reason))
+        self._log_printed()
+        raise McpServerError(WENT_AWAY.format(server=self._config, reason=self._reason()))
 
     async def _hold(self) -> None:
         async with self._connect() as session:
@@ -130,11 +131,13 @@ class Session:
         error = self._holding.exception()
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-        return f"{error or type(error).__name__}."
+        said = str(error).replace(self._config.url or "\0", self._config.address)
+        return f"{said or type(error).__name__}."
 
-    def _with_printed(self, reason: str) -> str:
-        printed = " / ".join(line.strip() for line in self._printed.text.splitlines()[-3:])
-        return f"{reason} It printed: {printed}" if printed else reason
+    def _log_printed(self) -> None:
+        """Log the last that the server printed. It is for who runs it, and not for a model or a client."""
+        if printed := " / ".join(line.strip() for line in self._printed.text.splitlines()[-3:]):
+            log.error("The %s printed: %s", self._config, printed)
 
 
 class _Printed(asyncio.Protocol):
