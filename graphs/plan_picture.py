@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
-from graphs.figure import COLOURS, FAILED_TEXT, INK, PALE, Picture, fit, write
+from graphs.figure import COLOURS, FAILED_TEXT, INK, PALE, Picture, fit, width_of, write
 from graphs.layered_layout import lay_out
 from graphs.plain_view import in_short
 from graphs.plan_dag import Step, spent_on, steps_of
@@ -101,7 +101,8 @@ def _draw_box(axes: Axes, step: Step, middle: tuple[float, float], box: Size) ->
         gid=step.id,
     )
     axes.add_patch(frame)
-    title = " · ".join(filter(None, [step.title, spent_on(step)]))
+    time = f" · {spent_on(step)}" if spent_on(step) else ""
+    title = fit(step.title, 9, width - 0.2 - width_of(time, 9, bold=True), bold=True) + time
     colour = FAILED_TEXT if failed else INK
     if box == FLAT_BOX:
         line = fit(f"{title} · {step.detail}" if step.detail else title, 8, width - 0.2)
@@ -110,7 +111,7 @@ def _draw_box(axes: Axes, step: Step, middle: tuple[float, float], box: Size) ->
     detail = textwrap.wrap(in_short(step.detail, 200), 34)
     if len(detail) > 2:
         detail = [detail[0], f"{detail[1][:33]}…"]
-    lines = [fit(title, 9, width - 0.2, bold=True), *(fit(line, 8, width - 0.1) for line in detail)]
+    lines = [title, *(fit(line, 8, width - 0.1) for line in detail)]
     for place, line in enumerate(lines):
         up = ((len(lines) - 1) / 2 - place) * 12
         look: dict[str, Any] = (
