@@ -19,6 +19,10 @@ UNCLOSED_TEXT = "The text that starts with {start} is not closed."
 NO_LIST = "The list that is mapped over is followed by {text}."
 DEEPEST = 50
 TOO_DEEP = f"The arguments are nested deeper than {DEEPEST} levels."
+MOST_PARTS = 50_000
+TOO_LONG = (
+    f"The plan ends here: this call has more than {MOST_PARTS:,} parts (values, brackets, commas, escapes, references)."
+)
 
 LOOKAHEAD = 200
 _OPENERS = re.compile(r"[(\[{]+")
@@ -95,6 +99,7 @@ class CallReader:
     def __post_init__(self) -> None:
         self._state = self._read_code
         self._tokens: list[Token] = []
+        self._parts = 0
         self._start = 0
         """Where in the tokens the argument begins, or the element, that is being read."""
 
@@ -359,6 +364,9 @@ class CallReader:
         self._tokens.append((kind, text))
         if not text.isspace():
             self._last = text
+        self._parts += 1 + text.count("$")
+        if self._parts > MOST_PARTS:
+            self._error, self._done = TOO_LONG, True
 
     def _add_between(self, text: str) -> None:
         """Add what stands between arguments or elements."""
@@ -397,7 +405,7 @@ class CallReader:
         keywords: dict[str, object] = {}
         error = self._error
         try:
-            for tokens in self._arguments if error != TOO_DEEP else ():
+            for tokens in self._arguments if error not in (TOO_DEEP, TOO_LONG) else ():
                 name, tokens = split_keyword(tokens)
                 value = read_value(tokens)
                 if name is None:

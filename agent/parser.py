@@ -14,11 +14,14 @@ text, and the items don't depend on how it is cut into chunks.
 import re
 from collections.abc import Collection
 
-from agent.call_reader import LOOKAHEAD, CallReader, Cursor
+from agent.call_reader import LOOKAHEAD, TOO_LONG, CallReader, Cursor
 from agent.plain_calls import BEFORE_END, BEFORE_HEAD, may_begin_call, read_call
 from agent.tasks import Call, Element, Join, Thought
 
 MAP = ".map"
+LONGEST_PROSE = 10_000
+"""Characters before a call on its line; behind more, no call is looked for."""
+
 NO_CALL = "This is not a call; the form is {tool}(…)."
 
 Item = Call | Element | Join | Thought
@@ -43,6 +46,7 @@ _OPEN_MARK = re.compile(r"</?[a-z_]{0,12}", re.IGNORECASE)
 _THOUGHT_OUT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _LINE_ENDS = re.compile(r"\n+")
 _PROSE_RUN = re.compile(r"[^(\n<]+")
+_LONG_PROSE_RUN = re.compile(r"[^\n<]+")
 _LINE_START = re.compile(r"[^(\n\"',\[]*")
 
 
@@ -115,6 +119,7 @@ class PlanParser:
             self.ended = True
         else:
             self._items.append(call)
+            self.ended = call.error == TOO_LONG
 
     def _read_plain_call(self) -> bool:
         """Take the short cut for calls that are written plainly; hold back what may become one."""
@@ -159,7 +164,8 @@ class PlanParser:
 
     def _read_prose(self) -> bool:
         cursor = self._cursor
-        if run := _PROSE_RUN.match(cursor.text, cursor.position):
+        ordinary = _PROSE_RUN if self._length < LONGEST_PROSE else _LONG_PROSE_RUN
+        if run := ordinary.match(cursor.text, cursor.position):
             self._add(run[0])
             cursor.position = run.end()
             return True

@@ -22,6 +22,9 @@ _PARTS = re.compile(rf"(?:([^\W\d]\w*+)=)?+(?:({_STRING})|({_LIST})|({_NUMBER})|
 _OPEN_HEAD = re.compile(r"[ \r\n]{0,8}+(?:[0-9]{1,9}+(?:\.(?: ?(?:[A-Za-z_]\w{0,60}+)?+)?+)?+)?+")
 _OPEN_CALL = re.compile(rf"{_HEAD}[^)\n]*+")
 
+LONGEST = 100_000
+"""Characters of a call that is read so. The parser counts what a longer one has in it."""
+
 BEFORE_HEAD = re.compile(r"[(\n<]")
 """What may end the beginning of a call."""
 
@@ -32,7 +35,7 @@ BEFORE_END = re.compile(r"[)\n]")
 def read_call(text: str, position: int) -> tuple[Call, int] | None:
     """The call that the text has from this position on, and where it ends; None if it is not one of these."""
     match = _CALL.match(text, position)
-    if match is None:
+    if match is None or match.end() - position > LONGEST:
         return None
     number, tool, arguments = match.groups(default="")
     values: list[Any] = []

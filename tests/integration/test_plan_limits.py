@@ -55,3 +55,17 @@ async def test_a_call_of_a_megabyte_is_passed_on_whole(model_server: ModelServer
     output = await create_llm_compiler([take], model=chat_model).ainvoke({"messages": "?"})
     assert output["messages"][-1].text == "Done."
     assert taken == [text]
+
+
+async def test_a_call_without_end_stops_the_plan(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    async def add(numbers: list[int]) -> int:
+        """Adds."""
+        return sum(numbers)
+
+    reply = Reply(["1. add([1, 2])\n2. add([[", *["1, " * 1000] * 26, Gate(), "1]])\n3. join()"], split=False)
+    model_server.script(planner=[reply], joiner=["Done."])
+    output: dict[str, Any] = await create_llm_compiler([add], model=chat_model).ainvoke({"messages": "?"})
+    await (await model_server.exchange(0, "planner")).until_disconnected()
+    done, refused = [message for message in output["messages"] if isinstance(message, ToolMessage)]
+    assert done.artifact == 3
+    assert refused.text.startswith("The plan ends here: this call has more than 50,000 parts")

@@ -52,6 +52,7 @@ TEXTS: dict[str, Text] = {
     "quotes with spaces": argument('" ', '"'),
     "typographic quotes": argument("“a” "),
     "backslashes": argument("\\", '"', '"'),
+    "escapes": argument("\\n", '"', '"'),
     "half escapes": argument("\\u", '"', '"'),
     "escaped newlines": argument("\\\n", '"', '"'),
     "raw strings": argument('r"a",', "[", "]"),
@@ -81,6 +82,9 @@ TEXTS: dict[str, Text] = {
     "equals signs": argument("a="),
     "a list of texts": argument('"a",', "[", "]"),
     "a list of words": argument("a,", "[", "]"),
+    "a list of numbers": argument("1,", "[", "]"),
+    "pairs of brackets": argument("()"),
+    "calls in calls": argument("a("),
     "a list of lists": argument("[1],", "[", "]"),
     "a dict": argument('"a":1,', "{", "}"),
     "minus signs": argument("-", after="1"),
@@ -132,6 +136,16 @@ MEGABYTES += [
     "parentheses",
     "braces",
     "brackets never closed",
+    "a list of numbers",
+    "pairs of brackets",
+    "calls in calls",
+    "commas",
+    "texts",
+    "strings to join",
+    "escapes",
+    "references in a string",
+    "a dict",
+    "prose with parentheses",
 ]
 """What a megabyte of, or 100,000 opening brackets, takes less than 200 ms (see `__main__`)."""
 
@@ -182,7 +196,7 @@ if __name__ == "__main__":
     import time
 
     for name in sys.argv[1:] or TEXTS:
-        size = 100_000 if "bracket" in name or "parenthes" in name or "brace" in name else 1_000_000
+        size = 100_000 if name in ("brackets", "parentheses", "braces", "brackets never closed") else 1_000_000
         text = TEXTS[name](size)
         started = time.process_time()
         parse(text, len(text))
