@@ -94,6 +94,9 @@ class Run:
     usage: dict[str, UsageMetadata] = field(default_factory=dict)
     """The tokens of all model calls, by the names that the providers give their models."""
 
+    paused: float | None = None
+    """When it stopped to wait for the user, in Unix seconds."""
+
     _tasks: dict[Key, TaskRun] = field(default_factory=dict)
     _answer_id: str | None = None
 
@@ -104,20 +107,26 @@ class Run:
 
     @property
     def started(self) -> float | None:
-        """When the first plan was begun, in Unix seconds."""
+        """When the first plan was begun, or when the run went on, in Unix seconds."""
         return self.rounds[0].plan.started
 
     @property
     def finished(self) -> float | None:
-        """When the answer was complete, in Unix seconds."""
-        return self.rounds[-1].join.finished
+        """When the answer was complete, or the run paused, in Unix seconds."""
+        return self.rounds[-1].join.finished or self.paused
 
     @property
     def timings(self) -> dict[str, float]:
         """Seconds: of all plans, tools and joins, from the first plan to the answer, and what the same calls would
-        have taken one after another."""
+        have taken one after another.
+
+        A pause divides a run: the total of one that pauses ends there, and one that goes on, after a pause or a crash,
+        counts anew from that moment, without the plan and the calls from before, and without the time that a person
+        took to answer.
+        """
         plan, join = (sum(getattr(round_, part).seconds() for round_ in self.rounds) for part in ("plan", "join"))
-        tools = sum(task.seconds() for task in self.tasks)
+        since = self.started or 0.0
+        tools = sum(task.seconds() for task in self.tasks if task.started and task.started >= since)
         total = Span(self.started, self.finished).seconds()
         return {"plan": plan, "tools": tools, "join": join, "total": total, "one_after_another": plan + tools + join}
 
@@ -269,6 +278,8 @@ def _events(run: Run, mode: str, chunk: Any) -> list[Event]:
             run.messages.append(answer)
             run.answer = str(answer.text)
             run.rounds[-1].join.finished = time.time()
+        case "updates", {"__interrupt__": _}:
+            run.paused = time.time()
     return []
 
 

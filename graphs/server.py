@@ -30,7 +30,8 @@ A request is JSON (`Content-Type: application/json`):
   one decision for each action request.
 - `result`, always the last: {`answer`, `approval`, `tasks`: [{`task`, `element`, `tool`, `arguments`, `dependencies`,
   `status`: done | failed | skipped, `result`, `started`, `finished`}], `thread_id`, `model`, `usage`, `timings`}. Of a
-  run that paused, `answer` is null and `approval` is what it waits for. `/agent/invoke` has the same as its `output`.
+  run that paused, `answer` is null and `approval` is what it waits for. `timings` are of this request: `total` is until
+  the answer or the pause, and when a pause is answered, from there on. `/agent/invoke` has the same as its `output`.
 
 Then comes `event: end`. If the run fails, `event: error` comes instead, with {`status_code`, `message`}; before the
 first event a failure is an HTTP error, with `message` in its body. The first event of all is `event: metadata`

@@ -15,6 +15,7 @@ from langgraph.types import Command
 from pydantic import BaseModel
 
 from agent import Context
+from agent.messages import this_turn
 from agent.running import in_a_task
 from graphs.run_report import ModelCalls, Run
 from graphs.server_errors import RefusedError
@@ -178,11 +179,14 @@ async def _answer(
 async def _run_graph(
     graph: Graph, asked: AgentInput, thread: str, context: Context, config: RunnableConfig
 ) -> AsyncGenerator[Event]:
-    run = Run(asked.question or "")
     in_thread: RunnableConfig = {"configurable": {"thread_id": thread}}
-    waiting = bool((await graph.aget_state(in_thread)).interrupts)
+    before = await graph.aget_state(in_thread)
+    waiting = bool(before.interrupts)
     if asked.answers_a_pause != waiting:
         raise RefusedError(409, (WAITS if waiting else WAITS_FOR_NOTHING).format(thread=thread))
+    run = Run(asked.question or "")
+    if waiting:
+        run.recall(this_turn(before.values["messages"]), planned="planner" not in before.next)
     stream = graph.astream(
         _graph_input(asked),
         {**in_thread, "callbacks": _with(config.get("callbacks"), ModelCalls(run))},
@@ -232,6 +236,8 @@ def _events(run: Run, mode: str, chunk: Any) -> Iterator[Event]:
         case "updates", {"joiner": {"messages": [AIMessage() as answer]}}:
             run.answer = str(answer.text)
             run.rounds[-1].join.finished = time.time()
+        case "updates", {"__interrupt__": _}:
+            run.paused = time.time()
 
 
 def _answer_text(answer: str, before: str) -> Iterator[Event]:

@@ -6,6 +6,7 @@ from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.types import StateSnapshot
 
 from agent.messages import observations, tasks_of, this_turn
+from agent.state import PausedPlan
 from agent.tasks import Key
 from graphs.run_report import Run
 from graphs.server_schema import AgentResult, Approval, TaskResult
@@ -23,7 +24,7 @@ def result_of(run: Run, snapshot: StateSnapshot, thread: str) -> AgentResult:
     """
     messages = snapshot.values.get("messages", [])
     approval = Approval(thread_id=thread, request=snapshot.interrupts[0].value) if snapshot.interrupts else None
-    tasks = _tasks_of_turn(this_turn(messages))
+    tasks = _tasks_of([*this_turn(messages), *_set_aside(snapshot)])
     if approval:
         tasks += _finished(run, but={(task.task, task.element) for task in tasks})
     return AgentResult(
@@ -40,19 +41,26 @@ def result_of(run: Run, snapshot: StateSnapshot, thread: str) -> AgentResult:
     )
 
 
-def _tasks_of_turn(messages: Sequence[AnyMessage]) -> list[TaskResult]:
-    results = observations(messages)
+def _set_aside(snapshot: StateSnapshot) -> list[AnyMessage]:
+    """The plan that waits for an approval, with the observations so far: it is not in the conversation yet."""
+    paused: PausedPlan | None = snapshot.values.get("paused")
+    return [paused["plan"], *paused["done"]] if paused and snapshot.interrupts else []
+
+
+def _tasks_of(messages: Sequence[AnyMessage]) -> list[TaskResult]:
     plans = [message for message in messages if isinstance(message, AIMessage) and message.tool_calls]
+    planned = {task.key: task for plan in plans for task in tasks_of(plan)}
     tasks = []
-    for task in (task for plan in plans for task in tasks_of(plan)):
-        if (message := results.get(task.key)) is None:
-            continue  # a map as a whole; its elements have results
+    for (number, element), message in observations(messages).items():
+        # An element may not be in its plan yet, but its map is.
+        if (task := planned.get((number, element)) or planned.get((number, None))) is None:
+            continue  # what some other program has written to the thread
         about = message.response_metadata
         failed = "skipped" if about.get("skipped") else "failed"
         tasks.append(
             TaskResult(
-                task=task.number,
-                element=task.element,
+                task=number,
+                element=element,
                 tool=task.tool,
                 arguments=about.get("arguments", task.arguments),
                 dependencies=list(task.dependencies),
@@ -66,7 +74,7 @@ def _tasks_of_turn(messages: Sequence[AnyMessage]) -> list[TaskResult]:
 
 
 def _finished(run: Run, but: Container[Key]) -> list[TaskResult]:
-    """What a run that paused has done so far; its plan is not in the conversation yet."""
+    """What this request has seen done of a run that paused in the midst of a plan, because a tool asked something."""
     return [
         TaskResult(
             task=task.number,

@@ -165,5 +165,5 @@ class AgentResult(BaseModel):
         default_factory=dict,
         title="Timings",
         description="Seconds: plan, tools, join, total, and one_after_another, which is what the same calls would "
-        "have taken in turn.",
+        "have taken in turn. Of a run that paused, until the pause; of one that goes on, from the answer to it.",
     )

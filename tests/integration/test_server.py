@@ -1,6 +1,7 @@
 """The server as its clients use it: a real uvicorn, LangServe's own client and plain HTTP, the model scripted."""
 
 import asyncio
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -278,6 +279,7 @@ async def test_a_run_pauses_for_an_approval_and_goes_on(
 
         again = await ask(url, {"decisions": [{"type": "aprove"}], **thread})
         assert "aprove" in again["approval"]["request"]["error"]
+        assert again["tasks"] == result["tasks"]
 
         async with streaming(url, {"decisions": [{"type": "approve"}], **thread}) as events:
             done = await events.until("result")
@@ -289,6 +291,59 @@ async def test_a_run_pauses_for_an_approval_and_goes_on(
         assert tools.called == ["K2", "LH1"]
         late = await post(url, "invoke", {"input": {"decisions": [{"type": "approve"}], **thread}})
         assert late.status_code == 409
+
+
+async def timed(url: str, input: Any) -> tuple[dict[str, Any], float]:
+    """The result of a run, and the seconds that its client has waited for it."""
+    started = time.monotonic()
+    result = await ask(url, input)
+    return result, time.monotonic() - started
+
+
+async def test_each_request_of_a_run_that_pauses_has_its_own_time(
+    model_server: ModelServer, serve: Serve, tools: Tools
+) -> None:
+    model_server.script(planner=['1. search("K2")\n2. book("to $1")\n3. join("Done: $2")'])
+    async with serve() as url:
+        paused, waited = await timed(url, QUESTION)
+        seconds = paused["timings"]
+        assert 0 < seconds["plan"] <= seconds["total"] <= waited
+        assert seconds["one_after_another"] >= seconds["plan"]
+
+        again, waited = await timed(url, {"decisions": [{"type": "aprove"}], "thread_id": paused["thread_id"]})
+        assert again["approval"]["request"]["error"]
+        assert again["timings"].pop("total") <= waited
+        assert set(again["timings"].values()) == {0}  # nothing was planned or called
+        assert again["tasks"] == paused["tasks"] != []
+
+        approve = {"decisions": [{"type": "approve"}], "thread_id": paused["thread_id"]}
+        done, waited = await timed(url, approve)
+        assert done["answer"] == "Done: booked to K2 is 8611 m"
+        search, book = done["tasks"]
+        assert search["finished"] < book["started"]  # and yet its time is the other request's
+        seconds = done["timings"]
+        assert seconds["plan"] == 0
+        assert seconds["tools"] == pytest.approx(book["finished"] - book["started"], abs=1e-3)
+        assert 0 < seconds["join"] + seconds["tools"] <= seconds["total"] <= waited
+
+
+async def test_a_run_that_pauses_several_times_has_all_that_was_done(
+    model_server: ModelServer, serve: Serve, tools: Tools
+) -> None:
+    plan = '1. search.map(["K2", "Lhotse"])\n2. book("$1[0]")\n3. book("$2")\n4. ask_back("$3?")\n5. search("$4")'
+    model_server.script(planner=[f'{plan}\n6. join("$5")'])
+    approve = {"decisions": [{"type": "approve"}]}
+    async with serve() as url:
+        run = await ask(url, QUESTION)
+        thread, done = {"thread_id": run["thread_id"]}, [(1, 0), (1, 1)]
+        assert [(task["task"], task["element"]) for task in run["tasks"]] == done
+        for answer, number in [(approve, 2), (approve, 3), ({"resume": "yes"}, 4)]:
+            run = await ask(url, {**answer, **thread})
+            done.append((number, None))
+            assert [(task["task"], task["element"]) for task in run["tasks"]][: len(done)] == done
+            assert all(task["status"] == "done" for task in run["tasks"])
+    assert run["answer"] == "said yes is 8611 m"
+    assert len(run["tasks"]) == 6
 
 
 async def test_a_tool_that_asks_back_gets_its_answer(model_server: ModelServer, serve: Serve) -> None:
