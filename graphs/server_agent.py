@@ -144,9 +144,8 @@ class ServedAgent(Runnable[AgentInput, AgentResult]):
         asked = AgentInput.model_validate(input)
         if len(asked.text) > limits.max_question_chars:
             raise RefusedError(422, TOO_LONG.format(given=len(asked.text), most=limits.max_question_chars))
-        settings = config.get("configurable", {})
-        context = context_of(settings, limits)
-        thread = asked.thread_id or str(settings.get("thread_id") or uuid.uuid4())
+        context = context_of(config.get("configurable", {}), limits)
+        thread = asked.thread_id or str(uuid.uuid4())
         with opened.busy.entered(thread):
             steps = in_a_task(_answer(opened, asked, thread, context, config))
             async with aclosing(steps):

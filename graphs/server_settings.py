@@ -22,7 +22,8 @@ MODEL_REFUSED = "{name}: this server lets its clients name {models}, and not {gi
 TOO_HIGH = "{name} is {given}; this server allows at most {most}."
 NOT_OFF = "approve_side_effects can't be switched off for this server."
 NOT_CLIENTS = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map"})
-"""What LangGraph puts into every config; a graph that calls this server sends its own along."""
+"""What LangGraph puts into every config: a graph that calls this server sends its own along, and they are not for it.
+The thread to go on with is part of the input."""
 
 
 class _Settings(BaseModel):

@@ -4,13 +4,15 @@ import asyncio
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import httpx
 import pytest
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
 from langserve import RemoteRunnable
 
 from agent import PROVIDERS
@@ -202,20 +204,36 @@ async def test_wrong_input_is_refused_with_a_message(serve: Serve, path: str) ->
 
 
 async def test_a_thread_goes_on_with_the_conversation(model_server: ModelServer, serve: Serve) -> None:
-    model_server.script(planner=[PLAN, '2. search("${1}!")\n3. join()'] * 2, joiner=["8611 m", "Yes."] * 2)
+    model_server.script(planner=[PLAN, '2. search("${1}!")\n3. join()'], joiner=["8611 m", "Yes."])
     async with serve() as url:
         first = await ask(url, QUESTION)
         second = await ask(url, {"question": "Sure?", "thread_id": first["thread_id"]})
         assert [task["task"] for task in second["tasks"]] == [2]  # this turn's alone
         assert second["tasks"][0]["result"] == "K2 is 8611 m! is 8611 m"
-        # LangGraph's own way to name one.
-        await ask(url, QUESTION, config={"configurable": {"thread_id": "mine"}})
-        third = await ask(url, "Sure?", config={"configurable": {"thread_id": "mine"}})
-        assert third["thread_id"] == "mine"
-    assert ["8611 m" in str(request.messages) for request in model_server.requests if request.is_planner] == [
-        False,
-        True,
-    ] * 2
+    planners = [request for request in model_server.requests if request.is_planner]
+    assert ["8611 m" in str(request.messages) for request in planners] == [False, True]
+
+
+async def test_a_graph_that_asks_from_within_its_own_thread_asks_anew_each_time(
+    model_server: ModelServer, serve: Serve
+) -> None:
+    """LangGraph puts the thread of the graph into the config of all that its nodes call."""
+    model_server.script(planner=[PLAN] * 3, joiner=["8611 m"] * 3)
+
+    class Asking(TypedDict):
+        threads: list[str]
+
+    async with serve() as url:
+        remote: RemoteRunnable[Any, Any] = RemoteRunnable(f"{url}agent/")
+
+        async def ask_three(_: Asking) -> Asking:
+            results = [*await remote.abatch([QUESTION, QUESTION]), await remote.ainvoke(QUESTION)]
+            return {"threads": [result["thread_id"] for result in results]}
+
+        graph = StateGraph(Asking).add_node(ask_three).add_edge(START, "ask_three")
+        config: Any = {"configurable": {"thread_id": "mine"}}
+        told = await graph.compile(checkpointer=InMemorySaver()).ainvoke({"threads": []}, config)
+    assert len({*told["threads"], "mine"}) == 4
 
 
 async def test_threads_in_a_database_outlive_the_server(
