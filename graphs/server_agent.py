@@ -11,7 +11,7 @@ from typing import Any, NoReturn, cast
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import ConfigurableFieldSpec, Runnable, RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Command
+from langgraph.types import Command, StateSnapshot
 from pydantic import BaseModel
 
 from agent import Context
@@ -140,17 +140,34 @@ class ServedAgent(Runnable[AgentInput, AgentResult]):
             Exception: The run failed.
         """
         opened = self._require()
-        limits = opened.limits
-        asked = AgentInput.model_validate(input)
-        if len(asked.text) > limits.max_question_chars:
-            raise RefusedError(422, TOO_LONG.format(given=len(asked.text), most=limits.max_question_chars))
-        context = context_of(config.get("configurable", {}), limits)
+        asked, context = self._read(input, config)
         thread = asked.thread_id or str(uuid.uuid4())
         with opened.busy.entered(thread):
             steps = in_a_task(_answer(opened, asked, thread, context, config))
             async with aclosing(steps):
                 async for event in steps:
                     yield event
+
+    async def check(self, input: Any, config: RunnableConfig) -> None:
+        """See whether a request can be met, before an answer to it begins.
+
+        Raises:
+            RefusedError: It can't.
+            ValidationError: It has another form.
+        """
+        opened = self._require()
+        asked, _ = self._read(input, config)
+        if asked.thread_id:
+            with opened.busy.entered(asked.thread_id):
+                _check_turn(asked, await opened.graph.aget_state(_in(asked.thread_id)), asked.thread_id)
+
+    def _read(self, input: Any, config: RunnableConfig) -> tuple[AgentInput, Context]:
+        """What is asked, and the settings for it."""
+        limits = self.limits
+        asked = AgentInput.model_validate(input)
+        if len(asked.text) > limits.max_question_chars:
+            raise RefusedError(422, TOO_LONG.format(given=len(asked.text), most=limits.max_question_chars))
+        return asked, context_of(config.get("configurable", {}), limits)
 
     def _require(self) -> Opened:
         if self._opened is None:
@@ -178,13 +195,11 @@ async def _answer(
 async def _run_graph(
     graph: Graph, asked: AgentInput, thread: str, context: Context, config: RunnableConfig
 ) -> AsyncGenerator[Event]:
-    in_thread: RunnableConfig = {"configurable": {"thread_id": thread}}
+    in_thread = _in(thread)
     before = await graph.aget_state(in_thread)
-    waiting = bool(before.interrupts)
-    if asked.answers_a_pause != waiting:
-        raise RefusedError(409, (WAITS if waiting else WAITS_FOR_NOTHING).format(thread=thread))
+    _check_turn(asked, before, thread)
     run = Run(asked.question or "")
-    if waiting:
+    if before.interrupts:
         run.recall(this_turn(before.values["messages"]), planned="planner" not in before.next)
     stream = graph.astream(
         _graph_input(asked),
@@ -201,6 +216,19 @@ async def _run_graph(
     if result.approval:
         yield {"type": "approval", **result.approval.model_dump()}
     yield result.model_dump()
+
+
+def _in(thread: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread}}
+
+
+def _check_turn(asked: AgentInput, thread: StateSnapshot, name: str) -> None:
+    """
+    Raises:
+        RefusedError: The thread waits for something else than what it is given.
+    """
+    if asked.answers_a_pause != (waiting := bool(thread.interrupts)):
+        raise RefusedError(409, (WAITS if waiting else WAITS_FOR_NOTHING).format(thread=name))
 
 
 def _graph_input(asked: AgentInput) -> Any:

@@ -3,28 +3,37 @@
 import json
 import uuid
 import warnings
-from collections.abc import AsyncGenerator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any, cast
 
 import orjson
 from fastapi import FastAPI
 from langchain_core._api import LangChainDeprecationWarning
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tracers import RunLogPatch
 from langserve import CustomUserType, add_routes
 from langserve.serialization import WellKnownLCSerializer
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse
 from starlette.types import Receive, Scope, Send
 
-from graphs.server_agent import Event, ServedAgent
+from graphs.server_agent import ServedAgent
 from graphs.server_errors import explain
 from graphs.server_schema import AgentInput
 from graphs.server_settings import ClientConfig
 
 PING_SECONDS = 15
+FILTERS = ("include_names", "include_types", "include_tags", "exclude_names", "exclude_types", "exclude_tags")
 STREAM = """\
 Server-sent events: `metadata` with the `run_id`; `data`, each one JSON object with a `type`: the agent's progress,
 `answer_text`, `approval`, and the `result` last; then `end`, or `error` with `status_code` and `message`."""
+EVENTS = """\
+Server-sent events: `data`, each one event of LangChain's `astream_events` (version 2), of everything inside the run;
+then `end`, or `error` with `status_code` and `message`."""
+LOG = """\
+Server-sent events: `data`, each with the `ops` (JSON patches) of LangChain's `astream_log`, of everything inside the
+run; then `end`, or `error` with `status_code` and `message`."""
 
 
 class StreamRequest(BaseModel):
@@ -37,6 +46,19 @@ class StreamRequest(BaseModel):
     kwargs: dict[str, Any] = Field(default_factory=dict, description="LangServe's clients send it; not used.")
 
 
+class TraceRequest(StreamRequest):
+    """What `/agent/stream_events` and `/agent/stream_log` take: some of what is inside a run can be left out."""
+
+    model_config = ConfigDict(title="Trace request")
+
+    include_names: list[str] | None = None
+    include_types: list[str] | None = None
+    include_tags: list[str] | None = None
+    exclude_names: list[str] | None = None
+    exclude_types: list[str] | None = None
+    exclude_tags: list[str] | None = None
+
+
 class LangServeInput(AgentInput, CustomUserType):
     """The input, marked so that LangServe hands it on as it is; what it does otherwise, Pydantic calls deprecated."""
 
@@ -45,7 +67,13 @@ class _Serializer(WellKnownLCSerializer):
     """LangServe's own fails on the first object inside the run that isn't JSON."""
 
     def dumps(self, obj: Any) -> bytes:
-        return orjson.dumps(obj, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+        try:
+            return orjson.dumps(obj, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+        except orjson.JSONEncodeError:  # a number of more than 64 bits
+            return json.dumps(obj, default=_plain).encode()
+
+
+_serializer = _Serializer()
 
 
 def _plain(value: object) -> Any:
@@ -55,26 +83,38 @@ def _plain(value: object) -> Any:
 
 
 def add_agent(app: FastAPI, agent: ServedAgent, path: str) -> None:
-    """Serve the agent under the path: LangServe's routes, with a `/stream` of ours.
+    """Serve the agent under the path: LangServe's routes, with streams of ours.
 
-    LangServe's own `/stream` tells its client no more than "Internal Server Error", answers 200 before it knows whether
-    there is anything to stream, and writes to clients who have gone.
+    LangServe's own tell their client no more than "Internal Server Error", answer 200 before they know whether there is
+    anything to stream, and write to clients who have gone.
     """
 
     @app.post(f"{path}/stream", description=STREAM, response_class=EventSourceResponse, tags=[path.strip("/")])
     async def stream(request: StreamRequest) -> EventSourceResponse:
-        run_id = uuid.uuid4()
-        settings = request.config.configurable if request.config else None
-        config: RunnableConfig = {"run_id": run_id, "run_name": path}
-        if settings:
-            config["configurable"] = settings.model_dump(exclude_none=True)
+        config = _config(request, path)
         events = agent.events(request.input, config)
         try:
             first = await anext(events)  # what fails until here is an HTTP error
         except BaseException:
             await events.aclose()
             raise
-        return _Stream(run_id, first, events, agent.limits.shutdown_timeout)
+        metadata = {"event": "metadata", "data": json.dumps({"run_id": str(config["run_id"])})}
+        return _Stream([metadata, _data(first)], events, agent.limits.shutdown_timeout)
+
+    @app.post(f"{path}/stream_events", description=EVENTS, response_class=EventSourceResponse, tags=[path.strip("/")])
+    async def stream_events(request: TraceRequest) -> EventSourceResponse:
+        config = _config(request, path)
+        await agent.check(request.input, config)
+        filters = request.model_dump(include=set(FILTERS))
+        events = agent.astream_events(request.input, config, version="v2", **filters)
+        return _Stream([], cast("AsyncGenerator[Any]", events), agent.limits.shutdown_timeout)
+
+    @app.post(f"{path}/stream_log", description=LOG, response_class=EventSourceResponse, tags=[path.strip("/")])
+    async def stream_log(request: TraceRequest) -> EventSourceResponse:
+        config = _config(request, path)
+        await agent.check(request.input, config)
+        patches = agent.astream_log(request.input, config, **request.model_dump(include=set(FILTERS)))
+        return _Stream([], _ops(patches), agent.limits.shutdown_timeout)
 
     # It is what the playground calls.
     warnings.filterwarnings("ignore", "astream_log is deprecated", LangChainDeprecationWarning)
@@ -82,19 +122,41 @@ def add_agent(app: FastAPI, agent: ServedAgent, path: str) -> None:
         app,
         agent,
         path=path,
-        serializer=_Serializer(),
-        disabled_endpoints=["stream", "config_hashes"],
+        serializer=_serializer,
+        disabled_endpoints=["stream", "stream_events", "stream_log", "config_hashes"],
         enable_feedback_endpoint=False,
         enable_public_trace_link_endpoint=False,
     )
 
 
+def _config(request: StreamRequest, path: str) -> RunnableConfig:
+    """What a run is started with."""
+    config: RunnableConfig = {"run_id": uuid.uuid4(), "run_name": path}
+    if request.config and request.config.configurable:
+        config["configurable"] = request.config.configurable.model_dump(exclude_none=True)
+    return config
+
+
+async def _ops(patches: AsyncIterator[RunLogPatch]) -> AsyncGenerator[dict[str, Any]]:
+    """LangChain's log as LangServe sends it."""
+    async with aclosing(cast("AsyncGenerator[RunLogPatch]", patches)) as closing:
+        async for patch in closing:
+            yield {"ops": [_not_taken_for_a_message(op) for op in patch.ops]}
+
+
+def _not_taken_for_a_message(op: dict[str, Any]) -> dict[str, Any]:
+    """LangServe's client takes a tool's entry in the log for a `ToolMessage`, and fails on one without this field."""
+    value = op.get("value")
+    is_entry = isinstance(value, dict) and value.get("type") == "tool"
+    return {**op, "value": {"tool_call_id": None, **value}} if is_entry else op
+
+
 class _Stream(EventSourceResponse):
     """A run as server-sent events. However it ends, the run ends with it."""
 
-    def __init__(self, run_id: uuid.UUID, first: Event, events: AsyncGenerator[Event], grace: float) -> None:
+    def __init__(self, first: Sequence[dict[str, str]], events: AsyncGenerator[Any], grace: float) -> None:
         self._events = events
-        content = _server_sent(run_id, first, events)
+        content = _server_sent(first, events)
         super().__init__(content, ping=PING_SECONDS, shutdown_grace_period=grace)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,11 +166,9 @@ class _Stream(EventSourceResponse):
             await self._events.aclose()
 
 
-async def _server_sent(
-    run_id: uuid.UUID, first: Event, events: AsyncGenerator[Event]
-) -> AsyncGenerator[dict[str, str]]:
-    yield {"event": "metadata", "data": json.dumps({"run_id": str(run_id)})}
-    yield _data(first)
+async def _server_sent(first: Sequence[dict[str, str]], events: AsyncGenerator[Any]) -> AsyncGenerator[dict[str, str]]:
+    for event in first:
+        yield event
     try:
         async for event in events:
             yield _data(event)
@@ -118,5 +178,5 @@ async def _server_sent(
         yield {"event": "end", "data": ""}
 
 
-def _data(event: Event) -> dict[str, str]:
-    return {"event": "data", "data": orjson.dumps(event, default=_plain).decode()}
+def _data(event: Any) -> dict[str, str]:
+    return {"event": "data", "data": _serializer.dumps(event).decode()}

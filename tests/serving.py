@@ -151,8 +151,13 @@ async def serving_agent(
             await asyncio.sleep(0)
         return "told"
 
+    @tool
+    def count(number: int) -> int:
+        """counts on"""
+        return number + 1
+
     book.metadata = {"requires_approval": True}
-    graph = create_llm_compiler([search, ask_back, book, chatter], model=model)
+    graph = create_llm_compiler([search, ask_back, book, chatter, count], model=model)
     async with serving(create_app(graph, Limits(**limits), database)) as url:
         yield url
 

@@ -1,6 +1,9 @@
 """The server as its clients use it: a real uvicorn, LangServe's own client and plain HTTP, the model scripted."""
 
 import asyncio
+import functools
+import json
+import operator
 import time
 from functools import partial
 from pathlib import Path
@@ -10,6 +13,7 @@ import httpx
 import pytest
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.tracers import RunLog
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
@@ -144,6 +148,28 @@ async def test_a_run_that_fails_in_mid_stream_ends_with_an_error(model_server: M
     assert "sk-" not in error["message"]
 
 
+@pytest.mark.parametrize("path", ["stream_events", "stream_log"])
+async def test_langchains_own_events_end_with_the_error_too(model_server: ModelServer, serve: Serve, path: str) -> None:
+    model_server.script(planner=[PLAN], joiner=[HttpError(429, "quota of sk-secret-123456")])
+    async with serve() as url:
+        response = await post(url, path, {"input": QUESTION})
+    assert response.status_code == 200
+    error = json.loads(response.text.rpartition("event: error\r\ndata: ")[2])
+    assert error["status_code"] == 503
+    assert "too many requests" in error["message"]
+
+
+async def test_numbers_of_any_length_are_sent(model_server: ModelServer, serve: Serve) -> None:
+    number = 10**30
+    model_server.script(planner=[f'1. count({number})\n2. join("It is $1.")'] * 4)
+    async with serve() as url:
+        assert (await ask(url, QUESTION))["answer"] == f"It is {number + 1}."
+        for path in ("stream", "stream_events", "stream_log"):
+            response = await post(url, path, {"input": QUESTION})
+            assert f'"It is {number + 1}."' in response.text
+            assert "event: end" in response.text, path
+
+
 async def test_langchains_own_events_are_streamed_too(model_server: ModelServer, serve: Serve) -> None:
     model_server.script(planner=[PLAN, PLAN], joiner=["8611 m", "8611 m"])
     async with serve() as url:
@@ -152,10 +178,22 @@ async def test_langchains_own_events_are_streamed_too(model_server: ModelServer,
         assert {"planner", "executor", "joiner", "search"} <= {event["name"] for event in seen}
         assert seen[-1]["event"] == "on_chain_end"
         assert seen[-1]["data"]["output"]["answer"] == "8611 m"
-        body = (await post(url, "stream_log", {"input": QUESTION})).text
-        assert "8611 m" in body
-        assert body.rstrip().endswith("event: end")
-        assert "api_key" not in body
+        patches = [patch async for patch in remote.astream_log(QUESTION)]
+        log = functools.reduce(operator.add, patches, RunLog(state=None)).state
+        assert log["final_output"]["answer"] == "8611 m"
+        assert {"planner", "executor", "joiner", "search"} <= log["logs"].keys()
+        assert log["logs"]["search"]["final_output"]["output"] == "K2 is 8611 m"
+        assert "api_key" not in str([seen, log])
+
+
+async def test_some_of_langchains_events_can_be_left_out(model_server: ModelServer, serve: Serve) -> None:
+    model_server.script(planner=[PLAN, PLAN], joiner=["8611 m", "8611 m"])
+    async with serve() as url:
+        remote: RemoteRunnable[Any, Any] = RemoteRunnable(f"{url}agent/")
+        names = {event["name"] async for event in remote.astream_events(QUESTION, include_names=["search"])}
+        assert names == {"search"}
+        events = [event async for event in remote.astream_events(QUESTION, exclude_types=["chain"])]
+        assert {event["event"].split("_")[1] for event in events} == {"chat", "tool"}
 
 
 # --- what may be asked
@@ -191,7 +229,7 @@ WRONG_INPUT: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize("path", ["invoke", "stream", "stream_events"])
+@pytest.mark.parametrize("path", ["invoke", "stream", "stream_events", "stream_log"])
 async def test_wrong_input_is_refused_with_a_message(serve: Serve, path: str) -> None:
     async with serve() as url:
         for wrong, named in WRONG_INPUT:
@@ -252,9 +290,10 @@ async def test_a_thread_answers_one_request_at_a_time(model_server: ModelServer,
     door = tools.close("K2")
     async with serve() as url, streaming(url, {**QUESTION, "thread_id": "t"}) as events:
         await events.until("task_started")
-        refused = await post(url, "stream", {"input": {**QUESTION, "thread_id": "t"}})
-        assert refused.status_code == 409
-        assert "'t'" in refused.json()["message"]
+        for path in ("stream", "stream_events"):
+            refused = await post(url, path, {"input": {**QUESTION, "thread_id": "t"}})
+            assert refused.status_code == 409
+            assert "'t'" in refused.json()["message"]
         door.set()
         await events.until("result")
         await ask(url, {**QUESTION, "thread_id": "t"})
@@ -291,9 +330,10 @@ async def test_a_run_pauses_for_an_approval_and_goes_on(
         assert tools.called == ["K2"]
         thread = {"thread_id": pause["thread_id"]}
 
-        other = await post(url, "invoke", {"input": {**QUESTION, **thread}})
-        assert other.status_code == 409
-        assert "decisions" in other.json()["message"]
+        for path in ("invoke", "stream", "stream_events", "stream_log"):
+            other = await post(url, path, {"input": {**QUESTION, **thread}})
+            assert other.status_code == 409
+            assert "decisions" in other.json()["message"]
 
         again = await ask(url, {"decisions": [{"type": "aprove"}], **thread})
         assert "aprove" in again["approval"]["request"]["error"]
@@ -307,8 +347,10 @@ async def test_a_run_pauses_for_an_approval_and_goes_on(
             ("book", "booked LH1"),
         ]
         assert tools.called == ["K2", "LH1"]
-        late = await post(url, "invoke", {"input": {"decisions": [{"type": "approve"}], **thread}})
-        assert late.status_code == 409
+        for path in ("invoke", "stream", "stream_events", "stream_log"):
+            late = await post(url, path, {"input": {"decisions": [{"type": "approve"}], **thread}})
+            assert late.status_code == 409
+            assert "waits for no decisions" in late.json()["message"]
 
 
 async def timed(url: str, input: Any) -> tuple[dict[str, Any], float]:

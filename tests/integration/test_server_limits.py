@@ -148,7 +148,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(serve: Serve) -> None
 
 async def test_long_questions_and_large_batches_are_refused(serve: Serve) -> None:
     async with serve(max_question_chars=20, max_batch=2) as url:
-        for path in ("invoke", "stream"):
+        for path in ("invoke", "stream", "stream_events", "stream_log"):
             response = await post(url, path, {"input": {"messages": [{"content": "x" * 15}, {"content": "y" * 15}]}})
             assert response.status_code == 422
             assert "LLM_COMPILER_MAX_QUESTION_CHARS" in response.json()["message"]
@@ -188,7 +188,7 @@ async def test_the_questions_of_batches_do_not_exceed_the_room(
         assert [output["answer"] for output in (await asking).json()["output"]] == ["8611 m"] * 3
 
 
-@pytest.mark.parametrize("path", ["invoke", "stream"])
+@pytest.mark.parametrize("path", ["invoke", "stream", "stream_events"])
 async def test_a_run_that_takes_too_long_is_stopped(
     model_server: ModelServer, serve: Serve, tools: Tools, path: str
 ) -> None:
@@ -277,7 +277,7 @@ WRONG_SETTINGS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize("path", ["invoke", "stream"])
+@pytest.mark.parametrize("path", ["invoke", "stream", "stream_events", "stream_log"])
 async def test_wrong_settings_are_refused_with_a_message(serve: Serve, path: str) -> None:
     async with serve() as url:
         for settings, named in WRONG_SETTINGS:
