@@ -64,12 +64,14 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from agent import Context, default_model, load_model
@@ -86,6 +88,9 @@ NOT_WITHOUT_KEY = (
     "HOST={host} lets other machines ask this server, and anyone there could run its tools at your expense. "
     "Set LLM_COMPILER_API_KEY, which clients then have to bring, or listen at 127.0.0.1."
 )
+NOT_JSON = "The body is not JSON."
+LIST_WANTED = "Input should be a valid list"
+NOTHING_THERE = "{method} {path} is not served. /docs lists what is."
 WRONG_PORT = "PORT={port!r} is no port; it must be a number from 0 to 65535."
 
 
@@ -115,6 +120,7 @@ def create_app(
     app = FastAPI(title="LLMCompiler", description=_about(), lifespan=lifespan)
     app.add_middleware(Guard, limits=lambda: agent.limits)
     app.add_exception_handler(RequestValidationError, _explain_request)
+    app.add_exception_handler(HTTPException, _explain_status)
     add_agent(app, agent, "/agent")
 
     @app.get("/healthz", tags=["server"])
@@ -159,14 +165,26 @@ async def _explain_request(_: Request, error: Exception) -> JSONResponse:
 
 def _detail(error: Any) -> dict[str, Any]:
     """Where it is and what it is. LangServe says in a mere text that the body is not JSON."""
-    if isinstance(error, dict):
-        return {"loc": list(error["loc"]), "msg": error["msg"].removeprefix("Value error, ")}
-    return {"loc": [], "msg": str(error)}
+    if not isinstance(error, dict) or error["type"] == "json_invalid":
+        return {"loc": [], "msg": NOT_JSON}
+    message = LIST_WANTED if error["type"] == "tuple_type" else error["msg"].removeprefix("Value error, ")
+    return {"loc": list(error["loc"]), "msg": message}
 
 
 def _in_words(loc: list[str | int], msg: str) -> str:
     where = ".".join(str(step) for step in loc if step != "body")
     return f"{where}: {msg}" if where else msg
+
+
+async def _explain_status(request: Request, error: Exception) -> JSONResponse:
+    """Why there is no answer, in the form of all other errors."""
+    assert isinstance(error, HTTPException)
+    message = error.detail
+    if error.status_code in (404, 405) and message == HTTPStatus(error.status_code).phrase:
+        message = NOTHING_THERE.format(method=request.method, path=request.url.path)
+    return JSONResponse(
+        {**Failure(error.status_code, message).body, "detail": message}, error.status_code, error.headers
+    )
 
 
 app = create_app()

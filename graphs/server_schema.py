@@ -7,6 +7,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic.json_schema import SkipJsonSchema
 
 THREAD_ID = r"^[\w.:-]{1,100}$"
+ASKS = ("question", "messages", "decisions", "resume")
+"""The fields of the input, of which one is given."""
 
 _ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant", "HumanMessageChunk": "user"}
 _MESSAGES: dict[str, type[HumanMessage | AIMessage | SystemMessage]] = {
@@ -84,12 +86,18 @@ class AgentInput(BaseModel):
             return {"question": value}
         if not isinstance(value, dict | BaseModel):
             raise ValueError(f"Give a question, or an object with one; there is a {type(value).__name__}.")
-        # A form sends its empty fields, too.
-        return {k: v for k, v in value.items() if v not in ("", [])} if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            return value
+        # A form sends its empty fields, too; `resume` is not in it, and may be anything.
+        filled = {name: given for name, given in value.items() if given not in ("", []) or name == "resume"}
+        given = [name for name in ASKS if value.get(name) is not None]
+        if given and not filled.keys() & set(given):
+            raise ValueError(f"{given[0]} is empty.")
+        return filled
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        given = [name for name in ("question", "messages", "decisions", "resume") if getattr(self, name) is not None]
+        given = [name for name in ASKS if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"Give one of question, messages, decisions and resume; there is {given or 'none'}.")
         if self.answers_a_pause:

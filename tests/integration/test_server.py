@@ -217,6 +217,9 @@ async def test_a_conversation_is_given_as_messages(model_server: ModelServer, se
 WRONG_INPUT: list[tuple[Any, str]] = [
     ({}, "Give one of question, messages, decisions and resume; there is none"),
     ({"question": "  "}, "question is empty"),
+    ({"question": ""}, "question is empty"),
+    ({"decisions": [], "thread_id": "t"}, "decisions is empty"),
+    ({"messages": [], "question": None}, "messages is empty"),
     ({"question": 3}, "question"),
     ({"question": "x", "messages": [{"content": "y"}]}, "['question', 'messages']"),
     ({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}, "the assistant's"),
@@ -236,6 +239,28 @@ async def test_wrong_input_is_refused_with_a_message(serve: Serve, path: str) ->
             response = await post(url, path, {"input": wrong})
             assert response.status_code == 422, wrong
             assert named in response.json()["message"], wrong
+
+
+@pytest.mark.parametrize("path", ["invoke", "batch", "stream", "stream_events"])
+async def test_what_is_not_json_is_called_so(serve: Serve, path: str) -> None:
+    async with serve() as url, httpx.AsyncClient(base_url=url) as client:
+        response = await client.post(
+            f"agent/{path}", content=b'{"input": ', headers={"Content-Type": "application/json"}
+        )
+        assert response.status_code == 422
+        assert response.json()["message"] == "The body is not JSON."
+
+
+async def test_what_is_not_there_is_told_as_all_errors_are(serve: Serve) -> None:
+    async with serve() as url, httpx.AsyncClient(base_url=url) as client:
+        for method, path in [("GET", "nothing.js"), ("GET", "agent/invoke"), ("POST", "nothing"), ("PUT", "healthz")]:
+            response = await client.request(method, path, json={})
+            assert response.status_code in (404, 405), path
+            assert response.json()["status_code"] == response.status_code
+            assert response.json()["message"] == f"{method} /{path} is not served. /docs lists what is."
+        response = await post(url, "batch", {"inputs": ["x", "y"], "config": [{}]})
+        assert response.status_code == 422
+        assert "configs (1)" in response.json()["message"]
 
 
 # --- threads
@@ -406,13 +431,14 @@ async def test_a_run_that_pauses_several_times_has_all_that_was_done(
     assert len(run["tasks"]) == 6
 
 
-async def test_a_tool_that_asks_back_gets_its_answer(model_server: ModelServer, serve: Serve) -> None:
+@pytest.mark.parametrize("answer", ["the mountain", ""])
+async def test_a_tool_that_asks_back_gets_its_answer(model_server: ModelServer, serve: Serve, answer: str) -> None:
     model_server.script(planner=['1. ask_back("Which K2?")\n2. join()'], joiner=["The mountain."])
     async with serve() as url:
         paused = await ask(url, QUESTION)
         assert paused["approval"]["request"] == "Which K2?"
-        done = await ask(url, {"resume": "the mountain", "thread_id": paused["thread_id"]})
-    assert done["tasks"][0]["result"] == "said the mountain"
+        done = await ask(url, {"resume": answer, "thread_id": paused["thread_id"]})
+    assert done["tasks"][0]["result"] == f"said {answer}"
 
 
 # --- schemas and pages

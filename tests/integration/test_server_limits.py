@@ -273,7 +273,7 @@ WRONG_SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"max_tasks": 101}, "at most 100"),
     ({"tool_timeout": 1e9}, "tool_timeout"),
     ({"approve_side_effects": False}, "approve_side_effects"),
-    ({"requires_approval": "search"}, "requires_approval"),
+    ({"requires_approval": "search"}, "requires_approval: Input should be a valid list"),
 ]
 
 
