@@ -68,20 +68,30 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
-from starlette.staticfiles import StaticFiles
-
 from agent import Context, default_model, load_model
 from graphs.errors import in_one_line
-from graphs.server_agent import Graph, ServedAgent
-from graphs.server_errors import Failure
-from graphs.server_guard import Guard, may_listen
-from graphs.server_langserve import LangServeInput, add_agent
-from graphs.server_limits import Limits
-from graphs.server_threads import open_threads
+
+NOT_INSTALLED = "The server needs the extra 'serve': pip install -e '.[serve]'"
+
+try:
+    from fastapi import FastAPI, Request
+    from fastapi.exceptions import RequestValidationError
+    from fastapi.responses import JSONResponse
+    from starlette.exceptions import HTTPException
+    from starlette.staticfiles import StaticFiles
+
+    from graphs.server_agent import Graph, ServedAgent
+    from graphs.server_errors import Failure
+    from graphs.server_guard import Guard, may_listen
+    from graphs.server_langserve import LangServeInput, add_agent
+    from graphs.server_limits import Limits
+    from graphs.server_threads import open_threads
+except ModuleNotFoundError as error:
+    if error.name not in ("fastapi", "langserve", "sse_starlette", "starlette"):
+        raise
+    if __name__ == "__main__":
+        sys.exit(NOT_INSTALLED)
+    raise ImportError(NOT_INSTALLED) from error
 
 PAGE = Path(__file__).parent / "page"
 NOT_WITHOUT_KEY = (
