@@ -14,7 +14,7 @@ from langgraph.types import Command
 from agent import Context
 from agent.messages import observations, tasks_of
 from agent.tasks import Key, name_of
-from graphs.threads import Session
+from graphs.threads import Session, closing
 
 Event = Mapping[str, Any]
 """A progress event, see `agent.events`; or `plan_written`, which has the model's own words as `text`."""
@@ -247,9 +247,12 @@ async def follow(
     """
     from graphs.llm_compiler import graph
 
-    given: Any = {"messages": [*history, HumanMessage(run.question)]}
-    if resume:
-        given = resume if isinstance(resume, Command) else None
+    given: Any = None
+    if isinstance(resume, Command):
+        given = resume
+    elif not resume:
+        left = closing(await session.graph.aget_state(session.config)) if session else []
+        given = {"messages": [*history, *left, HumanMessage(run.question)]}
     stream = (session.graph if session else graph).astream(
         given,
         {**(session.config if session else {}), "callbacks": [ModelCalls(run)]},

@@ -24,6 +24,7 @@ from graphs.server_results import result_of
 from graphs.server_schema import AgentInput, AgentResult
 from graphs.server_settings import ClientConfig, context_of, form_fields
 from graphs.server_threads import Busy, durability, open_threads
+from graphs.threads import closing
 
 TOO_LONG = "The question has {given:,} characters, and may have {most:,} (LLM_COMPILER_MAX_QUESTION_CHARS)."
 TOO_MANY = "The batch has {given} questions, and may have {most} (LLM_COMPILER_MAX_BATCH)."
@@ -202,7 +203,7 @@ async def _run_graph(
     if before.interrupts:
         run.recall(this_turn(before.values["messages"]), planned="planner" not in before.next)
     stream = graph.astream(
-        _graph_input(asked),
+        _graph_input(asked, before),
         {**in_thread, "callbacks": _with(config.get("callbacks"), ModelCalls(run))},
         context=context,
         stream_mode=["custom", "messages", "updates"],
@@ -231,12 +232,12 @@ def _check_turn(asked: AgentInput, thread: StateSnapshot, name: str) -> None:
         raise RefusedError(409, (WAITS if waiting else WAITS_FOR_NOTHING).format(thread=name))
 
 
-def _graph_input(asked: AgentInput) -> Any:
+def _graph_input(asked: AgentInput, thread: StateSnapshot) -> Any:
     if asked.decisions is not None:
         return Command(resume={"decisions": asked.decisions})
     if asked.resume is not None:
         return Command(resume=asked.resume)
-    return {"messages": asked.as_messages()}
+    return {"messages": [*closing(thread), *asked.as_messages()]}
 
 
 def _with(callbacks: Any, handler: ModelCalls) -> Any:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from langchain_core.messages import AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
@@ -18,6 +18,15 @@ from graphs.checkpoint import open_checkpointer
 ThreadState = Literal["empty", "finished", "broken", "waiting"]
 """`broken`: the last question has no answer yet, because the run died, or runs at this moment. `waiting`: for an
 approval, or another answer of the user's."""
+
+
+UNANSWERED = "(No answer: the run was stopped, or failed.)"
+
+
+def closing(snapshot: StateSnapshot) -> list[AnyMessage]:
+    """What stands between a question that was left without an answer and the next one: models, to which one would look
+    like a part of the other, would answer both."""
+    return [AIMessage(UNANSWERED)] if snapshot.next and snapshot.values.get("messages") else []
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from langserve import RemoteRunnable
 from agent import PROVIDERS
 from graphs.server import create_app
 from graphs.server_limits import Limits
+from graphs.threads import UNANSWERED
 from tests.model_server import Gate, HttpError, ModelServer, Reply
 from tests.serving import Serve, Tools, ask, post, serving_agent, streaming
 
@@ -308,6 +309,29 @@ async def test_threads_in_a_database_outlive_the_server(
     async with serve(database_url) as url:
         assert (await ask(url, {"question": "Sure?", "thread_id": "t"}))["answer"] == "Yes."
     assert "8611 m" in str(model_server.requests[-1].messages)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("fails", [True, False])
+async def test_a_question_that_was_stopped_or_failed_is_not_a_part_of_the_next(
+    model_server: ModelServer, serve: Serve, tools: Tools, tmp_path: Path, fails: bool, kept: bool
+) -> None:
+    model_server.script(planner=[PLAN, "1. join()"], joiner=[HttpError(401), "Yes."] if fails else ["Yes."])
+    async with serve(f"sqlite:///{tmp_path}/threads.db" if kept else None) as url:
+        if fails:
+            await post(url, "invoke", {"input": {**QUESTION, "thread_id": "t"}})
+        else:
+            tools.close("K2")
+            async with streaming(url, {**QUESTION, "thread_id": "t"}) as events:
+                await events.until("task_started")
+            await tools.until(lambda: tools.cancelled == ["K2"])
+        asked: Any = {"input": {"question": "Is Lhotse tall?", "thread_id": "t"}}
+        while (response := await post(url, "invoke", asked)).status_code == 409:  # noqa: ASYNC110 — it ends unseen
+            await asyncio.sleep(0.01)
+        assert response.json()["output"]["answer"] == "Yes."
+    said = [(m["role"], m["content"]) for m in model_server.requests[-1].messages if m["role"] != "system"]
+    assert said[0][1].startswith("How tall is K2?")
+    assert said[1:] == [("assistant", UNANSWERED), ("user", "Is Lhotse tall?")]
 
 
 async def test_a_thread_answers_one_request_at_a_time(model_server: ModelServer, serve: Serve, tools: Tools) -> None:

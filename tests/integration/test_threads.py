@@ -14,7 +14,7 @@ import pytest
 
 from graphs.approval_prompt import answer_to
 from graphs.checkpoint import CheckpointError, open_checkpointer
-from graphs.threads import list_threads
+from graphs.threads import UNANSWERED, list_threads
 from tests.model_server import HttpError, ModelServer
 from tests.terminal import COMMAND, Terminal, scripted
 
@@ -219,6 +219,11 @@ def test_a_question_after_a_broken_one_is_answered_and_the_broken_one_named(
     run("--thread", "t", "First?")
     result = run("--thread", "t", "-q", "Second?")
     assert (result.stdout, result.stderr) == ("Second.\n", "The question before has no answer: First?\n")
+    assert [message["content"] for message in model_server.requests[-1].messages[1:]] == [
+        "First?",
+        UNANSWERED,
+        "Second?",
+    ]
 
 
 # A pause
