@@ -8,14 +8,15 @@
 | `/agent/stream_events`, `/agent/stream_log` | LangChain's own events of everything inside |
 | `/agent/input_schema`, `output_schema`, `config_schema` | JSON schemas |
 | `/agent/playground/` | LangServe's form for trying it out |
-| `/docs`, `/healthz` | the API's documentation; whether the server is up (it needs no key) |
+| `/docs` | the API's documentation: Swagger UI, which browsers load from a CDN, of `/openapi.json` |
+| `/healthz` | whether the server is up; it needs no key |
 
 `langserve.RemoteRunnable("http://127.0.0.1:8000/agent/")` is the client in Python.
 
 A request is JSON (`Content-Type: application/json`):
 
     {"input": {"question": "…"}}                      or {"input": {"messages": [{"role": "user", "content": "…"}]}}
-    {"input": {"question": "…", "thread_id": "…"}}    goes on with a conversation
+    {"input": {"question": "…", "thread_id": "…"}}    goes on with a conversation; a `thread_id` in the config does not
     {"input": {"decisions": [{"type": "approve"}], "thread_id": "…"}}    answers an approval (see `agent.approval`)
     {"input": {"resume": …, "thread_id": "…"}}        answers what a tool of yours asked with `interrupt`
     {"input": …, "config": {"configurable": {"max_replans": 1}}}         a run's settings, see `agent.Context`
