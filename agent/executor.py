@@ -84,7 +84,7 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
             return Command(goto="approval", update={"paused": _pause(plan, finished)})
         answer = storable(plan.response_metadata["answer"])
         messages = [with_tasks(plan, finished.tasks), *finished.results] if finished.results else []
-        return Command(goto="joiner", update={"messages": messages, "answer": answer})
+        return Command(goto="joiner", update={"messages": messages, "answer": answer, "empty": not messages})
 
     return executor
 

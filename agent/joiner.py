@@ -31,6 +31,7 @@ _ACTION = re.compile(
     r"(?:Action[ \t*]*:[ \t*]*|(?:\A|\n)[ \t*]*(?=\w+\())(?P<action>Finish|Replan)\b[ \t:]*(?P<text>.*)",
     re.DOTALL | re.IGNORECASE,
 )
+_FINAL = re.compile(r"(?:\A|\n)\W*Final Answer\W*:\s*(?P<text>.*)", re.DOTALL | re.IGNORECASE)
 _FORM = re.compile(r"[\s*]*(?:Thought|Action)[\s*]*:|\s*(?:Finish|Replan)\(.*\)\s*\Z", re.DOTALL | re.IGNORECASE)
 _THOUGHT = re.compile(r"\A[\s*]*Thought[\s*]*:[\s*]*", re.IGNORECASE)
 
@@ -57,8 +58,8 @@ def make_joiner(models: Models) -> Node:
 
     1. If the plan gives the answer's words, and all results that it puts into them are there, that is the answer. So is
        the result of its last call, if that call's tool has `return_direct` and all went well.
-    2. Else show the model the conversation with this turn's results. Unless the turn's replans are used up, or no tool
-       was called, it may ask for another plan: with a tool call, or, if it can't call tools, in words.
+    2. Else show the model the conversation with this turn's results. Unless the turn's replans are used up, or the last
+       plan had no calls, it may ask for another plan: with a tool call, or, if it can't call tools, in words.
     3. On an answer, end. On a replan, go to planner and executor.
     """
 
@@ -74,7 +75,7 @@ def make_joiner(models: Models) -> Node:
             return Command(goto="__end__", update={"messages": [AIMessage(answer)]})
         model = await models.joiner(context)
         with secrets_hidden():
-            may_replan = 0 < plans <= context.max_replans
+            may_replan = 0 < plans <= context.max_replans and not state.get("empty")
             decision = await decide(model, messages, may_replan=may_replan, has_results=plans > 0)
         match decision:
             case Answer(message):
@@ -127,7 +128,8 @@ def read_decision(response: AIMessage, *, as_text: bool = False) -> Decision:
     if as_text or _FORM.match(answer):
         words = answer.partition("\nObservation:")[0]
         action = _ACTION.search(words)
-        answer = _without_parentheses(action["text"]) if action else _THOUGHT.sub("", words)
+        final = None if action else _FINAL.search(words)
+        answer = _without_parentheses(action["text"]) if action else final["text"] if final else _THOUGHT.sub("", words)
         if action and action["action"].lower() == "replan":
             return Replan(answer)
     if answer == text and not response.tool_calls and not response.invalid_tool_calls:

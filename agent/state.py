@@ -90,6 +90,9 @@ class State(MessagesState, total=False):
     answer: Annotated[str, EphemeralValue]
     """The answer as the plan gives it, with references, for the joiner; gone after the next superstep."""
 
+    empty: Annotated[bool, EphemeralValue]
+    """Whether the plan that was just carried out has no calls, for the joiner; gone after the next superstep."""
+
     feedback: Annotated[str, EphemeralValue]
     """What the joiner found missing, for the planner; gone after the next superstep."""
 

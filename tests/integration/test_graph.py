@@ -320,6 +320,16 @@ async def test_at_the_limit_of_replans_the_joiner_must_answer(
     assert last.tool_names == []
 
 
+@pytest.mark.parametrize("second", ["2. join()", "There is nothing more to look up.", ""])
+async def test_after_a_plan_without_calls_the_joiner_must_answer(
+    second: str, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(planner=[plan("add(1, 1)"), second], joiner=[REPLAN, "Two, I think."])
+    messages = await run(chat_model, max_replans=20)
+    assert messages[-1].text == "Two, I think."
+    assert model_server.requests[-1].tool_names == []
+
+
 async def test_a_question_that_needs_no_tool_is_just_answered(
     model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
