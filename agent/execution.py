@@ -19,10 +19,13 @@ from langgraph.func import task as durable
 from agent.calls import Calls
 from agent.maps import MapError
 from agent.outcomes import Outcome, Outcomes, Paused, fail, settle
-from agent.plan import TOO_MANY_TASKS
 from agent.references import UnresolvedReferenceError
 from agent.resolver import BlockedError, NeedFailedError, Resolver
 from agent.tasks import Key, Signature, Task, name_of
+
+TOO_MANY_ELEMENTS = (
+    "The list has {length} elements, and with a call for each the plan has more than {most} tasks (max_tasks)."
+)
 
 
 class SavedOutcome(TypedDict):
@@ -169,8 +172,9 @@ class Execution:
             if task.over is not None:
                 elements = await self._resolver.written_out(task, task.over)
                 most = self.calls.context.max_tasks
-                if len(elements) + len(self._tasks) > most:
-                    return self.calls.fail(task, TOO_MANY_TASKS.format(most=most))
+                others = sum(other.is_call for other in self._tasks.values() if other is not task)
+                if len(elements) + others > most:
+                    return self.calls.fail(task, TOO_MANY_ELEMENTS.format(length=len(elements), most=most))
                 return elements or self.calls.no_calls(task)
             arguments = await self._resolver.arguments(task)
         except BlockedError:

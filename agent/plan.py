@@ -90,7 +90,7 @@ class Plan:
         A number that is taken already (a model counting from 1 again) is replaced by the next free one, and references
         from here on follow it. What is wrong with the call becomes the task's `error`.
         """
-        tool, arguments, wrong = self._bind(call)
+        tool, arguments, wrong = self._bind(call, self._numbers)
         return self._append(Task(self._number(call.number), tool, arguments, error=wrong))
 
     def _append(self, task: Task) -> Task:
@@ -100,10 +100,16 @@ class Plan:
         if self._most is not None and self._calls > self._most:
             self.full = True
             task = replace(task, error=TOO_MANY_TASKS.format(most=self._most))
-        dependencies = tuple(dict.fromkeys(reference.task for reference in find_references(task.arguments)))
-        self._dependencies[task.number] = self._dependencies.get(task.number, ()) + dependencies
-        error = task.error or self._find_circle(task.number, task.arguments)
-        self._awaited.update(dependencies)
+        references = list(find_references(task.arguments))
+        dependencies = tuple(dict.fromkeys(reference.task for reference in references))
+        others = tuple(dependency for dependency in dependencies if dependency != task.number)
+        error = task.error
+        if error is None and len(others) < len(dependencies):
+            itself = next(reference for reference in references if reference.task == task.number)
+            error = SELF_REFERENCE.format(number=task.number, reference=itself.text)
+        error = error or self._find_circle(task.number, others)
+        self._dependencies[task.number] = self._dependencies.get(task.number, ()) + others
+        self._awaited.update(others)
         task = replace(task, dependencies=dependencies, error=error)
         self.tasks.append(task)
         return task
@@ -113,18 +119,19 @@ class Plan:
         tool = self._name(element.tool)
         signature = self.tools.get(tool)
         if self._open is None:
+            self._before = dict(self._numbers)
             self._open, self._started = self._number(element.number), 0
         parameters = signature.parameters if signature and not signature.open else ()
         if len(parameters) == 1 and element.keyword in (None, parameters[0]):
-            arguments = {parameters[0]: renumber(element.value, self._numbers)}
+            arguments = {parameters[0]: renumber(element.value, self._before)}
             self._started += 1
             yield self._append(Task(self._open, tool, arguments, element=self._started - 1))
 
     def _add_map(self, call: Call) -> Iterator[Task]:
         """The calls of a map that have not been given out yet, and the map as a whole."""
+        tool, arguments, wrong = self._bind(call, self._numbers if self._open is None else self._before)
         number, started = (self._number(call.number), 0) if self._open is None else (self._open, self._started)
         self._open = None
-        tool, arguments, wrong = self._bind(call)
         whole = Task(number, tool, arguments, error=wrong, size=0)
         try:
             if wrong is None:
@@ -169,7 +176,7 @@ class Plan:
         if join.number is not None and join.number <= self._last + MOST_SKIPPED:
             self._last = max(self._last, join.number)
 
-    def _bind(self, call: Call) -> tuple[str, dict[str, Any], str | None]:
+    def _bind(self, call: Call, numbers: Mapping[int, int]) -> tuple[str, dict[str, Any], str | None]:
         """The tool that is called, its arguments by name, and what is wrong with them."""
         name = self._name(call.tool)
         tool = self.tools.get(name)
@@ -184,16 +191,14 @@ class Plan:
             nearest = [name for name in self.tools if name.casefold() in close]
             hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
             wrong = UNKNOWN_TOOL.format(tool=call.tool, hint=hint, tools=", ".join(self.tools) or "none")
-        return name, renumber(arguments, self._numbers), wrong
+        return name, renumber(arguments, numbers), wrong
 
-    def _find_circle(self, number: int, arguments: Any) -> str | None:
-        if number in self._dependencies[number]:
-            reference = next(reference for reference in find_references(arguments) if reference.task == number)
-            return SELF_REFERENCE.format(number=number, reference=reference.text)
+    def _find_circle(self, number: int, dependencies: tuple[int, ...]) -> str | None:
+        """Which tasks would wait for each other, if this one were to wait for these."""
         if number not in self._awaited:
             return None
         # Only a task that an earlier one waits for can close a circle.
-        reached, paths = {number}, [[number]]
+        reached, paths = set(dependencies), [[number, dependency] for dependency in dependencies]
         while paths:
             path = paths.pop()
             for dependency in self._dependencies.get(path[-1], ()):
@@ -231,7 +236,7 @@ def _bind_to(tool: Signature, call: Call, as_read: dict[str, Any]) -> tuple[dict
         # search({"query": "…"}), as function calling has taught some models
         if positional[0] and tool.required <= positional[0].keys() <= set(tool.parameters):
             positional, keywords = [], positional[0]
-    elif len(positional) > len(tool.parameters) == 1 and re.fullmatch("[^\"']+", call.text):
+    elif len(positional) > len(tool.parameters) == 1 and re.fullmatch(r"(?!\s*')[^\"]+", call.text):
         # search(Paris, France): text without quotes, in which the comma is text too
         positional = [call.text.strip()]
     if len(positional) > len(tool.parameters):
