@@ -1,14 +1,14 @@
 """Answers without asking a model again: the plan gives the answer's words, `join("The cheetah is $3 times as fast.")`,
 and the results are put in; or a tool's result is the answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import AnyMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
-from agent.messages import map_sizes, observations
+from agent.messages import call_id, map_sizes, observations
 from agent.plan import is_text
-from agent.references import Reference, UnresolvedReferenceError, follow, substitute, to_text
+from agent.references import Reference, UnresolvedReferenceError, find_references, follow, substitute, to_text
 from agent.results import shown_value
 
 LONGEST_RESULT = 300
@@ -30,6 +30,8 @@ def fill_in(answer: str, messages: Sequence[AnyMessage]) -> str:
     seen = observations(messages)
     sizes = map_sizes(seen)
     last = max((number for number, _ in seen), default=0) + 1  # the join's own number
+    if _stands_on_a_failure(answer, messages, sizes):
+        return ""
 
     def look_up(reference: Reference) -> Any:
         number = reference.task
@@ -50,6 +52,27 @@ def fill_in(answer: str, messages: Sequence[AnyMessage]) -> str:
     except (_NotPrintableError, UnresolvedReferenceError):
         return ""
     return str(filled).strip()
+
+
+def _stands_on_a_failure(answer: str, messages: Sequence[AnyMessage], sizes: Mapping[int, int]) -> bool:
+    """Whether something has failed among the results that the answer is made from, or that those were made from: a call
+    that takes a list has been made even if some of its elements failed."""
+    failed = {m.tool_call_id for m in messages if isinstance(m, ToolMessage) and m.status == "error"}
+    arguments: dict[str | None, Any] = {
+        call["id"]: call["args"] for m in messages if isinstance(m, AIMessage) for call in m.tool_calls
+    }
+    looked_at, to_look_at = set[str](), [answer]
+    while to_look_at:
+        for reference in find_references(to_look_at.pop()):
+            number = reference.task
+            for element in reference.elements(sizes[number]) if number in sizes else [None]:
+                call = call_id((number, element))
+                if call in failed:
+                    return True
+                if call not in looked_at:
+                    looked_at.add(call)
+                    to_look_at.append(arguments.get(call, ""))
+    return False
 
 
 def direct_answer(messages: Sequence[AnyMessage]) -> str:

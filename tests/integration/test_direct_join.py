@@ -30,7 +30,19 @@ async def article(about: str) -> str:
     return f"{about} " * 200
 
 
-TOOLS = [measure, ratio, article]
+@tool
+async def count(items: list[Any]) -> int:
+    """how many"""
+    return len(items)
+
+
+@tool
+async def double(number: float) -> float:
+    """twice as much"""
+    return number * 2
+
+
+TOOLS = [measure, ratio, article, count, double]
 
 
 async def answer(model: ChatOpenAI, **context: Any) -> str:
@@ -110,3 +122,17 @@ async def test_the_answer_streams_like_any_message(model_server: ModelServer, ch
 )
 def test_numbers_are_written_for_people(number: float, text: str) -> None:
     assert format_number(number) == text
+
+
+@pytest.mark.parametrize("reference", ["$2", "$3", "$1[1]", "$1"])
+async def test_what_was_made_from_a_failure_is_told_by_a_model(
+    reference: str, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    plan = f'1. double.map([1, "x"])\n2. count($1)\n3. double($2)\njoin("It is {reference}.")'
+    model_server.script(planner=[plan], joiner=["One of them failed."])
+    assert await answer(chat_model) == "One of them failed."
+
+
+async def test_what_was_made_from_the_rest_is_not(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    model_server.script(planner=['1. double.map([1, "x"])\n2. double($1[0])\njoin("It is $2.")'])
+    assert await answer(chat_model) == "It is 4."
