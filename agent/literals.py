@@ -18,8 +18,10 @@ Token = tuple[Kind, str]
 
 NAMES = {"True": True, "true": True, "False": False, "false": False, "None": None, "null": None}
 _NUMBER = re.compile(r"[+-]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?")
-_TYPOGRAPHIC = re.compile(r"\A([“„«])(.*)([”“»])\Z", re.DOTALL)
-_KEYWORD = re.compile(r"\s*([^\W\d]\w*)\s*(?:=(?!=)|:(?=\s*[\"'\[{]))")
+_TYPOGRAPHIC = re.compile(r"\A([“„«‘`「])(.*)([”“»’`」])\Z", re.DOTALL)
+_KEYWORD = re.compile(
+    r"\s*([^\W\d]\w*)\s*(?:=(?!=)|:(?=\s*(?:[\"'\[{]|(?:-?\d[\d.]*|\$[\w.{}\[\]]+|(?i:true|false|null|none))\s*\Z)))"
+)
 _MOST_DIGITS = 4000
 _ESCAPED = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\0": "\\x00"})
 _SOURCE: dict[Kind, Callable[[str], str]] = {

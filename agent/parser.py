@@ -15,7 +15,7 @@ import re
 from collections.abc import Collection
 
 from agent.call_reader import LOOKAHEAD, TOO_LONG, CallReader, Cursor
-from agent.plain_calls import BEFORE_END, BEFORE_HEAD, may_begin_call, read_call
+from agent.plain_calls import BEFORE_END, BEFORE_HEAD, LONGEST, may_begin_call, read_call
 from agent.tasks import Call, Element, Join, Thought
 
 MAP = ".map"
@@ -26,11 +26,12 @@ NO_CALL = "This is not a call; the form is {tool}(…)."
 
 Item = Call | Element | Join | Thought
 
-_BULLETS = r"[\s>*_`\-+•(\[,;]*"
-_NUMBERED = r"(?:(?:step|task|action|call)\s*)?#?(?P<number>\d{1,9})[\s*_`]*[.):\]\-]?[\s*_`]*"
-_ASSIGNED = r"\$\{?(?P<assigned>\d{1,9})\}?\s*[=:.)]\s*"
+_BULLETS = r"[\s>*_`\-–—+•|(\[,;]*"
+_NUMBERED = r"(?:(?:step|task|action|call)\s*)?#?(?P<number>\d{1,9})[\s*_`]*\\?[.):\]\-–—、：．|]?[\s*_`]*"
+_ASSIGNED = r"(?:\$\{?(?P<assigned>\d{1,9})\}?\s*[=:.)]|[^\W\d]\w{0,40}\s*=)\s*"
+_ANNOUNCED = r"(?:action|call|function|task|tool|use)(?:\s*:\s*|\s+)"
 _HEAD = re.compile(
-    rf"(?:(?<![\w.$]){_NUMBERED})?(?:{_ASSIGNED})?[`*]*(?P<name>[^\W\d](?:[\w.\-]*\w)?)[`*]*(?P<gap>\s*)\Z",
+    rf"(?:(?<![\w.$]){_NUMBERED})?(?:{_ANNOUNCED})?(?:{_ASSIGNED})?[`*]*(?P<name>[^\W\d](?:[\w.\-]*\w)?)[`*]*(?P<gap>\s*)\Z",
     re.IGNORECASE,
 )
 _HEAD_END = re.compile(r"[\w`*]\s*\Z")
@@ -38,7 +39,7 @@ _LONGEST_HEAD = 120
 _LEAD = re.compile(rf"{_BULLETS}(?:(?:\d+\.)+\d+[.):]?\s*|(?:action|call|task|tool)\s*:\s*)?", re.IGNORECASE)
 _THOUGHT = re.compile(rf"{_BULLETS}(?:{_NUMBERED})?[*_]*thoughts?[*_]*\s*:", re.IGNORECASE)
 _COMMENT = re.compile(r"[\s`*,;]*#(?!\d)")
-_NOISE = re.compile(r"[\s`*_)\]}>,;.\-]*(?:```\s*\w*)?\s*")
+_NOISE = re.compile(r"[\s`*_)\]}>,;.|\-]*(?:```\s*\w*)?\s*")
 _NO_CALL = re.compile(rf"{_BULLETS}{_NUMBERED}(?P<name>[\w.\-]+)\s*(?P<rest>[\"'\[{{:=$].*)", re.IGNORECASE | re.DOTALL)
 _JOIN = re.compile(rf"{_BULLETS}(?:{_NUMBERED})?join[\s*`.]*", re.IGNORECASE)
 _MARK = re.compile(r"</?(END_OF_PLAN|think|thinking)>", re.IGNORECASE)
@@ -67,6 +68,7 @@ class PlanParser:
         self._call: CallReader | None = None
         self._reasoning = False
         self._held: list[str] = []
+        self._held_length = 0
         self._awaited = BEFORE_HEAD
         self._start_line()
 
@@ -74,7 +76,8 @@ class PlanParser:
         """The items that this piece of text completes."""
         if self._held:
             self._held.append(text)
-            if not self._awaited.search(text) and not self._cursor.final:
+            self._held_length += len(text)
+            if self._held_length <= LONGEST and not self._awaited.search(text) and not self._cursor.final:
                 return []
             text = "".join(self._held)
             self._held = []
@@ -114,8 +117,8 @@ class PlanParser:
         self._call = None
         self._start_line()
         if call.tool.lower() == "join":
-            answer = call.arguments[0] if len(call.arguments) == 1 and not call.keywords else None
-            self._items.append(Join(call.number, answer if isinstance(answer, str) else ""))
+            given = [*call.arguments, *call.keywords.values()]
+            self._items.append(Join(call.number, given[0] if len(given) == 1 and isinstance(given[0], str) else ""))
             self.ended = True
         else:
             self._items.append(call)
@@ -129,11 +132,12 @@ class PlanParser:
             call, cursor.position = plain
             self._items.append(call)
             return True
-        if not cursor.final:
+        if not cursor.final and len(cursor.text) - cursor.position <= LONGEST:
             has_head = may_begin_call(cursor.text, cursor.position)
             if has_head is not False:
                 self._awaited = BEFORE_END if has_head else BEFORE_HEAD
                 self._held = [cursor.text[cursor.position :]]
+                self._held_length = len(self._held[0])
                 cursor.position = len(cursor.text)
         return False
 

@@ -15,7 +15,7 @@ _REFERENCE = r"\$[0-9]{1,9}+"
 _SCALAR = rf"(?:{_STRING}|{_NUMBER}|{_REFERENCE})"
 _LIST = rf"\[{_SCALAR}(?:, ?{_SCALAR})*+\]"
 _ARGUMENT = rf"(?:[^\W\d]\w*+=)?+(?:{_SCALAR}|{_LIST})"
-_HEAD = r"[ \r\n]{0,8}+([0-9]{1,9}+)\. ?((?!join\()[A-Za-z_]\w{0,60}+)\("
+_HEAD = r"[ \r\n]{0,8}+([0-9]{1,9}+)\. ?((?!(?i:join)\()[A-Za-z_]\w{0,60}+)\("
 
 _CALL = re.compile(rf"{_HEAD}({_ARGUMENT}(?:, ?{_ARGUMENT})*+)?+\)")
 _PARTS = re.compile(rf"(?:([^\W\d]\w*+)=)?+(?:({_STRING})|({_LIST})|({_NUMBER})|({_REFERENCE}))(?:, ?)?+")

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, Literal, cast
 
-from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -18,7 +18,7 @@ from langgraph.runtime import Runtime
 from agent.context import Context
 from agent.events import Progress
 from agent.messages import map_sizes, observations, plan_message, plans_made
-from agent.models import Models
+from agent.models import ModelError, Models
 from agent.parser import Item, PlanParser
 from agent.plan import Plan
 from agent.prompts import planner_prompt
@@ -35,6 +35,10 @@ PlannerProtocol = Literal["text", "tools"]
 
 MARKED = "anthropic"
 """The provider that caches only what is marked; the others do so by themselves."""
+
+NO_CALLS = (
+    'The model {model} calls no tools, and planner_protocol="tools" has it plan by calling them. Leave it at "text".'
+)
 
 USAGE_TIMEOUT = 0.05
 """Seconds that the tokens used are waited for when the tools are done; they follow the plan's last words at once."""
@@ -78,8 +82,8 @@ def make_planner(
                 mark_stable=model._llm_type.startswith(MARKED),
                 by_calls=functions is not None,
             )
-            reader = ToolCallReader(plan.last + 1) if functions else TextReader(signatures)
-            writer = model.bind_tools(functions, tool_choice="any") if functions else model
+            reader = ToolCallReader(plan.last + 1, signatures) if functions else TextReader(signatures)
+            writer = _bound(model, functions) if functions else model
 
             @durable
             async def write_plan() -> AIMessage:
@@ -94,6 +98,13 @@ def make_planner(
         return {"plan": message}
 
     return planner
+
+
+def _bound(model: BaseChatModel, functions: list[dict[str, Any]]) -> Runnable[LanguageModelInput, BaseMessage]:
+    try:
+        return model.bind_tools(functions, tool_choice="any")
+    except NotImplementedError:
+        raise ModelError(NO_CALLS.format(model=type(model).__name__)) from None
 
 
 class TextReader(PlanParser):
@@ -149,7 +160,7 @@ async def stream_plan(
             text.append(written)
             if written:
                 progress.tell("plan_text", text=written)
-            if not take(items):
+            if not take(items) or reader.ended:
                 stream.end(plan.last)
                 if reader.ended:
                     usage = await _read_usage(chunks, usage, stream)

@@ -62,7 +62,7 @@ async def test_a_call_without_end_stops_the_plan(model_server: ModelServer, chat
         """Adds."""
         return sum(numbers)
 
-    reply = Reply(["1. add([1, 2])\n2. add([[", *["1, " * 1000] * 26, Gate(), "1]])\n3. join()"], split=False)
+    reply = Reply(["1. add([1, 2])\n2. add([[", *["1, " * 1000] * 60, Gate(), "1]])\n3. join()"], split=False)
     model_server.script(planner=[reply], joiner=["Done."])
     output: dict[str, Any] = await create_llm_compiler([add], model=chat_model).ainvoke({"messages": "?"})
     await (await model_server.exchange(0, "planner")).until_disconnected()

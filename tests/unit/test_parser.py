@@ -127,6 +127,21 @@ def test_a_call_may_stretch_over_lines_with_comments() -> None:
     assert (call.arguments, call.keywords) == (["a"], {"context": ["b"]})
 
 
+@pytest.mark.parametrize(("written", "value"), [("$1", "$1"), ("5", 5), ("-1.5", -1.5), ("true", True), ("[1]", [1])])
+def test_a_keyword_may_have_a_colon(written: str, value: object) -> None:
+    assert only_call(f'1. math("a", of: {written})').keywords == {"of": value}
+
+
+@pytest.mark.parametrize("written", ["Dune: Part Two", "Apollo: 11 men", "a: $1 and more", "‘Dune: Part Two’"])
+def test_a_text_may_have_a_colon(written: str) -> None:
+    assert only_call(f"1. search({written})").arguments == [written.strip("‘’")]
+
+
+@pytest.mark.parametrize("written", ['"It is $1."', 'answer="It is $1."', 'answer: "It is $1."'])
+def test_the_answer_may_have_a_name(written: str) -> None:
+    assert parse(f"2. join({written})") == [Join(2, "It is $1.")]
+
+
 def test_a_keyword_may_stand_after_empty_lines() -> None:
     call = only_call('1. math(\n\n\n    "a",\n\n\n    context={"b": 1},\n)\n2. join()')
     assert (call.arguments, call.keywords, call.error) == (["a"], {"context": {"b": 1}}, None)
@@ -153,6 +168,15 @@ def test_a_call_without_arguments_has_none() -> None:
         'Step 2: search("a")',
         'Task 2. search("a")',
         '2. $2 = search("a")',
+        '2、search("a")',
+        '2：search("a")',
+        '2 – search("a")',
+        '2 — search("a")',
+        '2\\. search("a")',
+        '| 2 | search("a") |',
+        '2. Action: search("a")',
+        '2. Call search("a")',
+        '2. height = search("a")',
         '$2 = search("a")',
         '$2: search("a")',
         '  2.search("a")',
@@ -226,7 +250,8 @@ def test_reasoning_is_skipped() -> None:
 
 
 @pytest.mark.parametrize(
-    "end", ["join()", "2. join()", "2. join", "join", "Join()", "<END_OF_PLAN>", '2. join("x")', "- join()"]
+    "end",
+    ["join()", "2. join()", "2. join", "join", "2. Join()", "2、join()", "<END_OF_PLAN>", '2. join("x")', "- join()"],
 )
 def test_the_end_of_the_plan_is_recognised(end: str) -> None:
     parser = PlanParser(TOOLS)

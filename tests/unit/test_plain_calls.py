@@ -28,7 +28,20 @@ PIECES = [
     *("$1", "$12", "$1.name", "${1}", '["$1", "$2"]', "[$1,$2]", "[]", "[1, -2.5]", "['a'", "{'a': 1}", "Paris", "a b"),
     *("7", "007", "-0", "1.50", "1e5", "1_000", "True", "null", "query=", "query =", "x:", "x==", "f"),
     *("(", ")", ",", ", ", " , ", "\n", "\r\n", "\n\n", " ", "\t", "# c", ".", "1. ", "2.", "3) ", "- "),
-    *("search", "math", "nosuch", "join", "search.map", "1. search(", "\n2. math(", "join()", "<END_OF_PLAN>", "```"),
+    *(
+        "search",
+        "math",
+        "nosuch",
+        "join",
+        "search.map",
+        "1. search(",
+        "1. Join(",
+        "JOIN()",
+        "\n2. math(",
+        "join()",
+        "<END_OF_PLAN>",
+        "```",
+    ),
 ]
 LINES = st.builds(
     lambda number, tool, arguments, end: f"{number}. {tool}({', '.join(arguments)}){end}",
@@ -65,7 +78,16 @@ def test_plain_calls_take_the_short_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1. join()", '1. search.map(["a"])', "1. search(Paris)", '1. search("a', 'search("a")']
+    "text",
+    [
+        "1. join()",
+        '1. Join("a")',
+        "1. JOIN()",
+        '1. search.map(["a"])',
+        "1. search(Paris)",
+        '1. search("a',
+        'search("a")',
+    ],
 )
 def test_the_rest_is_left_to_the_parser(text: str) -> None:
     assert read_call(text, 0) is None
