@@ -1,7 +1,7 @@
 """The graph: planner and executor side by side, then the joiner, round and round until there is an answer."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
@@ -57,13 +57,18 @@ def create_llm_compiler(
         name: The graph's name, in traces and when it is a node of another graph.
 
     Raises:
-        ValueError: A tool can't stand in a plan: its name is taken, or its arguments have no schema.
+        ValueError: A tool can't stand in a plan: its name is taken, or its arguments have no schema. There is no such
+            protocol.
         TypeError: Something among the tools is no tool.
 
     Running the graph raises `agent.ModelError` if a model can't be had, the client's own error if a model call fails,
     and Pydantic's `ValidationError` if the context is not one. Failures of tools and mistakes in plans raise nothing:
     they are shown to the joiner.
     """
+    if planner_protocol not in get_args(PlannerProtocol):
+        raise ValueError(
+            f"planner_protocol is {planner_protocol!r}; it is one of {', '.join(get_args(PlannerProtocol))}."
+        )
     by_name = as_tools(tools)
     models = Models(model, planner_model, joiner_model)
     graph = StateGraph(State, context_schema=Context, input_schema=MessagesState, output_schema=MessagesState)

@@ -4,6 +4,7 @@ the planner."""
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, get_args, get_origin
 
 from langchain_core.messages import ToolMessage
@@ -107,11 +108,33 @@ def _as_tool(given: BaseTool | Callable[..., Any]) -> BaseTool:
         return given
     if not callable(given) or isinstance(given, type):
         raise TypeError(f"{given!r} is neither a LangChain tool nor a function.")
-    name = getattr(given, "__name__", type(given).__name__)
-    description = inspect.getdoc(given) or name.replace("_", " ")
-    if inspect.iscoroutinefunction(given):
-        return StructuredTool.from_function(coroutine=given, name=name, description=description)
-    return StructuredTool.from_function(given, name=name, description=description)
+    function = given.func if isinstance(given, partial) else given
+    name = getattr(function, "__name__", type(function).__name__)
+    description = inspect.getdoc(function) or name.replace("_", " ")
+    if not inspect.isroutine(function):
+        function = type(function).__call__.__get__(function)  # an object that can be called
+    work = _without_what_is_bound(given) if isinstance(given, partial) else function
+    if inspect.iscoroutinefunction(function):
+        return StructuredTool.from_function(coroutine=work, name=name, description=description)
+    return StructuredTool.from_function(work, name=name, description=description)
+
+
+def _without_what_is_bound(bound: "partial[Any]") -> Callable[..., Any]:
+    """A function, which is all that LangChain takes, of the arguments that are not bound yet."""
+
+    def call(**arguments: Any) -> Any:
+        return bound(**arguments)
+
+    hints = hints_of(bound.func)
+    signature = inspect.signature(bound)
+    free = [
+        parameter.replace(annotation=hints.get(name, parameter.annotation))
+        for name, parameter in signature.parameters.items()
+        if name not in bound.keywords
+    ]
+    call.__signature__ = signature.replace(parameters=free)  # type: ignore[attr-defined]
+    call.__annotations__ = {name: hints[name] for name in hints if name in {"return", *(p.name for p in free)}}
+    return call
 
 
 def _check(tool: BaseTool) -> None:

@@ -6,16 +6,16 @@ object closes. `join` is a tool too; a turn without any call is the answer.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from agent.parser import Item
+from agent.parser import Item, PlanParser
 from agent.plan import render_call
-from agent.tasks import Call, Join
+from agent.tasks import Call, Element, Join
 
 NO_JSON = "The arguments of {tool} are no JSON object: {text}"
 CUT_OFF = "The plan ends in the middle of this call."
@@ -57,11 +57,13 @@ def _with_references(tool: BaseTool) -> dict[str, Any]:
 class ToolCallReader:
     """Reads one plan from the chunks of a model's turn."""
 
-    def __init__(self, first_number: int) -> None:
+    def __init__(self, first_number: int, tools: Collection[str]) -> None:
         """
         Args:
             first_number: The number of the first call.
+            tools: The names of the tools, for a model that writes its plan all the same.
         """
+        self._tools = tools
         self.ended = False
         self._number = first_number
         self._calls: dict[object, _OpenCall] = {}
@@ -87,7 +89,10 @@ class ToolCallReader:
     def close(self) -> list[Item]:
         """The items that the end of the turn completes."""
         if not self._calls:
-            return [Join(answer=self._said.strip())]
+            written = PlanParser(self._tools)
+            items = [*written.feed(self._said), *written.close()]
+            is_plan = any(isinstance(item, Call | Element | Join) for item in items)
+            return items if is_plan else [Join(answer=self._said.strip())]
         return [self._item(call) for call in self._calls.values() if not call.done]
 
     def _finish_those_without_arguments(self) -> list[Item]:

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessageChunk, AnyMessage, ToolMessage
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
-from agent import create_llm_compiler
+from agent import ModelError, create_llm_compiler
 from agent.tasks import Call, Join
 from agent.tool_call_plan import ToolCallReader, planning_tools
 from tests.model_server import ModelServer, Reply
@@ -83,6 +84,24 @@ async def test_a_turn_without_calls_is_the_answer(model_server: ModelServer, cha
     assert messages[-1].text == "Hello! What can I do?"
 
 
+async def test_a_plan_in_words_is_a_plan_all_the_same(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    model_server.script(planner=['1. search("K2")\n2. join("It is $1.")'])
+    graph = create_llm_compiler(TOOLS, model=chat_model, planner_protocol="tools")
+    output = await graph.ainvoke({"messages": "Question?"})
+    assert output["messages"][-1].text == "It is entry of K2."
+
+
+async def test_a_model_that_calls_no_tools_is_told_of() -> None:
+    graph = create_llm_compiler(TOOLS, model=FakeListChatModel(responses=["1. join()"]), planner_protocol="tools")
+    with pytest.raises(ModelError, match='FakeListChatModel calls no tools, and planner_protocol="tools"'):
+        await graph.ainvoke({"messages": "Question?"})
+
+
+def test_there_are_two_protocols() -> None:
+    with pytest.raises(ValueError, match="planner_protocol is 'json'; it is one of text, tools"):
+        create_llm_compiler(TOOLS, planner_protocol="json")  # type: ignore[arg-type]
+
+
 async def test_wrong_calls_are_failed_tasks(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     messages = await run(
         model_server, chat_model, ("serch", {"query": "x"}), ("add", {"first": 1}), ("join", {}), joiner=("Done.",)
@@ -132,7 +151,7 @@ JSON = st.recursive(
     st.integers(1, 7),
 )
 def test_the_calls_do_not_depend_on_how_they_are_cut(calls: list[tuple[str, dict[str, Any]]], size: int) -> None:
-    reader = ToolCallReader(3)
+    reader = ToolCallReader(3, [])
     items = []
     for index, (name, arguments) in enumerate([*calls, ("join", {"answer": "x"})]):
         text = json.dumps(arguments)
@@ -156,7 +175,7 @@ def test_the_calls_do_not_depend_on_how_they_are_cut(calls: list[tuple[str, dict
     ],
 )
 def test_arguments_that_are_no_object_are_an_error(arguments: str, error: str) -> None:
-    reader = ToolCallReader(1)
+    reader = ToolCallReader(1, [])
     chunk = tool_call_chunk(name="search", args=arguments, id="a", index=0)
     items = [*reader.read(AIMessageChunk(content="", tool_call_chunks=[chunk]))[1], *reader.close()]
     assert [item.error for item in items if isinstance(item, Call)] == [error]

@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from enum import Enum
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -423,6 +424,28 @@ def test_metadata_that_means_nothing_is_refused_and_named(metadata: dict[str, An
     [(name, value)] = metadata.items()
     with pytest.raises(ValueError, match=f"The tool 'search' has {value!r} for '{name}' in its metadata"):
         as_tools([StructuredTool.from_function(search, metadata=metadata)])
+
+
+class Greeter:
+    """greets"""
+
+    async def __call__(self, name: str) -> str:
+        return f"Hello {name}"
+
+
+def scale(number: int, *, factor: float = 1.0) -> float:
+    """scales"""
+    return number * factor
+
+
+async def test_objects_that_can_be_called_and_functions_with_bound_arguments_are_tools() -> None:
+    greeter, scaled = as_tools([Greeter(), partial(scale, factor=2.5)]).values()
+    assert [describe(greeter), describe(scaled)] == [
+        "Greeter(name: str) -> str: greets",
+        "scale(number: int) -> float: scales",
+    ]
+    assert await greeter.ainvoke({"name": "Ann"}) == "Hello Ann"
+    assert scaled.invoke({"number": "2"}) == 5.0
 
 
 def test_a_lambda_is_refused_because_it_has_no_name() -> None:
