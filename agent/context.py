@@ -10,13 +10,13 @@ _MODELS = frozenset({"model", "planner_model", "joiner_model"})
 _LISTS = frozenset({"requires_approval"})
 
 
-ModelName = Annotated[str | None, {"__template_metadata__": {"kind": "llm"}}]
-"""Studio shows a picker of models."""
-
-
 def _picker(*nodes: str) -> dict[str, JsonValue]:
-    """What Studio wants to know of a model's field: which nodes it is for."""
-    return {"langgraph_nodes": list(nodes), "examples": ["openai:gpt-4.1-mini", "offline"]}
+    """What Studio wants to know of a model's field: that it takes a picker of models, and which nodes it is for."""
+    return {
+        "__template_metadata__": {"kind": "llm"},
+        "langgraph_nodes": list(nodes),
+        "examples": ["openai:gpt-4.1-mini", "offline"],
+    }
 
 
 class Context(BaseModel):
@@ -31,15 +31,15 @@ class Context(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    model: ModelName = Field(
+    model: str | None = Field(
         default=None,
         description="The model that plans and joins, as provider:model, such as openai:gpt-4.1-mini; or offline.",
         json_schema_extra=_picker("planner", "joiner"),
     )
-    planner_model: ModelName = Field(
+    planner_model: str | None = Field(
         default=None, description="The model that plans, if it is another one.", json_schema_extra=_picker("planner")
     )
-    joiner_model: ModelName = Field(
+    joiner_model: str | None = Field(
         default=None, description="The model that joins, if it is another one.", json_schema_extra=_picker("joiner")
     )
     max_replans: int = Field(default=2, ge=0, le=20, description="How many more plans a question may take.")

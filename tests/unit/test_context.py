@@ -159,3 +159,8 @@ def test_a_list_in_the_environment_has_commas(monkeypatch: pytest.MonkeyPatch) -
 def test_a_switch_in_the_environment(text: str, wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLM_COMPILER_DIRECT_JOIN", text)
     assert Context().direct_join is wanted
+
+
+@pytest.mark.parametrize("name", ["model", "planner_model", "joiner_model"])
+def test_studio_is_asked_for_a_picker_of_models(name: str) -> None:
+    assert Context.model_json_schema()["properties"][name]["__template_metadata__"] == {"kind": "llm"}
