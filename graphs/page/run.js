@@ -257,8 +257,8 @@ export class Run {
     this.answer = String(event.answer ?? this.answer);
     this.#takeResults(event.tasks);
     const total = event.timings?.total;
-    const paused = this.pauses.reduce((sum, { from, until }) => sum + ((until ?? from) - from), 0);
-    this.finished = total && this.started !== undefined && !paused ? this.started + total : this.now;
+    // Of a run that paused, the server has seen the last part only.
+    this.finished = total && this.started !== undefined && !this.pauses.length ? this.started + total : this.now;
     this.phase = "done";
     this.#closeSpans(this.finished ?? this.now);
   }

@@ -4,6 +4,7 @@ import { plural, preview, seconds } from "./format.js";
 import { settled, stateOf } from "./units.js";
 
 /** @typedef {import("./run.js").Run} Run */
+/** @typedef {import("./run.js").Span} Span */
 /** @typedef {import("./run.js").Task} Task */
 /** @typedef {import("./units.js").Unit} Unit */
 
@@ -20,12 +21,12 @@ export const WORDS = {
 
 /**
  * @param {Run} run
- * @param {Task} task
+ * @param {Span} span
  * @returns {number | undefined} Seconds that it has been running, or ran.
  */
-export function duration(run, task) {
-  if (task.started === undefined) return undefined;
-  return run.elapsed(task.finished) - run.elapsed(task.started);
+export function duration(run, { started, finished }) {
+  if (started === undefined) return undefined;
+  return run.elapsed(finished) - run.elapsed(started);
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import { element } from "./dom.js";
 import { count, seconds } from "./format.js";
+import { duration } from "./states.js";
 
 /** @typedef {import("./run.js").Run} Run */
 
@@ -10,14 +11,13 @@ import { count, seconds } from "./format.js";
  * @returns {HTMLElement}
  */
 export function summaryView(run) {
-  const { timings = {}, usage, model } = run.result ?? /** @type {any} */ ({});
-  const total = timings.total ?? run.elapsed();
+  const { usage, model } = run.result ?? /** @type {any} */ ({});
+  const spans = run.rounds.flatMap(({ plan, tasks, join }) => [plan, ...tasks, join]);
+  const apart = spans.reduce((sum, span) => sum + (duration(run, span) ?? 0), 0);
+  const total = run.elapsed();
   const facts = [["Took", seconds(total)]];
-  if (timings.one_after_another) {
-    facts.push(["One after another", seconds(timings.one_after_another)]);
-    const factor = timings.one_after_another / total;
-    if (factor >= 1.05) facts.push(["Faster", `${factor.toFixed(1)}×`]);
-  }
+  if (run.tasks.size) facts.push(["One after another", seconds(apart)]);
+  if (total > 0 && apart / total >= 1.05) facts.push(["Faster", `${(apart / total).toFixed(1)}×`]);
   facts.push(["Tasks", count(run.tasks.size)]);
   const tokens = tokensOf(usage);
   if (tokens) facts.push(["Tokens", tokens]);

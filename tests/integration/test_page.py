@@ -423,6 +423,23 @@ async def test_a_call_is_approved(serve: Serve, open_page: Any, model_server: Mo
     await expect(page.locator(".details .outcome")).to_have_text("booked 1 on SK 1")
 
 
+async def test_the_time_of_a_run_that_paused_is_what_it_took_in_all(
+    serve: Serve, open_page: Any, model_server: ModelServer
+) -> None:
+    model_server.script(planner=[Reply('1. book("A")\n2. join("It is $1.")', first_token=0.2)])
+    page: Page = await open_page((await serve()).url)
+    await ask(page)
+    await page.get_by_role("button", name="Approve", exact=True).click()
+    await answered(page, "It is booked 1 on A.")
+    summary = dict(
+        zip(await page.locator("dt").all_inner_texts(), await page.locator("dd").all_inner_texts(), strict=True)
+    )
+    assert float(summary["Took"].removesuffix(" s")) >= 0.2, "the plan before the pause counts"
+    assert float(summary["One after another"].removesuffix(" s")) >= 0.2
+    assert "Infinity" not in str(summary)
+    assert "NaN" not in str(summary)
+
+
 async def test_calls_are_edited_rejected_and_answered_in_their_place(
     serve: Serve, open_page: Any, model_server: ModelServer
 ) -> None:
