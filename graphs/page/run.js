@@ -274,6 +274,8 @@ export class Run {
       const known = this.tasks.get(keyOf(task, element));
       if (!known) continue;
       if (typeof result === "string") known.outcome = result;
+      // One that has the result of another call never started; the times are the other's.
+      if (known.started === undefined) continue;
       if (typeof started === "number" && typeof finished === "number") Object.assign(known, { started, finished });
     }
   }

@@ -153,7 +153,9 @@ export class TimelineView {
     const waited = row.planned === undefined ? undefined : run.elapsed(row.planned);
     stretch(wait, waited, start ?? end, total);
     const lasted = start === undefined ? undefined : end - start;
-    setText(took, lasted === undefined ? "" : row.finished === undefined ? clock(lasted) : seconds(lasted));
+    const reused = row.unit?.tasks.every((task) => task.reused);
+    const missing = reused ? "reused" : "";
+    setText(took, lasted === undefined ? missing : row.finished === undefined ? clock(lasted) : seconds(lasted));
     if (!row.unit) return;
     const when = start === undefined ? "" : `, from ${clock(start)}${row.finished ? ` to ${clock(end)}` : ""}`;
     setAttribute(made, "title", row.unit.tasks.length > 1 ? progress(row.unit) : preview(row.unit.tasks[0].template));

@@ -362,6 +362,9 @@ async def test_a_call_that_was_made_before_says_so(serve: Serve, open_page: Any,
     await ask(page)
     await answered(page, "a")
     await expect(node(page, "2", "done")).to_contain_text("reused")
+    await expect(row(page, "2").locator(".took")).to_have_text("reused")
+    await expect(row(page, "1").locator(".bar")).to_be_visible()
+    await expect(row(page, "2").locator(".bar")).to_be_hidden()
     await node(page, "2").click()
     await expect(page.locator(".details")).to_contain_text("the same call as 1, made once")
 
