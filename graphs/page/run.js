@@ -52,10 +52,15 @@ export class Task extends Span {
   }
 }
 
+/** What a model does: it plans, or it joins. */
+export class Step extends Span {
+  /** @type {"stopped" | "failed" | undefined} How the run ended in the midst of it. */ broken;
+}
+
 /** A plan, its tasks, and the joiner's look at their results. */
 export class Round {
-  plan = new Span();
-  join = new Span();
+  plan = new Step();
+  join = new Step();
   /** The plan in the model's own words. */
   text = "";
   /** @type {Task[]} */ tasks = [];
@@ -170,6 +175,13 @@ export class Run {
     this.phase = "running";
     this.error = "";
     this.finished = undefined;
+    // Of what a reply that was lost had broken off.
+    for (const task of this.tasks.values()) {
+      if (task.state === "stopped") Object.assign(task, { state: "planned", finished: undefined });
+    }
+    for (const step of this.#steps) {
+      if (step.broken) Object.assign(step, { broken: undefined, finished: undefined });
+    }
   }
 
   /**
@@ -187,7 +199,15 @@ export class Run {
       if (task.state === "running") task.finished = this.finished;
       if (task.open) task.state = "stopped";
     }
-    this.#closeSpans(this.finished);
+    for (const step of this.#steps) {
+      if (step.started === undefined || step.finished !== undefined) continue;
+      step.finished = this.finished;
+      step.broken = phase;
+    }
+  }
+
+  get #steps() {
+    return this.rounds.flatMap(({ plan, join }) => [plan, join]);
   }
 
   /**
@@ -260,7 +280,7 @@ export class Run {
     // Of a run that paused, the server has seen the last part only.
     this.finished = total && this.started !== undefined && !this.pauses.length ? this.started + total : this.now;
     this.phase = "done";
-    this.#closeSpans(this.finished ?? this.now);
+    for (const step of this.#steps) if (step.started !== undefined) step.finished ??= this.finished;
   }
 
   /**
@@ -277,13 +297,6 @@ export class Run {
       // One that has the result of another call never started; the times are the other's.
       if (known.started === undefined) continue;
       if (typeof started === "number" && typeof finished === "number") Object.assign(known, { started, finished });
-    }
-  }
-
-  /** @param {number} time */
-  #closeSpans(time) {
-    for (const round of this.rounds) {
-      for (const span of [round.plan, round.join]) if (span.started !== undefined) span.finished ??= time;
     }
   }
 }

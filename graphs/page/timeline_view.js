@@ -7,7 +7,7 @@ import { clock, spoken } from "./states.js";
 import { settled, spanOf, stateOf, unitsOf } from "./units.js";
 
 /** @typedef {import("./run.js").Run} Run */
-/** @typedef {import("./run.js").Span} Span */
+/** @typedef {import("./run.js").Step} Step */
 /** @typedef {import("./units.js").Unit} Unit */
 
 const STEPS = [1, 2, 5];
@@ -174,12 +174,12 @@ function progress(unit) {
  *
  * @param {string} key
  * @param {string} text
- * @param {Span} span
+ * @param {Step} step
  * @returns {Row[]}
  */
-function phase(key, text, { started, finished }) {
+function phase(key, text, { started, finished, broken }) {
   if (started === undefined) return [];
-  return [{ key, label: "", text, state: finished === undefined ? "running" : "done", started, finished }];
+  return [{ key, label: "", text, state: broken ?? (finished === undefined ? "running" : "done"), started, finished }];
 }
 
 /**

@@ -119,9 +119,10 @@ export class TurnView {
     setText(this.#words, words);
     setText(this.#numbers, this.#progress());
     this.#stop.hidden = run.ended;
-    this.#fold.hidden = !run.ended || !run.rounds.length;
+    const nothing = !run.tasks.size && run.rounds.every((round) => !round.text);
+    this.#fold.hidden = !run.ended || nothing;
 
-    this.#work.hidden = run.started === undefined;
+    this.#work.hidden = run.started === undefined || (run.ended && nothing);
     while (this.#views.length < run.rounds.length) {
       const view = new RoundView(run, this.#views.length, (key) => this.#select(key));
       this.#views.push(view);

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from agent import create_llm_compiler
 from graphs.server import create_app
 from graphs.server_limits import Limits
-from tests.model_server import Control, Gate, ModelServer, Reply
+from tests.model_server import Control, Gate, HttpError, ModelServer, Reply
 
 CHROMIUM = Path(shutil.which("chromium") or shutil.which("google-chrome") or "/usr/bin/chromium")
 # Without sandbox, because tests may run as root; the others keep it from looking for its maker's servers.
@@ -586,6 +586,7 @@ async def test_decisions_that_were_lost_are_sent_again(
     await page.unroute("**/agent/stream")
     await page.get_by_role("button", name="Try again").click()
     await answered(page, "Booked.")
+    await expect(node(page, "1", "done")).to_be_visible()
     assert "net::ERR_FAILED" in complaints.pop()
 
 
@@ -605,6 +606,18 @@ async def test_a_run_that_fails_says_so(serve: Serve, open_page: Any, model_serv
     await ask(page)
     await expect(page.get_by_role("alert")).to_contain_text("LLM_COMPILER_RUN_TIMEOUT")
     await expect(node(page, "1", "stopped")).to_be_visible()
+    await expect(page.locator('.row.phase[data-state="failed"]')).to_contain_text("Planning")
+
+
+async def test_a_run_that_fails_before_it_has_a_plan_shows_no_empty_work(
+    serve: Serve, open_page: Any, model_server: ModelServer
+) -> None:
+    model_server.script(planner=[HttpError(400, "no")])
+    page: Page = await open_page((await serve()).url)
+    await ask(page)
+    await expect(page.get_by_role("alert")).to_contain_text("400")
+    await expect(page.locator(".panel:visible")).to_have_count(0)
+    await expect(page.get_by_role("button", name="Hide work")).to_be_hidden()
 
 
 async def test_a_key_is_asked_for_and_kept_in_the_tab(
