@@ -69,6 +69,19 @@ export function setText(changed, text) {
   if (changed.textContent !== text) changed.textContent = text;
 }
 
+const pen = document.createElement("canvas").getContext("2d");
+
+/**
+ * @param {string} text
+ * @param {string} font As in CSS, without the family: that is the page's.
+ * @returns {number} How wide the text is, in px.
+ */
+export function widthOf(text, font) {
+  if (!pen) return 0;
+  pen.font = `${font} ${getComputedStyle(document.body).fontFamily}`;
+  return Math.ceil(pen.measureText(text).width);
+}
+
 /**
  * Set an attribute; `false`, `null` and `undefined` take it away, `true` makes it empty.
  *

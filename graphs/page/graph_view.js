@@ -1,24 +1,27 @@
 /** The graph of a plan: a node for each task, in layers from left to right, which grows while the plan is written. */
 
-import { element, icon, setAttribute, setIcon, setText, svg } from "./dom.js";
+import { element, icon, setAttribute, setIcon, setText, svg, widthOf } from "./dom.js";
 import { preview } from "./format.js";
 import { layout } from "./layout.js";
 import { byArrows } from "./roving.js";
-import { shortState, spoken } from "./states.js";
+import { shortState, spoken, WORDS } from "./states.js";
 import { needsOf, settled, stateOf, unitsOf } from "./units.js";
 
 /** @typedef {import("./run.js").Run} Run */
 /** @typedef {import("./run.js").Round} Round */
 /** @typedef {import("./units.js").Unit} Unit */
 
-const PADDING = 14;
+const PADDING = 16;
 const CROWDED = 24; // nodes, from which on they are small
 const NARROW = 560; // px
-/** How large nodes are and how far apart, in px; they are made as wide as lets so many layers fit. */
+/**
+ * How large nodes are and how far apart, in px; `frame` is what is beside the texts. They are made as wide as lets all
+ * layers fit, and never so narrow that a tool's name doesn't, if it is shorter than `most`.
+ */
 const SIZES = {
-  wide: { layers: 4, least: 150, most: 230, height: 50, across: 52, down: 12 },
-  narrow: { layers: 3, least: 88, most: 150, height: 48, across: 20, down: 10 },
-  crowded: { layers: 5, least: 132, most: 160, height: 28, across: 40, down: 6 },
+  wide: { least: 120, most: 240, height: 50, across: 52, down: 12, frame: 52, font: 13 },
+  narrow: { least: 88, most: 180, height: 48, across: 20, down: 10, frame: 41, font: 13 },
+  crowded: { least: 120, most: 240, height: 28, across: 40, down: 6, frame: 52, font: 12 },
 };
 
 export class GraphView {
@@ -63,14 +66,19 @@ export class GraphView {
   #arrange(units, needs) {
     const room = this.root.clientWidth;
     const kind = units.length > CROWDED ? "crowded" : room < NARROW ? "narrow" : "wide";
-    const { layers: fitting, least, most, height, across, down } = SIZES[kind];
-    const width = Math.min(Math.max(least, Math.floor((room - 2 * PADDING + across) / fitting) - across), most);
     const names = new Map(units.map((unit) => [unit.key, (needs.get(unit) ?? []).map((other) => other.key)]));
-    const shape = kind + width + JSON.stringify([...names]);
+    const shape = JSON.stringify([kind, room, units.map(titleOf), ...names]);
     if (shape === this.#shape) return;
     this.#shape = shape;
 
     const { places, edges, layers, rows } = layout([...names.keys()], names);
+    const { least, most, height, across, down, frame, font } = SIZES[kind];
+    const titles = units.map((unit) => widthOf(unit.label, `${font}px`) + widthOf(titleOf(unit), `600 ${font}px`));
+    const title = frame + Math.max(0, ...titles);
+    const full = title + 6 + widthOf(WORDS.paused, "12px");
+    const fitting = Math.floor((room - 2 * PADDING + across) / layers) - across;
+    const width = Math.min(Math.max(least, kind === "crowded" ? full : title, fitting), most);
+    this.root.dataset.lines = width < full && kind !== "crowded" ? "two" : "one";
     const left = (/** @type {number} */ layer) => PADDING + layer * (width + across);
     const middle = (/** @type {number} */ row) => PADDING + row * (height + down) - down / 2;
     const size = {
@@ -123,8 +131,7 @@ export class GraphView {
       icon("planned"),
       element("span", { class: "number" }, unit.label),
       element("span", { class: "tool" }),
-      element("span", { class: "state" }),
-      element("span", { class: "preview" }),
+      element("span", { class: "foot" }, element("span", { class: "state" }), element("span", { class: "preview" })),
     );
     this.#nodes.set(unit.key, node);
     this.#canvas.insertBefore(node, this.#canvas.children[index + 1] ?? null);
@@ -138,19 +145,25 @@ export class GraphView {
    */
   #draw(unit, needs, selected) {
     const node = /** @type {any} */ (this.#nodes.get(unit.key));
-    const [symbol, , tool, state, args] = node.children;
+    const [symbol, , tool, foot] = node.children;
+    const [state, args] = foot.children;
     const now = stateOf(unit);
     const many = unit.tasks.length > 1;
     const [task] = unit.tasks;
     node.dataset.state = now;
     setIcon(symbol, now);
-    setText(tool, many ? `${task.tool} ×${unit.tasks.length}` : task.tool);
+    setText(tool, titleOf(unit));
     setText(state, many ? `${settled(unit)}/${unit.tasks.length}` : shortState(this.run, task));
     setText(args, preview(task.template));
     const after = needs.length && now === "planned" ? `, needs ${needs.map((one) => one.label).join(", ")}` : "";
     setAttribute(node, "aria-label", spoken(unit) + after);
     setAttribute(node, "aria-expanded", unit.key === selected ? "true" : "false");
   }
+}
+
+/** @param {Unit} unit */
+function titleOf({ tasks }) {
+  return tasks.length > 1 ? `${tasks[0].tool} ×${tasks.length}` : tasks[0].tool;
 }
 
 /**

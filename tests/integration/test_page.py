@@ -336,6 +336,21 @@ async def test_a_second_plan_comes_after_the_first(serve: Serve, open_page: Any,
     )
 
 
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("tasks", [2, 12, 30])
+async def test_names_of_tools_are_not_cut(
+    serve: Serve, open_page: Any, model_server: ModelServer, tasks: int, width: int
+) -> None:
+    chain = "".join(f'{number}. quick("${number - 1}")\n' for number in range(2, tasks))
+    model_server.script(planner=[f'1. quick("a")\n{chain}{tasks}. book("A")\n{tasks + 1}. join()'])
+    page: Page = await open_page((await serve()).url, width)
+    await ask(page)
+    await expect(node(page, str(tasks), "paused")).to_contain_text("to approve")
+    cut = """texts => texts.filter(text => text.scrollWidth > text.clientWidth).map(text => text.textContent)"""
+    assert await page.locator(".node .tool, .node .state").evaluate_all(cut) == []
+    assert await fits(page)
+
+
 async def test_elements_of_a_map_are_nodes_and_many_are_one(
     serve: Serve, open_page: Any, model_server: ModelServer
 ) -> None:
