@@ -5,7 +5,7 @@ import { preview } from "./format.js";
 import { layout } from "./layout.js";
 import { byArrows } from "./roving.js";
 import { shortState, spoken, WORDS } from "./states.js";
-import { needsOf, settled, stateOf, unitsOf } from "./units.js";
+import { needsOf, settled, spanOf, stateOf, unitsOf } from "./units.js";
 
 /** @typedef {import("./run.js").Run} Run */
 /** @typedef {import("./run.js").Round} Round */
@@ -28,6 +28,10 @@ export class GraphView {
   /** @type {Map<string, HTMLElement>} */
   #nodes = new Map();
   #shape = "";
+  #newest = ""; // the key of what has started last
+  #following = true; // what runs, as long as the reader does not scroll
+  #left = 0;
+  #top = 0;
   #edges = svg("svg", { class: "edges", "aria-hidden": "true" });
   #canvas = element("div", { class: "canvas" }, this.#edges);
 
@@ -41,7 +45,8 @@ export class GraphView {
     this.run = run;
     this.round = round;
     this.select = select;
-    this.root = element("div", { class: "graph", role: "group", "aria-label": label }, this.#canvas);
+    const scroll = () => this.#noteScroll();
+    this.root = element("div", { class: "graph", role: "group", "aria-label": label, scroll }, this.#canvas);
     byArrows(this.root, "button");
   }
 
@@ -55,6 +60,31 @@ export class GraphView {
       const source = units.find((unit) => unit.key === edge.dataset.from);
       edge.dataset.state = source ? stateOf(source) : "planned";
     }
+    this.#follow(units);
+  }
+
+  #noteScroll() {
+    const { scrollLeft, scrollTop } = this.root;
+    if (Math.abs(scrollLeft - this.#left) > 1 || Math.abs(scrollTop - this.#top) > 1) this.#following = false;
+  }
+
+  /**
+   * Keep what has started last in sight.
+   *
+   * @param {Unit[]} units
+   */
+  #follow(units) {
+    const begun = (/** @type {Unit} */ unit) => spanOf(unit).started ?? 0;
+    const running = units.filter((unit) => stateOf(unit) === "running").sort((one, other) => begun(other) - begun(one));
+    if (!this.#following || !running.length || running[0].key === this.#newest) return;
+    this.#newest = running[0].key;
+    const node = /** @type {HTMLElement} */ (this.#nodes.get(this.#newest));
+    const { left, top, width, height } = node.style;
+    const { root } = this;
+    root.scrollLeft = inSight(root.scrollLeft, root.clientWidth, parseFloat(left), parseFloat(width));
+    root.scrollTop = inSight(root.scrollTop, root.clientHeight, parseFloat(top), parseFloat(height));
+    this.#left = root.scrollLeft;
+    this.#top = root.scrollTop;
   }
 
   /**
@@ -159,6 +189,17 @@ export class GraphView {
     setAttribute(node, "aria-label", spoken(unit) + after);
     setAttribute(node, "aria-expanded", unit.key === selected ? "true" : "false");
   }
+}
+
+/**
+ * @param {number} position As far as it is scrolled.
+ * @param {number} room What can be seen from there.
+ * @param {number} start Of what is to be seen.
+ * @param {number} size
+ * @returns {number} The nearest position from which all of it can be seen.
+ */
+function inSight(position, room, start, size) {
+  return Math.max(Math.min(position, start - PADDING), start + size + PADDING - room);
 }
 
 /** @param {Unit} unit */

@@ -142,7 +142,7 @@ async def serve(chat_model: ChatOpenAI, doors: Doors) -> AsyncIterator[Serve]:
     """Serves an agent with the scripted model."""
 
     @tool
-    async def search(query: str) -> str:
+    async def search(query: str, context: str = "") -> str:
         """looks something up"""
         await doors[query].wait()
         return f"found {query} {EVIL}"
@@ -349,6 +349,28 @@ async def test_names_of_tools_are_not_cut(
     cut = """texts => texts.filter(text => text.scrollWidth > text.clientWidth).map(text => text.textContent)"""
     assert await page.locator(".node .tool, .node .state").evaluate_all(cut) == []
     assert await fits(page)
+
+
+async def test_what_runs_is_kept_in_sight_until_the_reader_scrolls(
+    serve: Serve, open_page: Any, model_server: ModelServer, doors: Doors
+) -> None:
+    chain = "".join(f'{number}. search("{number}", "${number - 1}")\n' for number in range(2, 13))
+    model_server.script(planner=[f'1. search("1")\n{chain}13. join()'], joiner=["Done."])
+    page: Page = await open_page((await serve()).url, 800)
+    await ask(page)
+    await expect(node(page, "12")).to_be_attached()
+    await expect(node(page, "12")).not_to_be_in_viewport()
+    for number in range(1, 11):
+        doors[str(number)].set()
+    await expect(node(page, "11", "running")).to_be_in_viewport(ratio=1)
+    graph = page.get_by_label("Tasks of plan 1")
+    await graph.evaluate("one => one.scrollTo(0, 0)")
+    await expect(node(page, "1")).to_be_in_viewport(ratio=1)
+    doors["11"].set()
+    await expect(node(page, "12", "running")).not_to_be_in_viewport()
+    doors["12"].set()
+    await answered(page, "Done.")
+    await expect(node(page, "1")).to_be_in_viewport()
 
 
 async def test_elements_of_a_map_are_nodes_and_many_are_one(
