@@ -451,6 +451,8 @@ async def test_a_call_is_approved(serve: Serve, open_page: Any, model_server: Mo
     await ask(page)
     card = page.get_by_label("Call of book")
     await expect(card).to_contain_text('"flight": "SK 1"')
+    await expect(card.get_by_role("button", name="Approve")).to_be_in_viewport(ratio=1)
+    await expect(page.get_by_role("status").first).to_be_in_viewport(ratio=1)
     await expect(card).to_contain_text("books a flight")
     await expect(page.get_by_role("status").first).to_have_text("Waiting for your approval")
     await expect(node(page, "2", "paused")).to_contain_text("to approve")
