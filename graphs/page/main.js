@@ -207,6 +207,11 @@ find("#new").addEventListener("click", () => {
   box.focus();
 });
 
+// What gets the focus is not hidden behind the form, however high it has grown.
+new ResizeObserver(() => {
+  document.documentElement.style.scrollPaddingBottom = `${form.offsetHeight + 16}px`;
+}).observe(form);
+
 window.addEventListener("resize", () => {
   for (const turn of all) turn.update();
 });

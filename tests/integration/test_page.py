@@ -737,6 +737,27 @@ async def test_everything_can_be_done_with_the_keyboard(
     assert await focused() == "2"
 
 
+async def test_what_has_the_focus_is_not_behind_the_form(
+    serve: Serve, open_page: Any, model_server: ModelServer
+) -> None:
+    lines = "".join(f'{number}. book("{number}")\n' for number in range(1, 6))
+    model_server.script(planner=[f"{lines}6. join()"])
+    page: Page = await open_page((await serve()).url, 800, 600)
+    await ask(page)
+    await expect(page.get_by_role("button", name="Respond")).to_have_count(5)
+    await page.get_by_label("Question").fill("one\ntwo\nthree\nfour")
+    await page.evaluate("scrollTo(0, 0)")
+    await page.get_by_role("button", name="Stop").focus()
+    hidden = "document.activeElement.getBoundingClientRect().bottom - document.forms[0].getBoundingClientRect().top"
+    for _ in range(30):
+        await page.keyboard.press("Tab")
+        if await page.evaluate("document.activeElement.id") == "question":
+            break
+        assert await page.evaluate(hidden) <= 0, await page.evaluate("document.activeElement.textContent")
+    else:
+        raise AssertionError("the form comes last")
+
+
 async def test_it_is_told_to_those_who_do_not_see_it(
     serve: Serve, open_page: Any, model_server: ModelServer, doors: Doors
 ) -> None:
