@@ -632,9 +632,11 @@ async def test_decisions_that_were_lost_are_sent_again(
 async def test_what_the_server_refuses_is_told_in_its_words(
     serve: Serve, open_page: Any, complaints: list[str]
 ) -> None:
-    page: Page = await open_page((await serve(max_question_chars=10)).url)
-    await ask(page, "Is this too long?")
-    await expect(page.get_by_role("alert")).to_contain_text("may have 10 (LLM_COMPILER_MAX_QUESTION_CHARS)")
+    page: Page = await open_page((await serve()).url)
+    await page.get_by_label("Question").focus()
+    await page.keyboard.insert_text("long " * 5000)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert")).to_contain_text("24,999 characters, and may have 20,000")
     await expect(page.get_by_role("status").first).to_have_text("Failed")
     assert "422" in complaints.pop()
 
