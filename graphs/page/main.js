@@ -7,6 +7,8 @@ import { TurnView } from "./turn_view.js";
 /** @typedef {import("./client.js").Input} Input */
 
 const FRAME = 100; // ms between two pictures of a running clock
+const DECIDE_FIRST = "The last question waits for your approval. Decide, or stop it, and ask then.";
+const ONE_AT_A_TIME = "The last question is still being answered. Wait, or stop it, and ask then.";
 
 const find = (/** @type {string} */ selector) => /** @type {any} */ (document.querySelector(selector));
 const form = find("#ask");
@@ -129,7 +131,11 @@ function begin(turn) {
 
 /** @param {string} question */
 function ask(question) {
-  if (!question.trim() || busy()) return;
+  if (!question.trim()) return;
+  if (busy()) {
+    find("#why").textContent = current?.run.phase === "waiting" ? DECIDE_FIRST : ONE_AT_A_TIME;
+    return;
+  }
   for (const turn of all) turn.view.fold(true);
   const turn = new Turn(question.trim());
   turns.append(turn.view.root);
@@ -149,7 +155,9 @@ function busy() {
 /** One question at a time: while one runs, the next can be written but not asked. */
 function showState() {
   find("#send").disabled = busy();
-  box.placeholder = current ? "Ask a follow-up question" : "Ask a question";
+  find("#why").textContent = "";
+  const asking = current ? "Ask a follow-up question" : "Ask a question";
+  box.placeholder = current?.run.phase === "waiting" ? "Waiting for your approval" : asking;
 }
 
 /**

@@ -442,6 +442,27 @@ async def test_a_follow_up_goes_on_with_the_conversation(
     assert "It is a." not in str((await model_server.exchange(2, "planner")).request.messages)
 
 
+async def test_a_question_too_early_is_told_why_it_is_not_asked(
+    serve: Serve, open_page: Any, model_server: ModelServer, doors: Doors
+) -> None:
+    model_server.script(planner=['1. search("a")\n2. book("$1")\n3. join()'], joiner=["Booked."])
+    page: Page = await open_page((await serve()).url)
+    await ask(page)
+    await expect(node(page, "1", "running")).to_be_visible()
+    await ask(page, "And then?")
+    await expect(page.get_by_text("still being answered")).to_be_visible()
+    await expect(page.get_by_label("Question")).to_have_value("And then?")
+    doors["a"].set()
+    await expect(page.get_by_label("Call of book")).to_be_visible()
+    await expect(page.get_by_placeholder("Waiting for your approval")).to_be_visible()
+    await page.get_by_label("Question").press("Enter")
+    await expect(page.get_by_text("waits for your approval")).to_be_visible()
+    await page.get_by_role("button", name="Approve", exact=True).click()
+    await answered(page, "Booked.")
+    await expect(page.get_by_text("waits for your approval")).to_have_count(0)
+    await expect(page.locator(".turn")).to_have_count(1)
+
+
 # --- approval
 
 
