@@ -3,6 +3,8 @@
  */
 
 const KEY = "llm-compiler-key";
+const PATIENCE = 5_000; // ms in which a run that was stopped may still be about to end
+const PAUSE = 300; // ms from one attempt to the next
 const SILENCE = 60_000; // ms without a byte, after which the server counts as gone; it pings every 15 s
 
 /** The server wants an API key, or another one. */
@@ -63,6 +65,26 @@ export async function* stream(input, signal) {
  * @returns {Promise<Response>}
  */
 async function send(input, signal) {
+  const until = Date.now() + PATIENCE;
+  for (;;) {
+    const response = await post(input, signal);
+    if (response.ok) return response;
+    const said = message(await response.text()) ?? `The server answered ${response.status} ${response.statusText}`.trim();
+    if (response.status === 409 && said.includes("is answering another request") && Date.now() < until) {
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+      continue;
+    }
+    const wait = response.headers.get("Retry-After");
+    throw new ServerError(wait && /^\d+$/.test(wait) ? `${said} Try again in ${wait} s.` : said);
+  }
+}
+
+/**
+ * @param {Input} input
+ * @param {AbortSignal} signal
+ * @returns {Promise<Response>}
+ */
+async function post(input, signal) {
   const key = sessionStorage.getItem(KEY);
   let response;
   try {
@@ -77,10 +99,7 @@ async function send(input, signal) {
     throw new ConnectionError("The server can't be reached.");
   }
   if (response.status === 401) throw new KeyError(key ? "The server does not accept this key." : "");
-  if (response.ok) return response;
-  const wait = response.headers.get("Retry-After");
-  const said = message(await response.text()) ?? `The server answered ${response.status} ${response.statusText}`.trim();
-  throw new ServerError(wait && /^\d+$/.test(wait) ? `${said} Try again in ${wait} s.` : said);
+  return response;
 }
 
 /**

@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from agent import create_llm_compiler
 from graphs.server import create_app
 from graphs.server_limits import Limits
+from graphs.server_threads import BUSY
 from tests.model_server import Control, Gate, HttpError, ModelServer, Reply
 
 CHROMIUM = Path(shutil.which("chromium") or shutil.which("google-chrome") or "/usr/bin/chromium")
@@ -604,6 +605,21 @@ async def test_stop_cancels_the_run(serve: Serve, open_page: Any, model_server: 
     await expect(node(page, "1", "stopped")).to_contain_text("stopped")
     await page.get_by_role("button", name="Try again").click()
     await answered(page, "Fine.")
+
+
+async def test_a_question_waits_for_a_thread_that_is_about_to_be_free(
+    serve: Serve, open_page: Any, model_server: ModelServer, complaints: list[str]
+) -> None:
+    """As after a stop, while the run that was stopped is ending."""
+    model_server.script(planner=['1. join("Here.")'])
+    page: Page = await open_page((await serve()).url)
+    busy = {"status_code": 409, "message": BUSY.format(thread="t")}
+    await page.route("**/agent/stream", lambda route: route.fulfill(status=409, json=busy), times=2)
+    await ask(page)
+    await answered(page, "Here.")
+    await expect(page.get_by_role("alert")).to_have_count(0)
+    assert all("409" in complaint for complaint in complaints), complaints
+    complaints.clear()
 
 
 async def test_a_server_that_goes_away_can_be_asked_again(
