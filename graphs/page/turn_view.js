@@ -4,6 +4,7 @@ import { approvalView } from "./approval_view.js";
 import { DetailsView } from "./details_view.js";
 import { element, icon, setAttribute, setIcon, setText } from "./dom.js";
 import { plural, seconds } from "./format.js";
+import { richText } from "./rich_text.js";
 import { RoundView } from "./round_view.js";
 import { clock } from "./states.js";
 import { summaryView } from "./summary_view.js";
@@ -53,6 +54,7 @@ export class TurnView {
   #selected;
   /** @type {unknown} */
   #asked;
+  #answered = "";
   #ended = false;
 
   /**
@@ -174,7 +176,8 @@ export class TurnView {
     this.#answer.classList.toggle("streaming", run.phase === "answering");
     const begins = this.#answer.hidden && run.answer !== "";
     this.#answer.hidden = run.answer === "";
-    setText(this.#answer, run.answer);
+    if (run.answer !== this.#answered) this.#answer.replaceChildren(...richText(run.answer));
+    this.#answered = run.answer;
     if (begins) this.#answer.scrollIntoView({ block: "nearest" });
   }
 

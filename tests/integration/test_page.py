@@ -280,6 +280,22 @@ async def test_nothing_from_outside_becomes_markup(
     assert await page.evaluate("window.hacked") is None
 
 
+async def test_bold_code_and_lists_of_an_answer_are_shown_so(
+    serve: Serve, open_page: Any, model_server: ModelServer
+) -> None:
+    answer = f"It is **hot**, `2**3**2`:\n\n- Rome, **21** °C\n* {EVIL}\n\nand 2 ** 3 ** 4, 5**6 + 7**8. **Open"
+    model_server.script(planner=["1. join()"], joiner=[answer])
+    page: Page = await open_page((await serve()).url)
+    await ask(page)
+    shown = page.get_by_role("region", name="Answer")
+    await expect(shown).to_contain_text("and 2 ** 3 ** 4, 5**6 + 7**8. **Open")
+    await expect(shown.locator("strong")).to_have_text(["hot", "21"])
+    await expect(shown.locator("code")).to_have_text(["2**3**2"])
+    await expect(shown.locator("li")).to_have_text(["Rome, 21 °C", EVIL])
+    await expect(page.locator("#turns img, #turns script")).to_have_count(0)
+    assert await page.evaluate("window.hacked") is None
+
+
 async def test_the_policy_forbids_markup_made_of_text(
     serve: Serve, open_page: Any, complaints: list[str], model_server: ModelServer
 ) -> None:
