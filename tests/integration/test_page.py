@@ -311,6 +311,15 @@ async def test_the_policy_forbids_markup_made_of_text(
     complaints.clear()
 
 
+async def test_the_link_to_the_api_leads_to_its_description(serve: Serve, open_page: Any) -> None:
+    server = await serve()
+    page: Page = await open_page(server.url)
+    described = await page.request.get(
+        server.url + str(await page.get_by_role("link", name="API").get_attribute("href"))
+    )
+    assert "/agent/stream" in (await described.json())["paths"]
+
+
 async def test_an_answer_in_the_plan_needs_no_joiner(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
     model_server.script(planner=['1. quick("a")\n2. join("It is $1.")'])
     page: Page = await open_page((await serve()).url)
