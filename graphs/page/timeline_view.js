@@ -12,6 +12,7 @@ import { settled, spanOf, stateOf, unitsOf } from "./units.js";
 
 const STEPS = [1, 2, 5];
 const CROWDED = 24; // rows, from which on they are low
+const WORD = 48; // px that a mark needs to either side
 
 /**
  * @typedef {object} Row
@@ -111,7 +112,11 @@ export class TimelineView {
     this.#ticks = key;
     /** @type {[string, number, string][]} */
     const marks = [];
-    for (let tick = 0; tick <= total; tick += step) marks.push(["tick", tick / total, `${Number(tick.toFixed(4))} s`]);
+    const width = this.#axis.clientWidth;
+    for (let tick = 0; tick <= total; tick += step) {
+      const covered = pauses.some((pause) => (Math.abs(pause - tick) / total) * width < WORD);
+      marks.push(["tick", tick / total, covered ? "" : `${Number(tick.toFixed(4))} s`]);
+    }
     for (const pause of pauses) marks.push(["pause", pause / total, "approval"]);
     this.#axis.replaceChildren(...marks.map(([kind, share, text]) => mark(kind, share, text)));
     this.#grid.replaceChildren(...marks.map(([kind, share]) => mark(kind, share, "")));
