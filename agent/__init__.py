@@ -4,7 +4,8 @@ Where to find what, each list in the order in which it is best read:
 
 - The graph, its settings and its state: `graph`, `context`, `state`, `running`.
 - Planning: `planner`, which reads text or tool calls (`tool_call_plan`) and hands tasks over by `stream`.
-- The plan language, pure: `tasks`, `parser`, `call_reader`, `literals`, `plain_calls`, `references`, `plan`, `maps`.
+- The plan language, pure: `tasks`, `parser`, `call_reader`, `arguments`, `literals`, `plain_calls`; `references`,
+  `plan`, `maps`.
 - Executing: `executor`, `execution`, `outcomes`, `resolver`, `calls`, `approval`.
 - Tools of any make: `signatures`, `json_types`, `injection`, `fitting`, `invoke`, `threads`, `retries`, `results`,
   `saving`, `agent_tool`.

@@ -41,7 +41,7 @@ class UnreadableError(ValueError):
 
 def written_in(tokens: Iterable[Token]) -> str:
     """The text as the model wrote it."""
-    return "".join(text for kind, text in tokens if kind != "missing")
+    return "".join([text for kind, text in tokens if kind != "missing"])
 
 
 def split_keyword(tokens: list[Token]) -> tuple[str | None, list[Token]]:

@@ -14,6 +14,7 @@ text, and the items don't depend on how it is cut into chunks.
 import re
 from collections.abc import Collection
 
+from agent.arguments import Arguments
 from agent.call_reader import LOOKAHEAD, TOO_LONG, CallReader, Cursor
 from agent.plain_calls import BEFORE_END, BEFORE_HEAD, LONGEST, may_begin_call, read_call
 from agent.tasks import Call, Element, Join, Thought
@@ -231,9 +232,8 @@ class PlanParser:
         name = head["name"]
         mapped = name.endswith(MAP) and name not in self._tools
         tool = name.removesuffix(MAP) if mapped else name
-        self._call = CallReader(
-            self._cursor, _number(head), tool, self._starts_task, mapped, give_out=lambda item: self._items.append(item)
-        )
+        arguments = Arguments(_number(head), tool, mapped, give_out=lambda element: self._items.append(element))
+        self._call = CallReader(self._cursor, arguments, self._starts_task)
         return True
 
     def _is_call(self, head: re.Match[str]) -> bool:

@@ -13,7 +13,7 @@ import agent
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("agent", "tools", "graphs")
-PURE = {"tasks", "plan", "maps", "parser", "call_reader", "literals", "references", "plain_calls"}
+PURE = {"tasks", "plan", "maps", "parser", "call_reader", "arguments", "literals", "references", "plain_calls"}
 READS_ITS_SURROUNDINGS = {
     *("os.environ", "os.getenv", "environ.get", "getenv", "load_dotenv", "dotenv.load_dotenv", "default_model"),
     *("time.time", "time.monotonic", "time.perf_counter", "time.sleep", "datetime.now", "datetime.today", "date.today"),

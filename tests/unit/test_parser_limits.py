@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.parser import PlanParser
+from agent.tasks import Call
 
 TOOLS = {"search"}
 
@@ -182,6 +183,14 @@ def test_no_text_makes_the_parser_raise_or_work_out_of_proportion(name: str, chu
         error.__traceback__ = error.__context__ = None
         pytest.fail(repr(error), pytrace=False)
     assert large < 20 * small + 1_000
+
+
+@pytest.mark.parametrize("chunk", [1, 1_000_000])
+def test_a_long_text_is_read_however_it_is_cut(chunk: int) -> None:
+    text = '1. search("' + "a" * 200_000 + '")'
+    parser = PlanParser(TOOLS)
+    (call,) = [item for start in range(0, len(text), chunk) for item in parser.feed(text[start : start + chunk])]
+    assert call == Call(1, "search", ["a" * 200_000], text=text[10:-1])
 
 
 @pytest.mark.timeout(60)
