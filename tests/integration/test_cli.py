@@ -24,6 +24,7 @@ from graphs.errors import REFUSED_KEY, in_one_line
 from graphs.live_view import LiveView
 from graphs.plain_view import OFFLINE_NOTE
 from graphs.run_report import Run
+from graphs.threads import UNANSWERED
 from tests.model_server import Gate, HttpError, ModelServer, Reply
 from tests.terminal import COMMAND, Terminal, environment, scripted
 
@@ -382,7 +383,13 @@ def test_a_chat_remembers_and_survives_an_error(terminal: Any, model_server: Mod
     command.read_all()
     assert command.process.wait() == 0
     asked = [message["content"] for message in model_server.requests[-1].messages[1:]]
-    assert [asked[0].split("\n")[0], *asked[1:]] == ["How high is K2?", "K2 is 8,611 m high.", "What?\n\nHow high?"]
+    assert [asked[0].split("\n")[0], *asked[1:]] == [
+        "How high is K2?",
+        "K2 is 8,611 m high.",
+        "What?",
+        UNANSWERED,
+        "How high?",
+    ]
 
 
 def test_a_chat_ends_with_ctrl_d(terminal: Any) -> None:
