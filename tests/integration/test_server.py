@@ -363,12 +363,15 @@ async def test_threads_in_memory_are_bounded(model_server: ModelServer, serve: S
 # --- approvals
 
 
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("kept_in", ["memory", "sqlite", "postgres"])
 async def test_a_run_pauses_for_an_approval_and_goes_on(
-    model_server: ModelServer, serve: Serve, tools: Tools, tmp_path: Path, kept: bool
+    model_server: ModelServer, serve: Serve, tools: Tools, tmp_path: Path, request: Any, kept_in: str
 ) -> None:
     model_server.script(planner=['1. search("K2")\n2. book("LH1")\n3. join()'], joiner=["Booked."])
-    async with serve(f"sqlite:///{tmp_path}/threads.db" if kept else None) as url:
+    database = f"sqlite:///{tmp_path}/threads.db" if kept_in == "sqlite" else None
+    if kept_in == "postgres":
+        database = request.getfixturevalue("postgres_url")
+    async with serve(database) as url:
         async with streaming(url, QUESTION) as events:
             pause = await events.until("approval")
             assert [request["name"] for request in pause["request"]["action_requests"]] == ["book"]
