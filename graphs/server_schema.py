@@ -91,7 +91,7 @@ class AgentInput(BaseModel):
         # A form sends its empty fields, too; `resume` is not in it, and may be anything.
         filled = {name: given for name, given in value.items() if given not in ("", []) or name == "resume"}
         given = [name for name in ASKS if value.get(name) is not None]
-        if given and not filled.keys() & set(given):
+        if len(given) == 1 and given[0] not in filled:
             raise ValueError(f"{given[0]} is empty.")
         return filled
 

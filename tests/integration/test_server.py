@@ -221,6 +221,7 @@ WRONG_INPUT: list[tuple[Any, str]] = [
     ({"question": ""}, "question is empty"),
     ({"decisions": [], "thread_id": "t"}, "decisions is empty"),
     ({"messages": [], "question": None}, "messages is empty"),
+    ({"messages": [], "decisions": []}, "there is none"),
     ({"question": 3}, "question"),
     ({"question": "x", "messages": [{"content": "y"}]}, "['question', 'messages']"),
     ({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}, "the assistant's"),
