@@ -116,6 +116,11 @@ def add_agent(app: FastAPI, agent: ServedAgent, path: str) -> None:
         patches = agent.astream_log(request.input, config, **request.model_dump(include=set(FILTERS)))
         return _Stream([], _ops(patches), agent.limits.shutdown_timeout)
 
+    @app.get(f"{path}/c/{{config}}/input_schema", include_in_schema=False)
+    async def input_schema(config: str) -> dict[str, Any]:  # noqa: ARG001 — there is one, whatever the settings
+        """The playground asks for it anew when a setting is changed, and has no form without it."""
+        return agent.get_input_schema().model_json_schema()
+
     # It is what the playground calls.
     warnings.filterwarnings("ignore", "astream_log is deprecated", LangChainDeprecationWarning)
     add_routes(

@@ -496,6 +496,9 @@ async def test_the_playground_loads_with_all_its_files(serve: Serve) -> None:
         assert len(files) >= 3
         for file in files:
             assert (await client.get(f"agent/playground/{file}")).status_code == 200, file
+        # It asks for this when a setting is changed.
+        schemas = [await client.get(f"agent/{path}input_schema") for path in ("", "c/N4XyA/")]
+        assert schemas[0].json() == schemas[1].json()
 
 
 async def test_the_first_request_finds_the_model_made(monkeypatch: pytest.MonkeyPatch) -> None:
