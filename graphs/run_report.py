@@ -251,7 +251,8 @@ async def follow(
     if isinstance(resume, Command):
         given = resume
     elif not resume:
-        left = closing(await session.graph.aget_state(session.config)) if session else []
+        kept = session and session.graph.checkpointer
+        left = closing(await session.graph.aget_state(session.config)) if session and kept else []
         given = {"messages": [*history, *left, HumanMessage(run.question)]}
     stream = (session.graph if session else graph).astream(
         given,

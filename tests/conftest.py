@@ -7,10 +7,14 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 from langchain_openai import ChatOpenAI
 
 from tests.model_server import ModelServer
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("untimed")
 
 _BEHAVIOUR = re.compile(
     r"(OPENAI|AZURE_OPENAI|ANTHROPIC|TAVILY|LLM_COMPILER|LANGSMITH|LANGCHAIN|LANGGRAPH)_.*"

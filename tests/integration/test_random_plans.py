@@ -172,7 +172,7 @@ def values_of(messages: Sequence[AnyMessage]) -> dict[str, int]:
 
 
 @pytest.mark.timeout(max(60, EXAMPLES))
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 @given(
     lines=st.one_of(LINES, BACKWARDS),
     cut=st.one_of(st.none(), st.none(), st.floats(0, 1)),

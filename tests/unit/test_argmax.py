@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.tools import BaseTool, ToolException
 
@@ -131,14 +131,12 @@ def test_lists_that_do_not_fit_are_refused(labels: list[str], values: list[Any],
     assert reason in str(caught.value)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers() | st.floats(allow_nan=False, allow_infinity=False), min_size=1))
 def test_the_choice_is_pythons(values: list[float]) -> None:
     labels = [str(index) for index in range(len(values))]
     assert choose(labels, values) == (str(values.index(max(values))), str(values.index(min(values))))
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-(10**9), 10**9), min_size=1))
 def test_written_as_text_the_choice_is_the_same(values: list[int]) -> None:
     labels = [str(index) for index in range(len(values))]

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tools import expression
@@ -275,7 +275,6 @@ def trees(leaves: st.SearchStrategy[int], operators: str) -> st.SearchStrategy[t
     return st.recursive(leaves.map(lambda number: (written(number), Fraction(number))), extend, max_leaves=12)
 
 
-@settings(deadline=None)
 @given(trees(INTEGERS, "+-*"))
 def test_whole_arithmetic_is_exact(tree: tuple[str, Fraction]) -> None:
     text, expected = tree
@@ -284,7 +283,6 @@ def test_whole_arithmetic_is_exact(tree: tuple[str, Fraction]) -> None:
     assert value == expected
 
 
-@settings(deadline=None)
 @given(trees(st.integers(1, 10**6), "+*/"))
 def test_arithmetic_with_divisions_is_as_precise_as_floats_are(tree: tuple[str, Fraction]) -> None:
     text, expected = tree
@@ -293,7 +291,6 @@ def test_arithmetic_with_divisions_is_as_precise_as_floats_are(tree: tuple[str, 
     assert isinstance(value, float) or value == expected
 
 
-@settings(deadline=None)
 @given(INTEGERS, INTEGERS.filter(bool))
 def test_divisions_are_pythons(left: int, right: int) -> None:
     for written_left, written_right in ((left, right), (f"({left})", f"({right})")):
@@ -302,20 +299,17 @@ def test_divisions_are_pythons(left: int, right: int) -> None:
     assert evaluate(f"({left}) % {right}") == left % right
 
 
-@settings(deadline=None)
 @given(st.floats(0, 1e300), st.floats(0, 1e300))
 def test_floats_are_read_as_python_writes_them(left: float, right: float) -> None:
     assert evaluate(f"{left!r} + {right!r}") == left + right
     assert evaluate(f"{left!r} - -{right!r}") == left + right
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**40))
 def test_numbers_are_read_with_separators(number: int) -> None:
     assert evaluate(f"{number:,}") == evaluate(f"{number:_}") == evaluate(str(number)) == number
 
 
-@settings(deadline=None)
 @given(st.lists(INTEGERS, min_size=1, max_size=20))
 def test_lists_are_computed_like_arguments(numbers: list[int]) -> None:
     arguments = ", ".join(map(str, numbers))
@@ -330,7 +324,6 @@ OTHERS = [*"+-*/%^()[],×−x'._ ", "//", "**", "of", "max(", "sqrt(", "factoria
 PIECES = st.lists(st.sampled_from(NUMBERS) | st.sampled_from(OTHERS), max_size=30)
 
 
-@settings(deadline=None)
 @given(st.text() | PIECES.map("".join) | PIECES.map(" ".join))
 def test_every_text_is_a_finite_number_or_an_expression_error(text: str) -> None:
     with suppress(ExpressionError):

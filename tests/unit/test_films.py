@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.tools import ToolException
 
@@ -75,7 +75,6 @@ def test_the_nearest_title_is_named() -> None:
         find_film("Rocky V")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60).map(lambda text: f"{text} ☃"))
 def test_any_other_text_is_a_film_that_is_not_there(title: str) -> None:
     with pytest.raises(NoSuchFilmError, match="No film here is called"):

@@ -4,7 +4,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import ToolException
@@ -40,7 +40,6 @@ def test_what_is_no_such_expression_is_refused(text: str) -> None:
         value_of(text)
 
 
-@settings(deadline=None)
 @given(NUMBERS)
 def test_a_step_leaves_one_less_and_is_worth_what_it_says(numbers: list[int]) -> None:
     state = [str(number) for number in numbers]
@@ -50,7 +49,6 @@ def test_a_step_leaves_one_less_and_is_worth_what_it_says(numbers: list[int]) ->
         assert value_of(after[0]) == value_of(combine(state[first], sign, state[second])) >= 0
 
 
-@settings(deadline=None)
 @given(NUMBERS)
 def test_a_state_leads_to_24_just_when_one_of_its_steps_does(numbers: list[int]) -> None:
     state = [str(number) for number in numbers]
@@ -154,7 +152,6 @@ async def test_a_selected_end_is_the_solution() -> None:
 # --- offline
 
 
-@settings(deadline=None)
 @given(NUMBERS)
 def test_the_offline_judge_is_exact(numbers: list[int]) -> None:
     model = OfflineExamplesModel(delay=0)

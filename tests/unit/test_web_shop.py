@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import ToolException
@@ -96,7 +96,6 @@ async def test_a_long_query_is_looked_for_by_its_first_words() -> None:
     assert all("yoga mat" in listing["title"] for listing in found)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=50))
 def test_any_query_finds_products_or_nothing(query: str) -> None:
     try:
@@ -184,7 +183,6 @@ def test_each_thing_that_is_missed_costs_its_share() -> None:
     assert reward(goal, no_options) == pytest.approx((most - len(goal.options)) / most)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(GOALS), st.sampled_from(PRODUCTS), st.floats(0, 1000))
 def test_a_reward_lies_between_nought_and_one_and_falls_with_the_type(
     goal: catalogue.Goal, product: catalogue.Product, price: float
