@@ -2,11 +2,15 @@
 
 import re
 import time
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessageChunk, BaseMessage, UsageMetadata
 from langchain_core.messages.tool import ToolCallChunk
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
 _TOKEN = re.compile(r"\s*\w{1,6}|\s*[^\w\s]|\s+")
 
@@ -32,3 +36,27 @@ def speak(
     usage = UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)
     last = AIMessageChunk(content="", tool_call_chunks=list(calls), usage_metadata=usage, chunk_position="last")
     yield ChatGenerationChunk(message=last)
+
+
+class SpeakingModel(BaseChatModel):
+    """A chat model that says what its `reply` returns, token by token."""
+
+    delay: float = 0.012
+    """Seconds between tokens."""
+
+    @abstractmethod
+    def reply(self, messages: Sequence[BaseMessage]) -> str:
+        """What it says to a prompt."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "offline"
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
+        return self.bind(tools=tools, **kwargs)
+
+    def _stream(self, messages: list[BaseMessage], *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
+        yield from speak(messages, self.reply(messages), delay=self.delay)
+
+    def _generate(self, messages: list[BaseMessage], *_: Any, **kwargs: Any) -> ChatResult:
+        return generate_from_stream(self._stream(messages, **kwargs))
