@@ -131,6 +131,8 @@ class Session:
         error = self._holding.exception()
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
+        if isinstance(error, ClosedResourceError | BrokenResourceError):
+            return "Connection closed."  # the words of the SDK, which notices it at one end or the other
         said = str(error).replace(self._config.url or "\0", self._config.address)
         return f"{said or type(error).__name__}."
 
