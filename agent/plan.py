@@ -62,6 +62,9 @@ class Plan:
         self._open: int | None = None
         """The number of the map whose list is being read."""
 
+        self._before: dict[int, int] = {}
+        """The numbers that were replaced before that map had its own: its elements refer to what was there."""
+
         self._started = 0
         """How many of its calls could start at once, since their tool takes nothing but the element."""
 
