@@ -63,10 +63,13 @@ def stop(*_: Any) -> NoReturn:
 
 def tell(error: Exception) -> None:
     """The error in one line on stderr."""
-    from graphs.errors import in_one_line
+    if usage := getattr(error, "format_message", None):
+        text = usage()
+    else:
+        from graphs.errors import in_one_line  # which imports the agent
 
-    usage = getattr(error, "format_message", None)
-    typer.echo(f"Error: {usage() if usage else in_one_line(error)}", err=True)
+        text = in_one_line(error)
+    typer.echo(f"Error: {text}", err=True)
 
 
 def say(text: str, out: TextIO) -> None:

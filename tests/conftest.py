@@ -5,12 +5,14 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import hypothesis
 import pytest
 from langchain_openai import ChatOpenAI
 
+from tests import prepared_python
 from tests.model_server import ModelServer
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
@@ -23,6 +25,14 @@ _BEHAVIOUR = re.compile(
     re.IGNORECASE,
 )
 """Environment variables that change what the project, its libraries or its terminal output do."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts the Python that is prepared; the processes in which tests run in parallel share it."""
+    if not hasattr(config, "workerinput"):
+        started = ExitStack()
+        started.enter_context(prepared_python.running())
+        config.add_cleanup(started.close)
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,10 @@ import time
 from pathlib import Path
 
 from tests.model_server import ModelServer
+from tests.prepared_python import prepared
 
-COMMAND = [str(Path(sys.executable).with_name("llm-compiler"))]
+INSTALLED_COMMAND = [str(Path(sys.executable).with_name("llm-compiler"))]
+COMMAND = prepared("-m", "graphs.cli")
 
 # The cursor goes up before each picture but the first.
 _LAST_PICTURE = re.compile(r".*\x1b\[1A(?:\x1b\[2K)?", re.DOTALL)

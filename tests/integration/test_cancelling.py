@@ -3,7 +3,6 @@ on later."""
 
 import asyncio
 import signal
-import sys
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -21,6 +20,7 @@ from langgraph.runtime import RunControl
 from agent import create_llm_compiler
 from graphs.checkpoint import open_checkpointer
 from tests.model_server import Gate, ModelServer, Reply
+from tests.prepared_python import prepared
 from tests.terminal import scripted
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
@@ -217,7 +217,7 @@ async def test_ctrl_c_leaves_a_thread_that_goes_on(
     model_server.script(planner=[Reply([FIRST, Gate(), "3. join()"]), PLAN], joiner=["A and B."])
 
     async def start(*arguments: str) -> asyncio.subprocess.Process:
-        command = [sys.executable, "-c", HANGING_TOOL, "--thread", "t", *arguments]
+        command = prepared("-c", HANGING_TOOL, "--thread", "t", *arguments)
         pipes: Any = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
         return await asyncio.create_subprocess_exec(*command, cwd=tmp_path, env=scripted(model_server), **pipes)
 

@@ -6,8 +6,8 @@ import json
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from graphs.plain_view import OFFLINE_NOTE
 from graphs.run_report import Run
 from graphs.threads import UNANSWERED
 from tests.model_server import Gate, HttpError, ModelServer, Reply
-from tests.terminal import COMMAND, Terminal, environment, scripted
+from tests.prepared_python import prepared
+from tests.terminal import COMMAND, INSTALLED_COMMAND, Terminal, environment, scripted
 
 QUESTION = "How much taller is Mount Everest than K2?"
 ANSWER = "238"
@@ -55,12 +56,12 @@ main()
 def run(tmp_path: Path) -> Any:
     """Runs the command in an empty folder: `run(question, input=…, env=…)`."""
 
-    def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, command: list[str] = COMMAND, **options: Any) -> subprocess.CompletedProcess[str]:
         defaults: dict[str, Any] = {"env": environment(), "stdin": subprocess.DEVNULL}
         if "input" in options:
             del defaults["stdin"]
         options = {**defaults, "cwd": tmp_path, "timeout": 18, "capture_output": True, "text": True, **options}
-        return subprocess.run([*COMMAND, *arguments], check=False, **options)
+        return subprocess.run([*command, *arguments], check=False, **options)
 
     return run
 
@@ -69,7 +70,7 @@ def run(tmp_path: Path) -> Any:
 
 
 def test_a_pipe_gets_plain_lines_and_then_the_answer(run: Any) -> None:
-    result = run(QUESTION)
+    result = run(QUESTION, command=INSTALLED_COMMAND)
     assert (result.returncode, result.stderr) == (0, "")
     first, *lines, last = result.stdout.splitlines()
     assert first == OFFLINE_NOTE
@@ -156,6 +157,7 @@ def test_a_reader_that_has_gone_is_no_error(tmp_path: Path) -> None:
 
 
 def test_help_and_version(run: Any) -> None:
+    run = partial(run, command=INSTALLED_COMMAND)
     told = run("--help").stdout
     assert told.startswith("Usage: llm-compiler [ask] [OPTIONS] [QUESTION]")
     assert 'llm-compiler "How' in told
@@ -254,7 +256,7 @@ async def start(arguments: list[str], folder: Path, **env: str) -> asyncio.subpr
 
 async def test_ctrl_c_stops_while_a_tool_blocks(tmp_path: Path, model_server: ModelServer) -> None:
     model_server.script(planner=["1. block()\n2. join()"])
-    process = await start([sys.executable, "-c", BLOCKING_TOOL, "Hello"], tmp_path, **scripted(model_server))
+    process = await start(prepared("-c", BLOCKING_TOOL, "Hello"), tmp_path, **scripted(model_server))
     assert process.stdout
     while (await process.stdout.readline()) != b"started   1.\n":
         pass
@@ -267,7 +269,7 @@ async def test_ctrl_c_stops_while_a_tool_blocks(tmp_path: Path, model_server: Mo
 async def test_a_tool_that_timed_out_does_not_hold_the_command(tmp_path: Path, model_server: ModelServer) -> None:
     model_server.script(planner=["1. block()\n2. join()"], joiner=["It took too long."])
     environment = scripted(model_server, LLM_COMPILER_TOOL_TIMEOUT="0.05")
-    process = await start([sys.executable, "-c", BLOCKING_TOOL, "--json", "Hello"], tmp_path, **environment)
+    process = await start(prepared("-c", BLOCKING_TOOL, "--json", "Hello"), tmp_path, **environment)
     output, errors = await process.communicate()
     assert (process.returncode, errors) == (0, b"noise of a tool\n")
     assert "took longer than 0.05 s" in json.loads(output)["observations"][0]["error"]

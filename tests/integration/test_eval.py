@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import struct
-import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
@@ -20,7 +19,8 @@ import pytest
 from graphs.cli import app
 from graphs.console import WrongUsageError, tell
 from tests.model_server import Answer, ChatRequest, Gate, HttpError, ModelServer, Raw, Reply
-from tests.terminal import Terminal
+from tests.prepared_python import prepared
+from tests.terminal import COMMAND, Terminal
 
 ROOT = Path(__file__).parents[2]
 AGENTS = ["llm-compiler", "react", "parallel-react"]
@@ -85,13 +85,13 @@ def environment(server: ModelServer) -> dict[str, str]:
     return {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "sk-not-to-be-seen"}
 
 
-async def start(server: ModelServer, dataset: Path, *options: str, env: dict[str, str] | None = None) -> Process:
+async def start(server: ModelServer, dataset: Path, *options: str, command: list[str] = COMMAND) -> Process:
     """The command as a process of its own."""
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "graphs.cli", *arguments(dataset, *options)),
+        *command,
+        *arguments(dataset, *options),
         cwd=ROOT,
-        env={**os.environ, **environment(server), **(env or {})},
+        env={**os.environ, **environment(server)},
         stdout=PIPE,
         stderr=PIPE,
     )
@@ -395,18 +395,8 @@ async def test_without_matplotlib_it_is_named_and_the_rest_is_written(
 ) -> None:
     model_server.handler = model
     dataset = write_dataset(tmp_path)
-    hidden = tmp_path / "hidden"
-    hidden.mkdir()
-    (hidden / "sitecustomize.py").write_text(
-        "import sys\n"
-        "class Hidden:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.partition('.')[0] == 'matplotlib':\n"
-        "            raise ModuleNotFoundError(name=name)\n"
-        "sys.meta_path.insert(0, Hidden())\n",
-        "utf-8",
-    )
-    process = await start(model_server, dataset, "--agents", "react", env={"PYTHONPATH": str(hidden)})
+    hidden = prepared("-c", "import sys; sys.modules['matplotlib'] = None; from graphs.cli import main; main()")
+    process = await start(model_server, dataset, "--agents", "react", command=hidden)
     out, err = (said.decode() for said in await process.communicate())
     assert (process.returncode, err) == (0, "")
     assert 'Plots need Matplotlib: pip install -e ".[plots]"' in out
@@ -453,7 +443,7 @@ async def test_on_a_terminal_the_figures_run_along(model_server: ModelServer, tm
     gate = Gate()
     model_server.handler = lambda request: Reply([gate]) if question_of(request)["id"] == "yes" else model(request)
     dataset = write_dataset(tmp_path)
-    command = [sys.executable, "-m", "graphs.cli", *arguments(dataset, "--agents", "llm-compiler")]
+    command = [*COMMAND, *arguments(dataset, "--agents", "llm-compiler")]
     env = {**os.environ, **environment(model_server)}
     terminal = Terminal(command, columns=80, folder=ROOT, env=env)
     try:
@@ -469,8 +459,7 @@ async def test_on_a_terminal_the_figures_run_along(model_server: ModelServer, tm
 
 async def test_the_papers_comparison_can_be_made_on_the_scripted_model(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "tests.benchmarks.paper_comparison", "--n", "4", "--out", str(tmp_path)),
+        *prepared("-m", "tests.benchmarks.paper_comparison", "--n", "4", "--out", str(tmp_path)),
         *("--first-token", "0", "--rate", "100000", "--search", "0"),
         cwd=ROOT,
         stdout=PIPE,

@@ -24,14 +24,15 @@ from langchain_openai import ChatOpenAI
 from agent import create_llm_compiler
 from agent.signatures import describe
 from tests.model_server import ModelServer
+from tests.prepared_python import prepared
 from tools import mcp_session
 from tools.mcp import McpServers, load_mcp_tools
 from tools.mcp_config import McpConfigError, read_config
 from tools.mcp_session import McpServerError, Session
 
 pytestmark = pytest.mark.timeout(60)
-SERVER = Path(__file__).parents[1] / "mcp_server.py"
-STDIO = {"command": sys.executable, "args": [str(SERVER)]}
+SERVER = prepared(str(Path(__file__).parents[1] / "mcp_server.py"))
+STDIO = {"command": SERVER[0], "args": SERVER[1:]}
 EXAMPLE = Path(__file__).parents[2] / "mcp.example.json"
 
 Write = Callable[..., Path]
@@ -69,7 +70,7 @@ class HttpServer:
         self.start()
 
     def start(self) -> None:
-        self._process = subprocess.Popen([sys.executable, SERVER, str(self.port)], stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen([*SERVER, str(self.port)], stderr=subprocess.DEVNULL)
         while True:
             assert self._process.poll() is None
             try:

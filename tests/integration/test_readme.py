@@ -27,6 +27,7 @@ from agent import Context, as_tool, create_llm_compiler
 from graphs.server import create_app
 from graphs.server_limits import PREFIX, Limits
 from tests.model_server import ModelServer
+from tests.prepared_python import prepared
 from tests.serving import serving
 from tests.terminal import COMMAND, Terminal, environment
 from tools import TOOLS
@@ -136,7 +137,8 @@ def test_an_agent_of_your_own_asks_before_it_pays(
 
 @pytest.mark.timeout(60)
 def test_an_agent_of_your_own_has_the_tools_of_mcp_servers(as_openai: ModelServer, tmp_path: Path) -> None:
-    server = {"command": sys.executable, "args": [str(ROOT / "tests" / "mcp_server.py")]}
+    command, *args = prepared(str(ROOT / "tests" / "mcp_server.py"))
+    server = {"command": command, "args": args}
     (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": {"test": server}}))
     as_openai.script(planner=["1. add(2, 3)\n2. join()"], joiner=["Five."])
     ran = run_script(python("def exchange_rate"), tmp_path, input="What is 2 + 3?\n")
@@ -147,7 +149,7 @@ def test_an_agent_of_your_own_has_the_tools_of_mcp_servers(as_openai: ModelServe
 def run_script(code: str, folder: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Runs the code as a script in a folder."""
     (folder / "my_agent.py").write_text(code, "utf-8")
-    command = [sys.executable, "my_agent.py"]
+    command = prepared("my_agent.py")
     return subprocess.run(
         command, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=50, **options
     )

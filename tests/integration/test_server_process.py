@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.model_server import Gate, ModelServer, Reply
+from tests.prepared_python import prepared
 from tests.serving import streaming
 
 ROOT = Path(__file__).parents[2]
@@ -21,9 +22,11 @@ QUESTION = {"question": "How tall is K2?"}
 pytestmark = pytest.mark.timeout(60)
 
 
-def _start(folder: Path, environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
+SERVER = [sys.executable, "-m", "graphs.server"]
+
+
+def _start(command: list[str], folder: Path, environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
     with log.open("wb") as output:
-        command = [sys.executable, "-m", "graphs.server"]
         return subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
 
 
@@ -34,13 +37,15 @@ async def until_said(log: Path, words: str, running: "subprocess.Popen[bytes]") 
 
 
 @asynccontextmanager
-async def process(tmp_path: Path, **variables: str) -> AsyncIterator[tuple["subprocess.Popen[bytes]", Path]]:
+async def process(
+    tmp_path: Path, command: list[str] = SERVER, **variables: str
+) -> AsyncIterator[tuple["subprocess.Popen[bytes]", Path]]:
     """`python -m graphs.server`, and the file with what it prints."""
     log = tmp_path / "log"
     keep = {"PATH", "HOME", "LANG"}
     environment = {name: os.environ[name] for name in keep & os.environ.keys()} | variables
     environment |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "LANGSMITH_TRACING": "false"}
-    running = _start(tmp_path, environment, log)
+    running = _start(command, tmp_path, environment, log)
     try:
         yield running, log
     finally:
@@ -60,7 +65,7 @@ async def process(tmp_path: Path, **variables: str) -> AsyncIterator[tuple["subp
     ],
 )
 async def test_a_server_that_may_not_start_says_why(tmp_path: Path, variables: dict[str, str], said: str) -> None:
-    async with process(tmp_path, **variables) as (running, log):
+    async with process(tmp_path, prepared("-m", "graphs.server"), **variables) as (running, log):
         assert await asyncio.to_thread(running.wait) != 0
         assert said in log.read_text()
         assert "secret" not in log.read_text()

@@ -16,6 +16,7 @@ from graphs.approval_prompt import answer_to
 from graphs.checkpoint import CheckpointError, open_checkpointer
 from graphs.threads import UNANSWERED, list_threads
 from tests.model_server import HttpError, ModelServer
+from tests.prepared_python import prepared
 from tests.terminal import COMMAND, Terminal, scripted
 
 pytestmark = pytest.mark.timeout(90)  # up to five processes that import LangGraph
@@ -61,7 +62,7 @@ main()
 """
 """The command line over tools that log what they do, wait, and ask."""
 
-WITH_TOOLS = [sys.executable, "-c", TOOLS]
+WITH_TOOLS = prepared("-c", TOOLS)
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -4,7 +4,6 @@ import gzip
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ from langchain_openai import ChatOpenAI
 
 from agent import as_tool, create_llm_compiler
 from tests.model_server import ModelServer
+from tests.prepared_python import prepared
 
 ROOT = Path(__file__).parents[2]
 Tree = tuple[str, list[Any]]
@@ -186,7 +186,7 @@ def ask(collector: Collector, **environment: str) -> None:
     }
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     run = subprocess.run(
-        [sys.executable, "-c", ASK],
+        prepared("-c", ASK),
         cwd=ROOT,
         env={**kept, **switches, **environment},
         capture_output=True,
