@@ -18,8 +18,8 @@ pytestmark = pytest.mark.timeout(60)  # hundreds of runs
 class ScriptedModel(BaseChatModel):
     """Writes one plan, in chunks of a size, and then an answer."""
 
-    plan: str
-    size: int
+    plan: str = ""
+    size: int = 1
 
     @property
     def _llm_type(self) -> str:
@@ -52,12 +52,14 @@ async def items(text: str) -> list[str]:
     return list(text)
 
 
+MODEL = ScriptedModel()
+GRAPH = create_llm_compiler([make, pair, items], model=MODEL)
 TEXTS = st.text(alphabet="ab!?,)]'\"$1{}\\ é\n", max_size=5)
 
 
 async def observe(plan: str, size: int) -> list[tuple[str, Any, str]]:
-    graph = create_llm_compiler([make, pair, items], model=ScriptedModel(plan=plan, size=size))
-    output = await graph.ainvoke({"messages": "Question?"})
+    MODEL.plan, MODEL.size = plan, size
+    output = await GRAPH.ainvoke({"messages": "Question?"})
     found = [message for message in output["messages"] if isinstance(message, ToolMessage)]
     return [(m.status, m.artifact, "" if m.response_metadata.get("skipped") else m.text) for m in found]
 

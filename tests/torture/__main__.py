@@ -1,6 +1,7 @@
 """`python -m tests.torture`: prints what it broke, and ends with code 1 if that did any harm."""
 
 import argparse
+import gc
 import multiprocessing
 import sys
 import time
@@ -38,6 +39,8 @@ def main() -> None:
 def run(kills: int, changed: int, seed: int, jobs: int) -> Iterator[Report]:
     """Cases, some at once, until there have been so many kills and changed plans, or too much has gone wrong."""
     bad = 0
+    gc.collect()
+    gc.freeze()  # or each child's collections would copy all that was imported
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("fork")) as pool:
         while (kills > 0 or changed > 0) and bad < TOO_BAD:
             wanted = kills // 2 if kills > 0 else changed
