@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import struct
+import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
@@ -116,6 +117,14 @@ async def evaluate(
     return code, out.getvalue(), err.getvalue()
 
 
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hides Matplotlib in this process: drawing takes longer than all the rest."""
+    for name in ("plot_style", "plots"):
+        monkeypatch.delitem(sys.modules, f"graphs.evaluation.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+
 async def until_said(process: Process, words: str) -> None:
     assert process.stdout
     while words not in (line := await process.stdout.readline()).decode():
@@ -182,6 +191,7 @@ async def test_every_agent_is_run_on_every_question_and_measured(model_server: M
     )
 
 
+@pytest.mark.usefixtures("without_plots")
 async def test_cached_tokens_come_from_what_the_server_reports(model_server: ModelServer, tmp_path: Path) -> None:
     usage = {
         "prompt_tokens": 50,
@@ -235,6 +245,7 @@ async def test_report_and_plots_stand_alone_and_nothing_in_them_is_run(
         assert height > 200
 
 
+@pytest.mark.usefixtures("without_plots")
 async def test_a_question_that_fails_is_a_row_and_not_the_end(model_server: ModelServer, tmp_path: Path) -> None:
     def fails_on_everest(request: ChatRequest) -> Answer:
         return HttpError(400, "no Everest today") if question_of(request)["id"] == "pair" else model(request)
@@ -261,6 +272,7 @@ async def test_a_question_that_fails_is_a_row_and_not_the_end(model_server: Mode
     assert [summary(dataset)["agents"][agent]["failed"] for agent in AGENTS] == [0, 0, 0]
 
 
+@pytest.mark.usefixtures("without_plots")
 async def test_a_run_that_takes_too_long_is_a_row(model_server: ModelServer, tmp_path: Path) -> None:
     gate = Gate()
     model_server.handler = lambda request: Reply([gate]) if question_of(request)["id"] == "k2" else model(request)
@@ -271,6 +283,7 @@ async def test_a_run_that_takes_too_long_is_a_row(model_server: ModelServer, tmp
     assert errors == {"k2": "No answer within 3 s.", "pair": "", "yes": "", "<b>": ""}
 
 
+@pytest.mark.usefixtures("without_plots")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 async def test_interrupted_and_started_again_it_pays_for_no_answer_twice(
     model_server: ModelServer, tmp_path: Path, how: signal.Signals
@@ -326,6 +339,7 @@ async def test_ctrl_c_twice_stops_at_once_and_leaves_whole_lines(model_server: M
     assert {row["question_id"] for row in rows(dataset)} == {"k2", "pair", "<b>"}
 
 
+@pytest.mark.usefixtures("without_plots")
 async def test_a_judge_decides_and_is_not_asked_twice(model_server: ModelServer, tmp_path: Path) -> None:
     model_server.handler = model
     dataset = write_dataset(tmp_path)
@@ -342,6 +356,7 @@ async def test_a_judge_decides_and_is_not_asked_twice(model_server: ModelServer,
     assert len(model_server.requests) - before == 12
 
 
+@pytest.mark.usefixtures("without_plots")
 async def test_a_judge_that_fails_leaves_the_rules(model_server: ModelServer, tmp_path: Path) -> None:
     model_server.handler = lambda request: HttpError(400, "no judge") if is_judge(request) else model(request)
     dataset = write_dataset(tmp_path)
@@ -352,6 +367,7 @@ async def test_a_judge_that_fails_leaves_the_rules(model_server: ModelServer, tm
     assert "no judge" in out
 
 
+@pytest.mark.usefixtures("without_plots")
 async def test_more_of_the_same_goes_on_and_another_configuration_is_refused(
     model_server: ModelServer, tmp_path: Path
 ) -> None:
