@@ -65,6 +65,7 @@ class Session:
         if not self._opened.done():
             late = not self._holding.done()
             self._holding.cancel()
+            await asyncio.wait([self._holding])  # until the server has ended: who closes the loop now would leave it
             reason = f"it did not answer within {START_TIMEOUT:g} s." if late else self._reason()
             self._log_printed()
             raise McpServerError(UNREACHABLE.format(server=self._config, reason=reason))

@@ -259,13 +259,14 @@ async def test_what_a_plan_is_told_of_a_server_has_no_arguments_no_query_and_not
 
 
 async def test_a_server_that_does_not_answer_is_given_up(
-    write: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(mcp_session, "START_TIMEOUT", 0.3)
-    silent = {"command": sys.executable, "args": ["-c", "import sys; sys.stdin.read()"]}
-    servers = McpServers(write(silent=silent))
+    program = f"import sys; sys.stdin.read(); open({str(tmp_path / 'ended')!r}, 'w')"
+    servers = McpServers(write(silent={"command": sys.executable, "args": ["-c", program]}))
     assert await servers.tools() == []
     assert "it did not answer within 0.3 s." in caplog.text
+    assert (tmp_path / "ended").exists(), "it is given up before it has ended"
     await asyncio.to_thread(servers.close)
 
 
