@@ -262,7 +262,7 @@ async def test_a_server_that_does_not_answer_is_given_up(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(mcp_session, "START_TIMEOUT", 0.3)
-    program = f"import sys; sys.stdin.read(); open({str(tmp_path / 'ended')!r}, 'w')"
+    program = f"import sys, time; sys.stdin.read(); time.sleep(0.1); open({str(tmp_path / 'ended')!r}, 'w')"
     servers = McpServers(write(silent={"command": sys.executable, "args": ["-c", program]}))
     assert await servers.tools() == []
     assert "it did not answer within 0.3 s." in caplog.text
