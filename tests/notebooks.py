@@ -8,10 +8,10 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nbformat
-from nbclient import NotebookClient
-from nbformat import NotebookNode
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 METADATA = {
@@ -22,13 +22,16 @@ CELL_TIMEOUT = 60
 MODELS_AND_KEYS = ("OPENAI_", "LLM_COMPILER_", "LANGSMITH_", "LANGCHAIN_")
 
 
-async def execute(path: Path) -> NotebookNode:
+async def execute(path: Path) -> "NotebookNode":
     """The notebook with new outputs, run in its own folder.
 
     Raises:
         nbclient.exceptions.CellExecutionError: A cell failed.
         nbclient.exceptions.CellTimeoutError: One took more than a minute.
     """
+    import nbformat
+    from nbclient import NotebookClient
+
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,
@@ -40,18 +43,18 @@ async def execute(path: Path) -> NotebookNode:
     await client.async_execute()
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
-        cell.metadata = NotebookNode()
+        cell.metadata = nbformat.NotebookNode()
         if cell.cell_type == "code":
             cell.outputs = _joined(cell.outputs)
     return notebook
 
 
-def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+def _joined(outputs: "list[NotebookNode]") -> "list[NotebookNode]":
     """The outputs, with what was printed piece by piece in one."""
     joined: list[NotebookNode] = []
     for output in outputs:
-        before = joined[-1] if joined else NotebookNode(output_type="")
-        if output.output_type == "stream" == before.output_type and output.name == before.name:
+        before = joined[-1] if joined else None
+        if before and output.output_type == "stream" == before.output_type and output.name == before.name:
             before.text += output.text
         else:
             joined.append(output)
@@ -60,6 +63,8 @@ def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
 
 def main() -> None:
     """Run the notebooks that are named, or all, without the models and keys of the environment."""
+    import nbformat
+
     for variable in list(os.environ):
         if variable.startswith(MODELS_AND_KEYS):
             del os.environ[variable]

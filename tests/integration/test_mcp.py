@@ -17,8 +17,6 @@ from typing import Any
 import pytest
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, ToolException
-from langchain_mcp_adapters import tools as adapters
-from langchain_mcp_adapters.sessions import create_session
 from langchain_openai import ChatOpenAI
 
 from agent import create_llm_compiler
@@ -116,6 +114,9 @@ async def test_tools_have_typed_signatures(stdio: dict[str, BaseTool]) -> None:
 
 
 async def test_tools_that_the_adapters_made_work_too(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    from langchain_mcp_adapters import tools as adapters
+    from langchain_mcp_adapters.sessions import create_session
+
     connection: Any = {"transport": "stdio", **STDIO}
     async with create_session(connection) as session:
         await session.initialize()

@@ -5,12 +5,14 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nbformat
 import pytest
-from nbformat import NotebookNode
 
 from tests.notebooks import FOLDER, METADATA, execute
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
 MOST_BYTES = 400_000
@@ -34,16 +36,22 @@ socket.socket.connect = connect_here
 """
 
 
-def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+def read(name: str) -> "NotebookNode":
+    import nbformat  # which takes long, in each of the processes that collect the tests
+
+    return nbformat.read(FOLDER / name, as_version=4)
+
+
+def code_cells(notebook: "NotebookNode") -> "list[NotebookNode]":
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def shown(notebook: NotebookNode) -> set[str]:
+def shown(notebook: "NotebookNode") -> set[str]:
     """The types of what it shows."""
     return {kind for cell in code_cells(notebook) for output in cell.outputs for kind in output.get("data", {})}
 
 
-def kinds(cell: NotebookNode) -> list[str]:
+def kinds(cell: "NotebookNode") -> list[str]:
     """What a cell shows: `stdout`, or the richest type of a value."""
     return [output.get("name") or next(iter(sorted(output.data))) for output in cell.outputs]
 
@@ -54,34 +62,36 @@ def test_the_four_are_there() -> None:
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_its_links_lead_somewhere(name: str) -> None:
-    notebook = nbformat.read(FOLDER / name, as_version=4)
+    notebook = read(name)
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     broken = [link for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text) if not (FOLDER / link).exists()]
     assert not broken
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_it_runs_and_shows_what_is_committed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    copy = Path(shutil.copytree(FOLDER, tmp_path / "notebooks"))
+def test_they_run_and_show_what_is_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once, since most of their time goes into waiting for a model."""
+    copies = {name: Path(shutil.copytree(FOLDER, tmp_path / name)) for name in NOTEBOOKS}
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(NO_NETWORK)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
 
-    run = asyncio.run(execute(copy / name))
+    async def execute_all() -> "list[NotebookNode]":
+        return await asyncio.gather(*(execute(folder / name) for name, folder in copies.items()))
 
-    committed = nbformat.read(FOLDER / name, as_version=4)
-    assert [kinds(cell) for cell in code_cells(run)] == [kinds(cell) for cell in code_cells(committed)]
-    left = {path.name for path in copy.iterdir()} - set(NOTEBOOKS)
-    assert not left, f"it left files behind: {left}"
+    for name, run in zip(NOTEBOOKS, asyncio.run(execute_all()), strict=True):
+        assert [kinds(cell) for cell in code_cells(run)] == [kinds(cell) for cell in code_cells(read(name))], name
+        left = {path.name for path in copies[name].iterdir()} - set(NOTEBOOKS)
+        assert not left, f"{name} left files behind: {left}"
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_it_is_committed_with_outputs_and_pictures(name: str) -> None:
-    notebook = nbformat.read(FOLDER / name, as_version=4)
+    import nbformat
 
+    notebook = read(name)
     nbformat.validate(notebook)
     cells = code_cells(notebook)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), "run it: make notebooks"
