@@ -283,8 +283,10 @@ def terminal(tmp_path: Path) -> Iterator[Any]:
     """Runs the command on a terminal: `terminal(question, columns=…, env=…)`."""
     terminals: list[Terminal] = []
 
-    def start(*arguments: str, columns: int = 80, env: dict[str, str] | None = None) -> Terminal:
-        terminals.append(Terminal([*COMMAND, *arguments], columns=columns, folder=tmp_path, env=env or environment()))
+    def start(
+        *arguments: str, command: list[str] = COMMAND, columns: int = 80, env: dict[str, str] | None = None
+    ) -> Terminal:
+        terminals.append(Terminal([*command, *arguments], columns=columns, folder=tmp_path, env=env or environment()))
         return terminals[-1]
 
     yield start
@@ -403,7 +405,7 @@ def test_a_chat_ends_with_ctrl_d(terminal: Any) -> None:
 
 
 def test_a_chat_ends_with_ctrl_c(terminal: Any) -> None:
-    command = terminal()
+    command = terminal(command=INSTALLED_COMMAND)  # a prepared one may get the signal after the key
     command.read_until("> ")
     command.process.send_signal(signal.SIGINT)
     # A signal that comes just before Python waits for a key is seen only with the next key.
