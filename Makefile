@@ -36,7 +36,7 @@ demo: $(VENV)/ready ## Answer a question with the live view; make demo Q="…" a
 demo: export QUESTION = $(Q)
 
 test: $(VENV)/ready ## Run the whole test suite; make test ARGS="-k parser" a part of it
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 test: WORKERS = 4
 
 notebooks: $(VENV)/ready ## Run the notebooks and save them with their outputs; make notebooks ARGS=02 one of them

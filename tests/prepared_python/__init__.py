@@ -1,7 +1,7 @@
 """A Python that has imported LangGraph and the like already, so that it starts in a tenth of the time.
 
-Of a short process of ours nine tenths go into imports, and the tests start 150 of them. So one process makes the
-imports once ([server.py](server.py)), and forks whenever a test starts one:
+Of a short process of ours nine tenths go into imports, and the tests start a hundred of them. So one process makes
+the imports once ([server.py](server.py)), and forks whenever a test starts one:
 
     subprocess.run(prepared("-m", "graphs.cli", "How high is K2?"), …)
 
