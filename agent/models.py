@@ -55,13 +55,18 @@ def load_model(model: str | BaseChatModel) -> BaseChatModel:
     """
     if not isinstance(model, str):
         return model
-    provider = model.partition(":")[0]
-    settings = sorted((name, value) for name, value in os.environ.items() if name.startswith(f"{provider.upper()}_"))
-    key = (model, PROVIDERS.get(provider), *settings)
+    key = _key(model)
     with _loading:
         if key not in _loaded:
             _loaded[key] = _load(model)
         return _loaded[key]
+
+
+def _key(model: str) -> tuple[object, ...]:
+    """What a model is made of."""
+    provider = model.partition(":")[0]
+    settings = sorted((name, value) for name, value in os.environ.items() if name.startswith(f"{provider.upper()}_"))
+    return (model, PROVIDERS.get(provider), *settings)
 
 
 @dataclass(frozen=True)
@@ -82,10 +87,13 @@ class Models:
 
 
 async def _get(model: str | BaseChatModel | None, role: Literal["planner", "joiner"]) -> BaseChatModel:
+    if isinstance(model, BaseChatModel):
+        return model
+    name = model or default_model(role)
+    if (loaded := _loaded.get(_key(name))) is not None:
+        return loaded
     # Making a client reads certificates from disk, which must not happen in the event loop.
-    if model is None or isinstance(model, str):
-        return await to_thread.run_sync(load_model, model or default_model(role))
-    return model
+    return await to_thread.run_sync(load_model, name)
 
 
 def _load(name: str) -> BaseChatModel:

@@ -72,6 +72,14 @@ def test_a_model_is_made_once() -> None:
     assert load_model("mine:once") is load_model("mine:once")
 
 
+def test_a_run_has_a_model_that_is_there_at_once() -> None:
+    model = load_model("mine:here")
+    getting = Models("mine:here").planner(Context())
+    with pytest.raises(StopIteration) as had:  # which ends a coroutine that waits for nothing
+        getting.send(None)
+    assert had.value.value is model
+
+
 @pytest.mark.parametrize("name", ["gpt-4.1-mini", "openai:", "", "offline"])
 def test_a_name_without_a_model_is_refused_with_the_form(name: str) -> None:
     with pytest.raises(ModelError, match=f"'{name}' names no model; the form is provider:model"):
