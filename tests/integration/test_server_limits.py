@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import gc
 import json
+import weakref
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -14,6 +16,7 @@ from langgraph.checkpoint.base import empty_checkpoint
 from langserve import RemoteRunnable
 
 from agent import Context
+from graphs import server_guard
 from graphs.server import app, create_app
 from graphs.server_errors import RefusedError
 from graphs.server_limits import Limits, LimitsError
@@ -249,6 +252,26 @@ async def test_a_client_who_does_not_read_on_is_dropped(model_server: ModelServe
         )
         await tools.until(lambda: tools.cancelled == ["K2"])
         writer.close()
+
+
+async def test_an_idle_server_collects_what_runs_have_left(
+    model_server: ModelServer, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Left:
+        def __init__(self) -> None:
+            self.itself = self
+
+    monkeypatch.setattr(server_guard, "IDLE_SECONDS", 0.0)
+    collected = asyncio.Event()
+    model_server.script(planner=[PLAN], joiner=["8611 m"])
+    gc.disable()
+    try:
+        async with serve() as url:
+            weakref.finalize(Left(), collected.set)
+            await ask(url, QUESTION)
+            await asyncio.wait_for(collected.wait(), 5)
+    finally:
+        gc.enable()
 
 
 # --- what a client may set
