@@ -113,8 +113,6 @@ async def _read(reader: asyncio.StreamReader, item: int, started: float, streams
             kind = value
             assert kind in ("metadata", "data", "end"), f"the run failed: {(await reader.readline()).decode()}"
         elif name == "data" and kind == "data":
-            if len(streams.first) == len(streams.complete) or (said == "" and result is None):
-                pass
             event = json.loads(value)
             if event["type"] == "plan_started":
                 streams.first.append(time.perf_counter() - started)
@@ -295,7 +293,7 @@ HEAD = """\
 
 Made by `make load ARGS=--write`; [load.py](load.py) says how. The model sends its first token after 300 ms, and 50
 tokens a second; a run has a plan with two sums, of which the second needs the first, and an answer, so that it takes
-about 1.4 s when nothing is in its way. A run costs the server 40 ms of CPU, most of it in the model's client and in
+about 1.4 s when nothing is in its way. A run costs the server 30 ms of CPU, most of it in the model's client and in
 LangGraph: with many streams at once, that is what they wait for. Each level has three rounds. CPython keeps the memory
 of its busiest moment ([README.md](README.md) says where it is), so what counts is that it does not grow from round to
 round. {about}
