@@ -251,8 +251,9 @@ async def follow(
     if isinstance(resume, Command):
         given = resume
     elif not resume:
-        kept = session and session.graph.checkpointer
-        left = closing(await session.graph.aget_state(session.config)) if session and kept else []
+        left = []
+        if session and session.graph.checkpointer:
+            left = closing(await session.graph.aget_state(session.config))
         given = {"messages": [*history, *left, HumanMessage(run.question)]}
     stream = (session.graph if session else graph).astream(
         given,

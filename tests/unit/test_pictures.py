@@ -27,7 +27,7 @@ from graphs.pictures import (
 )
 from graphs.plan_dag import critical_path, needs_of, steps_of
 from graphs.run_report import Round, Run, Span, TaskRun
-from tests.prepared_python import prepared
+from tests.terminal import COMMAND
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = (
@@ -356,7 +356,7 @@ def test_importing_the_pictures_does_not_import_matplotlib() -> None:
 
 
 def run_command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = prepared("-m", "graphs.cli", *arguments)
+    command = [*COMMAND, *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
 

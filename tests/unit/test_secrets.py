@@ -16,7 +16,7 @@ from agent import create_llm_compiler, load_model
 from agent.secrets import without_secrets
 from graphs.errors import in_one_line
 from tests.model_server import HttpError, ModelServer
-from tests.prepared_python import prepared
+from tests.terminal import COMMAND
 from tools import math
 
 KEY = "sk-proj-4f8a0c2e6b1d9735THEKEY"
@@ -143,7 +143,7 @@ def test_keys_are_known_by_their_variables_name_or_by_their_shape(name: str, sai
 
 
 def command(model_server: ModelServer, *options: str) -> subprocess.CompletedProcess[str]:
-    arguments = prepared("-m", "graphs.cli", *options, "How high?")
+    arguments = [*COMMAND, *options, "How high?"]
     environment = {**os.environ, "LANGSMITH_TRACING": "false"}
     return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False, timeout=50)
 
