@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import Any, Literal, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -42,6 +42,10 @@ NO_CALLS = (
 
 USAGE_TIMEOUT = 0.05
 """Seconds that the tokens used are waited for when the tools are done; they follow the plan's last words at once."""
+
+CLOSING_TIMEOUT = 5.0
+"""Seconds that a stream which is at its end has to close after that, beside the run. Cancelled while it closes, the
+HTTP client would never give its place in the pool of connections back."""
 
 _CLOSING = re.compile(r"[\s`]*(?:</?[A-Z_]*>?)?[\s`]*")
 """What may follow the join without the model having gone on talking."""
@@ -153,7 +157,9 @@ async def stream_plan(
                     return False
         return True
 
-    async with aclosing(cast("AsyncGenerator[AIMessageChunk]", model.astream(prompt, CALL_CONFIG))) as chunks:
+    chunks = cast("AsyncGenerator[AIMessageChunk]", model.astream(prompt, CALL_CONFIG))
+    async with AsyncExitStack() as at_the_end:
+        await at_the_end.enter_async_context(aclosing(chunks))
         async for chunk in chunks:
             usage = _add(usage, chunk)
             written, items = reader.read(chunk)
@@ -163,6 +169,7 @@ async def stream_plan(
             if not take(items) or reader.ended:
                 stream.end(plan.last)
                 if reader.ended:
+                    at_the_end.pop_all()
                     usage = await _read_usage(chunks, usage, stream)
                 break
         else:
@@ -174,27 +181,42 @@ async def stream_plan(
 async def _read_usage(
     chunks: AsyncGenerator[AIMessageChunk], usage: UsageMetadata | None, stream: PlanStream
 ) -> UsageMetadata | None:
-    """The tokens used, which models report last: read on, but not if the model goes on talking, nor when the tools
-    are done."""
+    """The tokens used, which models report last: read on, but not if the model goes on talking. When the tools are
+    done, nothing waits for the stream any more; it is closed in any case."""
 
     async def read() -> None:
         nonlocal usage
         rest = ""
-        async for chunk in chunks:
-            usage = _add(usage, chunk)
-            rest += str(chunk.text)
-            if not _CLOSING.fullmatch(rest):
-                return
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                usage = _add(usage, chunk)
+                rest += str(chunk.text)
+                if not _CLOSING.fullmatch(rest):
+                    return
 
     reading, draining = asyncio.create_task(read()), asyncio.create_task(stream.done())
     try:
         await asyncio.wait([reading, draining], return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait([reading], timeout=USAGE_TIMEOUT)
-    finally:
+    except asyncio.CancelledError:
         reading.cancel()
+        await asyncio.wait([reading])
+        raise
+    finally:
         draining.cancel()
-        await asyncio.gather(reading, draining, return_exceptions=True)
+        _let_end(reading)
     return usage
+
+
+def _let_end(reading: "asyncio.Task[None]") -> None:
+    give_up = asyncio.get_running_loop().call_later(CLOSING_TIMEOUT, reading.cancel)
+
+    def ended(_: "asyncio.Task[None]") -> None:
+        give_up.cancel()
+        if not reading.cancelled():
+            reading.exception()  # the plan is there: nobody is to be told
+
+    reading.add_done_callback(ended)
 
 
 def _add(usage: UsageMetadata | None, chunk: AIMessageChunk) -> UsageMetadata | None:

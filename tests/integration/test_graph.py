@@ -13,7 +13,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import ValidationError
 
-from agent import as_tool, create_llm_compiler, retries
+from agent import as_tool, create_llm_compiler, planner, retries
 from tests.model_server import MALFORMED, ChatRequest, Cut, End, Gate, HttpError, ModelServer, Reply
 
 REPLAN = Reply(tool_calls=[("replan", {"feedback": "The height of K2 is missing."})])
@@ -423,6 +423,23 @@ async def test_joining_does_not_wait_for_the_model_to_close_its_stream(
 ) -> None:
     model_server.script(planner=[Reply(["1. add(1, 1)\n2. join()", Gate(), " "])], joiner=["Two."])
     assert (await run(chat_model))[-1].text == "Two."
+
+
+async def test_a_stream_that_is_at_its_end_is_not_cancelled(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    gate = Gate()
+    model_server.script(planner=[Reply(["1. add(1, 1)\n2. join()", gate, " "])], joiner=["Two."])
+    assert (await run(chat_model))[-1].text == "Two."
+    gate.open()
+    await (await model_server.exchange(0, "planner")).until_finished()
+
+
+async def test_a_stream_that_does_not_end_is_cancelled(
+    model_server: ModelServer, chat_model: ChatOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner, "CLOSING_TIMEOUT", 0.01)
+    model_server.script(planner=[Reply(["1. add(1, 1)\n2. join()", Gate(), " "])], joiner=["Two."])
+    assert (await run(chat_model))[-1].text == "Two."
+    await (await model_server.exchange(0, "planner")).until_disconnected()
 
 
 async def test_a_plan_longer_than_the_limit_stops_the_model(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
