@@ -26,6 +26,7 @@ COPY graphs graphs
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONMALLOC=malloc \
     HOST=0.0.0.0 \
     PORT=8000
 # Nothing is written at run time, so it would be compiled at each start.

@@ -63,7 +63,7 @@ studio: $(VENV)/ready ## Serve the graphs to LangGraph Studio
 	@LANGGRAPH_STRICT_MSGPACK=true $(BIN)/langgraph dev
 
 serve: $(VENV)/ready ## Serve the agent over HTTP, with a page to watch it; HOST=… and PORT=… say where
-	@$(BIN)/python -m graphs.server
+	@PYTHONMALLOC=$${PYTHONMALLOC:-malloc} $(BIN)/python -m graphs.server
 
 load: $(VENV)/ready ## Measure the server under up to 500 streams at once
 	@$(BIN)/python -m tests.benchmarks.load $(ARGS)

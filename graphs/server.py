@@ -50,11 +50,11 @@ What clients may do is bounded by the environment; each of these variables has `
 | `RUN_TIMEOUT` | 300 | seconds of a run; else 504 |
 | `CLIENT_TIMEOUT` | 30 | seconds that a client may take to send its request (408), or to read on |
 | `SHUTDOWN_TIMEOUT` | 10 | seconds that runs may go on when the server is stopped; then they are cancelled |
-| `MAX_THREADS` | 1000 | threads kept in memory; the one not used for longest goes first |
+| `MAX_THREADS` | 1000 | threads kept without a database; the one not used for longest goes first |
 | `CLIENT_MODELS` | openai:*,offline | the models that a client may name |
 
 Limits of a run (`max_tasks`, …) can be lowered by clients, and not raised above the server's own. Without a key the
-server answers its own machine alone. Threads are kept in memory, or in the database that `CHECKPOINT_DB` names (see
+server answers its own machine alone. Threads are gone with it, or kept in the database that `CHECKPOINT_DB` names (see
 `graphs.checkpoint`); then they outlive the server and may be shared by several.
 """
 
@@ -115,7 +115,8 @@ def create_app(
     Args:
         graph: The agent; the default one, if it is not given.
         limits: What clients may do; if not given, what the environment says when the server starts.
-        database: Where threads are kept, see `graphs.checkpoint`; if not given, `CHECKPOINT_DB`, else memory.
+        database: Where threads are kept, see `graphs.checkpoint`; if not given, `CHECKPOINT_DB`, else as long as the
+            server runs.
     """
     agent = ServedAgent(LangServeInput)
 

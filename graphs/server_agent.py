@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, NoReturn, cast
+from typing import Any, Literal, NoReturn, cast
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import ConfigurableFieldSpec, Runnable, RunnableConfig
@@ -23,7 +23,7 @@ from graphs.server_limits import Limits
 from graphs.server_results import result_of
 from graphs.server_schema import AgentInput, AgentResult
 from graphs.server_settings import ClientConfig, context_of, form_fields
-from graphs.server_threads import Busy, durability, open_threads
+from graphs.server_threads import Busy, open_threads
 from graphs.threads import closing
 
 TOO_LONG = "The question has {given:,} characters, and may have {most:,} (LLM_COMPILER_MAX_QUESTION_CHARS)."
@@ -46,6 +46,8 @@ class Opened:
     limits: Limits
     room: asyncio.Semaphore
     busy: Busy
+    durability: Literal["exit", "async"]
+    """When a run's state is saved: what is gone with the process need not outlive a crash."""
 
 
 class ServedAgent(Runnable[AgentInput, AgentResult]):
@@ -68,7 +70,8 @@ class ServedAgent(Runnable[AgentInput, AgentResult]):
         Args:
             graph: The agent.
             limits: What clients may do.
-            database: Where threads are kept, see `graphs.checkpoint`; without one, in memory.
+            database: Where threads are kept, see `graphs.checkpoint`; without one, they are gone with the
+                process.
 
         Raises:
             graphs.checkpoint.CheckpointError: The database can't be had.
@@ -76,7 +79,8 @@ class ServedAgent(Runnable[AgentInput, AgentResult]):
         Context()  # wrong settings are told when the server starts
         async with open_threads(database, max(limits.max_threads, limits.max_runs)) as saver:
             graph = graph.copy(update={"checkpointer": saver})
-            self._opened = Opened(graph, limits, asyncio.Semaphore(limits.max_runs), Busy())
+            durability: Literal["exit", "async"] = "async" if database else "exit"
+            self._opened = Opened(graph, limits, asyncio.Semaphore(limits.max_runs), Busy(), durability)
             try:
                 yield
             finally:
@@ -183,7 +187,7 @@ async def _answer(
     seconds = opened.limits.run_timeout
     try:
         # It is in a task of its own, and so this may stay around what is yielded.
-        events = _run_graph(opened.graph, asked, thread, context, config)
+        events = _run_graph(opened, asked, thread, context, config)
         async with asyncio.timeout(seconds) as deadline, opened.room, aclosing(events):
             async for event in events:
                 yield event
@@ -194,9 +198,9 @@ async def _answer(
 
 
 async def _run_graph(
-    graph: Graph, asked: AgentInput, thread: str, context: Context, config: RunnableConfig
+    opened: Opened, asked: AgentInput, thread: str, context: Context, config: RunnableConfig
 ) -> AsyncGenerator[Event]:
-    in_thread = _in(thread)
+    graph, in_thread = opened.graph, _in(thread)
     before = await graph.aget_state(in_thread)
     _check_turn(asked, before, thread)
     run = Run(asked.question or "")
@@ -207,7 +211,7 @@ async def _run_graph(
         {**in_thread, "callbacks": _with(config.get("callbacks"), ModelCalls(run))},
         context=context,
         stream_mode=["custom", "messages", "updates"],
-        durability=durability(graph.checkpointer),
+        durability=opened.durability,
     )
     async with aclosing(cast("AsyncGenerator[Any]", stream)) as chunks:
         async for mode, chunk in chunks:

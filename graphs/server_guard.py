@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import binascii
-import gc
 import hmac
 import ipaddress
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from graphs.server_errors import Failure, RefusedError, explain
 from graphs.server_limits import Limits
+from graphs.server_memory import return_memory
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -22,7 +22,7 @@ HEADERS = {
 }
 OPEN_PATHS = frozenset({"/healthz"})
 IDLE_SECONDS = 1.0
-"""How long no run must have been going on for what they left to be collected."""
+"""How long no run must have been going on for what they left to be returned."""
 
 NO_KEY = "A key is wanted: Authorization: Bearer …, X-API-Key: …, or the password of HTTP Basic."
 WRONG_KEY = "This is not the server's key."
@@ -49,8 +49,8 @@ class Guard:
        there must be room.
     3. When the client goes away, or doesn't read on, the run is cancelled, and with it its tools and model calls.
     4. What fails is told in a sentence.
-    5. When nothing runs, what the runs left in cycles is collected: after a busy moment that takes a while, and now
-       nobody waits for it. Left alone, Python would do so some time during the next one, with as much again in use.
+    5. When nothing runs, what the runs left behind is returned: after a busy moment that takes a while, and now nobody
+       waits for it.
     """
 
     def __init__(self, app: ASGIApp, limits: Callable[[], Limits]) -> None:
@@ -108,7 +108,7 @@ class Guard:
         finally:
             self._running -= 1
             if not self._running:
-                self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, gc.collect)
+                self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, return_memory)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
         limits = self._limits()

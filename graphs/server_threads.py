@@ -1,57 +1,78 @@
 """Where the server keeps its threads, and that two runs never change one at the same time."""
 
-from collections import OrderedDict
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Literal
+from contextlib import asynccontextmanager, closing, contextmanager
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Checkpoint, CheckpointMetadata
-from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+)
+from langgraph.checkpoint.sqlite import SqliteSaver
 
+from graphs.checkpoint import Serializer, open_checkpointer
 from graphs.server_errors import RefusedError
 
-BUSY = "The thread {thread!r} is answering another request. Wait for it, or use another thread."
+TEMPORARY = ""
+"""SQLite's name for a file that nobody else can open, and that is gone with the process."""
+
+FORGET = """
+CREATE TRIGGER forget AFTER INSERT ON checkpoints BEGIN
+    DELETE FROM checkpoints WHERE thread_id = NEW.thread_id AND checkpoint_ns = NEW.checkpoint_ns
+        AND checkpoint_id <> NEW.checkpoint_id;
+    DELETE FROM checkpoints WHERE (SELECT count(DISTINCT thread_id) FROM checkpoints) > {most}
+        AND thread_id = (SELECT thread_id FROM checkpoints ORDER BY rowid LIMIT 1);
+END;
+CREATE TRIGGER forget_writes AFTER DELETE ON checkpoints BEGIN
+    DELETE FROM writes WHERE thread_id = OLD.thread_id AND checkpoint_ns = OLD.checkpoint_ns
+        AND checkpoint_id = OLD.checkpoint_id;
+END;
+"""
+"""Keeps a thread as it stands now, without its history, and only those that were used last."""
 
 
-class RecentThreads(InMemorySaver):
-    """The threads used last, as they stand now. Their history, and threads not used for long, would fill the memory."""
+class TemporaryThreads(SqliteSaver):
+    """The threads used last, as they stand now, for as long as the server runs.
 
-    def __init__(self, most: int) -> None:
+    As objects of Python's they would be strewn over the memory of a busy moment, of which then nothing could be
+    returned. SQLite has most in its cache: asking it takes less time than handing the question to another thread.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, most: int) -> None:
         """
         Args:
+            connection: To an empty database.
             most: How many threads are kept.
         """
-        super().__init__()
-        self._most = most
-        self._used: OrderedDict[str, None] = OrderedDict()
+        super().__init__(connection, serde=Serializer())
+        self.setup()
+        connection.executescript(FORGET.format(most=most))
 
-    def put(
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """As `get_tuple`."""
+        return self.get_tuple(config)
+
+    async def aput(
         self,
         config: RunnableConfig,
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Save a checkpoint in place of the thread's last one."""
-        saved = super().put(config, checkpoint, metadata, new_versions)
-        thread, namespace = config["configurable"]["thread_id"], config["configurable"]["checkpoint_ns"]
-        kept = checkpoint["channel_versions"].items()
-        for earlier in self.storage[thread][namespace].keys() - {checkpoint["id"]}:
-            kind_and_bytes, *_ = self.storage[thread][namespace].pop(earlier)
-            for channel, version in self.serde.loads_typed(kind_and_bytes)["channel_versions"].items() - kept:
-                self.blobs.pop((thread, namespace, channel, version), None)
-            self.writes.pop((thread, namespace, earlier), None)
-        self._used[thread] = None
-        self._used.move_to_end(thread)
-        while len(self._used) > self._most:
-            self.delete_thread(next(iter(self._used)))
-        return saved
+        """As `put`."""
+        return self.put(config, checkpoint, metadata, new_versions)
 
-    def delete_thread(self, thread_id: str) -> None:
-        """Forget a thread."""
-        self._used.pop(thread_id, None)
-        super().delete_thread(thread_id)
+    async def aput_writes(self, *arguments: Any, **named: Any) -> None:
+        """As `put_writes`."""
+        self.put_writes(*arguments, **named)
+
+
+BUSY = "The thread {thread!r} is answering another request. Wait for it, or use another thread."
 
 
 class Busy:
@@ -78,24 +99,18 @@ class Busy:
 
 @asynccontextmanager
 async def open_threads(url: str | None, most: int) -> AsyncIterator[BaseCheckpointSaver[Any]]:
-    """The checkpointer of a database; without one, of this process.
+    """The checkpointer of a database; without one, of a file that is gone with the process.
 
     Args:
         url: The database, see `graphs.checkpoint`.
-        most: How many threads are kept in the process.
+        most: How many threads are kept without one.
 
     Raises:
         graphs.checkpoint.CheckpointError: The database can't be had.
     """
-    if not url:
-        yield RecentThreads(most)
+    if url:
+        async with open_checkpointer(url) as saver:
+            yield saver
         return
-    from graphs.checkpoint import open_checkpointer
-
-    async with open_checkpointer(url) as saver:
-        yield saver
-
-
-def durability(saver: object) -> Literal["exit", "async"]:
-    """When a run's state is saved: what is gone with the process need not outlive a crash."""
-    return "exit" if isinstance(saver, InMemorySaver) else "async"
+    with closing(sqlite3.connect(TEMPORARY, check_same_thread=False)) as connection:
+        yield TemporaryThreads(connection, most)

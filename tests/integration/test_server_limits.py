@@ -7,12 +7,13 @@ import json
 import weakref
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.sqlite import SqliteSaver
 from langserve import RemoteRunnable
 
 from agent import Context
@@ -21,7 +22,7 @@ from graphs.server import app, create_app
 from graphs.server_errors import RefusedError
 from graphs.server_limits import Limits, LimitsError
 from graphs.server_settings import NAMES, context_of
-from graphs.server_threads import RecentThreads
+from graphs.server_threads import open_threads
 from tests.model_server import Cut, Gate, HttpError, ModelServer, Reply
 from tests.serving import Serve, Tools, ask, post, serving_agent, streaming
 
@@ -349,23 +350,24 @@ def test_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         Limits.from_environment()
 
 
-def test_threads_in_memory_keep_no_history() -> None:
-    saver = RecentThreads(2)
-    for step in range(5):
-        checkpoint: Any = {
-            **empty_checkpoint(),
-            "channel_values": {"messages": [step]},
-            "channel_versions": {"messages": step},
-        }
-        for thread in "abc":
-            config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
-            saver.put(config, checkpoint, {}, {"messages": step})
-    assert list(saver.storage) == ["b", "c"]
-    assert [len(each[""]) for each in saver.storage.values()] == [1, 1]
-    assert len(saver.blobs) == 2
-    kept = saver.get_tuple({"configurable": {"thread_id": "c"}})
-    assert kept is not None
-    assert kept.checkpoint["channel_values"] == {"messages": [4]}
+async def test_without_a_database_the_threads_used_last_are_kept_as_they_stand() -> None:
+    async with open_threads(None, most=2) as saver:
+        for step in range(5):
+            for thread in "abc":
+                config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
+                checkpoint: Any = {**empty_checkpoint(), "channel_values": {"step": step}}
+                saved = await saver.aput(config, checkpoint, {}, {})
+                await saver.aput_writes(saved, [("step", step + 1)], "task")
+        kept = [
+            (each.config["configurable"]["thread_id"], each.checkpoint["channel_values"]) for each in saver.list(None)
+        ]
+        assert sorted(kept) == [("b", {"step": 4}), ("c", {"step": 4})]
+        last = await saver.aget_tuple({"configurable": {"thread_id": "c"}})
+        assert last is not None
+        assert last.pending_writes == [("task", "step", 5)]
+        assert await saver.aget_tuple({"configurable": {"thread_id": "a"}}) is None
+        written = cast("SqliteSaver", saver).conn.execute("SELECT thread_id FROM writes ORDER BY 1")
+        assert list(written) == [("b",), ("c",)]
 
 
 # --- errors
