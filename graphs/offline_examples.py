@@ -18,8 +18,7 @@ from langchain_core.outputs import ChatGenerationChunk
 
 import graphs.llm_compiler  # noqa: F401 — sets the offline model that this one takes the place of
 from agent import PROVIDERS
-from graphs.offline import OfflineChatModel
-from graphs.offline_speech import speak
+from graphs.offline import OfflineChatModel, speak
 from graphs.twenty_four import TARGET, leads_to_target, steps_from
 
 RESULT = re.compile(r"^(\d+)(?:\[\d+\])?\. ([\w.-]+)\((.*?)\) (->|failed:) ?(.*(?:\n  .*)*)", re.MULTILINE)

@@ -25,9 +25,8 @@ from agent.prompts import REPLAN_TOOL, joiner_prompt, planner_prompt
 from agent.references import substitute
 from agent.signatures import describe, signature_of
 from agent.tasks import Call, Element, Key
-from graphs.offline import OfflineChatModel
+from graphs.offline import OfflineChatModel, speak
 from graphs.offline_examples import read_value
-from graphs.offline_speech import speak
 
 
 def calling_tools(model: BaseChatModel) -> BaseChatModel:

@@ -59,6 +59,7 @@ def with_results(question: str, *results: str) -> str:
         ("Subtract 5 from twenty-five", ['1. math("25 - 5")']),
         ("Divide 144 by 12 and add 7", ['1. math("144 / 12 + 7")']),
         ("Add 15 and 27, then multiply the result by 2", ['1. math("(15 + 27) * 2")']),
+        ("What is 45 minus 19, times 3?", ['1. math("(45 - 19) * 3")']),
         ("seven hundred and twelve plus forty-two", ['1. math("712 + 42")']),
         ("two thirds of 90", ['1. math("2 / 3 * 90")']),
         ("25 squared", ['1. math("25 ** 2")']),
@@ -197,6 +198,8 @@ def test_a_later_turn_goes_on_with_numbers_and_results() -> None:
         ("depth of Mount Zorbo, in metres", (ZORBO,), "unknown: depth of Mount Zorbo"),
         ("extent of Mount Zorbo - extent of Quux", (ZORBO, QUUX), "5000 - 1250"),
         ("melting point of Zorbo, in °C", ("Zorbo: its melting point is 0 °C.",), "0"),
+        ("height of Mount Zorbo, in fathoms", (ZORBO,), "unknown: height of Mount Zorbo, in fathoms"),
+        ("height of Zorbo Tower", ("The tower of Quux: its height is 5 m.", "Zorbo Tower: its height is 7 m."), "7"),
     ],
 )
 def test_figures_are_taken_from_the_context(problem: str, context: tuple[str, ...], expected: str) -> None:
@@ -242,6 +245,11 @@ SECOND = '2. search("Quux") -> …'
             "How many times as tall as the shortest is the tallest of Mount Zorbo and Quux?",
             (FIRST, SECOND, "3. math(…) -> 4"),
             "The tallest is 4 times as tall as the shortest.",
+        ),
+        (
+            "How much taller is the tallest than the shortest of Mount Zorbo, Foo and Quux?",
+            (FIRST, '2. search("Foo") -> …', '3. search("Quux") -> …', "4. math(…) -> 27"),
+            "The tallest is 27 metres taller than the shortest.",
         ),
         (
             "How much shorter is Zorbo than Quux?",
@@ -315,6 +323,7 @@ def test_it_is_named_offline_and_takes_its_time_by_default() -> None:
         (["How high is K2?", "And Mount Everest?", "What's the ratio?"], "8,611 / 8,849 = 0.97."),
         (["How much shorter is the Danube than the Volga?"], "681 kilometres shorter than"),
         (["When was the Suez Canal opened?"], "1869"),
+        (["Double the length of the Loire and subtract the length of the Rhine."], "would be 782 kilometres"),
         (["How tall is Mount Zorbo?"], "No entry fits"),
     ],
 )
