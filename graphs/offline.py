@@ -60,8 +60,8 @@ SAME |= {r"\btripl\w+": "increased by 200%", r"\bhalv\w+": "decreased by 50%", r
 SAME |= {r"\bhalf (?:of )?the\b": "0.5 times the", r"\b(?:a |one )?half of": "1/2 of", r"\ba (third|quarter)": r"1 \1"}
 SAME |= {r"(\d+) thirds?\b": r"\1/3", r"(\d+) quarters?\b": r"\1/4", r"\btwice\b": "2 times", r" squared\b": "**2"}
 SAME |= {r" (?:raised )?to the power (?:of )?": "**", "square root of": "sqrt", r"(\d+) factorial\b": r"factorial \1"}
-SAME |= {r"\b(kilo)?meter": r"\1metre", r" cubed\b": "**3", "^[Aa]dd ": "sum ", "^[Mm]ultiply": "product"}
-SAME |= {"^[Dd]ivide": "ratio", r"\b(?:plus|add)\b": "+", r"\b(?:minus|subtract(?!.*from))\b": "-"}
+SAME |= {r"\b(kilo)?meter": r"\1metre", "^[Aa]dd ": "sum ", "^[Mm]ultiply": "product", "at least": "more than"}
+SAME |= {"^[Dd]ivide": "ratio", r"\b(?:plus|add)\b": "+", r"\b(?:minus|subtract(?!.*from))\b": "-", r" cubed\b": "**3"}
 SAME |= {r"÷|\bdivided?(?: it| the result)? by\b": "/", r"×|\bmultipl(?:y|ied)(?: it| the result)? by\b": "*"}
 UP = words("more most greate(?:r|st) exceed dominate", " ".join(m.more for m in MEASURES), "[a-z]?i?e(?:r|st)")
 DOWN = words("less least fewe(?:r|st)", " ".join(m.less for m in MEASURES), "[a-z]?i?e(?:r|st)")
@@ -171,15 +171,15 @@ def read_changes(marked: str, count: int) -> tuple[dict[int, str], str]:
     changes, kept, held, sign = dict[int, str](), "", list(range(count)), 1
     for clause in re.split(r"(?=,(?!\d)|[;:—]|\. |\b(?:and|or|while|whereas|if|then|but|when|after|with)\b)", marked):
         inside = [int(index) for index in re.findall(r"@(\d+)", clause)]
-        held = inside[:1] or held
-        sign = -1 if SHRINKING.search(clause) else 1 if GROWING.search(clause) else sign
+        compared = re.search(r"times as \w+ as", clause)
+        held = inside[-1:] if compared else inside[:1] or held
+        sign = 1 if compared else -1 if SHRINKING.search(clause) else 1 if GROWING.search(clause) else sign
         if found := CHANGE.search(clause):
             value = float(re.sub("[^0-9.]", "", found[0]))
             share = value / 100 if re.search(r"% of .*@", clause) and WH.search(clause) else 1 + sign * value / 100
             change = f" * {share:.10g}" if "%" in found[0] else f" {'*' if sign > 0 else '/'} {value:.10g}"
             changes |= dict.fromkeys(range(count) if re.search(r"\b(?:both|each|all)\b", clause) else held, change)
-        if not found or len(inside) > 1 or WH.search(clause):
-            kept += CHANGE.sub("", clause)
+        kept += CHANGE.sub("", clause) if not found or len(inside) > 1 or WH.search(clause) else ""
     return changes, kept.strip(" ,")
 
 

@@ -256,6 +256,11 @@ SECOND = '2. search("Quux") -> …'
             ("1. search(…) -> Its length is 2 km.", "2. search(…) -> Its length is 3 km.", "3. math(…) -> 1"),
             "Zorbo is 1 kilometres shorter than Quux.",
         ),
+        (
+            "Is Mount Zorbo at least 3 times as tall as Quux?",
+            (FIRST, SECOND, '3. math("height of Mount Zorbo") -> 9', '4. math("height of Quux * 3") -> 12'),
+            "No. The height would be 9 metres for Mount Zorbo and 12 metres for Quux.",
+        ),
         ("3/4 + 1/8", ('1. math("3 / 4 + 1 / 8") -> 0.875',), "3 / 4 + 1 / 8 = 0.875."),
         ("Who invented the zorbo?", ('1. search("zorbo") -> Ann invented the zorbo.',), "Ann invented the zorbo."),
         ("What is 6 times 7?", ('1. math("6 * 7") -> 42',), "6 * 7 = 42."),
