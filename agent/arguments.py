@@ -16,6 +16,9 @@ class _MappedList:
     """The list that a map's tool is called for."""
 
     keyword: str | None
+    given: dict[str, Any]
+    """The arguments before it."""
+
     values: list[Any] = field(default_factory=list)
     end: int | None = None
     """How many tokens the call had when the list was closed."""
@@ -152,7 +155,7 @@ class Arguments:
         keyword, before = split_keyword(self.tokens[self._start :])
         if written_in(before).strip():
             return False
-        self._list = _MappedList(keyword)
+        self._list = _MappedList(keyword, dict(self._keywords))
         self._add_between("[")
         return True
 
@@ -178,4 +181,4 @@ class Arguments:
                 self._list.error = str(unreadable)
             else:
                 self._list.values.append(value)
-                self.give_out(Element(self.number, self.tool, value, self._list.keyword))
+                self.give_out(Element(self.number, self.tool, value, self._list.keyword, self._list.given))

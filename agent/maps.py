@@ -59,7 +59,7 @@ def length_of(task: Task, over: str, sizes: Mapping[int, int | None]) -> int | N
         length = len(value)
     elif reference is None:
         raise MapError(no_list(task, over, value))
-    elif _is_zipped(reference, sizes) or reference.path == "[:]":
+    elif is_zipped(reference, sizes) or reference.path == "[:]":
         length = sizes.get(reference.task)
     if length is not None:
         check_lengths(task, over, length, sizes)
@@ -96,20 +96,21 @@ def write_out(task: Task, over: str, length: int, sizes: Mapping[int, int | None
     for index in range(length):
         if reference is None:
             item = value[index]
-        elif _is_zipped(reference, sizes):
-            item = take_elements(value, index, lambda one: _is_zipped(one, sizes))
+        elif is_zipped(reference, sizes):
+            item = take_elements(value, index, lambda one: is_zipped(one, sizes))
         else:
             item = f"{value.removesuffix('[:]')}[{index}]"
-        taken = take_elements(others, index, lambda one: _is_zipped(one, sizes)) if has_zipped else others
+        taken = take_elements(others, index, lambda one: is_zipped(one, sizes)) if has_zipped else others
         arguments = {name: item if name == over else taken[name] for name in task.arguments}
         yield replace(task, arguments=arguments, element=index, over=None, size=None)
 
 
-def _is_zipped(reference: Reference, maps: Mapping[int, object]) -> bool:
+def is_zipped(reference: Reference, maps: Mapping[int, object]) -> bool:
+    """Whether a reference is to a map as such, and so taken element by element."""
     return reference.task in maps and not reference.path.startswith("[")
 
 
 def _zipped(task: Task, over: str, maps: Mapping[int, object]) -> Iterator[Reference]:
     for name, value in task.arguments.items():
         if name != over:
-            yield from (reference for reference in find_references(value) if _is_zipped(reference, maps))
+            yield from (reference for reference in find_references(value) if is_zipped(reference, maps))

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from agent.maps import MapError, length_of, mapped_over, write_out
+from agent.maps import MapError, is_zipped, length_of, mapped_over, write_out
 from agent.references import Reference, find_references, renumber
 from agent.tasks import Call, Element, Join, Signature, Task
 
@@ -66,7 +66,7 @@ class Plan:
         """The numbers that were replaced before that map had its own: its elements refer to what was there."""
 
         self._started = 0
-        """How many of its calls could start at once, since their tool takes nothing but the element."""
+        """How many of its calls could start at once, since all of their arguments were known."""
 
         self._numbers: dict[int, int] = {}
         self._dependencies: dict[int, tuple[int, ...]] = {}
@@ -118,17 +118,20 @@ class Plan:
         return task
 
     def _add_element(self, element: Element) -> Iterator[Task]:
-        """The call for an element, if its tool takes nothing else; otherwise it waits for the rest of the map."""
+        """The call for an element, if nothing of it can follow the list; otherwise it waits for the rest of the map."""
         tool = self._name(element.tool)
         signature = self.tools.get(tool)
         if self._open is None:
             self._before = dict(self._numbers)
             self._open, self._started = self._number(element.number), 0
         parameters = signature.parameters if signature and not signature.open else ()
-        if len(parameters) == 1 and element.keyword in (None, parameters[0]):
-            arguments = {parameters[0]: renumber(element.value, self._before)}
+        over = element.keyword or next(iter(parameters), "")
+        given = renumber(dict(element.given), self._before)
+        if {*given, over} == {*parameters} and not any(is_zipped(one, self._sizes) for one in find_references(given)):
+            arguments = {**given, over: renumber(element.value, self._before)}
+            in_order = {name: arguments[name] for name in parameters}
             self._started += 1
-            yield self._append(Task(self._open, tool, arguments, element=self._started - 1))
+            yield self._append(Task(self._open, tool, in_order, element=self._started - 1))
 
     def _add_map(self, call: Call) -> Iterator[Task]:
         """The calls of a map that have not been given out yet, and the map as a whole."""

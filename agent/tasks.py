@@ -1,5 +1,6 @@
 """What a plan is made of: the calls that the parser reads, and the tasks that they become."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,9 @@ class Element:
 
     keyword: str | None = None
     """The name of the argument that is mapped over, if the plan gives it."""
+
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The arguments that stand before the list, by name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,22 +76,44 @@ async def test_a_map_calls_its_tool_for_each_element(model_server: ModelServer, 
     assert calls(messages) == {"task_1_0": {"name": "K2"}, "task_1_1": {"name": "Fuji"}}
 
 
+@pytest.mark.parametrize("before", ["", 'where="here", names='])
 async def test_an_element_starts_while_the_rest_of_its_line_is_streaming(
-    model_server: ModelServer, chat_model: ChatOpenAI
+    model_server: ModelServer, chat_model: ChatOpenAI, before: str
 ) -> None:
     gate, started = Gate(), asyncio.Event()
 
-    @tool
-    async def note(name: str) -> str:
-        """note"""
+    async def note(names: str) -> str:
+        """Notes."""
         started.set()
-        return name
+        return names
 
-    model_server.script(planner=[Reply(['1. note.map(["K2", ', gate, '"Fuji"])\n', "2. join()"])], joiner=["Done."])
-    running = asyncio.create_task(create_llm_compiler([note], model=chat_model).ainvoke({"messages": "Question?"}))
+    async def note_there(names: str, where: str = "there") -> str:
+        """Notes."""
+        started.set()
+        return f"{names} {where}"
+
+    called = note_there if before else note
+    plan = [f'1. {called.__name__}.map({before}["K2", ', gate, '"Fuji"])\n', "2. join()"]
+    model_server.script(planner=[Reply(plan)], joiner=["Done."])
+    running = asyncio.create_task(create_llm_compiler([called], model=chat_model).ainvoke({"messages": "Question?"}))
     await started.wait()
     gate.open()
-    assert list(results((await running)["messages"])) == ["task_1_0", "task_1_1"]
+    expected = ["K2 here", "Fuji here"] if before else ["K2", "Fuji"]
+    assert list(results((await running)["messages"]).values()) == expected
+
+
+async def test_an_element_waits_for_arguments_that_may_follow_the_list(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    messages = await run(
+        model_server,
+        chat_model,
+        '1. look_up.map(["K2", "Fuji"])',
+        '2. pair.map(second=$1, first=["a", "b"])',
+        '3. pair.map(["a", "b"], second="c")',
+    )
+    assert [results(messages)[f"task_2_{index}"] for index in (0, 1)] == ["a/entry of K2", "b/entry of Fuji"]
+    assert [results(messages)[f"task_3_{index}"] for index in (0, 1)] == ["a/c", "b/c"]
 
 
 async def test_maps_of_one_length_are_taken_element_by_element(
