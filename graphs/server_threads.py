@@ -1,6 +1,7 @@
 """Where the server keeps its threads, and that two runs never change one at the same time."""
 
 import sqlite3
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from typing import Any
@@ -18,9 +19,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from graphs.checkpoint import Serializer, open_checkpointer
 from graphs.server_errors import RefusedError
 
-TEMPORARY = ""
-"""SQLite's name for a file that nobody else can open, and that is gone with the process."""
-
+BUSY = "The thread {thread!r} is answering another request. Wait for it, or use another thread."
 FORGET = """
 CREATE TRIGGER forget AFTER INSERT ON checkpoints BEGIN
     DELETE FROM checkpoints WHERE thread_id = NEW.thread_id AND checkpoint_ns = NEW.checkpoint_ns
@@ -40,7 +39,7 @@ class TemporaryThreads(SqliteSaver):
     """The threads used last, as they stand now, for as long as the server runs.
 
     As objects of Python's they would be strewn over the memory of a busy moment, of which then nothing could be
-    returned. SQLite has most in its cache: asking it takes less time than handing the question to another thread.
+    returned. SQLite has most in its cache: asking it takes less time than handing the question to a worker would.
     """
 
     def __init__(self, connection: sqlite3.Connection, most: int) -> None:
@@ -70,9 +69,6 @@ class TemporaryThreads(SqliteSaver):
     async def aput_writes(self, *arguments: Any, **named: Any) -> None:
         """As `put_writes`."""
         self.put_writes(*arguments, **named)
-
-
-BUSY = "The thread {thread!r} is answering another request. Wait for it, or use another thread."
 
 
 class Busy:
@@ -112,5 +108,15 @@ async def open_threads(url: str | None, most: int) -> AsyncIterator[BaseCheckpoi
         async with open_checkpointer(url) as saver:
             yield saver
         return
-    with closing(sqlite3.connect(TEMPORARY, check_same_thread=False)) as connection:
+    with closing(sqlite3.connect(_temporary(), check_same_thread=False)) as connection:
         yield TemporaryThreads(connection, most)
+
+
+def _temporary() -> str:
+    """SQLite's name for a file that nobody else can open, and that is gone with the process; or for memory, where no
+    folder can be written to."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        return ":memory:"
+    return ""

@@ -4,10 +4,12 @@ import asyncio
 import base64
 import gc
 import json
+import tempfile
 import weakref
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, cast
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -350,7 +352,12 @@ def test_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         Limits.from_environment()
 
 
-async def test_without_a_database_the_threads_used_last_are_kept_as_they_stand() -> None:
+@pytest.mark.parametrize("has_folder", [True, False])
+async def test_without_a_database_the_threads_used_last_are_kept_as_they_stand(
+    monkeypatch: pytest.MonkeyPatch, has_folder: bool
+) -> None:
+    if not has_folder:
+        monkeypatch.setattr(tempfile, "gettempdir", Mock(side_effect=FileNotFoundError))
     async with open_threads(None, most=2) as saver:
         for step in range(5):
             for thread in "abc":
