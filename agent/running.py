@@ -43,7 +43,8 @@ class LLMCompiler(CompiledStateGraph[State, Context, MessagesState, MessagesStat
         default, "async", may save a tool's result before the checkpoint that it belongs to, and a crash in between
         would lose it. The run has a task of its own, and ends in order however its consumer is cancelled."""
         given, config = config or {}, ensure_config(config)
-        config["max_concurrency"] = sys.maxsize  # None would give way to the value of a surrounding run
+        if config.get("max_concurrency") or (self.config or {}).get("max_concurrency"):
+            config["max_concurrency"] = sys.maxsize  # None would give way to the value of a surrounding run
         if "recursion_limit" not in given:
             del config["recursion_limit"]  # LangChain's default is for chains; the cycle has max_replans as its bound
         if isinstance(self.checkpointer, BaseCheckpointSaver):
