@@ -23,6 +23,7 @@ COPY --from=build /venv /venv
 COPY agent agent
 COPY tools tools
 COPY graphs graphs
+# PYTHONMALLOC: see graphs/server_memory.py.
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

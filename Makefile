@@ -62,6 +62,7 @@ format: $(VENV)/ready ## Format the code and mend what ruff can mend
 studio: $(VENV)/ready ## Serve the graphs to LangGraph Studio
 	@LANGGRAPH_STRICT_MSGPACK=true $(BIN)/langgraph dev
 
+# PYTHONMALLOC: see graphs/server_memory.py.
 serve: $(VENV)/ready ## Serve the agent over HTTP, with a page to watch it; HOST=… and PORT=… say where
 	@PYTHONMALLOC=$${PYTHONMALLOC:-malloc} $(BIN)/python -m graphs.server
 
