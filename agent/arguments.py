@@ -9,6 +9,7 @@ from agent.literals import Kind, Token, UnreadableError, read_value, shorten, sp
 from agent.tasks import Call, Element
 
 NO_LIST = "The list that is mapped over is followed by {text}."
+GIVEN_AGAIN = "The argument {name!r} stands before the list that is mapped over, and again after it."
 
 
 @dataclass(slots=True)
@@ -132,6 +133,8 @@ class Arguments:
             else:
                 if name is None:
                     self._values.append(value)
+                elif self._list and name in self._list.given:
+                    self._list.error = GIVEN_AGAIN.format(name=name)
                 else:
                     self._keywords[name] = value
 

@@ -127,11 +127,16 @@ class Plan:
         parameters = signature.parameters if signature and not signature.open else ()
         over = element.keyword or next(iter(parameters), "")
         given = renumber(dict(element.given), self._before)
-        if {*given, over} == {*parameters} and not any(is_zipped(one, self._sizes) for one in find_references(given)):
+        if over in parameters and given.keys() == {*parameters} - {over} and not self._may_be_mapped(given):
             arguments = {**given, over: renumber(element.value, self._before)}
             in_order = {name: arguments[name] for name in parameters}
             self._started += 1
             yield self._append(Task(self._open, tool, in_order, element=self._started - 1))
+
+    def _may_be_mapped(self, given: Mapping[str, Any]) -> bool:
+        """Whether one of the arguments before a list may be mapped over in its place, or with it."""
+        zipped = any(is_zipped(reference, self._sizes) for reference in find_references(given))
+        return zipped or any(isinstance(value, list) for value in given.values())
 
     def _add_map(self, call: Call) -> Iterator[Task]:
         """The calls of a map that have not been given out yet, and the map as a whole."""

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from typing import Any, Literal, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -187,12 +187,13 @@ async def _read_usage(
     async def read() -> None:
         nonlocal usage
         rest = ""
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                usage = _add(usage, chunk)
-                rest += str(chunk.text)
-                if not _CLOSING.fullmatch(rest):
-                    return
+        with suppress(Exception):  # the plan is there: nobody is to be told
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    usage = _add(usage, chunk)
+                    rest += str(chunk.text)
+                    if not _CLOSING.fullmatch(rest):
+                        return
 
     reading, draining = asyncio.create_task(read()), asyncio.create_task(stream.done())
     try:
@@ -204,19 +205,9 @@ async def _read_usage(
         raise
     finally:
         draining.cancel()
-        _let_end(reading)
+        give_up = asyncio.get_running_loop().call_later(CLOSING_TIMEOUT, reading.cancel)
+        reading.add_done_callback(lambda _: give_up.cancel())
     return usage
-
-
-def _let_end(reading: "asyncio.Task[None]") -> None:
-    give_up = asyncio.get_running_loop().call_later(CLOSING_TIMEOUT, reading.cancel)
-
-    def ended(_: "asyncio.Task[None]") -> None:
-        give_up.cancel()
-        if not reading.cancelled():
-            reading.exception()  # the plan is there: nobody is to be told
-
-    reading.add_done_callback(ended)
 
 
 def _add(usage: UsageMetadata | None, chunk: AIMessageChunk) -> UsageMetadata | None:

@@ -21,11 +21,15 @@ from graphs.server_errors import RefusedError
 
 BUSY = "The thread {thread!r} is answering another request. Wait for it, or use another thread."
 FORGET = """
-CREATE TRIGGER forget AFTER INSERT ON checkpoints BEGIN
+CREATE TABLE used (thread_id TEXT PRIMARY KEY);
+CREATE TRIGGER forget_history AFTER INSERT ON checkpoints BEGIN
     DELETE FROM checkpoints WHERE thread_id = NEW.thread_id AND checkpoint_ns = NEW.checkpoint_ns
         AND checkpoint_id <> NEW.checkpoint_id;
-    DELETE FROM checkpoints WHERE (SELECT count(DISTINCT thread_id) FROM checkpoints) > {most}
-        AND thread_id = (SELECT thread_id FROM checkpoints ORDER BY rowid LIMIT 1);
+    INSERT OR REPLACE INTO used VALUES (NEW.thread_id);
+    DELETE FROM used WHERE rowid = (SELECT min(rowid) FROM used) AND (SELECT count(*) FROM used) > {most};
+END;
+CREATE TRIGGER forget_thread AFTER DELETE ON used BEGIN
+    DELETE FROM checkpoints WHERE thread_id = OLD.thread_id;
 END;
 CREATE TRIGGER forget_writes AFTER DELETE ON checkpoints BEGIN
     DELETE FROM writes WHERE thread_id = OLD.thread_id AND checkpoint_ns = OLD.checkpoint_ns

@@ -377,6 +377,19 @@ async def test_without_a_database_the_threads_used_last_are_kept_as_they_stand(
         assert list(written) == [("b",), ("c",)]
 
 
+async def test_a_thread_is_used_whenever_any_part_of_it_is_saved() -> None:
+    async with open_threads(None, most=2) as saver:
+        for thread, namespace in (("a", "tool"), ("b", ""), ("a", ""), ("c", "")):
+            config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": namespace}}
+            await saver.aput(config, empty_checkpoint(), {}, {})
+        kept = [each.config["configurable"] for each in saver.list(None)]
+        assert sorted((each["thread_id"], each["checkpoint_ns"]) for each in kept) == [
+            ("a", ""),
+            ("a", "tool"),
+            ("c", ""),
+        ]
+
+
 # --- errors
 
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.parser import PlanParser
 from agent.plan import Plan, is_text, render_call
 from agent.references import Reference, find_references
-from agent.tasks import Call, Join, Signature, Task
+from agent.tasks import Call, Element, Join, Signature, Task
 
 SEARCH = Signature("search", ("query",), frozenset({"query"}))
 MATH = Signature("math", ("problem", "context"), frozenset({"problem"}))
@@ -336,3 +337,39 @@ def test_a_call_is_rendered_in_the_plan_language(given_arguments: dict[str, Any]
 @given(st.dictionaries(st.sampled_from(["query", "context", "n"]), st.text() | st.lists(st.text()) | st.integers()))
 def test_a_rendered_call_is_one_line(given_arguments: dict[str, Any]) -> None:
     assert "\n" not in render_call("search", given_arguments)
+
+
+# --- maps
+
+
+def tasks_of(text: str, *, early: bool) -> list[Task]:
+    """The tasks of a text; its maps' elements as they are read, or all at the closing parenthesis."""
+    plan, parser = Plan(TOOLS, earlier=[9], maps={9: 2}), PlanParser(TOOLS)
+    items = [item for item in (*parser.feed(text), *parser.close()) if isinstance(item, Call | Element)]
+    return [task for item in items if early or isinstance(item, Call) for task in plan.extend(item)]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        '["a", "b"]',
+        '["a", "b"], context="c"',
+        'context="c", problem=["a", "b"]',
+        'context=$9, problem=["a", "b"]',
+        'context=$9[:], problem=["a", "b"]',
+        'context=$7, problem=["a", "b"]',
+        'context=("u", "v"), problem=["a", "b"]',
+        'context="c", problem="x", ["a", "b"]',
+        'context="c", problem="x", problem=["a", "b"]',
+        'other="x", problem=["a", "b"]',
+        'context="c", context=["a", "b"]',
+    ],
+)
+def test_elements_that_start_when_read_are_those_of_the_whole_map(written: str) -> None:
+    text = f"1. math.map({written})\n"
+    assert tasks_of(text, early=True) == tasks_of(text, early=False)
+
+
+def test_an_argument_before_a_map_s_list_and_after_it_is_an_error() -> None:
+    *_, whole = tasks_of('1. math.map(context="c", problem=["a"], context="d")\n', early=True)
+    assert whole.error == "The argument 'context' stands before the list that is mapped over, and again after it."
