@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from langchain_core.messages import AIMessage, ToolMessage
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from graphs.checkpoint import Serializer
 from tests.torture.child import Orders, start
 from tests.torture.dags import changed, random_steps, shape_of, write_plan
 
 LONGEST_RUN = 15.0
 """Seconds; the runs take a tenth of one, and one more when planner and executor wait for each other in vain."""
 
-_SERIALIZER = JsonPlusSerializer(allowed_msgpack_modules=None)
+_SERIALIZER = Serializer()
 
 
 @dataclass
