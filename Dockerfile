@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# The agent over HTTP (graphs/server.py), as an image:
+# The agent over HTTP (apps/server/app.py), as an image:
 #
 #   docker build -t llm-compiler .
 #   docker run -p 8000:8000 -e OPENAI_API_KEY -e LLM_COMPILER_API_KEY=choose-one llm-compiler
@@ -37,4 +37,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/healthz', timeout=4)"]
 # Listening on every interface, it refuses to start without LLM_COMPILER_API_KEY.
-CMD ["python", "-m", "graphs.server"]
+CMD ["python", "-m", "apps.server.app"]

@@ -40,11 +40,11 @@ test: $(VENV)/ready ## Run the whole test suite; make test ARGS="-k parser" a pa
 test: WORKERS = 4
 
 notebooks: $(VENV)/ready ## Run the notebooks and save them with their outputs; make notebooks ARGS=02 one of them
-	@$(BIN)/python -m tests.notebooks $(ARGS)
+	@$(BIN)/python -m tests.support.notebooks $(ARGS)
 
 torture: $(VENV)/ready ## Kill N=1000 runs at random moments and resume them; 10 N random plans with failures
 	@$(BIN)/python -m tests.torture --kills $(N) --changed $$(($(N) / 5))
-	@RANDOM_PLANS=$$((10 * $(N))) $(BIN)/python -m pytest -q tests/integration/test_random_plans.py
+	@RANDOM_PLANS=$$((10 * $(N))) $(BIN)/python -m pytest -q tests/end_to_end/test_random_plans.py
 torture: N = 1000
 
 bench: $(VENV)/ready ## Measure the machinery against the ideal and other agents; QUICK=1 in a minute
@@ -64,7 +64,7 @@ studio: $(VENV)/ready ## Serve the graphs to LangGraph Studio
 
 # PYTHONMALLOC: see graphs/server_memory.py.
 serve: $(VENV)/ready ## Serve the agent over HTTP, with a page to watch it; HOST=… and PORT=… say where
-	@PYTHONMALLOC=$${PYTHONMALLOC:-malloc} $(BIN)/python -m graphs.server
+	@PYTHONMALLOC=$${PYTHONMALLOC:-malloc} $(BIN)/python -m apps.server.app
 
 load: $(VENV)/ready ## Measure the server under up to 500 streams at once
 	@$(BIN)/python -m tests.benchmarks.load $(ARGS)

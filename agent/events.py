@@ -31,9 +31,9 @@ from typing import Any, Self
 from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
 
-from agent.excerpt import cut
-from agent.references import to_text
-from agent.tasks import Task
+from agent.language.excerpt import cut
+from agent.language.references import to_text
+from agent.language.tasks import Task
 
 SHOWN_CHARS = 500
 

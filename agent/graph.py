@@ -10,15 +10,15 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
 
-from agent.approval import make_approval
+from agent.compiled import LLMCompiler
 from agent.context import Context
-from agent.executor import make_executor
-from agent.joiner import make_joiner
+from agent.executor.approval import make_approval
+from agent.executor.node import make_executor
+from agent.joiner.node import make_joiner
 from agent.models import Models
-from agent.planner import PlannerProtocol, make_planner
-from agent.running import LLMCompiler
-from agent.signatures import as_tools
+from agent.planner.node import PlannerProtocol, make_planner
 from agent.state import State
+from agent.tooling.describe import as_tools
 
 
 def create_llm_compiler(

@@ -14,8 +14,8 @@ from weakref import WeakValueDictionary
 from langchain_core.messages import AIMessage
 from langgraph.runtime import Runtime
 
-from agent.messages import last_number, tasks_of
-from agent.tasks import Task
+from agent.conversation.messages import last_number, tasks_of
+from agent.language.tasks import Task
 
 ARRIVAL_TIMEOUT = 1.0
 """Seconds that a node waits for the other one to start. They start together, unless LangGraph runs them in different

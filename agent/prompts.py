@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_core.messages import AnyMessage, BaseMessage, SystemMessage
 
-from agent.transcript import add_text, system_text, transcript
+from agent.conversation.transcript import add_text, system_text, transcript
 
 PLANNER = """\
 Write a plan of tool calls that answers the user, with as much parallelism and as few words as possible.

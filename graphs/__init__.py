@@ -1,1 +1,1 @@
-"""Compiled graphs and the ways in. Here agent and tools are put together."""
+"""Compiled graphs, as `langgraph.json` names them. Here agent and tools are put together."""

@@ -1,7 +1,7 @@
 """The default agent: the tools of `tools.TOOLS`, and the offline model where no other is set."""
 
 from agent import PROVIDERS, create_llm_compiler
-from graphs.offline import OfflineChatModel
+from graphs.offline.model import OfflineChatModel
 from tools import TOOLS
 
 PROVIDERS["offline"] = lambda _: OfflineChatModel()

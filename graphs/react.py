@@ -21,14 +21,14 @@ from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
 
 from agent import Context
-from agent.invoke import explain
-from agent.messages import plans_made
+from agent.compiled import LLMCompiler
+from agent.conversation.messages import plans_made
 from agent.models import Models
 from agent.prompts import joiner_prompt
-from agent.running import LLMCompiler
-from agent.signatures import as_tools
-from graphs import offline_examples  # noqa: F401 — sets the offline model
-from graphs.offline_react import calling_tools
+from agent.tooling.describe import as_tools
+from agent.tooling.invoke import explain
+from graphs.offline import examples as offline_examples  # noqa: F401 — sets the offline model
+from graphs.offline.react import calling_tools
 from tools import TOOLS
 
 PROMPT = """\
@@ -114,3 +114,4 @@ def bind(model: BaseChatModel, tools: dict[str, BaseTool], *, parallel: bool) ->
 
 
 graph = create_react(TOOLS)
+parallel = create_react(TOOLS, parallel=True, name="parallel_react")

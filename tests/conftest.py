@@ -12,8 +12,10 @@ import hypothesis
 import pytest
 from langchain_openai import ChatOpenAI
 
-from tests import prepared_python
-from tests.model_server import ModelServer
+from tests.support import prepared_python
+from tests.support.model_server import ModelServer
+
+pytest_plugins = ["tests.support.databases"]
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("untimed")

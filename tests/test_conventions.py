@@ -10,8 +10,8 @@ import pytest
 from langchain_core.language_models import FakeListChatModel
 
 import agent
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 PACKAGES = ("agent", "tools", "graphs")
 PURE = {"tasks", "plan", "maps", "parser", "call_reader", "arguments", "literals", "references", "plain_calls"}
 READS_ITS_SURROUNDINGS = {
@@ -108,7 +108,7 @@ def test_the_pure_part_imports_the_standard_library_and_itself(name: str) -> Non
 
 def test_the_plan_knows_nothing_of_its_parser() -> None:
     own = {name for name in imports(ROOT / "agent" / "plan.py") if name.startswith("agent")}
-    assert own == {"agent.maps", "agent.references", "agent.tasks"}
+    assert own == {"agent.language.maps", "agent.language.references", "agent.language.tasks"}
 
 
 def test_the_modules_of_the_agent_do_not_import_each_other_in_a_circle() -> None:

@@ -2,11 +2,11 @@
 
 import re
 import tomllib
-from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from tests.support import ROOT
+
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.notebooks import FOLDER, METADATA, execute
+from tests.support.notebooks import FOLDER, METADATA, execute
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

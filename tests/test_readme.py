@@ -24,15 +24,15 @@ from langchain_openai import ChatOpenAI
 from packaging.requirements import Requirement
 
 from agent import Context, as_tool, create_llm_compiler
-from graphs.server import create_app
-from graphs.server_limits import PREFIX, Limits
-from tests.model_server import ModelServer
-from tests.prepared_python import prepared
-from tests.serving import serving
-from tests.terminal import COMMAND, Terminal, environment
+from apps.server.app import create_app
+from apps.server.limits import PREFIX, Limits
+from tests.support import ROOT
+from tests.support.model_server import ModelServer
+from tests.support.prepared_python import prepared
+from tests.support.serving import serving
+from tests.support.terminal import COMMAND, Terminal, environment
 from tools import TOOLS
 
-ROOT = Path(__file__).parents[2]
 DOCUMENTS = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")}
 README = DOCUMENTS["README.md"]
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
@@ -180,7 +180,7 @@ def test_the_command_is_where_the_environment_puts_it() -> None:
     assert activate == [["source", ".venv/bin/activate"]]
     assert re.search(r"^VENV \?= \.venv$", MAKEFILE, re.MULTILINE)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert project["scripts"] == {"llm-compiler": "graphs.cli:main"}
+    assert project["scripts"] == {"llm-compiler": "apps.cli.main:main"}
 
 
 @pytest.mark.timeout(60)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.model_server import ModelServer
-from tests.terminal import scripted
+from tests.support import ROOT
+from tests.support.model_server import ModelServer
+from tests.support.terminal import scripted
 
 pytestmark = pytest.mark.timeout(120)
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 
 OWN_GRAPH = '''\
@@ -102,13 +102,13 @@ def test_without_the_demo_the_command_line_answers(copy: Path, model_server: Mod
     remove_the_demo(copy)
     use_an_own_graph(copy)
     model_server.script(planner=[PLAN])
-    ran = python(copy, "-m", "graphs.cli", "--quiet", "How high is K2?", env=scripted(model_server))
+    ran = python(copy, "-m", "apps.cli.main", "--quiet", "How high is K2?", env=scripted(model_server))
     assert (ran.stdout, ran.stderr) == ("K2 is 8611 m high.\n", "")
 
 
 ASK_THE_SERVER = """
 from starlette.testclient import TestClient
-from graphs.server import app
+from apps.server.app import app
 
 with TestClient(app, base_url="http://127.0.0.1") as client:
     answer = client.post("/agent/invoke", json={"input": {"question": "How high is K2?"}})

@@ -5,8 +5,8 @@ from typing import Any
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from agent.literals import without_surrogates
-from agent.references import as_fields, to_text
+from agent.language.literals import without_surrogates
+from agent.language.references import as_fields, to_text
 
 _SERIALIZER = JsonPlusSerializer(allowed_msgpack_modules=None)
 

@@ -17,21 +17,21 @@ from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
-from agent.approval import needs_approval
 from agent.context import Context
+from agent.conversation.messages import call_id, key_of, observation
+from agent.conversation.saving import savable
 from agent.events import SHOWN_CHARS, Progress, shown
-from agent.excerpt import cut
-from agent.injection import Surroundings, injections
-from agent.invoke import explain, invoke
-from agent.literals import without_surrogates
-from agent.messages import call_id, key_of, observation
-from agent.outcomes import Paused, fail, settle
-from agent.references import to_text
-from agent.results import ContentAndArtifact
-from agent.retries import delay_before_retry, tries_of
-from agent.saving import savable
+from agent.executor.approval import needs_approval
+from agent.executor.outcomes import Paused, fail, settle
+from agent.executor.retries import delay_before_retry, tries_of
+from agent.language.excerpt import cut
+from agent.language.literals import without_surrogates
+from agent.language.references import to_text
+from agent.language.tasks import Key, Task, name_of
 from agent.state import Waiting
-from agent.tasks import Key, Task, name_of
+from agent.tooling.inject import Surroundings, injections
+from agent.tooling.invoke import explain, invoke
+from agent.tooling.results import ContentAndArtifact
 
 NO_CHECKPOINTER = "Not run: {tool} needs a person's approval, and a run without a checkpointer can't pause for one."
 REJECTED = "Not run: a person rejected this call. {message}"

@@ -17,17 +17,17 @@ from langgraph.func import task as durable
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from agent.calls import Calls, shown_in_full
 from agent.context import Context
+from agent.conversation.messages import observations, this_turn, with_tasks
+from agent.conversation.saving import storable
 from agent.events import Progress
-from agent.execution import Execution, Finished
-from agent.injection import Surroundings
-from agent.messages import observations, this_turn, with_tasks
+from agent.executor.call import Calls, shown_in_full
+from agent.executor.run import Execution, Finished
+from agent.handover import PlanStream
 from agent.models import Models
-from agent.saving import storable
-from agent.signatures import signature_of
 from agent.state import Node, PausedPlan, State, Waiting
-from agent.stream import PlanStream
+from agent.tooling.describe import signature_of
+from agent.tooling.inject import Surroundings
 
 
 def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:

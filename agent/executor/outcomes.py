@@ -7,8 +7,8 @@ from typing import Any
 
 from langchain_core.messages import ToolMessage
 
-from agent.messages import map_sizes
-from agent.tasks import Key, Task
+from agent.conversation.messages import map_sizes
+from agent.language.tasks import Key, Task
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any
 from langchain_core.messages import ToolMessage
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
-from agent.maps import MapError, check_lengths, length_of, no_list, write_out
-from agent.outcomes import Outcome, Outcomes, Paused
-from agent.plan import is_text
-from agent.references import (
+from agent.executor.outcomes import Outcome, Outcomes, Paused
+from agent.language.maps import MapError, check_lengths, length_of, no_list, write_out
+from agent.language.plan import is_text
+from agent.language.references import (
     Reference,
     UnresolvedReferenceError,
     as_list,
@@ -22,8 +22,8 @@ from agent.references import (
     to_text,
     whole_reference,
 )
-from agent.results import value_for
-from agent.tasks import Key, Signature, Task, name_of
+from agent.language.tasks import Key, Signature, Task, name_of
+from agent.tooling.results import value_for
 
 SKIPPED = "Not run: it needs task {name}, which failed: {reason}"
 NO_SUCH_TASK = "{reference} refers to task {number}, and there is no such task."

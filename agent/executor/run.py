@@ -16,12 +16,12 @@ from langchain_core.messages import ToolMessage
 from langgraph.errors import GraphInterrupt
 from langgraph.func import task as durable
 
-from agent.calls import Calls
-from agent.maps import MapError
-from agent.outcomes import Outcome, Outcomes, Paused, fail, settle
-from agent.references import UnresolvedReferenceError
-from agent.resolver import BlockedError, NeedFailedError, Resolver
-from agent.tasks import Key, Signature, Task, name_of
+from agent.executor.call import Calls
+from agent.executor.outcomes import Outcome, Outcomes, Paused, fail, settle
+from agent.executor.resolve import BlockedError, NeedFailedError, Resolver
+from agent.language.maps import MapError
+from agent.language.references import UnresolvedReferenceError
+from agent.language.tasks import Key, Signature, Task, name_of
 
 TOO_MANY_ELEMENTS = (
     "The list has {length} elements, and with a call for each the plan has more than {most} tasks (max_tasks)."

@@ -6,10 +6,10 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
-from agent.messages import call_id, map_sizes, observations
-from agent.plan import is_text
-from agent.references import Reference, UnresolvedReferenceError, find_references, follow, substitute, to_text
-from agent.results import shown_value
+from agent.conversation.messages import call_id, map_sizes, observations
+from agent.language.plan import is_text
+from agent.language.references import Reference, UnresolvedReferenceError, find_references, follow, substitute, to_text
+from agent.tooling.results import shown_value
 
 LONGEST_RESULT = 300
 """Characters. Who asked a question doesn't want a page for an answer."""

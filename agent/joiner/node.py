@@ -12,15 +12,15 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from agent.context import Context
-from agent.direct_join import direct_answer, fill_in
+from agent.conversation.messages import plans_made
+from agent.conversation.saving import storable
+from agent.conversation.transcript import results_of_turn
 from agent.events import Progress
-from agent.messages import plans_made
+from agent.joiner.direct import direct_answer, fill_in
 from agent.models import Models
 from agent.prompts import NO_ANSWER, REPLAN_TOOL, joiner_prompt
-from agent.saving import storable
-from agent.secrets import secrets_hidden
 from agent.state import Node, State
-from agent.transcript import results_of_turn
+from agent.tooling.secrets import secrets_hidden
 
 CALL_CONFIG: RunnableConfig = {"run_name": "join"}
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.literals import Kind, Token, UnreadableError, read_value, shorten, split_keyword, written_in
-from agent.tasks import Call, Element
+from agent.language.literals import Kind, Token, UnreadableError, read_value, shorten, split_keyword, written_in
+from agent.language.tasks import Call, Element
 
 NO_LIST = "The list that is mapped over is followed by {text}."
 GIVEN_AGAIN = "The argument {name!r} stands before the list that is mapped over, and again after it."

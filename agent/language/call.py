@@ -1,6 +1,6 @@
 """Reads one call of the plan language, from its opening to its closing parenthesis, as its text arrives.
 
-The text is cut into tokens, of which `agent.literals` makes values when an argument, or an element of a map's list, is
+The text is cut into tokens, of which `literals` makes values when an argument, or an element of a map's list, is
 complete. Whatever the text is, reading takes constant work per character: runs of ordinary characters are skipped by a
 regular expression, and the rest needs a look ahead of at most `LOOKAHEAD` characters.
 """
@@ -9,10 +9,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.arguments import Arguments
-from agent.literals import Kind, written_in
-from agent.references import PATH
-from agent.tasks import Call
+from agent.language.arguments import Arguments
+from agent.language.literals import Kind, written_in
+from agent.language.references import PATH
+from agent.language.tasks import Call
 
 CUT_OFF = "The plan ends in the middle of this call."
 UNCLOSED_TEXT = "The text that starts with {start} is not closed."

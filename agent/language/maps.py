@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from agent.references import Reference, find_references, take_elements, whole_reference
-from agent.tasks import Call, Signature, Task
+from agent.language.references import Reference, find_references, take_elements, whole_reference
+from agent.language.tasks import Call, Signature, Task
 
 NOTHING_TO_MAP = "{tool}.map calls {tool} for each element of a list; give it one: {tool}.map([…])."
 NO_LIST = "{tool}.map calls {tool} for each element of a list, and {name} is none: {value}."

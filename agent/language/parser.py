@@ -14,10 +14,10 @@ text, and the items don't depend on how it is cut into chunks.
 import re
 from collections.abc import Collection
 
-from agent.arguments import Arguments
-from agent.call_reader import LOOKAHEAD, TOO_LONG, CallReader, Cursor
-from agent.plain_calls import BEFORE_END, BEFORE_HEAD, LONGEST, may_begin_call, read_call
-from agent.tasks import Call, Element, Join, Thought
+from agent.language.arguments import Arguments
+from agent.language.call import LOOKAHEAD, TOO_LONG, CallReader, Cursor
+from agent.language.plain_calls import BEFORE_END, BEFORE_HEAD, LONGEST, may_begin_call, read_call
+from agent.language.tasks import Call, Element, Join, Thought
 
 MAP = ".map"
 LONGEST_PROSE = 10_000

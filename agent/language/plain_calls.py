@@ -7,7 +7,7 @@ leaves to the parser. Possessive quantifiers: no text makes it go back.
 import re
 from typing import Any
 
-from agent.tasks import Call
+from agent.language.tasks import Call
 
 _STRING = r"\"[^\"\\\r\n\0\ud800-\udfff]*+\"|'[^'\\\r\n\0\ud800-\udfff]*+'"
 _NUMBER = r"-?(?:0|[1-9][0-9]{0,14}+)(?:\.[0-9]{1,15}+)?+"

@@ -12,9 +12,9 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from agent.maps import MapError, is_zipped, length_of, mapped_over, write_out
-from agent.references import Reference, find_references, renumber
-from agent.tasks import Call, Element, Join, Signature, Task
+from agent.language.maps import MapError, is_zipped, length_of, mapped_over, write_out
+from agent.language.references import Reference, find_references, renumber
+from agent.language.tasks import Call, Element, Join, Signature, Task
 
 UNKNOWN_TOOL = "There is no tool {tool!r}.{hint} The tools are: {tools}."
 TOO_MANY_ARGUMENTS = "{tool} takes {signature}; {given} arguments are too many."

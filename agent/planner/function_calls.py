@@ -13,9 +13,9 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from agent.parser import Item, PlanParser
-from agent.plan import render_call
-from agent.tasks import Call, Element, Join
+from agent.language.parser import Item, PlanParser
+from agent.language.plan import render_call
+from agent.language.tasks import Call, Element, Join
 
 NO_JSON = "The arguments of {tool} are no JSON object: {text}"
 CUT_OFF = "The plan ends in the middle of this call."

@@ -16,18 +16,18 @@ from langgraph.func import task as durable
 from langgraph.runtime import Runtime
 
 from agent.context import Context
+from agent.conversation.messages import map_sizes, observations, plan_message, plans_made
 from agent.events import Progress
-from agent.messages import map_sizes, observations, plan_message, plans_made
+from agent.handover import PlanStream
+from agent.language.parser import Item, PlanParser
+from agent.language.plan import Plan
+from agent.language.tasks import Call, Element, Join
 from agent.models import ModelError, Models
-from agent.parser import Item, PlanParser
-from agent.plan import Plan
+from agent.planner.function_calls import ToolCallReader, planning_tools
 from agent.prompts import planner_prompt
-from agent.secrets import secrets_hidden
-from agent.signatures import describe, signature_of
 from agent.state import Node, State
-from agent.stream import PlanStream
-from agent.tasks import Call, Element, Join
-from agent.tool_call_plan import ToolCallReader, planning_tools
+from agent.tooling.describe import describe, signature_of
+from agent.tooling.secrets import secrets_hidden
 
 CALL_CONFIG: RunnableConfig = {"run_name": "plan", "tags": [TAG_NOSTREAM]}
 PlannerProtocol = Literal["text", "tools"]

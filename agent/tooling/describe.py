@@ -13,9 +13,9 @@ from langgraph.types import Command
 from pydantic import TypeAdapter, WithJsonSchema
 from pydantic.errors import PydanticInvalidForJsonSchema
 
-from agent.injection import check_injections, functions_of, hints_of, injectable, parameters_of
-from agent.json_types import choices_of, definitions_of, options_of, referred
-from agent.tasks import Signature
+from agent.language.tasks import Signature
+from agent.tooling.inject import check_injections, functions_of, hints_of, injectable, parameters_of
+from agent.tooling.json_types import choices_of, definitions_of, options_of, referred
 
 RESERVED = "join"
 _NAME = re.compile(r"[^\W\d][\w.\-]*")

@@ -9,9 +9,9 @@ from langchain_core.tools import BaseTool, Tool
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from agent.json_types import adapter_of
-from agent.references import as_fields, to_text
-from agent.results import ToolError
+from agent.language.references import as_fields, to_text
+from agent.tooling.json_types import adapter_of
+from agent.tooling.results import ToolError
 
 WRONG_ARGUMENTS = "Wrong arguments for {tool}: {reasons}."
 

@@ -14,13 +14,13 @@ from langchain_core.tools import BaseTool, ToolException
 from langgraph.types import Command
 from pydantic import ValidationError
 
-from agent.fitting import fit, wrong_arguments
-from agent.injection import Surroundings, inject
-from agent.references import to_text
-from agent.results import ContentAndArtifact, ToolError
-from agent.saving import UnsavableError
-from agent.secrets import without_secrets
-from agent.threads import left_behind, run_in_thread
+from agent.conversation.saving import UnsavableError
+from agent.language.references import to_text
+from agent.tooling.fit import fit, wrong_arguments
+from agent.tooling.inject import Surroundings, inject
+from agent.tooling.results import ContentAndArtifact, ToolError
+from agent.tooling.secrets import without_secrets
+from agent.tooling.threads import left_behind, run_in_thread
 
 _logger = logging.getLogger(__name__)
 

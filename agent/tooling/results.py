@@ -5,7 +5,7 @@ from typing import Any
 
 from langchain_core.messages import ToolMessage
 
-from agent.references import Reference, UnresolvedReferenceError, follow
+from agent.language.references import Reference, UnresolvedReferenceError, follow
 
 
 class ToolError(Exception):

@@ -9,15 +9,15 @@ from uuid import uuid4
 
 import typer
 
-from graphs.console import WAITING, Options, WrongUsageError, read_line, say, starting, tell
+from apps.cli.console import WAITING, Options, WrongUsageError, read_line, say, starting, tell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
     from langgraph.types import Command, Interrupt
 
-    from graphs.run_report import Event, Run
-    from graphs.threads import Session
+    from apps.runs.report import Event, Run
+    from apps.runs.threads import Session
 
 NOTHING_TO_RESUME = (
     'There is nothing to resume in thread {name!r}. Ask a question in it: llm-compiler --thread {name} "…"'
@@ -106,7 +106,7 @@ async def resume(options: Options, or_else: str | None = NOTHING_TO_RESUME) -> N
 
 
 def _new_run(question: str) -> "Run":
-    from graphs.run_report import Run
+    from apps.runs.report import Run
 
     return Run(question)
 
@@ -117,7 +117,7 @@ async def _open(options: Options, session: "Session | None" = None) -> "AsyncIte
         yield session
     elif options.thread:
         with starting(options):
-            from graphs.threads import Session as Sessions
+            from apps.runs.threads import Session as Sessions
 
         async with Sessions.open(options.thread) as session:
             yield session
@@ -127,7 +127,7 @@ async def _open(options: Options, session: "Session | None" = None) -> "AsyncIte
 
 def _session_in_memory(options: Options) -> "Session":
     with starting(options):
-        from graphs.threads import Session
+        from apps.runs.threads import Session
 
     return Session.in_memory()
 
@@ -154,7 +154,7 @@ async def _go_on(run: "Run", options: Options, session: "Session", command: "Com
 
 def _save_pictures(run: "Run", options: Options) -> None:
     if options.timeline or options.graph:
-        from graphs.pictures import save_plan_graph, save_timeline
+        from apps.pictures.pictures import save_plan_graph, save_timeline
 
         if options.timeline:
             save_timeline(run, options.timeline)
@@ -178,7 +178,7 @@ async def _answer(requests: "list[Interrupt]", options: Options, session: "Sessi
     """
     from langgraph.types import Command
 
-    from graphs.approval_prompt import answer_to
+    from apps.cli.approvals import answer_to
 
     if options.has_user:
         try:
@@ -199,7 +199,7 @@ async def _keep(session: "Session", options: Options) -> str:
     """The name under which the run can be resumed."""
     if options.thread:
         return options.thread
-    from graphs.checkpoint import open_checkpointer
+    from apps.runs.checkpoints import open_checkpointer
 
     name = f"paused-{uuid4().hex[:8]}"
     async with open_checkpointer() as saver:
@@ -215,7 +215,7 @@ async def _follow(
     Raises:
         _PausedError: The run waits for the user.
     """
-    from graphs.run_report import follow
+    from apps.runs.report import follow
 
     async for event in follow(run, model=options.model, session=session, resume=command):
         yield event
@@ -226,7 +226,7 @@ async def _follow(
 async def _answer_live(run: "Run", options: Options, session: "Session", command: "Command[Any] | bool") -> None:
     from rich.console import Console
 
-    from graphs.live_view import LiveView
+    from apps.cli.live_view import LiveView
 
     with LiveView(run, Console(), show_plan=options.show_plan, note=command is False):
         async for _ in _follow(run, options, session, command):
@@ -234,7 +234,7 @@ async def _answer_live(run: "Run", options: Options, session: "Session", command
 
 
 async def _answer_in_lines(run: "Run", options: Options, session: "Session", command: "Command[Any] | bool") -> None:
-    from graphs.plain_view import OFFLINE_NOTE, plain_lines, printable, summary
+    from apps.cli.plain_view import OFFLINE_NOTE, plain_lines, printable, summary
 
     out, note = sys.stdout, True
     with redirect_stdout(sys.stderr):  # what tools print
@@ -248,8 +248,8 @@ async def _answer_in_lines(run: "Run", options: Options, session: "Session", com
 
 
 async def _answer_at_the_end(run: "Run", options: Options, session: "Session", command: "Command[Any] | bool") -> None:
-    from graphs.plain_view import printable
-    from graphs.run_report import report
+    from apps.cli.plain_view import printable
+    from apps.runs.report import report
 
     with redirect_stdout(sys.stderr):  # what tools print
         async for _ in _follow(run, options, session, command):

@@ -66,7 +66,7 @@ def tell(error: Exception) -> None:
     if usage := getattr(error, "format_message", None):
         text = usage()
     else:
-        from graphs.errors import in_one_line  # which imports the agent
+        from apps.runs.errors import in_one_line  # which imports the agent
 
         text = in_one_line(error)
     typer.echo(f"Error: {text}", err=True)

@@ -12,8 +12,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from graphs.plain_view import OFFLINE_NOTE, call_of, duration, in_short, numbers, printable, summary
-from graphs.run_report import Round, Run, Span, TaskRun
+from apps.cli.plain_view import OFFLINE_NOTE, call_of, duration, in_short, numbers, printable, summary
+from apps.runs.report import Round, Run, Span, TaskRun
 
 FRAMES_PER_SECOND = 10
 WIDE = 110

@@ -18,9 +18,9 @@ import typer
 from dotenv import load_dotenv
 from typer.core import TyperCommand, TyperGroup
 
-from graphs import terminal
-from graphs.console import Options, WrongUsageError, stop, tell
-from graphs.evaluation import command as evaluation
+from apps.cli import ask as terminal
+from apps.cli.console import Options, WrongUsageError, stop, tell
+from apps.evaluation import command as evaluation
 
 EXAMPLES = """\b
 Examples:
@@ -166,7 +166,7 @@ def _check_pictures(timeline: Path | None, graph: Path | None, *, chat: bool) ->
         return
     if chat:
         raise WrongUsageError("--timeline and --graph are for one question; give it.")
-    from graphs.pictures import GRAPH_FORMATS, TIMELINE_FORMATS, PictureError, check
+    from apps.pictures.pictures import GRAPH_FORMATS, TIMELINE_FORMATS, PictureError, check
 
     try:
         if timeline:
@@ -192,7 +192,7 @@ def list_threads(
     is on its way in another process. llm-compiler --thread NAME goes on with them.
     """
     if ctx.invoked_subcommand is None:
-        from graphs.thread_list import print_threads
+        from apps.cli.threads import print_threads
 
         load_dotenv(".env")
         asyncio.run(print_threads(as_json=as_json))
@@ -201,7 +201,7 @@ def list_threads(
 @threads.command("delete")
 def delete_thread(name: Annotated[str, typer.Argument(metavar="NAME", help="Its name.")]) -> None:
     """Delete a conversation for good."""
-    from graphs import thread_list
+    from apps.cli import threads as thread_list
 
     load_dotenv(".env")
     asyncio.run(thread_list.delete_thread(name))

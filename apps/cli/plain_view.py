@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from agent.plan import render_call
-from graphs.run_report import Event, Run, TaskRun
+from agent.language.plan import render_call
+from apps.runs.report import Event, Run, TaskRun
 
 OFFLINE_NOTE = "Offline demo model; for a real one set OPENAI_API_KEY, or use --model."
 RESULT_CHARS = 100

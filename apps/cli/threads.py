@@ -4,10 +4,10 @@ import json
 import sys
 from datetime import datetime
 
-from graphs.checkpoint import open_checkpointer
-from graphs.console import WrongUsageError, say
-from graphs.plain_view import in_short
-from graphs.threads import Session, list_threads
+from apps.cli.console import WrongUsageError, say
+from apps.cli.plain_view import in_short
+from apps.runs.checkpoints import open_checkpointer
+from apps.runs.threads import Session, list_threads
 
 
 async def print_threads(*, as_json: bool) -> None:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from dotenv import load_dotenv
 
-from graphs.console import INTERRUPTED, WrongUsageError, stop
+from apps.cli.console import INTERRUPTED, WrongUsageError, stop
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from graphs.evaluation.evaluation import Spec
+    from apps.evaluation.evaluation import Spec
 
 EPILOG = """\b
 Examples:
@@ -83,7 +83,7 @@ def evaluate(
     with console.status("Starting") if console.is_terminal else nullcontext():
         import graphs.llm_compiler  # noqa: F401 — makes the offline model known
         from agent.models import default_model
-        from graphs.evaluation.evaluation import Spec
+        from apps.evaluation.evaluation import Spec
 
     model = model or default_model()
     spec = Spec(
@@ -115,9 +115,9 @@ async def _evaluate(spec: "Spec", console: "Console") -> bool:
     Returns:
         Whether all runs have been made.
     """
-    from graphs.evaluation.evaluation import evaluate
-    from graphs.evaluation.output import write
-    from graphs.evaluation.table import table_of
+    from apps.evaluation.evaluation import evaluate
+    from apps.evaluation.output import write
+    from apps.evaluation.table import table_of
 
     evaluation = await evaluate(spec, console, stop)
     # Here and not after asyncio.run, which waits for tools that were timed out but still block their threads.

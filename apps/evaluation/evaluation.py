@@ -15,17 +15,17 @@ from rich.console import Console
 
 from agent import Context
 from agent.models import default_model, load_model
-from graphs.errors import in_one_line
-from graphs.evaluation.agents import NAMES, REACT, Agent, find_subject, make_agents
-from graphs.evaluation.dataset import DatasetError, Question, load, select
-from graphs.evaluation.figures import Figures, figures_of
-from graphs.evaluation.judge import judge
-from graphs.evaluation.prices import TABLE, Prices, load_prices
-from graphs.evaluation.results import Key, Result
-from graphs.evaluation.runner import INSTRUCTION, Settings, jobs, run_all
-from graphs.evaluation.scoring import is_correct
-from graphs.evaluation.store import Store
-from graphs.evaluation.table import Watch
+from apps.evaluation.agents import NAMES, REACT, Agent, find_subject, make_agents
+from apps.evaluation.dataset import DatasetError, Question, load, select
+from apps.evaluation.figures import Figures, figures_of
+from apps.evaluation.judge import judge
+from apps.evaluation.prices import TABLE, Prices, load_prices
+from apps.evaluation.results import Key, Result
+from apps.evaluation.runner import INSTRUCTION, Settings, jobs, run_all
+from apps.evaluation.scoring import is_correct
+from apps.evaluation.store import Store
+from apps.evaluation.table import Watch
+from apps.runs.errors import in_one_line
 
 _LIMITS = ("max_replans", "max_tasks", "max_concurrency", "max_observation_chars", "tool_timeout", "tool_retries")
 

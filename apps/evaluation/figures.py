@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from graphs.evaluation.prices import Prices
-from graphs.evaluation.results import Key, Result
+from apps.evaluation.prices import Prices
+from apps.evaluation.results import Key, Result
 
 Z = 1.959964
 """Standard deviations on either side of the mean for 95 %."""

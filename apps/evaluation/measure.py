@@ -9,10 +9,10 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
-from agent.references import to_text
-from graphs.errors import in_one_line
-from graphs.evaluation.results import ModelCall, Tokens, ToolCall
-from graphs.plain_view import in_short
+from agent.language.references import to_text
+from apps.cli.plain_view import in_short
+from apps.evaluation.results import ModelCall, Tokens, ToolCall
+from apps.runs.errors import in_one_line
 
 PURPOSES = {"write_plan": "plan", "planner": "plan", "joiner": "join"}
 """Of a model call, by the node or task that makes it."""

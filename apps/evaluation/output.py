@@ -10,17 +10,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphs.evaluation.evaluation import Evaluation
-from graphs.evaluation.figures import Figures
-from graphs.evaluation.prices import TABLE
-from graphs.evaluation.report import Plot, report
-from graphs.evaluation.results import Result
-from graphs.evaluation.table import rows
+from apps.evaluation.evaluation import Evaluation
+from apps.evaluation.figures import Figures
+from apps.evaluation.prices import TABLE
+from apps.evaluation.report import Plot, report
+from apps.evaluation.results import Result
+from apps.evaluation.table import rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from graphs.evaluation.plot_style import Style
+    from apps.evaluation.plot_style import Style
 
 NO_PLOTS = 'Plots need Matplotlib: pip install -e ".[plots]", and start the same command again.'
 PACKAGES = ("llm-compiler", "langgraph", "langchain-core", "langchain-openai")
@@ -111,8 +111,8 @@ def _runs_on(evaluation: Evaluation, question: str | None) -> dict[str, Result]:
 
 
 def _draw(evaluation: Evaluation, figures: Sequence[Figures], chosen: Mapping[str, Result], out: Path) -> list[Plot]:
-    from graphs.evaluation.plot_style import STYLES, png, svg
-    from graphs.evaluation.plots import accuracy_against_cost, latencies, timelines
+    from apps.evaluation.plot_style import STYLES, png, svg
+    from apps.evaluation.plots import accuracy_against_cost, latencies, timelines
 
     runs = {name: evaluation.runs_of(name) for name in evaluation.agents}
     drawings: dict[str, Callable[[Style], Figure]] = {

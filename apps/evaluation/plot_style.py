@@ -9,7 +9,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from graphs.plain_view import printable
+from apps.cli.plain_view import printable
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
-from graphs.evaluation.figures import Figures, percentile
-from graphs.evaluation.plot_style import STYLES, Style, drawable, make_plain
-from graphs.evaluation.results import Result
-from graphs.plain_view import duration, in_short
+from apps.cli.plain_view import duration, in_short
+from apps.evaluation.figures import Figures, percentile
+from apps.evaluation.plot_style import STYLES, Style, drawable, make_plain
+from apps.evaluation.results import Result
 
 Runs = Mapping[str, Sequence[Result]]
 """The runs of each agent, by its name."""

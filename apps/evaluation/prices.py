@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graphs.evaluation.results import ModelCall, Tokens
+from apps.evaluation.results import ModelCall, Tokens
 
 TABLE = Path(__file__).with_name("prices.json")
 UNUSABLE = "{path}: {problem}. See {table} for the form."

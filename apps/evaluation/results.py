@@ -81,7 +81,7 @@ class Result:
     expected: str
     answer: str = ""
     correct: bool = False
-    """By the rules of `graphs.evaluation.scoring`; a judge's verdicts are in a file of their own."""
+    """By the rules of `apps.evaluation.scoring`; a judge's verdicts are in a file of their own."""
 
     error: str = ""
     """Why there is no answer; empty if there is one."""

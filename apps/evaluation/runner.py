@@ -11,12 +11,12 @@ from typing import Any
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
 
 from agent import ModelError
-from graphs.errors import in_one_line
-from graphs.evaluation.agents import Agent
-from graphs.evaluation.dataset import Question
-from graphs.evaluation.measure import Recorder
-from graphs.evaluation.results import Key, Result
-from graphs.evaluation.scoring import is_correct
+from apps.evaluation.agents import Agent
+from apps.evaluation.dataset import Question
+from apps.evaluation.measure import Recorder
+from apps.evaluation.results import Key, Result
+from apps.evaluation.scoring import is_correct
+from apps.runs.errors import in_one_line
 
 INSTRUCTION = """\
 Your answer is compared with the right one. Give the answer alone, without a sentence around it: a number, a name, yes \

@@ -13,7 +13,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from graphs.evaluation.results import Key, Result
+from apps.evaluation.results import Key, Result
 
 CHANGED = """\
 {out} holds the results of another configuration: {changes}. Results of both would not compare: choose another --out, \

@@ -13,11 +13,11 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graphs.plan_dag import mermaid
-from graphs.run_report import Run
+from apps.pictures.plan_dag import mermaid
+from apps.runs.report import Run
 
 if TYPE_CHECKING:
-    from graphs.figure import Picture
+    from apps.pictures.figure import Picture
 
 __all__ = ["PictureError", "check", "mermaid", "plan_graph", "save_plan_graph", "save_timeline", "timeline"]
 
@@ -44,7 +44,7 @@ def timeline(run: Run) -> "Picture":
         PictureError: Matplotlib is missing.
     """
     _require_matplotlib()
-    from graphs.timeline import draw_timeline
+    from apps.pictures.timeline import draw_timeline
 
     return draw_timeline(run)
 
@@ -60,7 +60,7 @@ def plan_graph(run: Run) -> "Picture":
         PictureError: Matplotlib is missing.
     """
     _require_matplotlib()
-    from graphs.plan_picture import draw_plan
+    from apps.pictures.plan_picture import draw_plan
 
     return draw_plan(run)
 

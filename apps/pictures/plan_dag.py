@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from agent.references import find_references
-from graphs.plain_view import call_of, duration, in_short, printable
-from graphs.run_report import Round, Run, Span, TaskRun
+from agent.language.references import find_references
+from apps.cli.plain_view import call_of, duration, in_short, printable
+from apps.runs.report import Round, Run, Span, TaskRun
 
 SAME_MOMENT = 0.001
 """Seconds by which clocks of different threads and rounding may disagree."""
@@ -27,7 +27,7 @@ class Step:
 
     span: Span
     state: str
-    """As in `graphs.run_report.TaskState`."""
+    """As in `apps.runs.report.TaskState`."""
 
     critical: bool
     """Whether the run would have been shorter, had this step been."""

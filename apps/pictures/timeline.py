@@ -9,10 +9,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
-from graphs.figure import COLOURS, FAILED_TEXT, INK, LINES, PALE, Picture, fit, width_of, write
-from graphs.plain_view import call_of, duration, in_short, printable
-from graphs.plan_dag import critical_path
-from graphs.run_report import Round, Run, Span, TaskRun
+from apps.cli.plain_view import call_of, duration, in_short, printable
+from apps.pictures.figure import COLOURS, FAILED_TEXT, INK, LINES, PALE, Picture, fit, width_of, write
+from apps.pictures.plan_dag import critical_path
+from apps.runs.report import Round, Run, Span, TaskRun
 
 WIDTH = 7.6
 """Inches from the start of the run to its end."""

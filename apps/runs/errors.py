@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from agent.secrets import without_secrets
+from agent.tooling.secrets import without_secrets
 
 REFUSED_KEY = "The model's server refused the API key (401). Check it; for OpenAI it is OPENAI_API_KEY."
 REFUSED = "The model's server answered {status}: {said}{hint}"

@@ -12,9 +12,9 @@ from langchain_core.messages.ai import UsageMetadata
 from langgraph.types import Command
 
 from agent import Context
-from agent.messages import observations, tasks_of
-from agent.tasks import Key, name_of
-from graphs.threads import Session, closing
+from agent.conversation.messages import observations, tasks_of
+from agent.language.tasks import Key, name_of
+from apps.runs.threads import Session, closing
 
 Event = Mapping[str, Any]
 """A progress event, see `agent.events`; or `plan_written`, which has the model's own words as `text`."""

@@ -12,8 +12,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Interrupt, StateSnapshot
 
-from agent.messages import this_turn
-from graphs.checkpoint import open_checkpointer
+from agent.conversation.messages import this_turn
+from apps.runs.checkpoints import open_checkpointer
 
 ThreadState = Literal["empty", "finished", "broken", "waiting"]
 """`broken`: the last question has no answer yet, because the run died, or runs at this moment. `waiting`: for an

@@ -15,16 +15,16 @@ from langgraph.types import Command, StateSnapshot
 from pydantic import BaseModel
 
 from agent import Context
-from agent.messages import this_turn
-from agent.running import in_a_task
-from graphs.run_report import ModelCalls, Run
-from graphs.server_errors import RefusedError
-from graphs.server_limits import Limits
-from graphs.server_results import result_of
-from graphs.server_schema import AgentInput, AgentResult
-from graphs.server_settings import ClientConfig, context_of, form_fields
-from graphs.server_threads import Busy, open_threads
-from graphs.threads import closing
+from agent.compiled import in_a_task
+from agent.conversation.messages import this_turn
+from apps.runs.report import ModelCalls, Run
+from apps.runs.threads import closing
+from apps.server.errors import RefusedError
+from apps.server.limits import Limits
+from apps.server.results import result_of
+from apps.server.schema import AgentInput, AgentResult
+from apps.server.settings import ClientConfig, context_of, form_fields
+from apps.server.threads import Busy, open_threads
 
 TOO_LONG = "The question has {given:,} characters, and may have {most:,} (LLM_COMPILER_MAX_QUESTION_CHARS)."
 TOO_MANY = "The batch has {given} questions, and may have {most} (LLM_COMPILER_MAX_BATCH)."
@@ -70,7 +70,7 @@ class ServedAgent(Runnable[AgentInput, AgentResult]):
         Args:
             graph: The agent.
             limits: What clients may do.
-            database: Where threads are kept, see `graphs.checkpoint`; without one, they are gone with the
+            database: Where threads are kept, see `apps.runs.checkpoints`; without one, they are gone with the
                 process.
 
         Raises:
@@ -138,7 +138,7 @@ class ServedAgent(Runnable[AgentInput, AgentResult]):
             await asyncio.gather(*runs, return_exceptions=True)
 
     async def events(self, input: Any, config: RunnableConfig) -> AsyncGenerator[Event]:
-        """What happens, as it happens, and the result as the last; see `graphs.server`.
+        """What happens, as it happens, and the result as the last; see `apps.server.app`.
 
         Raises:
             RefusedError: The request can't be met.

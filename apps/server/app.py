@@ -1,8 +1,8 @@
-"""The agent over HTTP: `make serve`, or `uvicorn graphs.server:app --env-file .env`.
+"""The agent over HTTP: `make serve`, or `uvicorn apps.server.app:app --env-file .env`.
 
 | path | what it is |
 |---|---|
-| `/` | the page, on which a question is seen compiling (`graphs/page/`) |
+| `/` | the page, on which a question is seen compiling (`apps/server/page/`) |
 | `/agent/stream` | a question in, progress and answer out, as they happen |
 | `/agent/invoke`, `/agent/batch` | the same at the end; for one question, and for several |
 | `/agent/stream_events`, `/agent/stream_log` | LangChain's own events of everything inside |
@@ -17,7 +17,7 @@ A request is JSON (`Content-Type: application/json`):
 
     {"input": {"question": "…"}}                      or {"input": {"messages": [{"role": "user", "content": "…"}]}}
     {"input": {"question": "…", "thread_id": "…"}}    goes on with a conversation; a `thread_id` in the config does not
-    {"input": {"decisions": [{"type": "approve"}], "thread_id": "…"}}    answers an approval (see `agent.approval`)
+    {"input": {"decisions": [{"type": "approve"}], "thread_id": "…"}}    answers an approval (see `Decision`)
     {"input": {"resume": …, "thread_id": "…"}}        answers what a tool of yours asked with `interrupt`
     {"input": …, "config": {"configurable": {"max_replans": 1}}}         a run's settings, see `agent.Context`
 
@@ -55,7 +55,7 @@ What clients may do is bounded by the environment; each of these variables has `
 
 Limits of a run (`max_tasks`, …) can be lowered by clients, and not raised above the server's own. Without a key the
 server answers its own machine alone. Threads are gone with it, or kept in the database that `CHECKPOINT_DB` names (see
-`graphs.checkpoint`); then they outlive the server and may be shared by several.
+`apps.runs.checkpoints`); then they outlive the server and may be shared by several.
 """
 
 import asyncio
@@ -70,7 +70,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import Context, default_model, load_model
-from graphs.errors import in_one_line
+from apps.runs.errors import in_one_line
 
 NOT_INSTALLED = "The server needs the extra 'serve': pip install -e '.[serve]'"
 
@@ -81,12 +81,12 @@ try:
     from starlette.exceptions import HTTPException
     from starlette.staticfiles import StaticFiles
 
-    from graphs.server_agent import Graph, ServedAgent
-    from graphs.server_errors import Failure
-    from graphs.server_guard import Guard, may_listen
-    from graphs.server_langserve import LangServeInput, add_agent
-    from graphs.server_limits import Limits
-    from graphs.server_threads import open_threads
+    from apps.server.agent import Graph, ServedAgent
+    from apps.server.errors import Failure
+    from apps.server.guard import Guard, may_listen
+    from apps.server.langserve import LangServeInput, add_agent
+    from apps.server.limits import Limits
+    from apps.server.threads import open_threads
 except ModuleNotFoundError as error:
     if error.name not in ("fastapi", "langserve", "sse_starlette", "starlette"):
         raise
@@ -115,8 +115,8 @@ def create_app(
     Args:
         graph: The agent; the default one, if it is not given.
         limits: What clients may do; if not given, what the environment says when the server starts.
-        database: Where threads are kept, see `graphs.checkpoint`; if not given, `CHECKPOINT_DB`, else as long as the
-            server runs.
+        database: Where threads are kept, see `apps.runs.checkpoints`; if not given, `CHECKPOINT_DB`, else as long as
+            the server runs.
     """
     agent = ServedAgent(LangServeInput)
 

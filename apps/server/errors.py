@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from agent import ModelError
-from graphs.errors import in_one_line
+from apps.runs.errors import in_one_line
 
 MODEL_REFUSED_KEY = "The model's server refused the key of this server."
 MODEL_BUSY = "The model's server has too many requests at the moment, or no quota left. Try again later."

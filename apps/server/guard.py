@@ -11,9 +11,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from graphs.server_errors import Failure, RefusedError, explain
-from graphs.server_limits import Limits
-from graphs.server_memory import return_memory
+from apps.server.errors import Failure, RefusedError, explain
+from apps.server.limits import Limits
+from apps.server.memory import return_memory
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",

@@ -18,10 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse
 from starlette.types import Receive, Scope, Send
 
-from graphs.server_agent import ServedAgent
-from graphs.server_errors import explain
-from graphs.server_schema import AgentInput
-from graphs.server_settings import ClientConfig
+from apps.server.agent import ServedAgent
+from apps.server.errors import explain
+from apps.server.schema import AgentInput
+from apps.server.settings import ClientConfig
 
 PING_SECONDS = 15
 FILTERS = ("include_names", "include_types", "include_tags", "exclude_names", "exclude_types", "exclude_tags")

@@ -5,11 +5,11 @@ from collections.abc import Container, Sequence
 from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.types import StateSnapshot
 
-from agent.messages import observations, tasks_of, this_turn
+from agent.conversation.messages import observations, tasks_of, this_turn
+from agent.language.tasks import Key
 from agent.state import PausedPlan
-from agent.tasks import Key
-from graphs.run_report import Run
-from graphs.server_schema import AgentResult, Approval, TaskResult
+from apps.runs.report import Run
+from apps.server.schema import AgentResult, Approval, TaskResult
 
 COUNTS = ("input_tokens", "output_tokens", "total_tokens")
 

@@ -8,9 +8,9 @@ from langchain_core.runnables import ConfigurableFieldSpec
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from agent import Context
-from graphs.server_errors import RefusedError
-from graphs.server_limits import Limits
-from graphs.server_schema import without_nulls
+from apps.server.errors import RefusedError
+from apps.server.limits import Limits
+from apps.server.schema import without_nulls
 
 MODELS = ("model", "planner_model", "joiner_model")
 CEILINGS = ("max_replans", "max_tasks", "max_concurrency", "max_observation_chars", "tool_timeout", "tool_retries")

@@ -16,8 +16,8 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from graphs.checkpoint import Serializer, open_checkpointer
-from graphs.server_errors import RefusedError
+from apps.runs.checkpoints import Serializer, open_checkpointer
+from apps.server.errors import RefusedError
 
 BUSY = "The thread {thread!r} is answering another request. Wait for it, or use another thread."
 FORGET = """
@@ -102,7 +102,7 @@ async def open_threads(url: str | None, most: int) -> AsyncIterator[BaseCheckpoi
     """The checkpointer of a database; without one, of a file that is gone with the process.
 
     Args:
-        url: The database, see `graphs.checkpoint`.
+        url: The database, see `apps.runs.checkpoints`.
         most: How many threads are kept without one.
 
     Raises:

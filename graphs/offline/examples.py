@@ -18,8 +18,8 @@ from langchain_core.outputs import ChatGenerationChunk
 
 import graphs.llm_compiler  # noqa: F401 — sets the offline model that this one takes the place of
 from agent import PROVIDERS
-from graphs.offline import OfflineChatModel, speak
-from graphs.twenty_four import TARGET, leads_to_target, steps_from
+from graphs.examples.game_of_24.arithmetic import TARGET, leads_to_target, steps_from
+from graphs.offline.model import OfflineChatModel, speak
 
 RESULT = re.compile(r"^(\d+)(?:\[\d+\])?\. ([\w.-]+)\((.*?)\) (->|failed:) ?(.*(?:\n  .*)*)", re.MULTILINE)
 """A result in a joiner's prompt: `1[0]. search("K2") -> …`."""

@@ -17,16 +17,16 @@ from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.tools import BaseTool
 
-from agent.joiner import Replan, read_decision
-from agent.messages import call_id, key_of, map_sizes, observations, this_turn
-from agent.parser import PlanParser
-from agent.plan import Plan
+from agent.conversation.messages import call_id, key_of, map_sizes, observations, this_turn
+from agent.joiner.node import Replan, read_decision
+from agent.language.parser import PlanParser
+from agent.language.plan import Plan
+from agent.language.references import substitute
+from agent.language.tasks import Call, Element, Key
 from agent.prompts import REPLAN_TOOL, joiner_prompt, planner_prompt
-from agent.references import substitute
-from agent.signatures import describe, signature_of
-from agent.tasks import Call, Element, Key
-from graphs.offline import OfflineChatModel, speak
-from graphs.offline_examples import read_value
+from agent.tooling.describe import describe, signature_of
+from graphs.offline.examples import read_value
+from graphs.offline.model import OfflineChatModel, speak
 
 
 def calling_tools(model: BaseChatModel) -> BaseChatModel:

@@ -13,14 +13,14 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
 from agent import Context, State, create_llm_compiler
-from agent.executor import make_executor
-from agent.messages import plan_message
+from agent.conversation.messages import plan_message
+from agent.executor.node import make_executor
+from agent.handover import PlanStream
+from agent.language.plan import Plan
+from agent.language.tasks import Call, Join, Signature, Task
 from agent.models import Models
-from agent.plan import Plan
-from agent.planner import make_planner
-from agent.signatures import as_tools
-from agent.stream import PlanStream
-from agent.tasks import Call, Join, Signature, Task
+from agent.planner.node import make_planner
+from agent.tooling.describe import as_tools
 
 SIGNATURES = {"search": Signature("search", ("query",))}
 
@@ -28,7 +28,7 @@ SIGNATURES = {"search": Signature("search", ("query",))}
 @pytest.fixture
 def nobody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A node gives up on the other one at once."""
-    monkeypatch.setattr("agent.stream.ARRIVAL_TIMEOUT", 0.01)
+    monkeypatch.setattr("agent.handover.ARRIVAL_TIMEOUT", 0.01)
 
 
 def plan_of(*queries: str) -> tuple[list[Task], AIMessage]:

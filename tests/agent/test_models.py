@@ -9,7 +9,7 @@ from langchain_openai import ChatOpenAI
 
 from agent import PROVIDERS, Context, ModelError, default_model, load_model
 from agent.models import DEFAULT_OPENAI_MODEL, Models
-from tests.model_server import ModelServer
+from tests.support.model_server import ModelServer
 
 
 def fake(name: str) -> FakeListChatModel:

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
 
-from agent.messages import observation, plan_message
-from agent.plan import Plan
+from agent.conversation.messages import observation, plan_message
+from agent.language.plan import Plan
+from agent.language.tasks import Call, Signature
 from agent.prompts import REPLAN_TOOL, joiner_prompt, planner_prompt
-from agent.tasks import Call, Signature
 
 TOOLS = [
     "search(query: str) -> str: the encyclopedia entry that fits the query best",

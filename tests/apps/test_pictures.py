@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphs.layered_layout import lay_out
-from graphs.pictures import (
+from apps.pictures.layered_layout import lay_out
+from apps.pictures.pictures import (
     GRAPH_FORMATS,
     TIMELINE_FORMATS,
     PictureError,
@@ -25,9 +25,9 @@ from graphs.pictures import (
     save_timeline,
     timeline,
 )
-from graphs.plan_dag import critical_path, needs_of, steps_of
-from graphs.run_report import Round, Run, Span, TaskRun
-from tests.terminal import COMMAND
+from apps.pictures.plan_dag import critical_path, needs_of, steps_of
+from apps.runs.report import Round, Run, Span, TaskRun
+from tests.support.terminal import COMMAND
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = (

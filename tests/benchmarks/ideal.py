@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from tests.benchmarks.workloads import Workload, our_plan
-from tests.model_server import tokens_of
+from tests.support.model_server import tokens_of
 
 
 @dataclass(frozen=True)

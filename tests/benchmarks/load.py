@@ -21,9 +21,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.model_server import ChatRequest, ModelServer, Reply
+from tests.support import ROOT
+from tests.support.model_server import ChatRequest, ModelServer, Reply
 
-ROOT = Path(__file__).parents[2]
 TABLE = Path(__file__).parent / "load.md"
 LEVELS = (1, 10, 100, 500)
 ROUNDS = 3
@@ -228,7 +228,7 @@ async def run(sizes: Sequence[int]) -> list[Level]:
         assert model.stdin
         address = model.stdout.readline().strip()
         openai = {"OPENAI_BASE_URL": address, "OPENAI_API_KEY": "none", "LANGSMITH_TRACING": "false"}
-        with running("graphs.server", PORT=str(port), HOST="127.0.0.1", **openai, **limits, **memory) as server:
+        with running("apps.server.app", PORT=str(port), HOST="127.0.0.1", **openai, **limits, **memory) as server:
             await up(port, server)
             warm = Streams()
             await asyncio.gather(*(stream(port, next(numbers), warm) for _ in range(10)))

@@ -26,8 +26,8 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Checkpointer
 
 from agent import Context, create_llm_compiler
-from agent.parser import PlanParser
-from tests.model_server import tokens_of
+from agent.language.parser import PlanParser
+from tests.support.model_server import tokens_of
 
 CONTEXT = Context(max_tasks=10_000, max_concurrency=10_000)
 MEGABYTE = 1_000_000

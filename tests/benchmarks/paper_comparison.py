@@ -27,9 +27,9 @@ from typing import Any
 from langchain_core.tools import tool
 
 from agent import create_llm_compiler
-from graphs.cli import app
-from graphs.parallel_qa import EXAMPLES
-from tests.model_server import ChatRequest, ModelServer, Reply
+from apps.cli.main import app
+from graphs.examples.parallel_qa import EXAMPLES
+from tests.support.model_server import ChatRequest, ModelServer, Reply
 from tools.math import math
 from tools.search import CORPUS
 from tools.search import search as embedded_search

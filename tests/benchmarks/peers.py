@@ -5,7 +5,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support import ROOT
+
 HOME = ROOT / ".venv-peers"
 """Where they are kept; `.gitignore` has it, and `make clean` removes it."""
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from tests.benchmarks.ideal import Speed
 from tests.benchmarks.workloads import WORKLOADS, our_plan
-from tests.model_server import ROLES, tokens_of
+from tests.support.model_server import ROLES, tokens_of
 
 
 def punctuality(base_url: str, speed: Speed, workload: str = "fifty") -> dict[str, Any]:

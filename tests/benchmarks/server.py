@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 from tests.benchmarks.ideal import Speed
 from tests.benchmarks.workloads import JOINS, PLANS, WORKLOADS, Call, Workload
-from tests.model_server import ChatRequest, Exchange, ModelServer, Reply, tokens_of
+from tests.support.model_server import ChatRequest, Exchange, ModelServer, Reply, tokens_of
 
 WARM_UP = "Workload warm-up"
 

@@ -5,13 +5,13 @@ import re
 
 import pytest
 
-from agent.parser import PlanParser
-from agent.plan import Plan
-from agent.tasks import Join, Signature, Task, Thought
+from agent.language.parser import PlanParser
+from agent.language.plan import Plan
+from agent.language.tasks import Join, Signature, Task, Thought
 from tests.benchmarks.ideal import Speed, ideal
 from tests.benchmarks.server import answer, record
 from tests.benchmarks.workloads import PLANS, WORKLOADS, Call, Workload, map_plan, our_plan
-from tests.model_server import ChatRequest, Exchange, tokens_of
+from tests.support.model_server import ChatRequest, Exchange, tokens_of
 
 SIGNATURES = {
     "search": Signature("search", ("query",), frozenset({"query"})),

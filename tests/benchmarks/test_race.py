@@ -11,8 +11,8 @@ from tests.benchmarks.punctuality import punctuality
 from tests.benchmarks.race import Result, model_server, race, summaries
 from tests.benchmarks.report import report
 from tests.benchmarks.workloads import WORKLOADS, our_plan
-from tests.model_server import tokens_of
-from tests.prepared_python import prepared
+from tests.support.model_server import tokens_of
+from tests.support.prepared_python import prepared
 
 FAST = Speed(first_token=0.01, per_second=2000.0)
 ABOUT = {"date": "today", "command": "bench", "cores": 2, "python": "3", "system": "any"}

@@ -13,8 +13,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
 
 from agent import as_tool, create_llm_compiler
-from agent.signatures import describe
-from tests.model_server import ChatRequest, HttpError, ModelServer, Reply
+from agent.tooling.describe import describe
+from tests.support.model_server import ChatRequest, HttpError, ModelServer, Reply
 
 THREAD: Any = {"configurable": {"thread_id": "1"}}
 

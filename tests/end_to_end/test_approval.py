@@ -13,7 +13,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 
 from agent import create_llm_compiler
-from tests.model_server import ModelServer, Reply
+from tests.support.model_server import ModelServer, Reply
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 PLAN = '1. search("K2")\n2. mail("ann", text=$1)\n3. mail("bob", text="hello")\n4. search("after $2")\n5. join()'

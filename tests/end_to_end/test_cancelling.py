@@ -18,10 +18,10 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import RunControl
 
 from agent import create_llm_compiler
-from graphs.checkpoint import open_checkpointer
-from tests.model_server import Gate, ModelServer, Reply
-from tests.prepared_python import prepared
-from tests.terminal import scripted
+from apps.runs.checkpoints import open_checkpointer
+from tests.support.model_server import Gate, ModelServer, Reply
+from tests.support.prepared_python import prepared
+from tests.support.terminal import scripted
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 QUESTION = {"messages": "Question?"}
@@ -205,7 +205,7 @@ graphs = types.ModuleType("graphs.llm_compiler")
 graphs.graph = create_llm_compiler([work, hang])
 sys.modules["graphs.llm_compiler"] = graphs
 
-from graphs.cli import main
+from apps.cli.main import main
 main()
 """
 

@@ -8,8 +8,8 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
 from agent import create_llm_compiler
-from agent.direct_join import format_number
-from tests.model_server import ModelServer
+from agent.joiner.direct import format_number
+from tests.support.model_server import ModelServer
 
 
 @tool

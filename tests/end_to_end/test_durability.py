@@ -23,10 +23,10 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.types import Command, interrupt
 
 from agent import create_llm_compiler
-from graphs.checkpoint import open_checkpointer
-from tests.model_server import Gate, ModelServer, Reply
+from apps.runs.checkpoints import open_checkpointer
+from tests.support import ROOT
+from tests.support.model_server import Gate, ModelServer, Reply
 
-ROOT = Path(__file__).parents[2]
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 
 

@@ -12,7 +12,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
 
 from agent import create_llm_compiler
-from tests.model_server import Gate, ModelServer, Reply
+from tests.support.model_server import Gate, ModelServer, Reply
 
 
 @tool

@@ -7,7 +7,7 @@ from langchain_core.messages import ToolMessage
 from langchain_openai import ChatOpenAI
 
 from agent import create_llm_compiler
-from tests.model_server import Gate, ModelServer, Reply
+from tests.support.model_server import Gate, ModelServer, Reply
 
 TASKS = 10_000
 LINES = [f"{number}. work({number})\n" for number in range(1, TASKS + 1)]

@@ -14,9 +14,9 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
 from agent import ModelError, create_llm_compiler
-from agent.tasks import Call, Join
-from agent.tool_call_plan import ToolCallReader, planning_tools
-from tests.model_server import ModelServer, Reply
+from agent.language.tasks import Call, Join
+from agent.planner.function_calls import ToolCallReader, planning_tools
+from tests.support.model_server import ModelServer, Reply
 
 
 @tool

@@ -11,8 +11,9 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
 
-from agent import create_llm_compiler, stream
-from tests.model_server import Gate, HttpError, ModelServer, Reply
+from agent import create_llm_compiler
+from agent import handover as stream
+from tests.support.model_server import Gate, HttpError, ModelServer, Reply
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 

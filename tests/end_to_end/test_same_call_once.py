@@ -8,7 +8,7 @@ from langchain_core.tools import StructuredTool
 from langchain_openai import ChatOpenAI
 
 from agent import create_llm_compiler
-from tests.model_server import ModelServer, Reply
+from tests.support.model_server import ModelServer, Reply
 
 PLAN = '1. look_up("K2")\n2. look_up("$3")\n3. echo("K2")\n4. look_up("Fuji")\njoin()'
 

@@ -7,7 +7,6 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +15,10 @@ from langchain_core.tracers.schemas import Run
 from langchain_openai import ChatOpenAI
 
 from agent import as_tool, create_llm_compiler
-from tests.model_server import ModelServer
-from tests.prepared_python import prepared
+from tests.support import ROOT
+from tests.support.model_server import ModelServer
+from tests.support.prepared_python import prepared
 
-ROOT = Path(__file__).parents[2]
 Tree = tuple[str, list[Any]]
 
 ASK = """\

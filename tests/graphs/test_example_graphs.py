@@ -17,17 +17,21 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 
 from agent import PROVIDERS, create_llm_compiler
-from agent.parser import PlanParser
-from agent.plan import Plan
-from agent.signatures import signature_of
-from agent.tasks import Call, Element
-from graphs import game_of_24, movie_recommendation, parallel_qa, web_shop
-from graphs.evaluation.agents import find_subject, make_agents
-from graphs.offline_examples import OfflineExamplesModel
-from graphs.shop.catalogue import Goal, all_goals
-from graphs.shop.reward import find_purchase, reward
-from graphs.twenty_four import value_of
-from tests.model_server import Answer, ChatRequest, ModelServer, Reply
+from agent.language.parser import PlanParser
+from agent.language.plan import Plan
+from agent.language.tasks import Call, Element
+from agent.tooling.describe import signature_of
+from apps.evaluation.agents import find_subject, make_agents
+from graphs.examples import parallel_qa
+from graphs.examples.game_of_24 import graph as game_of_24
+from graphs.examples.game_of_24.arithmetic import value_of
+from graphs.examples.movie_recommendation import graph as movie_recommendation
+from graphs.examples.web_shop import graph as web_shop
+from graphs.examples.web_shop.catalogue import Goal, all_goals
+from graphs.examples.web_shop.reward import find_purchase, reward
+from graphs.offline.examples import OfflineExamplesModel
+from tests.support import ROOT
+from tests.support.model_server import Answer, ChatRequest, ModelServer, Reply
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -65,7 +69,6 @@ def results(messages: list[Any]) -> list[Any]:
 
 # --- all of them
 
-ROOT = Path(__file__).parents[2]
 QUESTIONS = {
     "llm_compiler": "How much taller is Mount Everest than K2?",
     "parallel_qa": "How much taller is Mount Everest than K2?",

@@ -4,7 +4,7 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from agent import create_llm_compiler
-from graphs.offline import OfflineChatModel
+from graphs.offline.model import OfflineChatModel
 from tools import TOOLS
 
 SEARCH = "search(query: str) -> str: the encyclopedia entry that fits the query best"

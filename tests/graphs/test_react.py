@@ -11,13 +11,16 @@ from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import ValidationError
 
 from agent import PROVIDERS, create_llm_compiler
-from graphs import game_of_24, movie_recommendation, parallel_react, react, web_shop
-from graphs.offline import OfflineChatModel
-from graphs.offline_examples import OfflineExamplesModel
+from graphs import react
+from graphs.examples.game_of_24 import graph as game_of_24
+from graphs.examples.movie_recommendation import graph as movie_recommendation
+from graphs.examples.web_shop import graph as web_shop
+from graphs.examples.web_shop.catalogue import all_goals
+from graphs.examples.web_shop.reward import find_purchase, reward
+from graphs.offline.examples import OfflineExamplesModel
+from graphs.offline.model import OfflineChatModel
 from graphs.react import create_react
-from graphs.shop.catalogue import all_goals
-from graphs.shop.reward import find_purchase, reward
-from tests.model_server import ModelServer, Reply
+from tests.support.model_server import ModelServer, Reply
 from tools import TOOLS
 
 EVEREST = "How much taller is Mount Everest than K2?"
@@ -153,7 +156,7 @@ async def test_offline_the_plans_calls_are_made_one_after_the_other() -> None:
 
 
 async def test_offline_independent_calls_are_made_at_once_where_they_may() -> None:
-    messages = await ask(parallel_react.graph, EVEREST)
+    messages = await ask(react.parallel, EVEREST)
     assert calls(messages) == [["search", "search"], ["math"]]
     assert messages[-1].text == "Mount Everest is 238 metres taller than K2."
 

@@ -19,9 +19,9 @@ from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
 from agent import Context
-from tests.model_server import ChatRequest, Gate, ModelServer, Reply
+from tests.support import ROOT
+from tests.support.model_server import ChatRequest, Gate, ModelServer, Reply
 
-ROOT = Path(__file__).parents[2]
 CONFIG: dict[str, Any] = json.loads((ROOT / "langgraph.json").read_text())
 SCRIPTED = "scripted"
 """The graph of studio_graph.py, beside those of the repository."""
@@ -61,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, _running_model_server: Mode
     """The server with the repository's graphs, which have the offline model, and the scripted one."""
     folder = tmp_path_factory.mktemp("server")
     graphs = {name: str(ROOT / path) for name, path in CONFIG["graphs"].items()}
-    graphs[SCRIPTED] = f"{ROOT}/tests/integration/studio_graph.py:graph"
+    graphs[SCRIPTED] = f"{ROOT}/tests/support/studio_graph.py:graph"
     (folder / "langgraph.json").write_text(json.dumps({"dependencies": [str(ROOT)], "graphs": graphs}))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Runs the notebooks, and saves them with their outputs: `python -m tests.notebooks [NAME …]`.
+"""Runs the notebooks, and saves them with their outputs: `python -m tests.support.notebooks [NAME …]`.
 
 What is saved says nothing of the machine: no times of execution, no Python version, no folders.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-FOLDER = Path(__file__).parents[1] / "notebooks"
+FOLDER = Path(__file__).parents[2] / "notebooks"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},

@@ -15,8 +15,8 @@ from langgraph.config import get_stream_writer
 from langgraph.types import interrupt
 
 from agent import create_llm_compiler
-from graphs.server import create_app
-from graphs.server_limits import Limits
+from apps.server.app import create_app
+from apps.server.limits import Limits
 
 
 class Uvicorn(uvicorn.Server):

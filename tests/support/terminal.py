@@ -13,11 +13,11 @@ import termios
 import time
 from pathlib import Path
 
-from tests.model_server import ModelServer
-from tests.prepared_python import prepared
+from tests.support.model_server import ModelServer
+from tests.support.prepared_python import prepared
 
 INSTALLED_COMMAND = [str(Path(sys.executable).with_name("llm-compiler"))]
-COMMAND = prepared("-m", "graphs.cli")
+COMMAND = prepared("-m", "apps.cli.main")
 
 # The cursor goes up before each picture but the first.
 _LAST_PICTURE = re.compile(r".*\x1b\[1A(?:\x1b\[2K)?", re.DOTALL)

@@ -16,7 +16,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
 from tests.conftest import NetworkBlockedError
-from tests.model_server import (
+from tests.support.model_server import (
     MALFORMED,
     ROLES,
     ChatRequest,

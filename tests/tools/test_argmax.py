@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.tools import BaseTool, ToolException
 
-from agent.signatures import describe
+from agent.tooling.describe import describe
 from tools import TOOLS
 from tools.argmax import argmax, argmin
 

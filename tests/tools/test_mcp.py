@@ -20,18 +20,19 @@ from langchain_core.tools import BaseTool, ToolException
 from langchain_openai import ChatOpenAI
 
 from agent import create_llm_compiler
-from agent.signatures import describe
-from tests.model_server import ModelServer
-from tests.prepared_python import prepared
-from tools import mcp_session
+from agent.tooling.describe import describe
+from tests.support import ROOT
+from tests.support.model_server import ModelServer
+from tests.support.prepared_python import prepared
 from tools.mcp import McpServers, load_mcp_tools
-from tools.mcp_config import McpConfigError, read_config
-from tools.mcp_session import McpServerError, Session
+from tools.mcp import session as mcp_session
+from tools.mcp.config import McpConfigError, read_config
+from tools.mcp.session import McpServerError, Session
 
 pytestmark = pytest.mark.timeout(60)
-SERVER = prepared(str(Path(__file__).parents[1] / "mcp_server.py"))
+SERVER = prepared(str(ROOT / "tests" / "support" / "mcp_server.py"))
 STDIO = {"command": SERVER[0], "args": SERVER[1:]}
-EXAMPLE = Path(__file__).parents[2] / "mcp.example.json"
+EXAMPLE = ROOT / "mcp.example.json"
 
 Write = Callable[..., Path]
 

@@ -21,7 +21,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langgraph.checkpoint.sqlite import aio as _loaded_before_forking  # noqa: F401
 
 from agent import create_llm_compiler
-from graphs.checkpoint import open_checkpointer
+from apps.runs.checkpoints import open_checkpointer
 from tests.torture.dags import value_of
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}

@@ -15,7 +15,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, ToolMessage
 
-from graphs.checkpoint import Serializer
+from apps.runs.checkpoints import Serializer
 from tests.torture.child import Orders, start
 from tests.torture.dags import changed, random_steps, shape_of, write_plan
 

@@ -1,4 +1,4 @@
-"""Tools of Model Context Protocol servers, which a file lists (see `tools.mcp_config`). Needs the extra `mcp`."""
+"""Tools of Model Context Protocol servers, which a file lists (see `tools.mcp.config`). Needs the extra `mcp`."""
 
 import asyncio
 import importlib
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_core.tools import BaseTool, ToolException
 
-from tools import mcp_session
-from tools.mcp_config import ServerConfig, read_config
-from tools.mcp_session import McpServerError, Session, SessionExpiredError
+from tools.mcp import session as mcp_session
+from tools.mcp.config import ServerConfig, read_config
+from tools.mcp.session import McpServerError, Session, SessionExpiredError
 
 if TYPE_CHECKING:
     from mcp import ClientSession

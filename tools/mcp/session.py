@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from anyio import BrokenResourceError, ClosedResourceError
 from langchain_core.tools import ToolException
 
-from tools.mcp_config import ServerConfig
+from tools.mcp.config import ServerConfig
 
 if TYPE_CHECKING:
     from mcp import ClientSession

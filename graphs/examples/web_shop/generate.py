@@ -1,4 +1,4 @@
-"""Makes `shop.sqlite` from `kinds.json`: `python -m graphs.shop.generate`. The same seed makes the same shop."""
+"""Makes `shop.sqlite` from `kinds.json`: `python -m graphs.examples.web_shop.generate`. One seed makes one shop."""
 
 import json
 import sqlite3
@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from graphs.shop.catalogue import DATABASE, Goal, Product
+from graphs.examples.web_shop.catalogue import DATABASE, Goal, Product
 
 SEED = 24
 PRODUCTS_PER_KIND = 15

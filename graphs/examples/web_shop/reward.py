@@ -18,7 +18,7 @@ from difflib import SequenceMatcher
 
 from langchain_core.messages import BaseMessage, ToolMessage
 
-from graphs.shop.catalogue import Goal, Product, get_product
+from graphs.examples.web_shop.catalogue import Goal, Product, get_product
 
 ALIKE = 0.85
 """How much of two texts must agree to count as the same, as a share of their letters."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
-from agent.messages import (
+from agent.conversation.messages import (
     call_id,
     key_of,
     last_number,
@@ -18,9 +18,9 @@ from agent.messages import (
     tasks_of,
     this_turn,
 )
-from agent.plan import Plan
-from agent.tasks import Call, Join, Signature, Task
-from agent.transcript import EARLIER_CHARS, add_text, results_of_turn, system_text, transcript
+from agent.conversation.transcript import EARLIER_CHARS, add_text, results_of_turn, system_text, transcript
+from agent.language.plan import Plan
+from agent.language.tasks import Call, Join, Signature, Task
 
 SEARCH = Signature("search", ("query",), frozenset({"query"}))
 MATH = Signature("math", ("problem", "context"), frozenset({"problem"}))

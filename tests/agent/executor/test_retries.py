@@ -10,7 +10,7 @@ import httpx
 import pytest
 from langchain_core.tools import StructuredTool
 
-from agent.retries import FIRST_DELAY, LONGEST_DELAY, delay_before_retry, tries_of
+from agent.executor.retries import FIRST_DELAY, LONGEST_DELAY, delay_before_retry, tries_of
 
 
 def http_error(status: int, **headers: str) -> httpx.HTTPStatusError:

@@ -13,10 +13,10 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import Field
 
-from agent.joiner import Answer, Decision, Replan, decide, read_decision
-from agent.messages import observation, plan_message
-from agent.plan import Plan
-from agent.tasks import Call, Signature
+from agent.conversation.messages import observation, plan_message
+from agent.joiner.node import Answer, Decision, Replan, decide, read_decision
+from agent.language.plan import Plan
+from agent.language.tasks import Call, Signature
 
 
 def said(text: str) -> Decision:

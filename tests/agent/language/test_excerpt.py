@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.excerpt import cut, excerpt
+from agent.language.excerpt import cut, excerpt
 
 FILLER = "The weather was fair and nothing happened. " * 200
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.parser import Item, PlanParser
-from agent.tasks import Call, Join, Thought
+from agent.language.parser import Item, PlanParser
+from agent.language.tasks import Call, Join, Thought
 
 TOOLS = ["search", "math", "get-weather"]
 

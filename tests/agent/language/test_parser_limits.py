@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.parser import PlanParser
-from agent.tasks import Call
+from agent.language.parser import PlanParser
+from agent.language.tasks import Call
 
 TOOLS = {"search"}
 

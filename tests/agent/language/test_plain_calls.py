@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import agent.parser
-from agent.parser import Item, PlanParser
-from agent.plain_calls import read_call
-from agent.tasks import Call, Thought
+import agent.language.parser
+from agent.language.parser import Item, PlanParser
+from agent.language.plain_calls import read_call
+from agent.language.tasks import Call, Thought
 
 TOOLS = ["search", "math"]
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.parser import PlanParser
-from agent.plan import Plan, is_text, render_call
-from agent.references import Reference, find_references
-from agent.tasks import Call, Element, Join, Signature, Task
+from agent.language.parser import PlanParser
+from agent.language.plan import Plan, is_text, render_call
+from agent.language.references import Reference, find_references
+from agent.language.tasks import Call, Element, Join, Signature, Task
 
 SEARCH = Signature("search", ("query",), frozenset({"query"}))
 MATH = Signature("math", ("problem", "context"), frozenset({"problem"}))

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from agent.references import Reference, UnresolvedReferenceError, find_references, renumber, substitute, to_text
+from agent.language.references import (
+    Reference,
+    UnresolvedReferenceError,
+    find_references,
+    renumber,
+    substitute,
+    to_text,
+)
 
 
 @dataclass

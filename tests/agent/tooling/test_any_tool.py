@@ -19,7 +19,7 @@ from langgraph.types import Command
 from pydantic import BaseModel, Field
 
 from agent import State, create_llm_compiler
-from tests.model_server import ModelServer
+from tests.support.model_server import ModelServer
 
 Run = Callable[..., Any]
 

@@ -19,8 +19,8 @@ from langgraph.types import Command
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from agent import create_llm_compiler
-from agent.signatures import as_tools, describe, signature_of
-from agent.tasks import Signature
+from agent.language.tasks import Signature
+from agent.tooling.describe import as_tools, describe, signature_of
 
 
 class Unit(Enum):

@@ -18,10 +18,10 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.types import Command, Interrupt
 from pydantic import BaseModel, field_validator
 
-from agent.invoke import explain, invoke
-from agent.results import ContentAndArtifact, ToolError
-from agent.signatures import as_tools
-from agent.threads import left_behind
+from agent.tooling.describe import as_tools
+from agent.tooling.invoke import explain, invoke
+from agent.tooling.results import ContentAndArtifact, ToolError
+from agent.tooling.threads import left_behind
 
 MODEL = FakeListChatModel(responses=["8849 - 8611"])
 
@@ -273,7 +273,7 @@ async def test_an_async_tool_that_takes_too_long_is_cancelled() -> None:
 async def test_an_async_tool_that_goes_on_although_it_was_cancelled_is_given_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("agent.invoke.STOPPING_SECONDS", 0.01)
+    monkeypatch.setattr("agent.tooling.invoke.STOPPING_SECONDS", 0.01)
     released = asyncio.Event()
 
     async def stubborn() -> str:

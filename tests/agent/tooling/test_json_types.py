@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from agent.json_types import adapter_of
+from agent.tooling.json_types import adapter_of
 
 
 def convert(schema: Any, value: Any) -> Any:

@@ -13,10 +13,10 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 
 from agent import create_llm_compiler, load_model
-from agent.secrets import without_secrets
-from graphs.errors import in_one_line
-from tests.model_server import HttpError, ModelServer
-from tests.terminal import COMMAND
+from agent.tooling.secrets import without_secrets
+from apps.runs.errors import in_one_line
+from tests.support.model_server import HttpError, ModelServer
+from tests.support.terminal import COMMAND
 from tools import math
 
 KEY = "sk-proj-4f8a0c2e6b1d9735THEKEY"

@@ -20,14 +20,14 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from agent import Context, ModelError, load_model
-from graphs.errors import REFUSED_KEY, in_one_line
-from graphs.live_view import LiveView
-from graphs.plain_view import OFFLINE_NOTE
-from graphs.run_report import Run
-from graphs.threads import UNANSWERED
-from tests.model_server import Gate, HttpError, ModelServer, Reply
-from tests.prepared_python import prepared
-from tests.terminal import COMMAND, INSTALLED_COMMAND, Terminal, environment, scripted
+from apps.cli.live_view import LiveView
+from apps.cli.plain_view import OFFLINE_NOTE
+from apps.runs.errors import REFUSED_KEY, in_one_line
+from apps.runs.report import Run
+from apps.runs.threads import UNANSWERED
+from tests.support.model_server import Gate, HttpError, ModelServer, Reply
+from tests.support.prepared_python import prepared
+from tests.support.terminal import COMMAND, INSTALLED_COMMAND, Terminal, environment, scripted
 
 QUESTION = "How much taller is Mount Everest than K2?"
 ANSWER = "238"
@@ -46,7 +46,7 @@ graphs = types.ModuleType("graphs.llm_compiler")
 graphs.graph = create_llm_compiler([block])
 sys.modules["graphs.llm_compiler"] = graphs
 
-from graphs.cli import main
+from apps.cli.main import main
 main()
 """
 """The command line over a graph with a sync tool that never ends."""

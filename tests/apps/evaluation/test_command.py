@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from graphs.cli import app
-from graphs.console import WrongUsageError, tell
-from tests.model_server import Answer, ChatRequest, Gate, HttpError, ModelServer, Raw, Reply
-from tests.prepared_python import prepared
-from tests.terminal import COMMAND, Terminal
+from apps.cli.console import WrongUsageError, tell
+from apps.cli.main import app
+from tests.support import ROOT
+from tests.support.model_server import Answer, ChatRequest, Gate, HttpError, ModelServer, Raw, Reply
+from tests.support.prepared_python import prepared
+from tests.support.terminal import COMMAND, Terminal
 
-ROOT = Path(__file__).parents[2]
 AGENTS = ["llm-compiler", "react", "parallel-react"]
 QUESTIONS = [
     {"id": "k2", "question": "How high is K2?", "answer": "8611", "branch": 1},
@@ -78,7 +78,7 @@ def model(request: ChatRequest) -> Answer:
 
 
 def arguments(dataset: Path, *options: str) -> list[str]:
-    fixed = ["eval", str(dataset), "--graph", "tests.integration.eval_subject", "--model", "openai:test-model"]
+    fixed = ["eval", str(dataset), "--graph", "tests.support.eval_subject", "--model", "openai:test-model"]
     return [*fixed, "--out", str(dataset.with_name("out")), "--prices", str(dataset.with_name("prices.json")), *options]
 
 
@@ -411,7 +411,7 @@ async def test_without_matplotlib_it_is_named_and_the_rest_is_written(
 ) -> None:
     model_server.handler = model
     dataset = write_dataset(tmp_path)
-    hidden = prepared("-c", "import sys; sys.modules['matplotlib'] = None; from graphs.cli import main; main()")
+    hidden = prepared("-c", "import sys; sys.modules['matplotlib'] = None; from apps.cli.main import main; main()")
     process = await start(model_server, dataset, "--agents", "react", command=hidden)
     out, err = (said.decode() for said in await process.communicate())
     assert (process.returncode, err) == (0, "")
@@ -431,7 +431,7 @@ async def test_without_matplotlib_it_is_named_and_the_rest_is_written(
         ),
         (["--agents", ","], 2, "--agents names none."),
         (["--graph", "no_such"], 1, "There is no graph 'no_such': No module named 'graphs.no_such'."),
-        (["--graph", "graphs.errors"], 1, "graphs.errors can't be evaluated: it needs `graph`"),
+        (["--graph", "apps.runs.errors"], 1, "apps.runs.errors can't be evaluated: it needs `graph`"),
         (["--model", "nobody:knows"], 1, "nobody"),
         (["--prices", "none.json"], 1, "none.json: can't be read"),
         (["--timeline", "k3"], 1, "there is no id 'k3'"),

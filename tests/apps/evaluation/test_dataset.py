@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from graphs.evaluation.dataset import DatasetError, Question, load, select
+from apps.evaluation.dataset import DatasetError, Question, load, select
 
 K2 = {"id": "a", "question": "How high is K2?", "answer": "8611", "branch": 2}
 NILE = {"id": "b", "question": "Is the Nile longer?", "answer": "yes", "level": "hard"}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphs.evaluation.figures import figures_of, percentile, wilson
-from graphs.evaluation.prices import TABLE, Price, PriceError, Prices, load_prices
-from graphs.evaluation.results import ModelCall, Result, Tokens, ToolCall
+from apps.evaluation.figures import figures_of, percentile, wilson
+from apps.evaluation.prices import TABLE, Price, PriceError, Prices, load_prices
+from apps.evaluation.results import ModelCall, Result, Tokens, ToolCall
 
 PRICES = Prices({"small": Price(1.0, 0.1, 4.0)}, "2026-11", "a page")
 

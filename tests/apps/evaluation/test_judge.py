@@ -3,7 +3,7 @@
 import pytest
 from langchain_core.language_models import FakeListChatModel
 
-from graphs.evaluation.judge import Verdict, judge, read_verdict
+from apps.evaluation.judge import Verdict, judge, read_verdict
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import ToolException, tool
 
-from graphs.evaluation.measure import STOPPED, Recorder
-from graphs.evaluation.results import Tokens
+from apps.evaluation.measure import STOPPED, Recorder
+from apps.evaluation.results import Tokens
 
 
 def model_that_reports(**usage: Any) -> FakeMessagesListChatModel:

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from graphs.evaluation.dataset import Question
-from graphs.evaluation.evaluation import Evaluation, Spec
-from graphs.evaluation.output import notes_on, typical_question, write
-from graphs.evaluation.plot_style import STYLES, svg
-from graphs.evaluation.plots import accuracy_against_cost, latencies, timelines
-from graphs.evaluation.prices import Price, Prices
-from graphs.evaluation.report import lead
-from graphs.evaluation.results import ModelCall, Result, Tokens, ToolCall
-from graphs.evaluation.table import dollars, rows
+from apps.evaluation.dataset import Question
+from apps.evaluation.evaluation import Evaluation, Spec
+from apps.evaluation.output import notes_on, typical_question, write
+from apps.evaluation.plot_style import STYLES, svg
+from apps.evaluation.plots import accuracy_against_cost, latencies, timelines
+from apps.evaluation.prices import Price, Prices
+from apps.evaluation.report import lead
+from apps.evaluation.results import ModelCall, Result, Tokens, ToolCall
+from apps.evaluation.table import dollars, rows
 
 QUESTIONS = [
     Question("a", "How high is K2?", "8611", "branch 2"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphs.evaluation.scoring import final_part, is_correct, kind_of, normalise, numbers_meant, options
+from apps.evaluation.scoring import final_part, is_correct, kind_of, normalise, numbers_meant, options
 
 FILMS = "Find a movie similar to Heat\nOptions:\nBatman\nBatman Returns\nThe Way of the Gun\n"
 

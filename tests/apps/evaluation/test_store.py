@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphs.evaluation.results import Key, ModelCall, Result, Tokens, ToolCall
-from graphs.evaluation.store import Store, StoreError
+from apps.evaluation.results import Key, ModelCall, Result, Tokens, ToolCall
+from apps.evaluation.store import Store, StoreError
 
 CONFIG = {"graph": "parallel_qa", "model": "openai:small", "limits": {"max_replans": 2}}
 RESULT = Result(

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from graphs.approval_prompt import answer_to
-from graphs.checkpoint import CheckpointError, open_checkpointer
-from graphs.threads import UNANSWERED, list_threads
-from tests.model_server import HttpError, ModelServer
-from tests.prepared_python import prepared
-from tests.terminal import COMMAND, Terminal, scripted
+from apps.cli.approvals import answer_to
+from apps.runs.checkpoints import CheckpointError, open_checkpointer
+from apps.runs.threads import UNANSWERED, list_threads
+from tests.support.model_server import HttpError, ModelServer
+from tests.support.prepared_python import prepared
+from tests.support.terminal import COMMAND, Terminal, scripted
 
 pytestmark = pytest.mark.timeout(90)  # up to five processes that import LangGraph
 K2 = ('1. search("K2")\n2. join()', "K2 is 8,611 m high.")
@@ -57,7 +57,7 @@ graphs = types.ModuleType("graphs.llm_compiler")
 graphs.graph = create_llm_compiler([work, hold, approve, send])
 sys.modules["graphs.llm_compiler"] = graphs
 
-from graphs.cli import main
+from apps.cli.main import main
 main()
 """
 """The command line over tools that log what they do, wait, and ask."""

@@ -19,14 +19,14 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langserve import RemoteRunnable
 
 from agent import Context
-from graphs import server_guard
-from graphs.server import app, create_app
-from graphs.server_errors import RefusedError
-from graphs.server_limits import Limits, LimitsError
-from graphs.server_settings import NAMES, context_of
-from graphs.server_threads import open_threads
-from tests.model_server import Cut, Gate, HttpError, ModelServer, Reply
-from tests.serving import Serve, Tools, ask, post, serving_agent, streaming
+from apps.server import guard as server_guard
+from apps.server.app import app, create_app
+from apps.server.errors import RefusedError
+from apps.server.limits import Limits, LimitsError
+from apps.server.settings import NAMES, context_of
+from apps.server.threads import open_threads
+from tests.support.model_server import Cut, Gate, HttpError, ModelServer, Reply
+from tests.support.serving import Serve, Tools, ask, post, serving_agent, streaming
 
 PLAN = '1. search("K2")\n2. join()'
 QUESTION = {"question": "How tall is K2?"}

@@ -19,10 +19,10 @@ from playwright.async_api import Browser, Error, Page, async_playwright, expect
 from pydantic import SecretStr
 
 from agent import create_llm_compiler
-from graphs.server import create_app
-from graphs.server_limits import Limits
-from graphs.server_threads import BUSY
-from tests.model_server import Control, Gate, HttpError, ModelServer, Reply
+from apps.server.app import create_app
+from apps.server.limits import Limits
+from apps.server.threads import BUSY
+from tests.support.model_server import Control, Gate, HttpError, ModelServer, Reply
 
 CHROMIUM = Path(shutil.which("chromium") or shutil.which("google-chrome") or "/usr/bin/chromium")
 # Without sandbox, because tests may run as root; the others keep it from looking for its maker's servers.

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.model_server import Gate, ModelServer, Reply
-from tests.prepared_python import prepared
-from tests.serving import streaming
+from tests.support import ROOT
+from tests.support.model_server import Gate, ModelServer, Reply
+from tests.support.prepared_python import prepared
+from tests.support.serving import streaming
 
-ROOT = Path(__file__).parents[2]
 QUESTION = {"question": "How tall is K2?"}
 
 pytestmark = pytest.mark.timeout(60)
 
 
-SERVER = [sys.executable, "-m", "graphs.server"]
+SERVER = [sys.executable, "-m", "apps.server.app"]
 
 
 def _start(command: list[str], folder: Path, environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
@@ -40,7 +40,7 @@ async def until_said(log: Path, words: str, running: "subprocess.Popen[bytes]") 
 async def process(
     tmp_path: Path, command: list[str] = SERVER, **variables: str
 ) -> AsyncIterator[tuple["subprocess.Popen[bytes]", Path]]:
-    """`python -m graphs.server`, and the file with what it prints."""
+    """`python -m apps.server.app`, and the file with what it prints."""
     log = tmp_path / "log"
     keep = {"PATH", "HOME", "LANG"}
     environment = {name: os.environ[name] for name in keep & os.environ.keys()} | variables
@@ -65,7 +65,7 @@ async def process(
     ],
 )
 async def test_a_server_that_may_not_start_says_why(tmp_path: Path, variables: dict[str, str], said: str) -> None:
-    async with process(tmp_path, prepared("-m", "graphs.server"), **variables) as (running, log):
+    async with process(tmp_path, prepared("-m", "apps.server.app"), **variables) as (running, log):
         assert await asyncio.to_thread(running.wait) != 0
         assert said in log.read_text()
         assert "secret" not in log.read_text()
@@ -78,10 +78,10 @@ async def test_without_its_packages_the_server_says_what_to_install(missing: str
 import runpy, sys
 sys.modules[{missing!r}] = None
 try:
-    import graphs.server
+    import apps.server.app
 except ImportError as error:
     print(error, file=sys.stderr)
-runpy.run_module("graphs.server", run_name="__main__")
+runpy.run_module("apps.server.app", run_name="__main__")
 """
     pipe = asyncio.subprocess.PIPE
     python = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=ROOT, stderr=pipe)

@@ -20,11 +20,11 @@ from langgraph.graph import START, StateGraph
 from langserve import RemoteRunnable
 
 from agent import PROVIDERS
-from graphs.server import create_app
-from graphs.server_limits import Limits
-from graphs.threads import UNANSWERED
-from tests.model_server import Gate, HttpError, ModelServer, Reply
-from tests.serving import Serve, Tools, ask, post, serving_agent, streaming
+from apps.runs.threads import UNANSWERED
+from apps.server.app import create_app
+from apps.server.limits import Limits
+from tests.support.model_server import Gate, HttpError, ModelServer, Reply
+from tests.support.serving import Serve, Tools, ask, post, serving_agent, streaming
 
 PLAN = '1. search("K2")\n2. join()'
 QUESTION = {"question": "How tall is K2?"}

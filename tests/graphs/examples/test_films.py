@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.tools import ToolException
 
-from graphs.films import FILMS, NoSuchFilmError, find_film
-from graphs.movie_recommendation import search_film
+from graphs.examples.movie_recommendation.films import FILMS, NoSuchFilmError, find_film
+from graphs.examples.movie_recommendation.graph import search_film
 from tools.search import SOURCES, Entry
 
 ROWS: list[dict[str, Any]] = json.loads(FILMS.read_text("utf-8"))

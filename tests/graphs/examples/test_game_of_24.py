@@ -10,10 +10,10 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import ToolException
 from langchain_openai import ChatOpenAI
 
-from graphs.game_of_24 import state_evaluator, thought_proposer, top_k_select
-from graphs.offline_examples import OfflineExamplesModel
-from graphs.twenty_four import combine, leads_to_target, steps_from, take_step, value_of
-from tests.model_server import ModelServer
+from graphs.examples.game_of_24.arithmetic import combine, leads_to_target, steps_from, take_step, value_of
+from graphs.examples.game_of_24.graph import state_evaluator, thought_proposer, top_k_select
+from graphs.offline.examples import OfflineExamplesModel
+from tests.support.model_server import ModelServer
 
 OFFLINE: RunnableConfig = {"configurable": {"model": OfflineExamplesModel(delay=0)}}
 NUMBERS = st.lists(st.integers(1, 13), min_size=2, max_size=4)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import ToolException
 
-from graphs.shop import catalogue
-from graphs.shop.catalogue import ShopError, all_goals, all_products, find_products, get_product
-from graphs.shop.generate import make_goals, make_products, write_shop
-from graphs.shop.reward import Purchase, find_purchase, has_attribute, reward, type_match
-from graphs.web_shop import buy, click, search
+from graphs.examples.web_shop import catalogue
+from graphs.examples.web_shop.catalogue import ShopError, all_goals, all_products, find_products, get_product
+from graphs.examples.web_shop.generate import make_goals, make_products, write_shop
+from graphs.examples.web_shop.graph import buy, click, search
+from graphs.examples.web_shop.reward import Purchase, find_purchase, has_attribute, reward, type_match
 
 PRODUCTS = all_products()
 GOALS = all_goals()

@@ -3,7 +3,7 @@
 Of a short process of ours nine tenths go into imports, and the tests start a hundred of them. So one process makes
 the imports once ([server.py](server.py)), and forks whenever a test starts one:
 
-    subprocess.run(prepared("-m", "graphs.cli", "How high is K2?"), …)
+    subprocess.run(prepared("-m", "apps.cli.main", "How high is K2?"), …)
 
 It is a process of its own all the same, with its arguments, folder, environment, terminal, signals and exit code. But
 what happens at an import, or when Python starts, has happened before: a test that is about this uses `sys.executable`.
@@ -17,6 +17,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.support import ROOT
 
 ADDRESS = "PREPARED_PYTHON"
 """The environment variable with the path of the socket at which the process that forks listens."""
@@ -36,7 +38,7 @@ def running() -> Iterator[None]:
         listener.listen()
         process = subprocess.Popen(
             [sys.executable, "-m", f"{__name__}.server", str(listener.fileno())],
-            cwd=Path(__file__).parents[2],
+            cwd=ROOT,
             env={name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
             stdin=subprocess.PIPE,  # its end tells that this process has gone
             pass_fds=[listener.fileno()],

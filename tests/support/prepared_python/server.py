@@ -1,4 +1,4 @@
-"""The process that forks: `python -m tests.prepared_python.server FILENO`, with the number of a listening socket."""
+"""The process that forks: `python -m tests.support.prepared_python.server FILENO`, the number of a socket."""
 
 import gc
 import importlib
@@ -19,17 +19,17 @@ MODULES = (
     "anyio._backends._asyncio",
     "dotenv",
     "fastapi.staticfiles",
-    "graphs.evaluation.evaluation",
-    "graphs.evaluation.output",
-    "graphs.evaluation.table",
-    "graphs.live_view",
-    "graphs.offline",
-    "graphs.plain_view",
+    "apps.evaluation.evaluation",
+    "apps.evaluation.output",
+    "apps.evaluation.table",
+    "apps.cli.live_view",
+    "graphs.offline.model",
+    "apps.cli.plain_view",
     "graphs.react",
-    "graphs.server_agent",
-    "graphs.server_langserve",
-    "graphs.terminal",
-    "graphs.thread_list",
+    "apps.server.agent",
+    "apps.server.langserve",
+    "apps.cli.ask",
+    "apps.cli.threads",
     "langchain_community.retrievers.bm25",
     "langchain_core.tracers.stdout",
     "langchain_openai",

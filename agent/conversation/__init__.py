@@ -1,0 +1,1 @@
+"""The conversation: plans and results as messages, and how models see them."""

@@ -1,0 +1,1 @@
+"""The joiner: the answer, or another plan."""

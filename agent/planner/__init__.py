@@ -1,0 +1,1 @@
+"""The planner: one model call that writes the plan, read as it streams."""

@@ -1,0 +1,1 @@
+"""Pictures of runs: a timeline, and the plan as a graph."""

@@ -1,0 +1,1 @@
+"""Examples after the patterns of the paper: copy one, delete the rest."""

@@ -1,0 +1,1 @@
+"""The Game of 24 (section 5.3 of the paper)."""

@@ -1,0 +1,1 @@
+"""Movie recommendation (section 5.1 of the paper)."""

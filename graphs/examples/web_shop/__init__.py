@@ -1,0 +1,1 @@
+"""Web shopping (section 5.4 of the paper)."""
