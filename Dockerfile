@@ -23,6 +23,7 @@ COPY --from=build /venv /venv
 COPY agent agent
 COPY tools tools
 COPY graphs graphs
+COPY apps apps
 # PYTHONMALLOC: see graphs/server_memory.py.
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -31,7 +32,7 @@ ENV PATH=/venv/bin:$PATH \
     HOST=0.0.0.0 \
     PORT=8000
 # Nothing is written at run time, so it would be compiled at each start.
-RUN python -m compileall -q agent tools graphs
+RUN python -m compileall -q agent tools graphs apps
 USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \

@@ -15,7 +15,7 @@ def test_the_image_copies_what_there_is_and_what_the_builder_is_given() -> None:
         name for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE) for name in line.split()[:-1]
     ]
     given = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE)
-    assert {"agent", "tools", "graphs"} <= set(sources) <= set(given)
+    assert {"agent", "tools", "graphs", "apps"} <= set(sources) <= set(given)
     assert all((ROOT / name).exists() for name in given)
 
 
@@ -29,7 +29,7 @@ def test_the_image_has_extras_that_exist() -> None:
 def test_the_image_runs_without_rights_and_says_whether_it_is_up() -> None:
     assert re.findall(r"^USER (\d+)$", DOCKERFILE, re.MULTILINE) == ["10001"]
     assert "/healthz" in DOCKERFILE
-    assert '@app.get("/healthz"' in (ROOT / "graphs" / "server.py").read_text("utf-8")
+    assert '@app.get("/healthz"' in (ROOT / "apps" / "server" / "app.py").read_text("utf-8")
 
 
 def test_the_workflow_calls_targets_of_the_makefile_on_the_supported_pythons() -> None:

@@ -137,7 +137,7 @@ def test_an_agent_of_your_own_asks_before_it_pays(
 
 @pytest.mark.timeout(60)
 def test_an_agent_of_your_own_has_the_tools_of_mcp_servers(as_openai: ModelServer, tmp_path: Path) -> None:
-    command, *args = prepared(str(ROOT / "tests" / "mcp_server.py"))
+    command, *args = prepared(str(ROOT / "tests" / "support" / "mcp_server.py"))
     server = {"command": command, "args": args}
     (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": {"test": server}}))
     as_openai.script(planner=["1. add(2, 3)\n2. join()"], joiner=["Five."])
@@ -398,7 +398,7 @@ def test_metadata_keys_are_read_somewhere() -> None:
     keys = [key for cells in rows for key in re.findall(r"`(\w+): ", cells[0])] + re.findall(
         r"`(\w+): \d+`", rows[2][0]
     )
-    source = "".join(path.read_text("utf-8") for path in (ROOT / "agent").glob("*.py"))
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "agent").rglob("*.py"))
     assert set(keys) == {"requires_approval", "side_effects", "timeout", "retries", "cache"}
     assert all(f'"{key}"' in source for key in keys)
 
@@ -455,7 +455,7 @@ LIBRARIES = {"LANGSMITH_TRACING", "LANGSMITH_API_KEY", "LANGSMITH_TRACING_MODE",
 def variables_read() -> set[str]:
     """The environment variables that the code reads."""
     found = {PREFIX + name.upper() for name in (*Context.model_fields, *Limits.model_fields)}
-    for path in (path for folder in ("agent", "tools", "graphs") for path in (ROOT / folder).rglob("*.py")):
+    for path in (path for folder in ("agent", "tools", "graphs", "apps") for path in (ROOT / folder).rglob("*.py")):
         tree = ast.parse(path.read_text("utf-8"))
         constants = {
             node.targets[0].id: node.value.value

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from agent import as_tool, create_llm_compiler
 from agent.executor import retries
-from agent.planner.node import node as planner
+from agent.planner import node as planner
 from tests.support.model_server import MALFORMED, ChatRequest, Cut, End, Gate, HttpError, ModelServer, Reply
 
 REPLAN = Reply(tool_calls=[("replan", {"feedback": "The height of K2 is missing."})])

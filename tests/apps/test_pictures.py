@@ -348,7 +348,7 @@ def test_without_matplotlib_it_is_named_and_mermaid_still_works(
 
 
 def test_importing_the_pictures_does_not_import_matplotlib() -> None:
-    code = "import sys, graphs.pictures; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, apps.pictures.pictures; sys.exit('matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -236,7 +236,7 @@ async def test_a_server_that_can_not_be_reached_is_told_and_the_others_work(
         assert names == [tool.name for tool in await servers.tools()]
     await asyncio.to_thread(servers.close)
     assert "add" in names
-    told = sorted(record.getMessage() for record in caplog.records if record.name == "tools.mcp")
+    told = sorted(record.getMessage() for record in caplog.records if record.name == "tools.mcp.load")
     assert len(told) == 3, "a server that failed is not tried again at once"
     assert told[0] == (
         "No tools of the MCP server 'misspelt'. The MCP server 'misspelt' (no-such-command) can't be reached: "
