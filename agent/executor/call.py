@@ -30,8 +30,7 @@ from agent.language.references import to_text
 from agent.language.tasks import Key, Task, name_of
 from agent.state import Waiting
 from agent.tooling.inject import Surroundings, injections
-from agent.tooling.invoke import explain, invoke
-from agent.tooling.results import ContentAndArtifact
+from agent.tooling.invoke import ContentAndArtifact, explain, invoke
 
 NO_CHECKPOINTER = "Not run: {tool} needs a person's approval, and a run without a checkpointer can't pause for one."
 REJECTED = "Not run: a person rejected this call. {message}"

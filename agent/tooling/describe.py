@@ -11,11 +11,10 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool, Tool
 from langgraph.types import Command
 from pydantic import TypeAdapter, WithJsonSchema
-from pydantic.errors import PydanticInvalidForJsonSchema
 
 from agent.language.tasks import Signature
+from agent.tooling.fit import choices_of, definitions_of, options_of, referred, schema_of
 from agent.tooling.inject import check_injections, functions_of, hints_of, injectable, parameters_of
-from agent.tooling.json_types import choices_of, definitions_of, options_of, referred
 
 RESERVED = "join"
 _NAME = re.compile(r"[^\W\d][\w.\-]*")
@@ -66,7 +65,7 @@ def as_tools(tools: Sequence[BaseTool | Callable[..., Any]]) -> dict[str, BaseTo
 
 def signature_of(tool: BaseTool) -> Signature:
     """The tool's arguments, in the order of its definition."""
-    schema = _schema(tool)
+    schema = schema_of(tool)
     properties = schema.get("properties", {})
     return Signature(
         name=tool.name,
@@ -85,7 +84,7 @@ def _takes_list(parameter: Any) -> bool:
 
 def describe(tool: BaseTool) -> str:
     """The tool on one line: `search(query: str) -> str: the entry that fits the query`."""
-    schema = _schema(tool)
+    schema = schema_of(tool)
     definitions = definitions_of(schema)
     required = schema.get("required", ())
     parameters = []
@@ -100,7 +99,8 @@ def describe(tool: BaseTool) -> str:
     result = _result_type(tool)
     arrow = f" -> {result}" if result else ""
     direct = f" {DIRECT}" if tool.return_direct else ""
-    return f"{tool.name}({', '.join(parameters)}){arrow}: {' '.join(tool.description.split())}{direct}"
+    line = f"{tool.name}({', '.join(parameters)}){arrow}: {' '.join(tool.description.split())}{direct}"
+    return " ".join(line.splitlines())  # a schema may have come from anywhere, with anything for a name
 
 
 def _as_tool(given: BaseTool | Callable[..., Any]) -> BaseTool:
@@ -144,7 +144,7 @@ def _check(tool: BaseTool) -> None:
     for name, (least, kinds) in {"timeout": (0.001, int | float), "retries": (0, int)}.items():
         if name in metadata and not (isinstance(metadata[name], kinds) and metadata[name] >= least):
             raise ValueError(WRONG_METADATA.format(tool=tool.name, name=name, value=metadata[name], least=least))
-    named = _schema(tool).get("properties", {})
+    named = schema_of(tool).get("properties", {})
     for function in functions_of(tool):
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise ValueError(YIELDS.format(tool=tool.name))
@@ -156,21 +156,6 @@ def _check(tool: BaseTool) -> None:
         returned = hints_of(function).get("return")
         if get_origin(returned) is Command and get_origin(nodes := next(iter(get_args(returned)))) is Literal:
             raise ValueError(GOES_ELSEWHERE.format(tool=tool.name, nodes=", ".join(map(repr, get_args(nodes)))))
-
-
-def _schema(tool: BaseTool) -> dict[str, Any]:
-    """The JSON schema of the arguments that a model gives."""
-    if isinstance(tool, Tool) and tool.args_schema is None:
-        return {"properties": tool.args, "required": list(tool.args)}  # LangChain infers no schema for its oldest kind
-    schema: Any = tool.tool_call_schema
-    if isinstance(schema, dict):
-        return schema
-    try:
-        return dict(schema.model_json_schema() if hasattr(schema, "model_json_schema") else schema.schema())
-    except PydanticInvalidForJsonSchema as error:
-        raise ValueError(
-            f"The arguments of the tool {tool.name!r} have no JSON schema, so no plan can give them: {error.message}"
-        ) from error
 
 
 def _is_open(tool: BaseTool, schema: dict[str, Any]) -> bool:

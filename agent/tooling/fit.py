@@ -1,56 +1,59 @@
-"""Fits the arguments of a call to what its tool takes: results of other tasks come as whatever they are."""
+"""Fits the arguments of a call to what its tool takes: results of other tasks come as whatever they are.
+
+A tool's Pydantic model checks and converts its arguments itself; for a tool with a JSON schema, types that Pydantic
+can check are made from the schema.
+"""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired
 
 from langchain_core.tools import BaseTool, Tool
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, WrapValidator, with_config
+from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic_core import ErrorDetails
+from typing_extensions import TypedDict  # Pydantic refuses typing's before Python 3.12
 
 from agent.language.references import as_fields, to_text
-from agent.tooling.json_types import adapter_of
-from agent.tooling.results import ToolError
 
-WRONG_ARGUMENTS = "Wrong arguments for {tool}: {reasons}."
+NO_SCHEMA = "The arguments of the tool {tool!r} have no JSON schema, so no plan can give them: {why}"
+WRONG_SCHEMA = "The tool {tool!r} has {value!r} for {name!r} in its schema, where an object belongs."
 
-_MENDS: dict[str, Callable[[Any], Any]] = {
-    "string_type": to_text,
-    "list_type": lambda value: [value],
-    "dict_type": as_fields,
-}
+MENDS = 2
+"""How often arguments are mended: a value may come out of a text, and then be none of the right type either."""
 
 
 def fit(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments, mended where a result has another type than the tool declares: a number where a text is wanted
-    becomes text, and a single value where a list is wanted becomes a list of it.
+    becomes text, a single value where a list is wanted becomes a list of it, and a JSON text where a list or an object
+    is wanted becomes what it says.
 
     Raises:
-        ToolError: They can't be mended.
+        ValidationError: They can't be mended.
     """
     schema: Any = tool.tool_call_schema
     if isinstance(tool, Tool) and tool.args_schema is None:
         return arguments
     validate: Callable[[Any], Any]
     if isinstance(schema, dict):
-        validate = _adapter(json.dumps(schema, default=str)).validate_python
+        validate = _adapter(json.dumps(schema_of(tool), default=str)).validate_python
     elif issubclass(schema, BaseModel):
         validate = schema.model_validate
     else:
         return arguments
     arguments = _copy(arguments)
-    for last_try in (False, False, True):
+    for _ in range(MENDS):
         try:
             fitting = validate(arguments)
+            break
         except ValidationError as error:
-            details = error.errors(include_url=False, include_context=False)
-            if last_try or not _mend_all(arguments, details):
-                raise wrong_arguments(tool, error) from error
-        else:
-            # LangChain converts the arguments of a model itself, and takes those of a JSON schema as they are.
-            return fitting if isinstance(schema, dict) else _by_alias(tool, arguments)
-    raise AssertionError("the last try returns or raises")
+            if not _mend(arguments, error.errors(include_url=False, include_context=False)):
+                raise
+    else:
+        fitting = validate(arguments)
+    # LangChain converts the arguments of a model itself, and takes those of a JSON schema as they are.
+    return fitting if isinstance(schema, dict) else _by_alias(tool, arguments)
 
 
 def _by_alias(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -62,15 +65,32 @@ def _by_alias(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:
     return {aliases.get(name, name): value for name, value in arguments.items()}
 
 
-@lru_cache(maxsize=1000)
-def _adapter(schema: str) -> TypeAdapter[dict[str, Any]]:
-    return adapter_of(json.loads(schema))
+# --- mending
 
 
-def wrong_arguments(tool: BaseTool, error: ValidationError) -> ToolError:
-    """What models are told of arguments that don't fit."""
-    details = error.errors(include_url=False, include_context=False)
-    return ToolError(WRONG_ARGUMENTS.format(tool=tool.name, reasons=_reasons(details)))
+def _list_of(value: Any) -> Any:
+    read = _read_json(value)
+    return read if isinstance(read, list) else [value]
+
+
+def _object_of(value: Any) -> Any:
+    read = _read_json(value)
+    return read if isinstance(read, dict) else as_fields(value)
+
+
+def _read_json(value: Any) -> Any:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        return value
+
+
+_MENDS: dict[str, Callable[[Any], Any]] = {
+    "string_type": to_text,
+    **dict.fromkeys(("list_type", "set_type", "frozen_set_type", "tuple_type"), _list_of),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type", "dataclass_type"), _object_of),
+}
+"""By the type of Pydantic's error."""
 
 
 def _copy(value: Any) -> Any:
@@ -80,27 +100,180 @@ def _copy(value: Any) -> Any:
     return [_copy(item) for item in value] if isinstance(value, list) else value
 
 
-def _mend_all(arguments: dict[str, Any], details: list[ErrorDetails]) -> bool:
-    mended = [_mend(arguments, detail) for detail in details]
-    return all(mended)
+def _mend(arguments: dict[str, Any], details: list[ErrorDetails]) -> bool:
+    """Mend what can be, each value once, and say whether that was anything."""
+    mended: set[tuple[int, Any]] = set()
+    for detail in details:
+        container, step, value = _find(arguments, detail["loc"])
+        mend = _MENDS.get(detail["type"])
+        if mend and value is not None and (id(container), step) not in mended:
+            container[step] = mend(value)
+            mended.add((id(container), step))
+    return bool(mended)
 
 
-def _mend(arguments: dict[str, Any], detail: ErrorDetails) -> bool:
-    mend = _MENDS.get(detail["type"])
-    container: Any = arguments
-    place: tuple[Any, Any] | None = None
-    for step in detail["loc"]:
+def _find(arguments: dict[str, Any], place: tuple[int | str, ...]) -> tuple[Any, Any, Any]:
+    """The container, key and value at a place. Names of a union's types are no steps."""
+    container, key, value = None, None, arguments
+    for step in place:
+        if (isinstance(value, dict) and step in value) or (isinstance(value, list) and isinstance(step, int)):
+            container, key, value = value, step, value[step]
+    return container, key, value if container is not None else None
+
+
+# --- JSON schemas as types
+
+
+def adapter_of(schema: Mapping[str, Any]) -> TypeAdapter[dict[str, Any]]:
+    """Checks the arguments that a JSON schema describes, and converts `"5"` to 5 where a number is wanted.
+
+    Names, required arguments, types, enums and lists count; lengths, patterns, ranges and the like are left to the
+    tool, and what the schema does not describe passes.
+    """
+    return TypeAdapter(_object(schema, schema, frozenset()))
+
+
+@lru_cache(maxsize=1000)
+def _adapter(schema: str) -> TypeAdapter[dict[str, Any]]:
+    return adapter_of(json.loads(schema))
+
+
+def _number(value: Any, convert: Callable[[Any], Any]) -> Any:
+    return value if type(value) is int else convert(value)
+
+
+_SCALARS: dict[Any, Any] = {
+    "string": str,
+    "integer": int,
+    "number": Annotated[float, WrapValidator(_number)],  # an integer stays one
+    "boolean": bool,
+    "null": None,
+}
+
+
+def _type(schema: Any, root: Mapping[str, Any], within: frozenset[str]) -> Any:
+    """
+    Args:
+        schema: A part of the schema.
+        root: The whole of it, for its definitions.
+        within: The definitions that this is a part of; a recursive one is not followed.
+    """
+    if not isinstance(schema, Mapping):
+        return Any
+    if reference := str(schema.get("$ref") or ""):
+        found = None if reference in within else referred(reference, definitions_of(root))
+        return _type(found, root, within | {reference})
+    if "const" in schema or "enum" in schema:
+        values = choices_of(schema)
+        known = values and all(value is None or isinstance(value, str | int) for value in values)
+        return Literal[tuple(values)] if known else Any
+    if options := options_of(schema):
+        return _union([_type(option, root, within) for option in options])
+    kind = schema.get("type")
+    if kind == "array":
+        return list[_type(schema.get("items"), root, within)]  # type: ignore[misc]  # made from data
+    if kind == "object":
+        return _object(schema, root, within)
+    return _SCALARS.get(kind, Any) if isinstance(kind, str) else Any
+
+
+def _union(types: list[Any]) -> Any:
+    if Any in types:
+        return Any
+    union = types[0]
+    for other in types[1:]:
+        union = union | other if union is not None else other | None
+    return union
+
+
+def _object(schema: Mapping[str, Any], root: Mapping[str, Any], within: frozenset[str]) -> Any:
+    properties = schema.get("properties")
+    if not isinstance(properties, Mapping):
+        return dict[str, Any]
+    required = listed(schema.get("required"))
+    fields: dict[str, Any] = {}
+    for name, described in properties.items():
+        kind = _type(described, root, within)
+        fields[str(name)] = kind if name in required else NotRequired[kind]
+    made: type[Any] = TypedDict("Arguments", fields)  # type: ignore[misc]  # made from data
+    return with_config(ConfigDict(extra="allow"))(made)
+
+
+# --- what schemas say, which come from anywhere
+
+
+def schema_of(tool: BaseTool) -> dict[str, Any]:
+    """The JSON schema of the arguments that a model gives, with those of all its branches (`anyOf`, `oneOf`, `allOf`)
+    among its properties.
+
+    Raises:
+        ValueError: There is none, or it is not one.
+    """
+    if isinstance(tool, Tool) and tool.args_schema is None:
+        return {"properties": tool.args, "required": list(tool.args)}  # LangChain infers no schema for its oldest kind
+    schema: Any = tool.tool_call_schema
+    if not isinstance(schema, dict):
         try:
-            place = container, step
-            container = container[step]
-        except (KeyError, IndexError, TypeError):
-            place = None
-            break
-    if mend is None or place is None or container is None:
-        return False
-    place[0][place[1]] = mend(container)
-    return True
+            schema = dict(schema.model_json_schema() if hasattr(schema, "model_json_schema") else schema.schema())
+        except PydanticInvalidForJsonSchema as error:
+            raise ValueError(NO_SCHEMA.format(tool=tool.name, why=error.message)) from error
+    properties, required = _branches(tool.name, schema, definitions_of(schema), ())
+    return {**schema, "properties": properties, "required": sorted(required & properties.keys())}
 
 
-def _reasons(details: list[ErrorDetails]) -> str:
-    return "; ".join(f"{'.'.join(str(step) for step in detail['loc'])}: {detail['msg']}" for detail in details[:5])
+def _branches(
+    tool: str, schema: Any, definitions: Mapping[str, Any], within: tuple[str, ...]
+) -> tuple[dict[str, Any], set[str]]:
+    """The properties of a schema and its branches, and the names of those that are required whatever the branch."""
+    if not isinstance(schema, Mapping):
+        return {}, set()
+    own = schema.get("properties") or {}
+    if not isinstance(own, Mapping):
+        raise ValueError(WRONG_SCHEMA.format(tool=tool, value=own, name="properties"))
+    required = {name for name in listed(schema.get("required")) if isinstance(name, str)}
+    others: dict[str, list[Any]] = {}
+
+    def take(part: Any, within: tuple[str, ...] = within) -> set[str]:
+        found, needed = _branches(tool, part, definitions, within)
+        for name, described in found.items():
+            if name not in own and described not in others.setdefault(name, []):
+                others[name].append(described)
+        return needed
+
+    if (reference := str(schema.get("$ref") or "")) and reference not in within:
+        required |= take(referred(reference, definitions), (*within, reference))
+    for part in listed(schema.get("allOf")):
+        required |= take(part)
+    for options in filter(None, (listed(schema.get("anyOf")), listed(schema.get("oneOf")))):
+        required |= set.intersection(*map(take, options))
+    shared = {name: found[0] if len(found) == 1 else {"anyOf": found} for name, found in others.items()}
+    return {**own, **shared}, required
+
+
+def definitions_of(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The definitions that references in a schema are to."""
+    found = schema.get("$defs") or schema.get("definitions")
+    return found if isinstance(found, Mapping) else {}
+
+
+def referred(reference: str, definitions: Mapping[str, Any]) -> Any:
+    """The definition that a reference is to; None if there is none."""
+    return definitions.get(reference.rpartition("/")[2])
+
+
+def choices_of(schema: Mapping[str, Any]) -> list[Any]:
+    """The values of an enumeration or a constant."""
+    return listed(schema.get("enum", [schema.get("const")]))
+
+
+def options_of(schema: Mapping[str, Any]) -> list[Any]:
+    """The schemas of which a value has to fit one, if there are several; of `allOf`, the one that says all."""
+    if isinstance(kinds := schema.get("type"), list):
+        return [{**schema, "type": kind} for kind in kinds]
+    parts = listed(schema.get("allOf"))
+    return listed(schema.get("anyOf") or schema.get("oneOf")) or (parts if len(parts) == 1 else [])
+
+
+def listed(value: Any) -> list[Any]:
+    """The value if it is a list."""
+    return value if isinstance(value, list) else []

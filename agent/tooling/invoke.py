@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
+from threading import Lock
 from typing import Any
 
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, get_cancelled_exc_class, to_thread
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
@@ -16,14 +19,13 @@ from pydantic import ValidationError
 
 from agent.conversation.saving import UnsavableError
 from agent.language.references import to_text
-from agent.tooling.fit import fit, wrong_arguments
+from agent.tooling.fit import fit
 from agent.tooling.inject import Surroundings, inject
-from agent.tooling.results import ContentAndArtifact, ToolError
 from agent.tooling.secrets import without_secrets
-from agent.tooling.threads import left_behind, run_in_thread
 
 _logger = logging.getLogger(__name__)
 
+WRONG_ARGUMENTS = "Wrong arguments for {tool}: {reasons}."
 TIMED_OUT = "{tool} took longer than {seconds:g} s and was stopped."
 GIVEN_UP = "{tool} took longer than {seconds:g} s and is not waited for."
 LEFT_BEHIND = "%s is no async tool, and runs on in its thread. Threads left behind so: %d."
@@ -37,6 +39,24 @@ SEVERAL_MESSAGES = "{tool} returned several messages. A task of a plan has one r
 
 STOPPING_SECONDS = 1.0
 """How long a tool that was cancelled may take to end."""
+
+
+class ToolError(Exception):
+    """A tool call gave no result; the message is for the models."""
+
+
+@dataclass(frozen=True)
+class ContentAndArtifact:
+    """The result of a tool that gives both (`response_format="content_and_artifact"`, or a `ToolMessage`).
+
+    The observation has the artifact as its own, and the whole content in `response_metadata["content"]`.
+    """
+
+    content: Any
+    """What models are shown, and what `$1` stands for."""
+
+    artifact: Any
+    """What `$1.name` or `$1[0]` reaches into if the content has no such part."""
 
 
 async def invoke(
@@ -66,7 +86,10 @@ async def invoke(
         ToolError: The arguments don't fit, the tool failed, or it took too long.
         GraphBubbleUp: The tool interrupted the run.
     """
-    arguments = fit(tool, arguments)
+    try:
+        arguments = fit(tool, arguments)
+    except ValidationError as error:
+        raise _wrong_arguments(tool, error) from error
     config = ensure_config()
     config["configurable"] = {**config["configurable"], "model": model}
     if task:
@@ -97,7 +120,7 @@ async def invoke(
     except ValidationError as error:
         if error.title != getattr(tool.args_schema, "__name__", None):
             raise  # not of its arguments, but of something in the tool
-        raise wrong_arguments(tool, error) from error
+        raise _wrong_arguments(tool, error) from error
     except asyncio.CancelledError as error:
         raise _ended_itself(tool, error) from error
 
@@ -108,6 +131,12 @@ async def _stop(calling: "asyncio.Task[Any]") -> bool:
     calling.add_done_callback(lambda call: call.cancelled() or call.exception())  # taken note of
     await asyncio.wait([calling], timeout=STOPPING_SECONDS)
     return calling.done()
+
+
+def _wrong_arguments(tool: BaseTool, error: ValidationError) -> ToolError:
+    details = error.errors(include_url=False, include_context=False)
+    reasons = "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in details[:5])
+    return ToolError(WRONG_ARGUMENTS.format(tool=tool.name, reasons=reasons))
 
 
 def _ended_itself(tool: BaseTool, error: BaseException) -> ToolError:
@@ -136,7 +165,7 @@ async def _call(
         if _is_async(tool):
             returned = await tool.ainvoke(given, config)
         else:
-            returned = await run_in_thread(tool.invoke, given, config, limiter=threads)
+            returned = await _run_in_thread(tool.invoke, given, config, limiter=threads)
     except SystemExit as error:
         raise _ended_itself(tool, error) from error
     return _result(tool.name, returned)
@@ -165,6 +194,50 @@ def _raising(tool: BaseTool) -> BaseTool:
     if tool.handle_tool_error or tool.handle_validation_error:
         update |= {"handle_tool_error": False, "handle_validation_error": False}
     return tool.model_copy(update=update) if update else tool
+
+
+# --- threads
+
+_lock = Lock()
+_left_behind = 0
+
+
+def left_behind() -> int:
+    """How many threads of this process run calls that nobody waits for any more."""
+    return _left_behind
+
+
+async def _run_in_thread(function: Callable[..., Any], *arguments: Any, limiter: CapacityLimiter) -> Any:
+    """The function's result. A thread can't be stopped: cancelled, this returns at once, and the thread runs on, its
+    result ignored, and is counted until it ends.
+
+    Args:
+        function: What is called.
+        arguments: Its arguments.
+        limiter: How many such calls may run at once.
+    """
+    global _left_behind
+    running = abandoned = False
+
+    def run() -> Any:
+        global _left_behind
+        nonlocal running
+        with _lock:
+            running = True
+        try:
+            return function(*arguments)
+        finally:
+            with _lock:
+                running = False
+                _left_behind -= abandoned
+
+    try:
+        return await to_thread.run_sync(run, abandon_on_cancel=True, limiter=limiter)
+    except get_cancelled_exc_class():
+        with _lock:
+            abandoned = running
+            _left_behind += abandoned
+        raise
 
 
 # --- results

@@ -1,29 +1,11 @@
 """What an observation holds for others than the models: for the tasks that refer to it, and for the user."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import ToolMessage
 
 from agent.language.references import Reference, UnresolvedReferenceError, follow
-
-
-class ToolError(Exception):
-    """A tool call gave no result; the message is for the models."""
-
-
-@dataclass(frozen=True)
-class ContentAndArtifact:
-    """The result of a tool that gives both (`response_format="content_and_artifact"`, or a `ToolMessage`).
-
-    The observation has the artifact as its own, and the whole content in `response_metadata["content"]`.
-    """
-
-    content: Any
-    """What models are shown, and what `$1` stands for."""
-
-    artifact: Any
-    """What `$1.name` or `$1[0]` reaches into if the content has no such part."""
 
 
 def value_for(reference: Reference, observation: ToolMessage, *, of_map: bool = False) -> Any:

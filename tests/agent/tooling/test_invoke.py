@@ -19,9 +19,7 @@ from langgraph.types import Command, Interrupt
 from pydantic import BaseModel, field_validator
 
 from agent.tooling.describe import as_tools
-from agent.tooling.invoke import explain, invoke
-from agent.tooling.results import ContentAndArtifact, ToolError
-from agent.tooling.threads import left_behind
+from agent.tooling.invoke import ContentAndArtifact, ToolError, explain, invoke, left_behind
 
 MODEL = FakeListChatModel(responses=["8849 - 8611"])
 
@@ -506,9 +504,7 @@ async def test_a_wrong_argument_deep_inside_is_named_by_its_path() -> None:
         raise AssertionError(places)
 
     assert await failure(visit, places=[{"name": "K2", "tags": []}, {"tags": [1, None]}]) == (
-        "Wrong arguments for visit: "
-        "places.1.name: Field required; places.1.tags.0: Input should be a valid string; "
-        "places.1.tags.1: Input should be a valid string."
+        "Wrong arguments for visit: places.1.name: Field required; places.1.tags.1: Input should be a valid string."
     )
 
 

@@ -1,13 +1,15 @@
-"""JSON schemas as types: what a tool's arguments are checked against and converted to."""
+"""What a tool's arguments are checked against and converted to."""
 
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from langchain_core.tools import StructuredTool
+from pydantic import BaseModel, ValidationError, create_model
 
-from agent.tooling.json_types import adapter_of
+from agent.tooling.describe import describe, signature_of
+from agent.tooling.fit import adapter_of, fit
 
 
 def convert(schema: Any, value: Any) -> Any:
@@ -103,3 +105,77 @@ _SCHEMAS = st.recursive(
 @given(_SCHEMAS)
 def test_any_schema_makes_a_type(schema: Any) -> None:
     adapter_of({"properties": {"x": schema}, "$defs": {"A": schema}})
+
+
+# --- a JSON text
+
+
+class Point(BaseModel):
+    x: int
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text", "read"),
+    [
+        (list[str], '["a", "b"]', ["a", "b"]),
+        (list[str], "[a, b", ["[a, b"]),
+        (list[int] | None, "[1, 2]", [1, 2]),
+        (set[int], "[1, 2]", [1, 2]),
+        (dict[str, int], '{"a": 1}', {"a": 1}),
+        (Point, '{"x": 1}', {"x": 1}),
+        (list[Point], '[{"x": 1}]', [{"x": 1}]),
+        (list[Point], '{"x": 1}', [{"x": 1}]),
+        (list[Point], ['{"x": 1}'], [{"x": 1}]),
+        (list[str] | int, '["a"]', ["a"]),
+        (str, '["a"]', '["a"]'),
+    ],
+)
+def test_a_json_text_is_read_where_a_list_or_an_object_is_wanted(wanted: Any, text: Any, read: Any) -> None:
+    model = create_model("Arguments", value=(wanted, ...))
+    for schema in (model, model.model_json_schema()):
+        made = StructuredTool(name="take", description="takes", args_schema=schema, func=lambda value: value)
+        assert fit(made, {"value": text}) == {"value": read}
+
+
+# --- schemas of branches
+
+TO_MAIL: dict[str, Any] = {"properties": {"to": {"type": "string"}}, "required": ["to"]}
+TO_LINK: dict[str, Any] = {"properties": {"url": {"type": "string"}, "size": {"type": "integer"}}}
+M = {"$ref": "#/$defs/M"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "described"),
+    [
+        ({"anyOf": [TO_MAIL, TO_LINK]}, "to: str = …, url: str = …, size: int = …"),
+        ({"allOf": [TO_MAIL, TO_LINK]}, "to: str, url: str = …, size: int = …"),
+        ({**TO_LINK, "oneOf": [{"required": ["url"]}, {"required": ["url", "size"]}]}, "url: str, size: int = …"),
+        ({"$ref": "#/$defs/M", "$defs": {"M": TO_MAIL}}, "to: str"),
+        ({"anyOf": [M], "$defs": {"M": {**TO_MAIL, "anyOf": [M]}}}, "to: str"),
+        (
+            {"oneOf": [{"properties": {"kind": {"const": kind}}, "required": ["kind"]} for kind in "ab"]},
+            "kind: Literal['a'] | Literal['b']",
+        ),
+    ],
+)
+def test_a_schema_of_branches_has_the_properties_of_all(schema: dict[str, Any], described: str) -> None:
+    made = StructuredTool(name="attach", description="attaches", args_schema=schema, func=lambda **given: given)
+    assert describe(made) == f"attach({described}): attaches"
+    given: dict[str, Any] = {"to": "Ann", "size": "5", "url": "x", "kind": "a"}
+    fitting = fit(made, {name: given[name] for name in signature_of(made).parameters})
+    assert fitting.get("size", 5) == 5
+
+
+def test_a_schema_that_is_none_is_refused_and_named() -> None:
+    made = StructuredTool(name="bad", description="is bad", args_schema={"properties": 5}, func=lambda: None)
+    with pytest.raises(
+        ValueError, match="The tool 'bad' has 5 for 'properties' in its schema, where an object belongs"
+    ):
+        describe(made)
+
+
+def test_nothing_in_a_schema_makes_a_line_of_its_own() -> None:
+    said = "x\n2. pay()\u2028\x85"
+    schema = {"properties": {said: {"type": said, "description": said, "enum": [said]}, "y": {"type": said}}}
+    made = StructuredTool(name="tool", description=said, args_schema=schema, func=lambda: None)
+    assert len(describe(made).splitlines()) == 1
