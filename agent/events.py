@@ -31,9 +31,8 @@ from typing import Any, Self
 from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
 
-from agent.language.excerpt import cut
-from agent.language.references import to_text
 from agent.language.tasks import Task
+from agent.language.values import cut, to_text
 
 SHOWN_CHARS = 500
 

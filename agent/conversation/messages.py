@@ -20,10 +20,9 @@ from langchain_core.messages import (
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call
 
-from agent.language.excerpt import excerpt
 from agent.language.plan import Plan
-from agent.language.references import to_text
 from agent.language.tasks import Key, Task, name_of
+from agent.language.values import excerpt, to_text
 
 _ID = re.compile(r"task_(\d+)(?:_(\d+))?")
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")

@@ -5,8 +5,7 @@ from typing import Any
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from agent.language.literals import without_surrogates
-from agent.language.references import as_fields, to_text
+from agent.language.values import as_fields, to_text, without_surrogates
 
 _SERIALIZER = JsonPlusSerializer(allowed_msgpack_modules=None)
 

@@ -24,10 +24,8 @@ from agent.events import SHOWN_CHARS, Progress, shown
 from agent.executor.approval import needs_approval
 from agent.executor.outcomes import Paused, fail, settle
 from agent.executor.retries import delay_before_retry, tries_of
-from agent.language.excerpt import cut
-from agent.language.literals import without_surrogates
-from agent.language.references import to_text
 from agent.language.tasks import Key, Task, name_of
+from agent.language.values import cut, to_text, without_surrogates
 from agent.state import Waiting
 from agent.tooling.inject import Surroundings, injections
 from agent.tooling.invoke import ContentAndArtifact, explain, invoke

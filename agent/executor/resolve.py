@@ -10,19 +10,18 @@ from langchain_core.messages import ToolMessage
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
 from agent.executor.outcomes import Outcome, Outcomes, Paused
-from agent.language.maps import MapError, check_lengths, length_of, no_list, write_out
-from agent.language.plan import is_text
+from agent.language.plan import MapError, check_lengths, length_of, no_list, write_out
 from agent.language.references import (
     Reference,
     UnresolvedReferenceError,
-    as_list,
     find_references,
     follow,
+    is_text,
     substitute,
-    to_text,
     whole_reference,
 )
 from agent.language.tasks import Key, Signature, Task, name_of
+from agent.language.values import as_list, to_text
 from agent.tooling.results import value_for
 
 SKIPPED = "Not run: it needs task {name}, which failed: {reason}"

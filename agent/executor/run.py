@@ -19,7 +19,7 @@ from langgraph.func import task as durable
 from agent.executor.call import Calls
 from agent.executor.outcomes import Outcome, Outcomes, Paused, fail, settle
 from agent.executor.resolve import BlockedError, NeedFailedError, Resolver
-from agent.language.maps import MapError
+from agent.language.plan import MapError
 from agent.language.references import UnresolvedReferenceError
 from agent.language.tasks import Key, Signature, Task, name_of
 

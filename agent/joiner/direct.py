@@ -7,8 +7,8 @@ from typing import Any
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
 from agent.conversation.messages import call_id, map_sizes, observations
-from agent.language.plan import is_text
-from agent.language.references import Reference, UnresolvedReferenceError, find_references, follow, substitute, to_text
+from agent.language.references import Reference, UnresolvedReferenceError, find_references, follow, is_text, substitute
+from agent.language.values import to_text
 from agent.tooling.results import shown_value
 
 LONGEST_RESULT = 300

@@ -1,18 +1,19 @@
 """Reads one call of the plan language, from its opening to its closing parenthesis, as its text arrives.
 
 The text is cut into tokens, of which `literals` makes values when an argument, or an element of a map's list, is
-complete. Whatever the text is, reading takes constant work per character: runs of ordinary characters are skipped by a
-regular expression, and the rest needs a look ahead of at most `LOOKAHEAD` characters.
+complete; an element is given out at once. Whatever the text is, reading takes constant work per character: runs of
+ordinary characters are skipped by a regular expression, and the rest needs a look ahead of at most `LOOKAHEAD`
+characters.
 """
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from agent.language.arguments import Arguments
-from agent.language.literals import Kind, written_in
+from agent.language.literals import Kind, Token, UnreadableError, read_value, shorten, split_keyword, written_in
 from agent.language.references import PATH
-from agent.language.tasks import Call
+from agent.language.tasks import Call, Element
 
 CUT_OFF = "The plan ends in the middle of this call."
 UNCLOSED_TEXT = "The text that starts with {start} is not closed."
@@ -22,6 +23,8 @@ MOST_PARTS = 50_000
 TOO_LONG = (
     f"The plan ends here: this call has more than {MOST_PARTS:,} parts (values, brackets, commas, escapes, references)."
 )
+NO_LIST = "The list that is mapped over is followed by {text}."
+GIVEN_AGAIN = "The argument {name!r} stands before the list that is mapped over, and again after it."
 
 LOOKAHEAD = 200
 _OPENERS = re.compile(r"[(\[{]+")
@@ -61,50 +64,102 @@ class Cursor:
         return self.position >= len(self.text)
 
 
-@dataclass
+@dataclass(slots=True)
+class _MappedList:
+    """The list that a map's tool is called for."""
+
+    keyword: str | None
+    given: dict[str, Any]
+    """The arguments before it."""
+
+    values: list[Any] = field(default_factory=list)
+    end: int | None = None
+    """How many tokens the call had when the list was closed."""
+
+    error: str | None = None
+    """Why an element could not be read. Those after it are not given out."""
+
+
 class CallReader:
     """The state of one call that is being read."""
 
-    cursor: Cursor
-    """Where to read; it stands behind the opening parenthesis."""
+    def __init__(
+        self,
+        cursor: Cursor,
+        number: int | None,
+        tool: str,
+        mapped: bool,
+        give_out: Callable[[Element], None],
+        starts_task: Callable[[int, bool], bool | None],
+    ) -> None:
+        """
+        Args:
+            cursor: Where to read; it stands behind the opening parenthesis.
+            number: The number that the plan gives the call.
+            tool: The tool that is called.
+            mapped: Whether it is called for each element of a list.
+            give_out: Is given each of these elements as soon as it has been read.
+            starts_task: Whether the line at a position of the cursor's text starts the plan's next task, so that this
+                call's closing parenthesis was forgotten; given whether the line may be part of a string. None if it
+                takes more text to tell.
+        """
+        self._cursor = cursor
+        self._number = number
+        self._tool = tool
+        self._mapped = mapped
+        self._give_out = give_out
+        self._starts_task = starts_task
 
-    arguments: Arguments
-    """What has been read."""
-
-    starts_task: Callable[[int, bool], bool | None]
-    """Whether the line at a position of the cursor's text starts the plan's next task, so that this call's closing
-    parenthesis was forgotten; given whether the line may be part of a string. None if it takes more text to tell."""
-
-    def __post_init__(self) -> None:
         self._state = self._read_code
         self._closers = [")"]
         self._excess = 0
-        self._done = False
         self._quote = ""
         self._raw = False
         self._string_start = 0
+        self._done = False
+        self._error: str | None = None
+        """Why nothing further can be read."""
+
+        self._tokens: list[Token] = []
+        self._start = 0
+        """Where in the tokens the argument begins, or the element, that is being read."""
+
+        self._parts = 0
+        """How many things there are in them. It doesn't depend on how the text was cut into chunks."""
+
+        self._run = ""
+        """The kind of the run of characters that the text so far ends in, of which more may come; or nothing."""
+
+        self._last = ""
+        """The last token that is not just space."""
+
+        self._values: list[Any] = []
+        self._keywords: dict[str, Any] = {}
+        self._unreadable: str | None = None
+        self._list: _MappedList | None = None
+        self._may_start_list = mapped
 
     def read(self) -> Call | None:
         """Read on; the call if it is complete, None if it takes more text."""
-        while not self._done and not self.cursor.at_end:
+        while not self._done and not self._cursor.at_end:
             if not self._state():
                 break
-            if self.arguments.parts > MOST_PARTS:
-                self.arguments.error, self._done = TOO_LONG, True
-        return self.arguments.call() if self._done else None
+            if self._parts > MOST_PARTS:
+                self._error, self._done = TOO_LONG, True
+        return self._call() if self._done else None
 
     def cut_off(self) -> Call:
         """The call when the text ends within it: readable only if just brackets are missing at the end of a line."""
-        text = written_in(self.arguments.tokens)
+        text = written_in(self._tokens)
         if self._state == self._read_string or "\n" not in text[len(text.rstrip()) :]:
-            self.arguments.error = self.arguments.error or CUT_OFF
+            self._error = self._error or CUT_OFF
         self._close_all()
-        return self.arguments.call()
+        return self._call()
 
     # --- Each state reads on from the cursor and returns whether it could; if not, it needs more text.
 
     def _read_code(self) -> bool:
-        cursor = self.cursor
+        cursor = self._cursor
         if run := _CODE_RUN.match(cursor.text, cursor.position):
             return self._take(len(run[0]), run="code")
         character = cursor.text[cursor.position]
@@ -115,25 +170,25 @@ class CallReader:
                 return self._read_reference()
             case "\n":
                 return self._read_newline()
-            case "#" if self.arguments.last_character in ("", ",", "(", "[", "{"):
+            case "#" if self._last_character in ("", ",", "(", "[", "{"):
                 self._state = self._skip_comment
-                self.arguments.run = ""
+                self._run = ""
                 return True
             case "(" | "[" | "{":
                 return self._open_brackets()
             case ")" | "]" | "}":
                 return self._close_bracket(character)
             case "," if len(self._closers) == 1:
-                self.arguments.end_argument()
-            case "," if len(self._closers) == 2 and self.arguments.in_list:
-                self.arguments.end_element()
+                self._end_argument()
+            case "," if len(self._closers) == 2 and self._in_list:
+                self._end_element()
             case _:
                 return self._take(1)
         cursor.position += 1
         return True
 
     def _skip_comment(self) -> bool:
-        cursor = self.cursor
+        cursor = self._cursor
         end = cursor.text.find("\n", cursor.position)
         cursor.position = end if end >= 0 else len(cursor.text)
         if end >= 0:
@@ -142,17 +197,17 @@ class CallReader:
 
     def _read_newline(self) -> bool:
         """A line may end inside a call; but where the next one starts a task, a closing parenthesis was forgotten."""
-        next_task = self.starts_task(self.cursor.position + 1, False)
+        next_task = self._starts_task(self._cursor.position + 1, False)
         if next_task is None:
             return False
         if next_task:
             self._close_all()
             return True
-        blank = _BLANK_LINES.match(self.cursor.text, self.cursor.position)
+        blank = _BLANK_LINES.match(self._cursor.text, self._cursor.position)
         return self._take(len(blank[0]) if blank else 1, run="lines")
 
     def _read_reference(self) -> bool:
-        cursor = self.cursor
+        cursor = self._cursor
         ahead = cursor.ahead()
         if not cursor.final and len(ahead) < LOOKAHEAD and _OPEN_REFERENCE.fullmatch(ahead):
             return False
@@ -160,8 +215,8 @@ class CallReader:
         return self._take(len(reference[0]), "reference") if reference else self._take(1)
 
     def _open_brackets(self) -> bool:
-        cursor = self.cursor
-        if len(self._closers) == 1 and cursor.text[cursor.position] == "[" and self.arguments.open_list():
+        cursor = self._cursor
+        if len(self._closers) == 1 and cursor.text[cursor.position] == "[" and self._open_list():
             self._closers.append("]")
             cursor.position += 1
             return True
@@ -171,7 +226,7 @@ class CallReader:
         self._closers.extend(_CLOSERS[opener] for opener in run[0][:room])
         if len(run[0]) > room:
             self._excess += len(run[0]) - room
-            self.arguments.error = TOO_DEEP
+            self._error = TOO_DEEP
         return self._take(len(run[0]), run="brackets")
 
     def _close_bracket(self, character: str) -> bool:
@@ -179,38 +234,38 @@ class CallReader:
             self._excess -= 1
         elif character == ")" and ")" not in self._closers[1:]:
             self._close_all()  # of brackets still open, as in math("…", ["$1"), the parenthesis closes all
-            self.cursor.position += 1
+            self._cursor.position += 1
             return True
         elif character == self._closers[-1]:
             self._closers.pop()
-            if len(self._closers) == 1 and self.arguments.in_list:
-                self.arguments.close_list()
-                self.cursor.position += 1
+            if len(self._closers) == 1 and self._in_list:
+                self._close_list()
+                self._cursor.position += 1
                 return True
         return self._take(1)
 
     # --- strings
 
     def _open_string(self, quote: str) -> bool:
-        cursor = self.cursor
+        cursor = self._cursor
         ahead = cursor.ahead(3)
         if ahead in (quote, quote * 2) and not cursor.final:
             return False
-        before = self.arguments.last_characters(3)
+        before = self._last_characters(3)
         prefix = _PREFIX.search(before)
         if before[-1:].isalnum() and not prefix:
             return self._take(1)  # an apostrophe in text without quotes: Schindler's List
         self._raw = False
         if prefix:
             self._raw = "r" in prefix[1].lower()
-            self.arguments.mark_prefix(len(prefix[1]))
+            self._mark_prefix(len(prefix[1]))
         self._quote = quote * 3 if ahead == quote * 3 else quote
-        self._string_start = len(self.arguments.tokens)
+        self._string_start = len(self._tokens)
         self._state = self._read_string
         return self._take(len(self._quote), "quote")
 
     def _read_string(self) -> bool:
-        cursor, quote = self.cursor, self._quote[0]
+        cursor, quote = self._cursor, self._quote[0]
         if run := _STRING_RUN[quote].match(cursor.text, cursor.position):
             return self._take(len(run[0]), "text", run="text")
         character = cursor.text[cursor.position]
@@ -227,19 +282,19 @@ class CallReader:
         if blank := _BLANK_LINES.match(cursor.text, cursor.position):
             return self._take(len(blank[0]), "text", run="lines")
         if character == "\n" and len(self._quote) == 1:
-            next_task = self.starts_task(cursor.position + 1, True)
+            next_task = self._starts_task(cursor.position + 1, True)
             if next_task is None:
                 return False
             if next_task:
-                start = written_in(self.arguments.tokens[self._string_start :])[:40]
-                self.arguments.error = self.arguments.error or UNCLOSED_TEXT.format(start=start)
+                start = written_in(self._tokens[self._string_start :])[:40]
+                self._error = self._error or UNCLOSED_TEXT.format(start=start)
                 self._close_all()
                 return True
         return self._take(1, "text", run="lines" if character == "\n" else "")
 
     def _quote_closes(self) -> bool | None:
         """Whether a quote ends its string, judged by what follows: in `"The "Godfather" film"` the inner ones don't."""
-        cursor, quote = self.cursor, self._quote
+        cursor, quote = self._cursor, self._quote
         if len(quote) == 3:
             ahead = cursor.ahead(3)
             return ahead == quote if len(ahead) == 3 or not quote.startswith(ahead) or cursor.final else None
@@ -256,7 +311,7 @@ class CallReader:
         return follower in ",+#)" or follower in self._closers or (follower == ":" and "}" in self._closers)
 
     def _read_escape(self) -> bool:
-        cursor = self.cursor
+        cursor = self._cursor
         ahead = cursor.ahead(12)
         if not cursor.final and len(ahead) < 12 and _OPEN_ESCAPE.fullmatch(ahead):
             return False
@@ -265,15 +320,134 @@ class CallReader:
             return self._take(escape.end(), "escape")
         return self._take(2 if self._raw and ahead[1:2] == self._quote[0] else 1, "text")
 
-    # ---
+    # --- what has been read
+
+    @property
+    def _last_character(self) -> str:
+        """The last one that is no space."""
+        return self._last.rstrip()[-1:]
+
+    def _last_characters(self, count: int) -> str:
+        """The end of the argument so far, however many pieces it came in."""
+        return written_in(self._tokens[max(self._start, len(self._tokens) - count) :])[-count:]
 
     def _take(self, length: int, kind: Kind = "code", run: str = "") -> bool:
         """Read so many characters as a token."""
-        cursor = self.cursor
-        self.arguments.add(cursor.text[cursor.position : cursor.position + length], kind, run)
+        cursor = self._cursor
+        self._add(cursor.text[cursor.position : cursor.position + length], kind, run)
         cursor.position += length
         return True
 
+    def _add(self, text: str, kind: Kind = "code", run: str = "") -> None:
+        """Add a token to the argument that is being read; it may be a piece of a run."""
+        self._tokens.append((kind, text))
+        self._parts += text.count("$") + (not run or run != self._run)
+        self._run = run
+        if not text.isspace():
+            self._last = text
+
+    def _mark_prefix(self, length: int) -> None:
+        """Mark the last characters as the prefix of a string."""
+        code = ""
+        while len(code) < length:
+            code = self._tokens.pop()[1] + code
+        if before := code[:-length]:
+            self._tokens.append(("code", before))
+        self._tokens.append(("prefix", code[-length:]))
+
+    def _end_argument(self) -> None:
+        """Take the argument as complete: a comma follows."""
+        self._take_argument()
+        self._add_between(",")
+
     def _close_all(self) -> None:
-        self.arguments.end(missing=list(reversed(self._closers[1:])))
+        """Take the call as complete, with the brackets closed that the model forgot."""
+        missing = self._closers[:0:-1]
+        self._tokens += [("missing", closer) for closer in (missing[:-1] if self._in_list else missing)]
+        if self._list and self._in_list:
+            self._take_element()
+            self._start = self._list.end = len(self._tokens)
+        self._take_argument()
         self._done = True
+
+    def _call(self) -> Call:
+        """The call with these arguments; or with what is wrong with them."""
+        values, keywords, error = self._values, self._keywords, self._error or self._unreadable
+        if self._list:
+            error = error or self._list.error
+            if self._list.keyword:
+                keywords = {self._list.keyword: self._list.values, **keywords}
+            else:
+                values = [self._list.values, *values]
+        text = written_in(self._tokens)
+        if error:
+            return Call(self._number, self._tool, text=shorten(text, 400), error=error, mapped=self._mapped)
+        return Call(self._number, self._tool, values, keywords, text, mapped=self._mapped)
+
+    def _take_argument(self) -> None:
+        tokens = self._tokens[self._start :]
+        written = written_in(tokens).strip()
+        if written and self._list and self._list.end == self._start:
+            self._list.error = NO_LIST.format(text=shorten(written))
+        elif written and self._error is None:
+            name, tokens = split_keyword(tokens)
+            self._may_start_list = self._mapped and self._list is None and name is not None
+            try:
+                value = read_value(tokens)
+            except UnreadableError as unreadable:
+                self._unreadable = self._unreadable or str(unreadable)
+            else:
+                if name is None:
+                    self._values.append(value)
+                elif self._list and name in self._list.given:
+                    self._list.error = GIVEN_AGAIN.format(name=name)
+                else:
+                    self._keywords[name] = value
+
+    def _add_between(self, text: str) -> None:
+        """Add what stands between arguments or elements."""
+        self._add(text)
+        self._start = len(self._tokens)
+
+    # --- the list of a map, whose elements are read one by one
+
+    @property
+    def _in_list(self) -> bool:
+        """Whether the list that is mapped over is open."""
+        return self._list is not None and self._list.end is None
+
+    def _open_list(self) -> bool:
+        """Open the list that is mapped over, if a bracket here does: in the first argument, or the first keyword's."""
+        if not self._may_start_list:
+            return False
+        self._may_start_list = False
+        keyword, before = split_keyword(self._tokens[self._start :])
+        if written_in(before).strip():
+            return False
+        self._list = _MappedList(keyword, dict(self._keywords))
+        self._add_between("[")
+        return True
+
+    def _end_element(self) -> None:
+        """Take the element as complete: a comma follows."""
+        self._take_element()
+        self._add_between(",")
+
+    def _close_list(self) -> None:
+        """Take the list as complete."""
+        assert self._list is not None
+        self._take_element()
+        self._add_between("]")
+        self._list.end = self._start
+
+    def _take_element(self) -> None:
+        assert self._list is not None
+        tokens = self._tokens[self._start :]
+        if self._list.error is None and written_in(tokens).strip():
+            try:
+                value = read_value(tokens)
+            except UnreadableError as unreadable:
+                self._list.error = str(unreadable)
+            else:
+                self._list.values.append(value)
+                self._give_out(Element(self._number, self._tool, value, self._list.keyword, self._list.given))

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
+from agent.language.values import without_surrogates
+
 Kind = Literal["code", "reference", "prefix", "quote", "text", "escape", "missing"]
 """What a piece of an argument's text is: a `reference` outside of strings; the `prefix` of a string, as in `r"…"`; in
 the string `text`, whose characters mean themselves, or an `escape`; a bracket that should be there and is `missing`."""
@@ -158,10 +160,3 @@ def _unparse(node: ast.expr) -> str:
         return re.sub(r"\b_\('([^']*)'\)", r"\1", ast.unparse(node))
     except (RecursionError, ValueError):
         return "The argument"
-
-
-def without_surrogates(text: str) -> str:
-    """The text without lone surrogates, which no protocol can carry; pairs of them become the character meant."""
-    if text.isascii() or text.isprintable():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

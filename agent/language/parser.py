@@ -14,9 +14,7 @@ text, and the items don't depend on how it is cut into chunks.
 import re
 from collections.abc import Collection
 
-from agent.language.arguments import Arguments
 from agent.language.call import LOOKAHEAD, TOO_LONG, CallReader, Cursor
-from agent.language.plain_calls import BEFORE_END, BEFORE_HEAD, LONGEST, may_begin_call, read_call
 from agent.language.tasks import Call, Element, Join, Thought
 
 MAP = ".map"
@@ -68,29 +66,17 @@ class PlanParser:
         self._items: list[Item] = []
         self._call: CallReader | None = None
         self._reasoning = False
-        self._held: list[str] = []
-        self._held_length = 0
-        self._awaited = BEFORE_HEAD
         self._start_line()
 
     def feed(self, text: str) -> list[Item]:
         """The items that this piece of text completes."""
-        if self._held:
-            self._held.append(text)
-            self._held_length += len(text)
-            if self._held_length <= LONGEST and not self._awaited.search(text) and not self._cursor.final:
-                return []
-            text = "".join(self._held)
-            self._held = []
         self._cursor.feed(text)
         while not self.ended and not self._cursor.at_end:
             if self._call:
                 progress = self._read_call(self._call)
             elif self._reasoning:
                 progress = self._skip_reasoning()
-            elif self._length or not (progress := self._read_plain_call()):
-                if self._held:
-                    break
+            else:
                 progress = self._read_prose()
             if not progress:
                 break
@@ -109,6 +95,9 @@ class PlanParser:
             self.ended = True
         return items + self._items
 
+    def _give_out(self, item: Item) -> None:
+        self._items.append(item)
+
     def _read_call(self, reader: CallReader) -> bool:
         if call := reader.read():
             self._finish(call)
@@ -124,23 +113,6 @@ class PlanParser:
         else:
             self._items.append(call)
             self.ended = call.error == TOO_LONG
-
-    def _read_plain_call(self) -> bool:
-        """Take the short cut for calls that are written plainly; hold back what may become one."""
-        cursor = self._cursor
-        plain = read_call(cursor.text, cursor.position)
-        if plain:
-            call, cursor.position = plain
-            self._items.append(call)
-            return True
-        if not cursor.final and len(cursor.text) - cursor.position <= LONGEST:
-            has_head = may_begin_call(cursor.text, cursor.position)
-            if has_head is not False:
-                self._awaited = BEFORE_END if has_head else BEFORE_HEAD
-                self._held = [cursor.text[cursor.position :]]
-                self._held_length = len(self._held[0])
-                cursor.position = len(cursor.text)
-        return False
 
     def _skip_reasoning(self) -> bool:
         cursor = self._cursor
@@ -232,8 +204,7 @@ class PlanParser:
         name = head["name"]
         mapped = name.endswith(MAP) and name not in self._tools
         tool = name.removesuffix(MAP) if mapped else name
-        arguments = Arguments(_number(head), tool, mapped, give_out=lambda element: self._items.append(element))
-        self._call = CallReader(self._cursor, arguments, self._starts_task)
+        self._call = CallReader(self._cursor, _number(head), tool, mapped, self._give_out, self._starts_task)
         return True
 
     def _is_call(self, head: re.Match[str]) -> bool:

@@ -2,18 +2,21 @@
 
 Pure: nothing here knows of models, tools or LangGraph. A plan grows while it streams: `Plan.add` turns each call into a
 task at once, so that the task can start before the next one has been written.
+
+A map, `search.map(["K2", "Fuji"])`, calls a tool for each element of a list. One argument is mapped over. A reference
+to another map in the further arguments is taken element by element; all else is given to each call. Written out, a map
+is nothing but its calls: `2. math.map(["…", "…"], context=$1)` is `math("…", context=$1[0])` and
+`math("…", context=$1[1])`, each of which waits for that one element only.
 """
 
 import difflib
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from agent.language.maps import MapError, is_zipped, length_of, mapped_over, write_out
-from agent.language.references import Reference, find_references, renumber
+from agent.language.references import Reference, find_references, renumber, take_elements, whole_reference
 from agent.language.tasks import Call, Element, Join, Signature, Task
 
 UNKNOWN_TOOL = "There is no tool {tool!r}.{hint} The tools are: {tools}."
@@ -23,6 +26,9 @@ UNKNOWN_ARGUMENT = "{tool} has no argument {name!r}; it takes {signature}."
 MISSING_ARGUMENT = "{tool} needs the argument {name!r}; it takes {signature}."
 SELF_REFERENCE = "Task {number} refers to its own result, {reference}."
 CIRCLE = "The tasks {circle} wait for each other."
+NOTHING_TO_MAP = "{tool}.map calls {tool} for each element of a list; give it one: {tool}.map([…])."
+NO_LIST = "{tool}.map calls {tool} for each element of a list, and {name} is none: {value}."
+OTHER_LENGTH = "{tool}.map has {length} elements, and {reference} has {other}. ${number}[:] gives each call all of it."
 TOO_MANY_TASKS = "The plan ends here: it has more than {most} tasks (max_tasks)."
 
 MOST_SKIPPED = 1000
@@ -221,26 +227,6 @@ class Plan:
         return None
 
 
-def is_text(reference: Reference, last: int) -> bool:
-    """Whether a reference to a task that the finished plan doesn't have is just text, like the price in "under $100".
-
-    It is an error if it can only be meant as a reference, or if its number lies among the plan's own.
-
-    Args:
-        reference: A reference to a task that doesn't exist.
-        last: The highest number of the plan.
-    """
-    return not reference.certain and not 0 < reference.task <= last
-
-
-def render_call(tool: str, arguments: Mapping[str, Any]) -> str:
-    """A call in the plan language; a first argument that is text goes without its name, as plans have it."""
-    rendered = [f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in arguments.items()]
-    if rendered and isinstance(next(iter(arguments.values())), str):
-        rendered[0] = rendered[0].partition("=")[2]
-    return f"{tool}({', '.join(rendered)})"
-
-
 def _bind_to(tool: Signature, call: Call, as_read: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     positional, keywords = call.arguments, call.keywords
     if len(positional) == 1 and isinstance(positional[0], dict) and not keywords:
@@ -264,3 +250,105 @@ def _bind_to(tool: Signature, call: Call, as_read: dict[str, Any]) -> tuple[dict
             return as_read, MISSING_ARGUMENT.format(tool=tool.name, name=name, signature=tool)
     order = {name: place for place, name in enumerate(tool.parameters)}
     return dict(sorted(arguments.items(), key=lambda item: order.get(item[0], len(order)))), None
+
+
+# --- maps
+
+
+class MapError(ValueError):
+    """A map can't be written out; the message says why."""
+
+
+def mapped_over(call: Call, arguments: Mapping[str, Any], signature: Signature, maps: Mapping[int, object]) -> str:
+    """The name of the argument that is mapped over: the first positional one, or else the first keyword that is a list,
+    a map's result, or any other task's result.
+
+    Raises:
+        MapError: There is none.
+    """
+    if call.arguments:
+        return signature.parameters[0]
+    references = {name: whole_reference(value) for name, value in arguments.items()}
+    found = (
+        next((name for name, value in arguments.items() if isinstance(value, list)), None)
+        or next((name for name, reference in references.items() if reference and reference.task in maps), None)
+        or next((name for name, reference in references.items() if reference), None)
+    )
+    if found:
+        return found
+    raise MapError(NOTHING_TO_MAP.format(tool=signature.name))
+
+
+def length_of(task: Task, over: str, sizes: Mapping[int, int | None]) -> int | None:
+    """How many calls a map is, as far as the plan tells; None if only its run can.
+
+    Args:
+        task: The map.
+        over: The argument that is mapped over.
+        sizes: The lengths of the maps that it may refer to; None for one that is not known yet.
+
+    Raises:
+        MapError: The argument is no list, or the lengths differ.
+    """
+    value = task.arguments[over]
+    reference = whole_reference(value)
+    length: int | None = None
+    if isinstance(value, list):
+        length = len(value)
+    elif reference is None:
+        raise MapError(no_list(task, over, value))
+    elif is_zipped(reference, sizes) or reference.path == "[:]":
+        length = sizes.get(reference.task)
+    if length is not None:
+        check_lengths(task, over, length, sizes)
+    return None if any(sizes[zipped.task] is None for zipped in _zipped(task, over, sizes)) else length
+
+
+def check_lengths(task: Task, over: str, length: int, sizes: Mapping[int, int | None]) -> None:
+    """Make sure that the maps that are taken element by element have this length, as far as theirs are known.
+
+    Raises:
+        MapError: One of them has another.
+    """
+    for zipped in _zipped(task, over, sizes):
+        other = sizes[zipped.task]
+        if other is not None and other != length:
+            raise MapError(
+                OTHER_LENGTH.format(
+                    tool=task.tool, length=length, reference=zipped.text, other=other, number=zipped.task
+                )
+            )
+
+
+def no_list(task: Task, over: str, value: Any) -> str:
+    """What is wrong with a map over something else than a list."""
+    return NO_LIST.format(tool=task.tool, name=over, value=repr(value)[:80])
+
+
+def write_out(task: Task, over: str, length: int, sizes: Mapping[int, int | None]) -> Iterator[Task]:
+    """The calls of a map of this length."""
+    value = task.arguments[over]
+    reference = whole_reference(value)
+    others = {name: other for name, other in task.arguments.items() if name != over}
+    has_zipped = any(True for _ in _zipped(task, over, sizes))
+    for index in range(length):
+        if reference is None:
+            item = value[index]
+        elif is_zipped(reference, sizes):
+            item = take_elements(value, index, lambda one: is_zipped(one, sizes))
+        else:
+            item = f"{value.removesuffix('[:]')}[{index}]"
+        taken = take_elements(others, index, lambda one: is_zipped(one, sizes)) if has_zipped else others
+        arguments = {name: item if name == over else taken[name] for name in task.arguments}
+        yield replace(task, arguments=arguments, element=index, over=None, size=None)
+
+
+def is_zipped(reference: Reference, maps: Mapping[int, object]) -> bool:
+    """Whether a reference is to a map as such, and so taken element by element."""
+    return reference.task in maps and not reference.path.startswith("[")
+
+
+def _zipped(task: Task, over: str, maps: Mapping[int, object]) -> Iterator[Reference]:
+    for name, value in task.arguments.items():
+        if name != over:
+            yield from (reference for reference in find_references(value) if is_zipped(reference, maps))

@@ -5,12 +5,12 @@ value itself, with its type; inside a longer string a reference is interpolated 
 the planned arguments: what a result contains is never looked at again.
 """
 
-import dataclasses
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from agent.language.values import as_container, inside_text, to_text
 
 PATH = r"(?:\.[^\W\d]\w*|\[(?:-?[0-9]{1,9}|:|\"[^\"\]]*\"|'[^'\]]*')\])*"
 _PRICE = r"(?![0-9]|\.[0-9]|,[0-9]{3}(?![0-9]))"
@@ -124,9 +124,9 @@ def substitute(value: Any, lookup: Callable[[Reference], Any]) -> Any:
             result = lookup(reference)
         except LookupError:
             return match[0]
-        if reference.path and _is_scalar(result):
+        if reference.path and as_container(result) is None:
             return to_text(result) + reference.path
-        return _inside_text(follow(result, reference))
+        return inside_text(follow(result, reference))
 
     def resolve(text: str) -> Any:
         match = PATTERN.fullmatch(text)
@@ -149,7 +149,7 @@ def follow(result: Any, reference: Reference) -> Any:
     """
     value = result
     for match in _STEP.finditer(reference.path):
-        container = _as_container(value)
+        container = as_container(value)
         try:
             value = _step(container, match)
         except (KeyError, IndexError, TypeError):
@@ -168,34 +168,8 @@ def _step(container: Any, match: re.Match[str]) -> Any:
     elif match[0] == "[:]":
         return container
     elif match[2] is None and container:  # a name: that of each element
-        return [_step(_as_container(item), match) for item in container]
+        return [_step(as_container(item), match) for item in container]
     return container[int(match[2]) if match[2] is not None else match[1] or match[3] or match[4] or ""]
-
-
-def as_list(value: Any) -> list[Any] | None:
-    """The list that a result is, or shows as; None for anything else."""
-    container = _as_container(value)
-    return list(container) if isinstance(container, list | tuple) else None
-
-
-def to_text(value: Any) -> str:
-    """A result as the text that stands inside a longer argument or is shown to a model."""
-    if isinstance(value, str):
-        return value
-    value = as_fields(value)
-    if isinstance(value, dict | list | tuple):
-        try:
-            return json.dumps(value, ensure_ascii=False, default=lambda item: _as_json(as_fields(item)))
-        except (TypeError, ValueError, RecursionError):  # keys that JSON has not, a circle
-            pass
-    return str(value)
-
-
-def _inside_text(value: Any) -> str:
-    """A result inside a longer argument: a list of texts and numbers as `[a, b, c]`."""
-    if isinstance(value, list) and value and not any(isinstance(item, list | dict | tuple) for item in value):
-        return f"[{', '.join(to_text(item) for item in value)}]"
-    return to_text(value)
 
 
 def _reference(match: re.Match[str]) -> Reference:
@@ -227,38 +201,6 @@ def _map_strings(value: Any, change: Callable[[str], Any]) -> Any:
     return value
 
 
-def _is_scalar(value: Any) -> bool:
-    return _as_container(value) is None
-
-
-def _as_container(value: Any) -> Any:
-    """The dict or list that a value is, or shows as; None for a scalar."""
-    value = as_fields(value)
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return None
-    return value if isinstance(value, dict | list | tuple) else None
-
-
-def as_fields(value: Any) -> Any:
-    """Data classes and Pydantic models as dicts; anything else as it is."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if hasattr(value, "model_dump") and not isinstance(value, type):
-        return value.model_dump()
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return value._asdict()
-    return value
-
-
-def _as_json(value: Any) -> Any:
-    if isinstance(value, dict | list | tuple | str | int | float | None):
-        return value
-    return list(value) if isinstance(value, set | frozenset) else str(value)
-
-
 def _describe(container: Any, value: Any) -> str:
     if isinstance(container, dict):
         names = ", ".join(str(name) for name in list(container)[:20])
@@ -266,3 +208,15 @@ def _describe(container: Any, value: Any) -> str:
     if container is not None:
         return f"a list of {len(container)}"
     return f"the text {to_text(value)[:60]!r}" if isinstance(value, str) else f"the value {to_text(value)[:60]}"
+
+
+def is_text(reference: Reference, last: int) -> bool:
+    """Whether a reference to a task that the finished plan doesn't have is just text, like the price in "under $100".
+
+    It is an error if it can only be meant as a reference, or if its number lies among the plan's own.
+
+    Args:
+        reference: A reference to a task that doesn't exist.
+        last: The highest number of the plan.
+    """
+    return not reference.certain and not 0 < reference.task <= last

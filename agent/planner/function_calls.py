@@ -14,8 +14,8 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from agent.language.parser import Item, PlanParser
-from agent.language.plan import render_call
 from agent.language.tasks import Call, Element, Join
+from agent.language.values import render_call
 
 NO_JSON = "The arguments of {tool} are no JSON object: {text}"
 CUT_OFF = "The plan ends in the middle of this call."

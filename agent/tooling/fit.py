@@ -15,7 +15,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict  # Pydantic refuses typing's before Python 3.12
 
-from agent.language.references import as_fields, to_text
+from agent.language.values import as_fields, to_text
 
 NO_SCHEMA = "The arguments of the tool {tool!r} have no JSON schema, so no plan can give them: {why}"
 WRONG_SCHEMA = "The tool {tool!r} has {value!r} for {name!r} in its schema, where an object belongs."

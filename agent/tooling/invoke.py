@@ -18,7 +18,7 @@ from langgraph.types import Command
 from pydantic import ValidationError
 
 from agent.conversation.saving import UnsavableError
-from agent.language.references import to_text
+from agent.language.values import to_text
 from agent.tooling.fit import fit
 from agent.tooling.inject import Surroundings, inject
 from agent.tooling.secrets import without_secrets

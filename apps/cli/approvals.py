@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.language.plan import render_call
+from agent.language.values import render_call
 from apps.cli.plain_view import in_short, printable
 
 CHOICES = {"approve": "approve", "edit": "edit", "reject": "reject", "respond": "answer"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from agent.language.plan import render_call
+from agent.language.values import render_call
 from apps.runs.report import Event, Run, TaskRun
 
 OFFLINE_NOTE = "Offline demo model; for a real one set OPENAI_API_KEY, or use --model."

@@ -9,7 +9,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
-from agent.language.references import to_text
+from agent.language.values import to_text
 from apps.cli.plain_view import in_short
 from apps.evaluation.results import ModelCall, Tokens, ToolCall
 from apps.runs.errors import in_one_line

@@ -1,7 +1,5 @@
 """What the parser makes of a plan's text."""
 
-import sys
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -314,6 +312,7 @@ PIECES = st.sampled_from(
     [
         *"12$().,\"'[]{}#\n \\:=<>`*-+",
         *("search", "math", "join", "Thought:", "```", "<think>", "</think>", "<END_OF_PLAN>", '1. search("', " = "),
+        *('1. search.map(["a", ', "1. search.map(", '"b", ', ", query="),
         *("$1", "${1}", "$1.a", r"\x41", '"""', "abc", "\r\n", "é", "\0", "🙂", "true", "rb", "\ud800"),
     ]
 )
@@ -364,47 +363,3 @@ def _clean(value: object) -> object:
         case dict():
             return {_clean(name): _clean(item) for name, item in value.items()}
     return value
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "1. search(" + "[" * 30_000,
-        "1. search(" + "(" * 30_000,
-        "1. search(" + "9" * 30_000,
-        "9" * 30_000 + ". search(a)",
-        "\n" * 30_000,
-        "1. search(" + "\n" * 30_000,
-        '1. search("' + '"' * 30_000,
-        "1. search(" + "$" * 30_000,
-        "<" * 30_000,
-        "a (" * 30_000,
-        "1.(" * 30_000,
-        "1. search(" + '"a",' * 8_000 + ")",
-        "- " * 10_000 + "1. search(a)",
-    ],
-    ids=lambda text: text[:14],
-)
-def test_hostile_text_takes_work_in_proportion_to_its_length(text: str) -> None:
-    assert _work(text) < 12 * _work(text[: len(text) // 10]) + 1000
-
-
-def test_a_long_plan_takes_work_in_proportion_to_its_length() -> None:
-    lines = [f'{n}. math("height of ${n} - $2, in metres", context=["$1", "$2"])\n' for n in range(1, 1001)]
-    assert _work("".join(lines)) < 12 * _work("".join(lines[:100]))
-
-
-def _work(text: str) -> int:
-    """How many functions the parser calls for a text; unlike its time, the same on every machine."""
-    count = 0
-
-    def count_call(*_: object) -> None:
-        nonlocal count
-        count += 1
-
-    sys.setprofile(count_call)
-    try:
-        parse(text)
-    finally:
-        sys.setprofile(None)
-    return count

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.language.parser import PlanParser
-from agent.language.plan import Plan, is_text, render_call
-from agent.language.references import Reference, find_references
+from agent.language.plan import Plan
 from agent.language.tasks import Call, Element, Join, Signature, Task
 
 SEARCH = Signature("search", ("query",), frozenset({"query"}))
@@ -290,53 +289,6 @@ def test_a_failed_task_keeps_its_arguments_as_read_and_its_dependencies() -> Non
     _, task = make(search(1), Call(2, "serch", ["$1"], {"limit": 3}))
     assert task.arguments == {"arguments": ["$1"], "limit": 3}
     assert task.dependencies == (1,)
-
-
-# --- references to tasks that don't exist
-
-
-def reference(text: str) -> Reference:
-    (found,) = find_references(text)
-    return found
-
-
-def test_a_price_in_a_text_is_not_a_reference() -> None:
-    assert is_text(reference("under $100"), last=3)
-
-
-@pytest.mark.parametrize("text", ["$100", "under ${100}", "the $100.name", "the $100[0]"])
-def test_what_can_only_be_a_reference_is_one(text: str) -> None:
-    assert not is_text(reference(text), last=3)
-
-
-def test_a_number_among_those_of_the_plan_is_a_reference() -> None:
-    assert not is_text(reference("under $2"), last=3)
-
-
-def test_a_price_of_nothing_is_not_a_reference() -> None:
-    assert is_text(reference("for $0 each"), last=3)
-
-
-# --- calls as text
-
-
-@pytest.mark.parametrize(
-    ("given_arguments", "text"),
-    [
-        ({}, "search()"),
-        ({"query": 'say "hi"'}, 'search("say \\"hi\\"")'),
-        ({"query": "größte", "n": 3}, 'search("größte", n=3)'),
-        ({"n": 3, "query": "x"}, 'search(n=3, query="x")'),
-        ({"query": "$1", "context": ["$2", None]}, 'search("$1", context=["$2", null])'),
-    ],
-)
-def test_a_call_is_rendered_in_the_plan_language(given_arguments: dict[str, Any], text: str) -> None:
-    assert render_call("search", given_arguments) == text
-
-
-@given(st.dictionaries(st.sampled_from(["query", "context", "n"]), st.text() | st.lists(st.text()) | st.integers()))
-def test_a_rendered_call_is_one_line(given_arguments: dict[str, Any]) -> None:
-    assert "\n" not in render_call("search", given_arguments)
 
 
 # --- maps

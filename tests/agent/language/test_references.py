@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,9 +13,9 @@ from agent.language.references import (
     Reference,
     UnresolvedReferenceError,
     find_references,
+    is_text,
     renumber,
     substitute,
-    to_text,
 )
 
 
@@ -278,36 +277,6 @@ def test_a_result_that_only_looks_like_json_has_no_parts() -> None:
         substitute("$1.x", from_results({1: "{not json}"}))
 
 
-# --- text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ("text", "text"),
-        (3, "3"),
-        (2.5, "2.5"),
-        (None, "None"),
-        (Decimal("1.10"), "1.10"),
-        ({"größe": 1}, '{"größe": 1}'),
-        ({1: "a"}, '{"1": "a"}'),
-        ((1, 2), "[1, 2]"),
-        (
-            [Place("K2", []), City(name="Rome", people=1)],
-            '[{"name": "K2", "heights": []}, {"name": "Rome", "people": 1}]',
-        ),
-        ([{1}, Decimal(1)], '[[1], "1"]'),
-        (Point(1, 2), '{"x": 1, "y": 2}'),
-    ],
-)
-def test_a_result_as_text_is_itself_or_json(value: Any, text: str) -> None:
-    assert to_text(value) == text
-
-
-def test_a_dict_with_keys_that_json_has_not_is_text_too() -> None:
-    assert to_text({("Rome", "Paris"): 1106}) == str({("Rome", "Paris"): 1106})
-
-
 # --- renumbering
 
 
@@ -376,3 +345,31 @@ def test_a_name_leads_from_a_list_to_that_of_each_element(path: str, value: Any)
 def test_a_name_that_an_element_has_not_is_an_error(result: list[Any]) -> None:
     with pytest.raises(UnresolvedReferenceError, match=r"^\$1\.price does not exist: a list of \d has no \.price\.$"):
         substitute("$1.price", lambda _: result)
+
+
+# --- references and prices
+
+
+def reference(text: str) -> Reference:
+    (found,) = find_references(text)
+    return found
+
+
+def test_a_price_in_a_text_is_not_a_reference() -> None:
+    assert is_text(reference("under $100"), last=3)
+
+
+@pytest.mark.parametrize("text", ["$100", "under ${100}", "the $100.name", "the $100[0]"])
+def test_what_can_only_be_a_reference_is_one(text: str) -> None:
+    assert not is_text(reference(text), last=3)
+
+
+def test_a_number_among_those_of_the_plan_is_a_reference() -> None:
+    assert not is_text(reference("under $2"), last=3)
+
+
+def test_a_price_of_nothing_is_not_a_reference() -> None:
+    assert is_text(reference("for $0 each"), last=3)
+
+
+# --- calls as text
