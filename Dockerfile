@@ -24,6 +24,7 @@ COPY agent agent
 COPY tools tools
 COPY graphs graphs
 COPY apps apps
+COPY langgraph.json ./
 # PYTHONMALLOC: see graphs/server_memory.py.
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

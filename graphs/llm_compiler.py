@@ -24,4 +24,11 @@ Question: What do the Nile and the Danube have in common?
 """
 """What the planner is shown: `search` gives text, which `math` takes as context, with the unit that is wanted."""
 
+QUESTIONS = [
+    "How much taller is Mount Everest than K2?",
+    "Which is longer, the Nile or the Amazon?",
+    "How many times taller is the Burj Khalifa than the Eiffel Tower?",
+]
+"""What the page suggests to ask."""
+
 graph = create_llm_compiler(TOOLS, examples=EXAMPLES)

@@ -24,6 +24,7 @@ from langchain_openai import ChatOpenAI
 from packaging.requirements import Requirement
 
 from agent import Context, as_tool, create_llm_compiler
+from apps.runs.graphs import listed
 from apps.server.app import create_app
 from apps.server.limits import PREFIX, Limits
 from tests.support import ROOT
@@ -417,7 +418,7 @@ def test_settings_of_a_run_that_are_named_exist() -> None:
 
 
 def test_graphs_that_are_named_for_studio_are_there() -> None:
-    named = [*json.loads((ROOT / "langgraph.json").read_text("utf-8"))["graphs"].values()]
+    named = listed().values()
     assert "[graphs/mcp_agent.py](graphs/mcp_agent.py)`:make_graph`" in README
     for path, attribute in (name.split(":") for name in [*named, "./graphs/mcp_agent.py:make_graph"]):
         module = importlib.import_module(path.removeprefix("./").removesuffix(".py").replace("/", "."))

@@ -13,15 +13,14 @@ from langgraph.graph.state import CompiledStateGraph
 
 from agent import Context
 from agent.models import load_model
+from apps.runs.graphs import listed_graph
 from graphs.react import PROMPT, create_react
 
 NAMES = ("llm-compiler", "react", "parallel-react")
 REACT = "react"
 
 UNKNOWN_AGENT = "There is no agent {name!r}; there are {names}."
-NO_GRAPH = (
-    "There is no graph {name!r}: {error}. Name a module in graphs/, such as parallel_qa, or any module by its path."
-)
+NO_MODULE = "The module {name!r} can't be imported: {error}."
 NOT_USABLE = (
     "{module} can't be evaluated: it needs {missing} (a compiled graph `graph`, and its tools as the list `TOOLS`)."
 )
@@ -56,19 +55,21 @@ class Subject:
 
 
 def find_subject(name: str) -> Subject:
-    """The graph of a module in `graphs/`, or of any module by its full name, such as `my_package.my_graph`.
+    """The graph of that name in `langgraph.json`, or of any module by its full name, such as `my_package.my_graph`.
 
     Raises:
         AgentError: There is no such module, or it lacks `graph` or `TOOLS`.
+        GraphError: There is no graph of that name.
     """
-    path = name if "." in name else f"graphs.{name}"
+    if "." not in name:
+        found = listed_graph(name)
+        return Subject(name, found.graph, _attribute(found.module, "TOOLS"))
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # a console script does not look there
     try:
-        importlib.import_module("graphs.llm_compiler")  # makes the offline model known
-        module = importlib.import_module(path)
+        module = importlib.import_module(name)
     except ImportError as error:
-        raise AgentError(NO_GRAPH.format(name=name, error=error)) from error
+        raise AgentError(NO_MODULE.format(name=name, error=error)) from error
     return Subject(name, _attribute(module, "graph"), _attribute(module, "TOOLS"))
 
 

@@ -35,8 +35,8 @@ def evaluate(
     agents: Annotated[str, typer.Option(metavar="NAMES", help="The agents to compare.")] = AGENTS,
     graph: Annotated[
         str,
-        typer.Option(metavar="NAME", help="Whose tools: a module in graphs/, or any module with `graph` and `TOOLS`."),
-    ] = "parallel_qa",
+        typer.Option(metavar="NAME", help="A graph of langgraph.json, or any module with `graph` and `TOOLS`."),
+    ] = "llm_compiler",
     model: Annotated[
         str | None, typer.Option(metavar="PROVIDER:MODEL", help="The model of every agent. Default: as for a question.")
     ] = None,
@@ -81,10 +81,11 @@ def evaluate(
 
     console = Console(highlight=False)
     with console.status("Starting") if console.is_terminal else nullcontext():
-        import graphs.llm_compiler  # noqa: F401 — makes the offline model known
         from agent.models import default_model
+        from apps.evaluation.agents import find_subject
         from apps.evaluation.evaluation import Spec
 
+    find_subject(graph)  # which makes its models known, too
     model = model or default_model()
     spec = Spec(
         dataset=dataset,

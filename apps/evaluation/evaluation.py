@@ -37,7 +37,7 @@ class Spec:
     dataset: Path
     out: Path
     agents: Sequence[str] = NAMES
-    graph: str = "parallel_qa"
+    graph: str = "llm_compiler"
     model: str | None = None
     """As `provider:model`; None for the default."""
 

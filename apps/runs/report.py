@@ -14,6 +14,7 @@ from langgraph.types import Command
 from agent import Context
 from agent.conversation.messages import observations, tasks_of
 from agent.language.tasks import Key, name_of
+from apps.runs.graphs import served_graph
 from apps.runs.threads import Session, closing
 
 Event = Mapping[str, Any]
@@ -245,8 +246,6 @@ async def follow(
         ValidationError: The environment has a setting that can't be.
         Exception: A model call failed; the client's own.
     """
-    from graphs.llm_compiler import graph
-
     given: Any = None
     if isinstance(resume, Command):
         given = resume
@@ -255,7 +254,8 @@ async def follow(
         if session and session.graph.checkpointer:
             left = closing(await session.graph.aget_state(session.config))
         given = {"messages": [*history, *left, HumanMessage(run.question)]}
-    stream = (session.graph if session else graph).astream(
+    graph = session.graph if session else served_graph().graph
+    stream = graph.astream(
         given,
         {**(session.config if session else {}), "callbacks": [ModelCalls(run)]},
         context=Context(model=model),

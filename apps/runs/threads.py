@@ -14,6 +14,7 @@ from langgraph.types import Interrupt, StateSnapshot
 
 from agent.conversation.messages import this_turn
 from apps.runs.checkpoints import open_checkpointer
+from apps.runs.graphs import served_graph
 
 ThreadState = Literal["empty", "finished", "broken", "waiting"]
 """`broken`: the last question has no answer yet, because the run died, or runs at this moment. `waiting`: for an
@@ -75,9 +76,7 @@ class Session:
     @classmethod
     def of(cls, name: str, saver: BaseCheckpointSaver[Any]) -> Self:
         """The thread of that name in a checkpointer."""
-        from graphs.llm_compiler import graph
-
-        return cls(graph.copy(update={"checkpointer": saver}), name)
+        return cls(served_graph().graph.copy(update={"checkpointer": saver}), name)
 
     @property
     def config(self) -> RunnableConfig:

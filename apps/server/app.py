@@ -71,6 +71,7 @@ from typing import Any
 
 from agent import Context, default_model, load_model
 from apps.runs.errors import in_one_line
+from apps.runs.graphs import served_graph
 
 NOT_INSTALLED = "The server needs the extra 'serve': pip install -e '.[serve]'"
 
@@ -113,7 +114,7 @@ def create_app(
     """The server.
 
     Args:
-        graph: The agent; the default one, if it is not given.
+        graph: The agent; the one that LLM_COMPILER_GRAPH names, if it is not given.
         limits: What clients may do; if not given, what the environment says when the server starts.
         database: Where threads are kept, see `apps.runs.checkpoints`; if not given, `CHECKPOINT_DB`, else as long as
             the server runs.
@@ -122,7 +123,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        served = graph if graph is not None else await asyncio.to_thread(_default_graph)
+        served = graph if graph is not None else await asyncio.to_thread(_served_graph)
         await asyncio.to_thread(mimetypes.init)  # reads files, and Starlette would have it do so in the event loop
         bounds = limits or Limits.from_environment()
         async with agent.open(served, bounds, database or os.environ.get("CHECKPOINT_DB")):
@@ -140,6 +141,11 @@ def create_app(
         """Whether the server is up."""
         return {"status": "ok"}
 
+    @app.get("/questions", include_in_schema=False)
+    def questions() -> list[str]:
+        """What may be asked, for the page: the examples of the graph that is served."""
+        return [] if graph else list(served_graph().questions)
+
     if PAGE.is_dir():
         app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
     return app
@@ -153,9 +159,8 @@ def _tune_garbage_collection() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def _default_graph() -> Graph:
-    from graphs.llm_compiler import graph
-
+def _served_graph() -> Graph:
+    graph = served_graph().graph
     # A model imports its client, for which the first request would have to wait half a second.
     with suppress(Exception):  # what is wrong with a model, the run that wants it tells
         load_model(default_model("planner"))

@@ -60,7 +60,9 @@ class Server:
 def server(tmp_path_factory: pytest.TempPathFactory, _running_model_server: ModelServer) -> Iterator[Server]:
     """The server with the repository's graphs, which have the offline model, and the scripted one."""
     folder = tmp_path_factory.mktemp("server")
-    graphs = {name: str(ROOT / path) for name, path in CONFIG["graphs"].items()}
+    graphs: dict[str, Any] = {
+        name: {**entry, "path": str(ROOT / entry["path"])} for name, entry in CONFIG["graphs"].items()
+    }
     graphs[SCRIPTED] = f"{ROOT}/tests/support/studio_graph.py:graph"
     (folder / "langgraph.json").write_text(json.dumps({"dependencies": [str(ROOT)], "graphs": graphs}))
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -108,10 +110,11 @@ def last(values: Any) -> str:
 # --- what Studio shows
 
 
-async def test_every_graph_of_the_repository_is_served(server: Server) -> None:
+async def test_every_graph_of_the_repository_is_served_with_its_description(server: Server) -> None:
     async with server.client() as client:
-        served = {assistant["graph_id"] for assistant in await client.assistants.search()}
-    assert served == {*CONFIG["graphs"], SCRIPTED}
+        served = {assistant["graph_id"]: assistant["description"] for assistant in await client.assistants.search()}
+    described = {name: entry["description"] for name, entry in CONFIG["graphs"].items()}
+    assert served == {**described, SCRIPTED: None}
 
 
 async def test_the_graph_is_drawn_with_the_stream_between_planner_and_executor(server: Server) -> None:

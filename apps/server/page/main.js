@@ -1,6 +1,7 @@
 /** The page: a conversation, in which each question is asked by the form at its foot. */
 
 import { ConnectionError, KeyError, rememberKey, ServerError, stream } from "./client.js";
+import { element } from "./dom.js";
 import { Run } from "./run.js";
 import { TurnView } from "./turn_view.js";
 
@@ -203,6 +204,12 @@ find("#examples").addEventListener("click", (/** @type {MouseEvent} */ event) =>
   const example = /** @type {HTMLElement} */ (event.target).closest("button");
   if (example) ask(example.textContent ?? "");
 });
+
+fetch("questions").then(async (answer) => {
+  const questions = answer.ok ? await answer.json() : [];
+  const buttons = questions.map((/** @type {string} */ question) => element("button", { type: "button" }, question));
+  find("#examples").append(...buttons);
+}, () => {});
 
 find("#new").addEventListener("click", () => {
   current?.stop();

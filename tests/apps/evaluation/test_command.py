@@ -430,7 +430,7 @@ async def test_without_matplotlib_it_is_named_and_the_rest_is_written(
             "There is no agent 'plan-and-solve'; there are llm-compiler, react, parallel-react.",
         ),
         (["--agents", ","], 2, "--agents names none."),
-        (["--graph", "no_such"], 1, "There is no graph 'no_such': No module named 'graphs.no_such'."),
+        (["--graph", "no_such"], 1, "There is no graph 'no_such' in langgraph.json; there are llm_compiler, "),
         (["--graph", "apps.runs.errors"], 1, "apps.runs.errors can't be evaluated: it needs `graph`"),
         (["--model", "nobody:knows"], 1, "nobody"),
         (["--prices", "none.json"], 1, "none.json: can't be read"),
