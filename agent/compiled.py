@@ -1,10 +1,12 @@
-"""How the compiled graph is run: from sync code too, and with any `max_concurrency`."""
+"""How the compiled graph is run: from sync code too, with any checkpointer and any `max_concurrency`."""
 
 import asyncio
+import copy
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Self, TypeVar, cast
@@ -12,15 +14,24 @@ from typing import Any, Self, TypeVar, cast
 import anyio
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
-from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+from langgraph.constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.graph import MessagesState
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command
 
 from agent.context import Context
+from agent.conversation.saving import savable_answer
 from agent.state import State
 
 AHEAD = 100
 """How many items the generator may be ahead of its consumer."""
+
+OTHER_LOOP = (
+    "{saver} belongs to the event loop that it was made on, and the graph runs on another one: sync code has its own. "
+    "Use `await graph.ainvoke(…)` on the saver's loop, or give the graph a sync saver, such as SqliteSaver or "
+    "PostgresSaver."
+)
 
 T = TypeVar("T")
 
@@ -41,7 +52,11 @@ class LLMCompiler(CompiledStateGraph[State, Context, MessagesState, MessagesStat
 
         Unless told otherwise, a superstep begins when the one before it is saved (`durability="sync"`): LangGraph's
         default, "async", may save a tool's result before the checkpoint that it belongs to, and a crash in between
-        would lose it. The run has a task of its own, and ends in order however its consumer is cancelled."""
+        would lose it. The run has a task of its own, and ends in order however its consumer is cancelled.
+
+        Raises:
+            RuntimeError: The checkpointer is async, and belongs to another event loop.
+        """
         given, config = config or {}, ensure_config(config)
         if config.get("max_concurrency") or (self.config or {}).get("max_concurrency"):
             config["max_concurrency"] = sys.maxsize  # None would give way to the value of a surrounding run
@@ -49,7 +64,10 @@ class LLMCompiler(CompiledStateGraph[State, Context, MessagesState, MessagesStat
             del config["recursion_limit"]  # LangChain's default is for chains; the cycle has max_replans as its bound
         if isinstance(self.checkpointer, BaseCheckpointSaver):
             options["durability"] = options.get("durability") or "sync"
-        running = cast("AsyncGenerator[Any]", super().astream(input, config, **options))
+        saver = config["configurable"].get(CONFIG_KEY_CHECKPOINTER, self.checkpointer)
+        if isinstance(saver, BaseCheckpointSaver):
+            config["configurable"] = {**config["configurable"], CONFIG_KEY_CHECKPOINTER: usable_here(saver)}
+        running = cast("AsyncGenerator[Any]", super().astream(_savable_input(input), config, **options))
         async with aclosing(in_a_task(running)) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -78,6 +96,50 @@ class LLMCompiler(CompiledStateGraph[State, Context, MessagesState, MessagesStat
                 yield chunk
         finally:
             running.cancel()
+
+
+def _savable_input(given: Any) -> Any:
+    if isinstance(given, Command) and given.resume is not None:
+        return replace(given, resume=savable_answer(given.resume))
+    return given
+
+
+def usable_here(saver: BaseCheckpointSaver[Any]) -> BaseCheckpointSaver[Any]:
+    """The checkpointer, as it can be used on this event loop: a sync one works in threads.
+
+    Raises:
+        RuntimeError: It is async, and belongs to another loop.
+    """
+    loop = getattr(saver, "loop", None)
+    if isinstance(loop, asyncio.AbstractEventLoop) and loop is not asyncio.get_running_loop():
+        raise RuntimeError(OTHER_LOOP.format(saver=type(saver).__name__))
+    if type(saver).aput_writes is not BaseCheckpointSaver.aput_writes:
+        return saver
+    threaded = copy.copy(saver)
+    threaded.__class__ = _threaded(cast("Any", type(saver)))
+    return threaded
+
+
+@cache
+def _threaded(saver: Any) -> Any:
+    return type(f"Threaded{saver.__name__}", (_Threaded, saver), {})
+
+
+class _Threaded(BaseCheckpointSaver[Any]):
+    """The async methods of a sync checkpointer."""
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return await anyio.to_thread.run_sync(self.get_tuple, config)
+
+    async def alist(self, config: RunnableConfig | None, **options: Any) -> AsyncIterator[CheckpointTuple]:
+        for found in await anyio.to_thread.run_sync(lambda: list(self.list(config, **options))):
+            yield found
+
+    async def aput(self, *given: Any, **named: Any) -> RunnableConfig:
+        return await anyio.to_thread.run_sync(partial(self.put, *given, **named))
+
+    async def aput_writes(self, *given: Any, **named: Any) -> None:
+        await anyio.to_thread.run_sync(partial(self.put_writes, *given, **named))
 
 
 @cache

@@ -1,8 +1,9 @@
-"""Tool results as a checkpointer can save them."""
+"""Tool results, and what people answer, as a checkpointer can save them."""
 
 from enum import Enum
 from typing import Any
 
+from langchain_core.messages import ToolMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from agent.language.values import as_fields, to_text, without_surrogates
@@ -13,11 +14,16 @@ _SERIALIZER = JsonPlusSerializer(allowed_msgpack_modules=None)
 class UnsavableError(ValueError):
     """A value can't be saved."""
 
-    def __init__(self, value: object) -> None:
-        super().__init__(
-            f"The result has a {type(value).__name__} in it, which can't be saved with the conversation. "
-            "Return text, numbers, lists, dicts, data classes or Pydantic models."
-        )
+
+CANT_BE = (
+    "The result has a {kind} in it, which can't be saved with the conversation. "
+    "Return text, numbers, lists, dicts, data classes or Pydantic models."
+)
+TOO_DEEP = "The result is nested too deep to be saved with the conversation. Return something flatter."
+EDITED_TOO_DEEP = "The call that they wrote in its place can't be saved: its arguments are nested too deep."
+
+MARGIN = 10
+"""Levels that a value stands in, at most, where it is saved: in a message, or in a plan that waits for a person."""
 
 
 def storable(text: str) -> str:
@@ -26,7 +32,56 @@ def storable(text: str) -> str:
 
 
 def savable(value: Any) -> Any:
-    """The value as it comes back from a checkpoint: data classes and Pydantic models as dicts, members of
+    """The value as it comes back from a checkpoint, if it can be saved there: see `plain`.
+
+    Raises:
+        UnsavableError: Something in it can't be saved, or it is nested too deep.
+    """
+    try:
+        saved = plain(value)
+        _try(saved)
+    except UnsavableError:
+        raise
+    except Exception as error:
+        raise UnsavableError(TOO_DEEP) from error
+    return saved
+
+
+def _try(value: Any) -> None:
+    """Have the serializer say whether it takes the value."""
+    for _ in range(MARGIN):
+        value = [value]
+    _SERIALIZER.dumps_typed(ToolMessage("", artifact=value, tool_call_id=""))
+
+
+def savable_answer(answer: Any) -> Any:
+    """What a run is resumed with, as a checkpoint can hold it. An edited call that can't be saved is a rejected one.
+
+    Raises:
+        UnsavableError: Something else in it can't be saved.
+    """
+    try:
+        _try(answer)
+    except Exception:  # noqa: BLE001 — whatever the serializer has against it
+        if isinstance(answer, dict):
+            return {name: savable_answer(value) for name, value in answer.items()}
+        if isinstance(answer, list):
+            return [_savable_decision(decision) for decision in answer]
+        return savable(answer)
+    return answer
+
+
+def _savable_decision(decision: Any) -> Any:
+    try:
+        return savable(decision)
+    except UnsavableError:
+        if isinstance(decision, dict) and decision.get("type") == "edit":
+            return {"type": "reject", "message": EDITED_TOO_DEEP}
+        raise
+
+
+def plain(value: Any) -> Any:
+    """The value without what checkpoints don't bring back: data classes and Pydantic models as dicts, members of
     enumerations as their values, tuples and sets as lists, keys of dicts that are neither text nor numbers and integers
     of more than 64 bits as text, and no lone surrogates in its texts, which neither a model nor a client could be sent.
 
@@ -38,7 +93,7 @@ def savable(value: Any) -> Any:
         case None | bool():
             return value
         case Enum():
-            return savable(value.value)  # checkpoints revive no classes of their own accord
+            return plain(value.value)  # checkpoints revive no classes of their own accord
         # What is derived from a plain type, as NumPy's float is, becomes that type.
         case str():
             return without_surrogates(str.__str__(value))
@@ -49,20 +104,20 @@ def savable(value: Any) -> Any:
         case bytes():
             return bytes(value)
         case dict():
-            return {_savable_key(key): savable(item) for key, item in value.items()}
+            return {_plain_key(key): plain(item) for key, item in value.items()}
         case list() | tuple():
-            return [savable(item) for item in value]
+            return [plain(item) for item in value]
         case set() | frozenset():
-            return sorted((savable(item) for item in value), key=to_text)  # their order is another one in each process
+            return sorted((plain(item) for item in value), key=to_text)  # their order is another one in each process
     try:
         revived = _SERIALIZER.loads_typed(_SERIALIZER.dumps_typed(value))
     except Exception as error:
-        raise UnsavableError(value) from error
+        raise UnsavableError(CANT_BE.format(kind=type(value).__name__)) from error
     if type(revived) is not type(value):
-        raise UnsavableError(value)
+        raise UnsavableError(CANT_BE.format(kind=type(value).__name__))
     return value
 
 
-def _savable_key(key: Any) -> Any:
-    saved = savable(key)
+def _plain_key(key: Any) -> Any:
+    saved = plain(key)
     return saved if isinstance(saved, str | int | float | None) else to_text(saved)
