@@ -1,7 +1,7 @@
 """Where the planner and the executor of one superstep meet.
 
-Both nodes run at once. The planner sends each task through the `PlanStream` as soon as it has been parsed, and the
-executor starts it. The stream is in memory and only a fast path: the finished plan is also in the state, and each
+Both nodes run at once. The planner sends each task through the `Handover` as soon as it has been parsed, and the
+executor starts it. It is in memory and only a fast path: the finished plan is also in the state, and each
 node can do without the other.
 """
 
@@ -21,10 +21,10 @@ ARRIVAL_TIMEOUT = 1.0
 """Seconds that a node waits for the other one to start. They start together, unless LangGraph runs them in different
 processes, or one had finished before a crash."""
 
-_open: WeakValueDictionary[object, "PlanStream"] = WeakValueDictionary()
+_open: WeakValueDictionary[object, "Handover"] = WeakValueDictionary()
 
 
-class PlanStream:
+class Handover:
     """Tasks on their way from the planner to the executor of one superstep."""
 
     def __init__(self) -> None:
@@ -42,15 +42,15 @@ class PlanStream:
 
     @classmethod
     def of(cls, runtime: Runtime[Any]) -> Self:
-        """The stream of this superstep of this run. It lives as long as a node holds it."""
+        """That of this superstep of this run. It lives as long as a node holds it."""
         info = runtime.execution_info
         # Two runs may resume from one checkpoint at the same time; the control object is each run's own.
         superstep = (info.checkpoint_id if info else None, id(runtime.control))
-        stream = _open.get(superstep)
-        if stream is None:
-            stream = _open[superstep] = cls()
-        assert isinstance(stream, cls)
-        return stream
+        handover = _open.get(superstep)
+        if handover is None:
+            handover = _open[superstep] = cls()
+        assert isinstance(handover, cls)
+        return handover
 
     # --- the planner's end
 

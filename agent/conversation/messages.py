@@ -139,6 +139,11 @@ def observation(
     )
 
 
+def shown_value(observation: ToolMessage) -> Any:
+    """The result that models are shown (as text, and cut)."""
+    return observation.response_metadata.get("content", observation.artifact)
+
+
 def observations(messages: Iterable[BaseMessage]) -> dict[Key, ToolMessage]:
     """The observations of a conversation, by task."""
     found = ((key_of(message.tool_call_id), message) for message in messages if isinstance(message, ToolMessage))

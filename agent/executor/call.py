@@ -1,12 +1,12 @@
-"""Makes one tool call of a plan: after a person's approval where it needs one, once for identical calls, and again
-after failures that may pass."""
+"""Makes one tool call of a plan: approved where that takes a person, once for identical calls, within limits, and again
+after failures that may pass. Each of these is a step around the next one."""
 
 import asyncio
 import hashlib
 import itertools
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,14 +15,14 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
-from langgraph.errors import GraphBubbleUp, GraphInterrupt
+from langgraph.errors import GraphBubbleUp
 
 from agent.context import Context
 from agent.conversation.messages import call_id, key_of, observation
 from agent.conversation.saving import savable
 from agent.events import SHOWN_CHARS, Progress, shown
 from agent.executor.approval import needs_approval
-from agent.executor.outcomes import Paused, fail, settle
+from agent.executor.outcomes import Outcomes, Paused
 from agent.executor.retries import delay_before_retry, tries_of
 from agent.language.tasks import Key, Task, name_of
 from agent.language.values import cut, to_text, without_surrogates
@@ -58,16 +58,20 @@ class Calls:
     surroundings: Surroundings
     """What tools can have injected."""
 
+    outcomes: Outcomes
+    """What comes of the tasks."""
+
     def __post_init__(self) -> None:
         self._slots = asyncio.Semaphore(self.context.max_concurrency)
         self._threads = CapacityLimiter(self.context.max_concurrency)
-        self._made: dict[str, asyncio.Future[ToolMessage]] = {}
+        self._first: dict[str, Key] = {}
+        """The task that makes a call first, for each call that need not be made twice."""
 
-    def remember(self, messages: Iterable[ToolMessage]) -> None:
-        """Take note of calls made before, so that they need not be made again."""
-        for message in messages:
-            if (identity := message.response_metadata.get("call")) and message.status == "success":
-                settle(self._made.setdefault(identity, asyncio.get_running_loop().create_future()), message)
+    def remember(self, message: ToolMessage) -> None:
+        """Take note of a call made before, so that it need not be made again."""
+        key, identity = key_of(message.tool_call_id), message.response_metadata.get("call")
+        if key and identity and message.status == "success":
+            self._first.setdefault(identity, key)
 
     async def make(self, task: Task, arguments: dict[str, Any]) -> ToolMessage | Paused:
         """What comes of a call with these resolved arguments.
@@ -90,12 +94,7 @@ class Calls:
             if decision["type"] == "edit":
                 action = decision["edited_action"]
                 task, arguments = replace(task, tool=action["name"]), action["args"]
-        identity = self._identity(task, arguments)
-        if identity is None:
-            return await self._run(task, arguments, {})
-        if made := self._made.get(identity):
-            return self._reuse(task, await asyncio.shield(made))
-        return await self._make_once(task, arguments, identity)
+        return await self._once(task, arguments)
 
     def fail(self, task: Task, why: str, **metadata: Any) -> ToolMessage:
         """The observation of a task that has no result."""
@@ -122,22 +121,21 @@ class Calls:
             return None
         return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
-    async def _make_once(self, task: Task, arguments: dict[str, Any], identity: str) -> ToolMessage:
-        made = self._made[identity] = asyncio.get_running_loop().create_future()
-        try:
-            message = await self._run(task, arguments, {"call": identity})
-        except BaseException as error:
-            fail(made, GraphInterrupt(()) if isinstance(error, GraphBubbleUp) else error)
-            raise
-        settle(made, message)
-        return message
-
-    def _reuse(self, task: Task, made: ToolMessage) -> ToolMessage:
-        key = key_of(made.tool_call_id)
-        metadata = {**made.response_metadata, "reused": name_of(key) if key else ""}
+    async def _once(self, task: Task, arguments: dict[str, Any]) -> ToolMessage:
+        """The call's observation, or that of the same call of another task."""
+        identity = self._identity(task, arguments)
+        if identity is None:
+            return await self._within_limits(task, arguments, {})
+        first = self._first.setdefault(identity, task.key)
+        if first == task.key:
+            return await self._within_limits(task, arguments, {"call": identity})
+        made = await self.outcomes.of(first)
+        assert isinstance(made, ToolMessage), "a call that is made has an observation"
+        metadata = {**made.response_metadata, "reused": name_of(first)}
         return made.model_copy(update={"tool_call_id": call_id(task.key), "id": None, "response_metadata": metadata})
 
-    async def _run(self, task: Task, arguments: dict[str, Any], metadata: dict[str, Any]) -> ToolMessage:
+    async def _within_limits(self, task: Task, arguments: dict[str, Any], metadata: dict[str, Any]) -> ToolMessage:
+        """The call's observation, when there is a slot for it: what the tool gives, or why it failed."""
         async with self._slots:
             most = self.context.max_observation_chars
             record: dict[str, Any] = {
@@ -147,7 +145,7 @@ class Calls:
             }
             self.progress.tell_of(task, "task_started", arguments, namespace=_namespace())
             try:
-                value = await self._try(task, arguments)
+                value = await self._again(task, arguments)
                 if isinstance(value, ContentAndArtifact):
                     record["content"], value = savable(value.content), value.artifact
                 value = savable(value) if self.saved else value
@@ -162,7 +160,7 @@ class Calls:
                 record["return_direct"] = True
             return self._observe(task, carried, value, **record, finished=time.time())
 
-    async def _try(self, task: Task, arguments: dict[str, Any]) -> Any:
+    async def _again(self, task: Task, arguments: dict[str, Any]) -> Any:
         """The tool's result, at the first try or a later one."""
         tool = self.tools[task.tool]
         seconds = float((tool.metadata or {}).get("timeout", self.context.tool_timeout))

@@ -22,8 +22,9 @@ from agent.conversation.messages import observations, this_turn, with_tasks
 from agent.conversation.saving import storable
 from agent.events import Progress
 from agent.executor.call import Calls, shown_in_full
-from agent.executor.run import Execution, Finished
-from agent.handover import PlanStream
+from agent.executor.outcomes import Outcomes
+from agent.executor.run import Finished, PlanRun
+from agent.handover import Handover
 from agent.models import Models
 from agent.state import Node, PausedPlan, State, Waiting
 from agent.tooling.describe import signature_of
@@ -33,8 +34,8 @@ from agent.tooling.inject import Surroundings
 def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
     """The executor node for these tools.
 
-    1. Ask the stream for the plan's tasks. If they are in the state already (there was no planner beside this node in
-       the last superstep, or the plan was paused), or were saved before a crash, they are in the stream at once.
+    1. Ask the handover for the plan's tasks. If they are in the state already (there was no planner beside this node in
+       the last superstep, or the plan was paused), or were saved before a crash, they are in the handover at once.
     2. Start each task as it comes. It runs when the tasks that it refers to are done.
     3. When all that can be done is done: go to `approval` if calls wait for one, else to the joiner with the plan and
        its observations as messages.
@@ -45,11 +46,12 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
 
     async def executor(state: State, runtime: Runtime[Context]) -> Command[Literal["executor", "approval", "joiner"]]:
         context = Context.of(runtime.context)
-        stream = PlanStream.of(runtime)
-        with stream.executing():
+        handover = Handover.of(runtime)
+        with handover.executing():
             progress = Progress.of(runtime)
             earlier = observations(state["messages"])
             paused = state.get("paused")
+            outcomes = Outcomes(earlier, observations(paused["done"]) if paused else {})
             calls = Calls(
                 tools,
                 context,
@@ -59,24 +61,21 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
                 has_seen_results=bool(earlier),
                 decided={(call["task"], call["element"]): call for call in paused["waiting"]} if paused else {},
                 surroundings=Surroundings(state["messages"], runtime, list(tools.values())),
+                outcomes=outcomes,
             )
-            calls.remember(observations(this_turn(state["messages"])).values())
-            execution = Execution(
-                calls,
-                signatures,
-                earlier=earlier,
-                done=observations(paused["done"]) if paused else {},
-            )
+            for made in (*observations(this_turn(state["messages"])).values(), *(paused["done"] if paused else ())):
+                calls.remember(made)
+            run = PlanRun(calls, outcomes, signatures)
             if planned := paused["plan"] if paused else state.get("plan"):
-                stream.finish(planned)
+                handover.finish(planned)
             # Called before any tool, because replay after a crash goes by the order of calls. What it returns is
             # saved, so that this node can go on when the planner had finished and will not be run again.
-            receiving = receive_plan(stream)
-            with execution.ending():
-                async for task in stream.tasks():
-                    execution.start(task)
-                finished = await execution.finish(stream.last)
-            stream.drain()
+            receiving = receive_plan(handover)
+            with run.ending():
+                async for task in handover.tasks():
+                    run.start(task)
+                finished = await run.finish(handover.last)
+            handover.drain()
             plan = await receiving
         if plan is None:
             return Command(goto="joiner") if state.get("alone") else Command(goto="executor", update={"alone": True})
@@ -103,22 +102,22 @@ def _pause(plan: AIMessage, finished: Finished) -> PausedPlan:
     return PausedPlan(plan=plan, done=finished.results, waiting=waiting)
 
 
-def receive_plan(stream: PlanStream) -> "asyncio.Future[AIMessage | None]":
+def receive_plan(handover: Handover) -> "asyncio.Future[AIMessage | None]":
     """The plan's message from the planner beside this executor, or from before a crash; None if there is neither."""
 
     @durable
     async def receive_plan() -> AIMessage | None:
-        return await stream.plan()
+        return await handover.plan()
 
     def relay(future: "asyncio.Future[AIMessage | None]") -> None:
         if future.cancelled():
             return  # and so is this node
         if error := future.exception():
-            stream.fail(error)
+            handover.fail(error)
         elif plan := future.result():
-            stream.finish(plan)
+            handover.finish(plan)
         else:
-            stream.end()
+            handover.end()
 
     receiving = asyncio.ensure_future(receive_plan())
     receiving.add_done_callback(relay)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import ToolMessage
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
 from agent.conversation.messages import map_sizes
 from agent.language.tasks import Key, Task
@@ -28,15 +29,16 @@ that isn't there."""
 class Outcomes:
     """What comes of every task that a plan may refer to."""
 
-    def __init__(self, earlier: Mapping[Key, ToolMessage]) -> None:
+    def __init__(self, earlier: Mapping[Key, ToolMessage], done: Mapping[Key, ToolMessage]) -> None:
         """
         Args:
             earlier: The observations of the thread's earlier tasks.
+            done: Those of this plan, from before a pause.
         """
         self._planned: set[Key] = set()
         self._complete = False
         self._futures: dict[Key, asyncio.Future[Outcome]] = {}
-        for key, message in earlier.items():
+        for key, message in (*earlier.items(), *done.items()):
             settle(self[key], message)
         for number, size in map_sizes(earlier).items():
             settle(self[number, None], size)
@@ -48,6 +50,17 @@ class Outcomes:
             if self._complete and key not in self._planned:
                 future.set_result(None)
         return future
+
+    async def of(self, key: Key) -> Outcome:
+        """Wait for what comes of a task.
+
+        Raises:
+            GraphInterrupt: The task interrupted the run: what waits for it, waits for the resumed run.
+        """
+        try:
+            return await asyncio.shield(self[key])
+        except GraphBubbleUp:
+            raise GraphInterrupt(()) from None
 
     def plan(self, key: Key) -> None:
         """There is a task of this name, and something will come of it."""

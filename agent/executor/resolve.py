@@ -1,15 +1,14 @@
 """What the arguments of a task stand for: the results that they refer to, when those are there."""
 
-import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langchain_core.messages import ToolMessage
-from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
-from agent.executor.outcomes import Outcome, Outcomes, Paused
+from agent.conversation.messages import shown_value
+from agent.executor.outcomes import Outcomes, Paused
 from agent.language.plan import MapError, check_lengths, length_of, no_list, write_out
 from agent.language.references import (
     Reference,
@@ -22,11 +21,14 @@ from agent.language.references import (
 )
 from agent.language.tasks import Key, Signature, Task, name_of
 from agent.language.values import as_list, to_text
-from agent.tooling.results import value_for
 
 SKIPPED = "Not run: it needs task {name}, which failed: {reason}"
 NO_SUCH_TASK = "{reference} refers to task {number}, and there is no such task."
 FAILED_ELEMENT = "(failed: {reason})"
+
+
+class BlockedError(Exception):
+    """A task that is referred to waits for an approval."""
 
 
 class NeedFailedError(Exception):
@@ -37,8 +39,24 @@ class NeedFailedError(Exception):
         super().__init__(failure.text if skipped else SKIPPED.format(name=name_of(needed), reason=failure.text))
 
 
-class BlockedError(Exception):
-    """A task that is referred to waits for an approval."""
+ResolveError = BlockedError | NeedFailedError | UnresolvedReferenceError | MapError
+"""Why a task can't be given what it refers to."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a task's arguments stand for."""
+
+    arguments: dict[str, Any]
+    error: ResolveError | None = None
+    """Why they stand for nothing."""
+
+    def digest(self) -> str:
+        """Tells whether two runs of the same words were given the same."""
+        if isinstance(self.error, BlockedError):
+            return ""
+        text = str(self.error) if self.error else to_text(self.arguments)
+        return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 @dataclass
@@ -53,8 +71,8 @@ class _Found:
 
 @dataclass
 class Resolver:
-    """Puts results in for references. Everything here waits until they are there, and raises `BlockedError` if that
-    takes an approval, `GraphInterrupt` if it takes the answer to a tool's interrupt."""
+    """Puts results in for references. Everything here waits until they are there, and raises `GraphInterrupt` if that
+    takes the answer to a tool's interrupt."""
 
     outcomes: Outcomes
     """What comes of the tasks."""
@@ -63,14 +81,15 @@ class Resolver:
     last: int = 0
     """The highest number of the plan, when it has ended."""
 
-    async def arguments(self, task: Task) -> dict[str, Any]:
-        """The task's arguments with the results put in.
+    async def inputs(self, task: Task) -> Inputs:
+        """The task's arguments with the results put in. Where something failed in a map that they refer to, an argument
+        that takes a list has the error in its place, unless all failed."""
+        try:
+            return Inputs(await self._arguments(task))
+        except (BlockedError, NeedFailedError, UnresolvedReferenceError) as error:
+            return Inputs({}, error)
 
-        Raises:
-            NeedFailedError: A task that they refer to failed. Of a map, it takes all elements to fail if the argument
-                is a list: errors are in their place then.
-            UnresolvedReferenceError: There is no such task, or no such part of its result.
-        """
+    async def _arguments(self, task: Task) -> dict[str, Any]:
         lists = self.signatures[task.tool].lists
         found: dict[str, _Found | None] = {}
         for name, value in task.arguments.items():
@@ -88,22 +107,11 @@ class Resolver:
         )
         return resolved
 
-    async def digest(self, task: Task) -> str:
-        """Of what the task's references stand for; empty if it has none, or they wait for an approval."""
-        if task.error or not any(True for _ in find_references(task.arguments)):
-            return ""
-        try:
-            text = to_text(await self.arguments(task))
-        except BlockedError:
-            return ""
-        except (NeedFailedError, UnresolvedReferenceError) as error:
-            text = str(error)
-        return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-
     async def written_out(self, task: Task, over: str) -> list[Task]:
         """The calls of a map whose length is known only now.
 
         Raises:
+            BlockedError: A task that it refers to waits for an approval.
             NeedFailedError: A task that it refers to failed.
             UnresolvedReferenceError: There is no such task, or no such part of its result.
             MapError: There is no list, or the lengths differ.
@@ -168,10 +176,26 @@ class Resolver:
         return found
 
     async def _outcome(self, key: Key) -> ToolMessage | int | None:
-        try:
-            outcome: Outcome = await asyncio.shield(self.outcomes[key])
-        except GraphBubbleUp:
-            raise GraphInterrupt(()) from None  # waits for an interrupted task, and so for the resumed run
+        outcome = await self.outcomes.of(key)
         if isinstance(outcome, Paused):
             raise BlockedError
         return outcome
+
+
+def value_for(reference: Reference, observation: ToolMessage, *, of_map: bool = False) -> Any:
+    """The result that a reference's path leads into.
+
+    Args:
+        reference: What refers to it.
+        observation: The observation of the task, or of an element of it.
+        of_map: Whether it is an element; the path's first step leads to it.
+    """
+    content = shown_value(observation)
+    if content is observation.artifact:
+        return content
+    rest = replace(reference, path=reference.path.partition("]")[2]) if of_map else reference
+    try:
+        follow(content, rest)
+    except UnresolvedReferenceError:
+        return observation.artifact
+    return content

@@ -1,7 +1,7 @@
 """The tasks of one plan: each waits for what it refers to, and is then called. Failures are data.
 
-Every call is a LangGraph task, so that its result is saved when it has one. LangGraph finds saved results by the order
-of the calls and nothing else; each therefore carries the call that it belongs to, and is checked.
+Every task is a LangGraph task, so that what comes of it is saved. LangGraph finds what was saved by the order of the
+calls and nothing else; it therefore carries the call that it belongs to, and is checked.
 """
 
 import asyncio
@@ -18,14 +18,29 @@ from langgraph.func import task as durable
 
 from agent.executor.call import Calls
 from agent.executor.outcomes import Outcome, Outcomes, Paused, fail, settle
-from agent.executor.resolve import BlockedError, NeedFailedError, Resolver
+from agent.executor.resolve import BlockedError, Inputs, NeedFailedError, ResolveError, Resolver
 from agent.language.plan import MapError
-from agent.language.references import UnresolvedReferenceError
+from agent.language.references import UnresolvedReferenceError, find_references
 from agent.language.tasks import Key, Signature, Task, name_of
 
 TOO_MANY_ELEMENTS = (
     "The list has {length} elements, and with a call for each the plan has more than {most} tasks (max_tasks)."
 )
+
+
+class Settled(TypedDict):
+    """What came of a task, as it is saved."""
+
+    task: str
+    tool: str
+    arguments: dict[str, Any]
+    """As planned."""
+
+    inputs: str
+    """A digest of what they stood for; empty if they refer to nothing."""
+
+    outcomes: list["SavedOutcome"]
+    """That of the call; of a map, those of its elements."""
 
 
 class SavedOutcome(TypedDict):
@@ -40,13 +55,13 @@ class SavedOutcome(TypedDict):
     """The resolved arguments of a call that waits for approval."""
 
 
-_execution: ContextVar["Execution"] = ContextVar("execution")
+_run: ContextVar["PlanRun"] = ContextVar("run")
 
 
-async def call_tool(task: str, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """A task of the plan, as a LangGraph task. What it returns is saved, with the call that it belongs to."""
-    outcomes, inputs = await _execution.get().run(task)
-    return {"task": task, "tool": tool, "arguments": arguments, "inputs": inputs, "outcomes": outcomes}
+async def call_tool(task: str, tool: str, arguments: dict[str, Any]) -> Settled:
+    """A task of the plan, as a LangGraph task. What it returns is saved."""
+    inputs, outcomes = await _run.get().run(task)
+    return Settled(task=task, tool=tool, arguments=arguments, inputs=inputs, outcomes=outcomes)
 
 
 # A function of a module is prepared by LangGraph once, and a closure or a method at every call.
@@ -68,25 +83,25 @@ class Finished:
 
 
 @dataclass
-class Execution:
+class PlanRun:
     """Runs the tasks of one plan."""
 
     calls: Calls
-    signatures: Mapping[str, Signature]
-    earlier: Mapping[Key, ToolMessage]
-    """The observations of the thread's earlier tasks, which tasks may refer to."""
+    outcomes: Outcomes
+    """What comes of them; it has what came of earlier tasks already."""
 
-    done: Mapping[Key, ToolMessage]
-    """Those of this plan, from before a pause."""
+    signatures: Mapping[str, Signature]
 
     def __post_init__(self) -> None:
-        self._outcomes = Outcomes(self.earlier)
-        self._resolver = Resolver(self._outcomes, self.signatures)
+        self._resolver = Resolver(self.outcomes, self.signatures)
         self._tasks: dict[str, Task] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        self._digests: dict[Key, str] = {}
+        """Of what the tasks' references stand for."""
+
+        self._following: set[asyncio.Task[None]] = set()
         self._ended = False
         self._made_by: set[asyncio.Task[Any]] = set()
-        _execution.set(self)
+        _run.set(self)
 
     @contextmanager
     def ending(self) -> Iterator[None]:
@@ -96,18 +111,20 @@ class Execution:
             yield
         finally:
             self._ended = True
-            for task in (*self._made_by, *self._running):
+            for task in (*self._made_by, *self._following):
                 task.cancel()
 
     def start(self, task: Task) -> None:
         """Start the next task of the plan; it runs as soon as the tasks that it refers to are done."""
         self._plan(task)
         if not task.is_call:
-            settle(self._outcomes[task.key], task.size)
-        elif done := self.done.get(task.key):
-            self._set(task, done)
-        elif task.size is not None:  # an empty map, or a wrong one
-            self._set(task, self.calls.fail(task, task.error) if task.error else self.calls.no_calls(task))
+            settle(self.outcomes[task.key], task.size)
+        elif self.outcomes[task.key].done():
+            pass  # from before a pause
+        elif task.error:
+            self._take(task, self.calls.fail(task, task.error))
+        elif task.size is not None:  # an empty map
+            self._take(task, self.calls.no_calls(task))
         else:
             self._call(task)
 
@@ -121,11 +138,11 @@ class Execution:
             GraphBubbleUp: A tool interrupted the run; everything that doesn't wait for it is done.
         """
         self._resolver.last = last
-        self._outcomes.complete()
-        while running := [call for call in self._running if not call.done()]:
-            await asyncio.wait(running)
+        self.outcomes.complete()
+        while following := [one for one in self._following if not one.done()]:
+            await asyncio.wait(following)
         tasks = sorted(self._tasks.values(), key=_place(self._tasks))
-        outcomes = [self._outcomes[task.key] for task in tasks]
+        outcomes = [self.outcomes[task.key] for task in tasks]
         _raise_interrupts(outcomes)
         finished = Finished()
         for task, future in zip(tasks, outcomes, strict=True):
@@ -140,11 +157,39 @@ class Execution:
                 finished.waiting.append(outcome)
         return finished
 
-    async def run(self, name: str) -> tuple[list[SavedOutcome], str]:
+    def _call(self, task: Task) -> None:
+        """Have a task made durably: from here, since LangGraph goes by the order of the calls."""
+        call = asyncio.wrap_future(_call_durably(name_of(task.key), task.tool, task.arguments))
+        self._following.add(asyncio.ensure_future(self._follow(task, call)))
+
+    async def _follow(self, task: Task, call: "asyncio.Future[Settled]") -> None:
+        """Take what comes of a task, or came of it before a crash: that, if it is this one's, and not another plan's;
+        else the task is made afresh."""
+        try:
+            settled = await call
+            made = settled["task"], settled["tool"], settled["arguments"]
+            is_its_own = made == (name_of(task.key), task.tool, task.arguments)
+            is_its_own = is_its_own and settled["inputs"] == await self._digest(task)
+        except BaseException as error:  # noqa: BLE001 — it is what comes of the task
+            fail(self.outcomes[task.key], error)
+            return
+        if not is_its_own:
+            self._call(task)
+            return
+        outcomes = settled["outcomes"]
+        if outcomes[0]["element"] == task.element:
+            self._take(task, _from_saved(task, outcomes[0]))
+            return
+        elements = [replace(task, arguments=one["arguments"], element=one["element"], over=None) for one in outcomes]
+        self._write_out(task, elements)
+        for element, outcome in zip(elements, outcomes, strict=True):
+            self._take(element, _from_saved(element, outcome))
+
+    async def run(self, name: str) -> tuple[str, list[SavedOutcome]]:
         """Run a task that has been started, as soon as it can be.
 
         Returns:
-            What came of it, and a digest of the results that it refers to.
+            A digest of the results that it refers to, and what came of it.
         """
         if self._ended:
             raise asyncio.CancelledError
@@ -153,109 +198,79 @@ class Execution:
         self._made_by.add(making)
         try:
             task = self._tasks[name]
-            outcome = await self._observe(task)
-            if isinstance(outcome, list):
-                outcomes = await self._run_elements(task, outcome)
-            else:
-                self._set(task, outcome)
-                outcomes = [_as_saved(task, outcome)]
-            return outcomes, await self._resolver.digest(task) if self.calls.saved else ""
+            outcomes = await self._make(task) if task.over is None else await self._make_each(task, task.over)
+            return await self._digest(task), outcomes
         finally:
             self._made_by.discard(making)
 
-    async def _observe(self, task: Task) -> ToolMessage | Paused | list[Task]:
-        """What comes of a task when all that it refers to is there; of a map whose length is known only then, its
-        calls."""
-        if task.error:
-            return self.calls.fail(task, task.error)
-        try:
-            if task.over is not None:
-                elements = await self._resolver.written_out(task, task.over)
-                most = self.calls.context.max_tasks
-                others = sum(other.is_call for other in self._tasks.values() if other is not task)
-                if len(elements) + others > most:
-                    return self.calls.fail(task, TOO_MANY_ELEMENTS.format(length=len(elements), most=most))
-                return elements or self.calls.no_calls(task)
-            arguments = await self._resolver.arguments(task)
-        except BlockedError:
-            return Paused(task, None)
-        except NeedFailedError as error:
-            return self.calls.fail(task, str(error), skipped=True)
-        except (MapError, UnresolvedReferenceError) as error:
-            return self.calls.fail(task, str(error))
-        return await self.calls.make(task, arguments)
+    async def _make(self, task: Task) -> list[SavedOutcome]:
+        """Make a call when all that it refers to is there."""
+        inputs = await self._resolver.inputs(task)
+        await self._digest(task, inputs)
+        if inputs.error:
+            return [_as_saved(task, self._not_made(task, inputs.error))]
+        return [_as_saved(task, await self.calls.make(task, inputs.arguments))]
 
-    async def _run_elements(self, task: Task, elements: list[Task]) -> list[SavedOutcome]:
-        """Make the calls of a map. Each is saved when it is done, as a task of this one."""
-        self._plan_elements(task, elements)
-        for element in elements:
-            if done := self.done.get(element.key):
-                self._set(element, done)
-            else:
+    async def _make_each(self, task: Task, over: str) -> list[SavedOutcome]:
+        """Make the calls of a map whose length is known only now. Each is saved when done, as a task of this one."""
+        try:
+            elements = await self._resolver.written_out(task, over)
+        except (BlockedError, NeedFailedError, UnresolvedReferenceError, MapError) as error:
+            return [_as_saved(task, self._not_made(task, error))]
+        most = self.calls.context.max_tasks
+        others = sum(other.is_call for other in self._tasks.values() if other is not task)
+        if len(elements) + others > most:
+            return [_as_saved(task, self.calls.fail(task, TOO_MANY_ELEMENTS.format(length=len(elements), most=most)))]
+        if not elements:
+            return [_as_saved(task, self.calls.no_calls(task))]
+        self._write_out(task, elements)
+        futures = [self.outcomes[element.key] for element in elements]
+        for element, future in zip(elements, futures, strict=True):
+            if not future.done():  # from before a pause
                 self._call(element)
-        futures = [self._outcomes[element.key] for element in elements]
         await asyncio.wait(futures)
         _raise_interrupts(futures)
         return [_as_saved(element, future.result()) for element, future in zip(elements, futures, strict=True)]
 
-    def _call(self, task: Task) -> None:
-        """Call the task's tool durably: from here, since LangGraph goes by the order of the calls."""
-        call = asyncio.wrap_future(_call_durably(name_of(task.key), task.tool, task.arguments))
-        self._running.add(asyncio.ensure_future(self._follow(task, call)))
+    def _not_made(self, task: Task, error: ResolveError) -> ToolMessage | Paused:
+        if isinstance(error, BlockedError):
+            return Paused(task, None)
+        return self.calls.fail(task, str(error), **({"skipped": True} if isinstance(error, NeedFailedError) else {}))
 
-    async def _follow(self, task: Task, call: "asyncio.Future[dict[str, Any]]") -> None:
-        """See what comes of a call. A result from before a crash is taken if it is this call's, and not one of another
-        plan; else the call is made afresh."""
-        try:
-            saved = await call
-            if self._outcomes[task.key].done():
-                return  # it was made just now
-            call_saved = saved["task"], saved["tool"], saved["arguments"]
-            is_its_own = call_saved == (name_of(task.key), task.tool, task.arguments)
-            is_its_own = is_its_own and saved["inputs"] == await self._resolver.digest(task)
-        except BaseException as error:  # noqa: BLE001 — it is what comes of the task
-            fail(self._outcomes[task.key], error)
-        else:
-            if is_its_own:
-                self._restore(task, saved["outcomes"])
-            else:
-                self._call(task)
-
-    def _restore(self, task: Task, outcomes: list[SavedOutcome]) -> None:
-        """Take what was saved before a crash."""
-        if outcomes[0]["element"] == task.element:
-            self._set(task, _from_saved(task, outcomes[0]))
-            return
-        elements = [replace(task, arguments=one["arguments"], element=one["element"], over=None) for one in outcomes]
-        self._plan_elements(task, elements)
-        for element, saved in zip(elements, outcomes, strict=True):
-            self._set(element, _from_saved(element, saved))
+    async def _digest(self, task: Task, inputs: Inputs | None = None) -> str:
+        """Of what the task's references stand for, if that is saved."""
+        if not self.calls.saved or not any(True for _ in find_references(task.arguments)):
+            return ""
+        if task.key not in self._digests:
+            self._digests[task.key] = (inputs or await self._resolver.inputs(task)).digest()
+        return self._digests[task.key]
 
     def _plan(self, task: Task) -> None:
         self._tasks[name_of(task.key)] = task
-        self._outcomes.plan(task.key)
-        if task.is_call and task.over is None and task.key not in self.done:
+        self.outcomes.plan(task.key)
+        if task.is_call and task.over is None and not self.outcomes[task.key].done():
             self.calls.progress.tell_of(task, "task_planned", task.arguments)
 
-    def _plan_elements(self, task: Task, elements: list[Task]) -> None:
+    def _write_out(self, task: Task, elements: list[Task]) -> None:
         """The map's elements take its place among the tasks."""
+        if self.outcomes[task.key].done():
+            return
         for element in elements:
             self._plan(element)
         self._plan(Task(task.number, task.tool, {}, size=len(elements)))
-        settle(self._outcomes[task.key], len(elements))
+        settle(self.outcomes[task.key], len(elements))
 
-    def _set(self, task: Task, outcome: ToolMessage | Paused) -> None:
+    def _take(self, task: Task, outcome: ToolMessage | Paused) -> None:
         """Take note of what came of a task."""
-        future = self._outcomes[task.key]
+        future = self.outcomes[task.key]
         if future.done():
             return
         is_map = task.over is not None or task.size is not None
         is_empty = is_map and isinstance(outcome, ToolMessage) and outcome.status == "success"
         future.set_result(0 if is_empty else outcome)
         if isinstance(outcome, ToolMessage):
-            self.calls.remember([outcome])
-            if task.key not in self.done:
-                self.calls.progress.tell_outcome(task, outcome)
+            self.calls.remember(outcome)
+            self.calls.progress.tell_outcome(task, outcome)
 
 
 def _raise_interrupts(futures: Iterable["asyncio.Future[Any]"]) -> None:

@@ -6,10 +6,9 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
-from agent.conversation.messages import call_id, map_sizes, observations
+from agent.conversation.messages import call_id, map_sizes, observations, shown_value
 from agent.language.references import Reference, UnresolvedReferenceError, find_references, follow, is_text, substitute
 from agent.language.values import to_text
-from agent.tooling.results import shown_value
 
 LONGEST_RESULT = 300
 """Characters. Who asked a question doesn't want a page for an answer."""

@@ -18,7 +18,7 @@ from langgraph.runtime import Runtime
 from agent.context import Context
 from agent.conversation.messages import map_sizes, observations, plan_message, plans_made
 from agent.events import Progress
-from agent.handover import PlanStream
+from agent.handover import Handover
 from agent.language.parser import Item, PlanParser
 from agent.language.plan import Plan
 from agent.language.tasks import Call, Element, Join
@@ -70,8 +70,8 @@ def make_planner(
         context = Context.of(runtime.context)
         progress = Progress.of(runtime)
         messages = state["messages"]
-        stream = PlanStream.of(runtime)
-        with stream.planning():
+        handover = Handover.of(runtime)
+        with handover.planning():
             model = await models.planner(context)
             earlier = observations(messages)
             plan = Plan(signatures, [number for number, _ in earlier], maps=map_sizes(earlier), most=context.max_tasks)
@@ -92,13 +92,13 @@ def make_planner(
             @durable
             async def write_plan() -> AIMessage:
                 with secrets_hidden():
-                    return await stream_plan(writer, prompt, reader, plan, stream, progress, note=feedback or "")
+                    return await stream_plan(writer, prompt, reader, plan, handover, progress, note=feedback or "")
 
             progress.tell("plan_started", round=round_)
             message = await write_plan()
             progress.tell("plan_finished", round=round_, tasks=len(message.tool_calls))
-            stream.finish(message)
-            await stream.drained()
+            handover.finish(message)
+            await handover.drained()
         return {"plan": message}
 
     return planner
@@ -125,19 +125,19 @@ async def stream_plan(
     prompt: list[BaseMessage],
     reader: "TextReader | ToolCallReader",
     plan: Plan,
-    stream: PlanStream,
+    handover: Handover,
     progress: Progress,
     *,
     note: str,
 ) -> AIMessage:
-    """Have the model write the plan, and send its tasks to the stream while it does.
+    """Have the model write the plan, and send its tasks to the executor while it does.
 
     Args:
         model: The chat model; its text may come as strings or as lists of blocks.
         prompt: Its prompt.
         reader: Reads what it writes.
         plan: Grows with each call that the model writes.
-        stream: Where the tasks go.
+        handover: Where the tasks go.
         progress: Is told the text.
         note: Why there is a further plan, if it is not the turn's first.
     """
@@ -152,7 +152,7 @@ async def stream_plan(
                 return False
             if isinstance(item, Call | Element):
                 for task in plan.extend(item):
-                    stream.send(task)
+                    handover.send(task)
                 if plan.full:
                     return False
         return True
@@ -167,22 +167,22 @@ async def stream_plan(
             if written:
                 progress.tell("plan_text", text=written)
             if not take(items) or reader.ended:
-                stream.end(plan.last)
+                handover.end(plan.last)
                 if reader.ended:
                     at_the_end.pop_all()
-                    usage = await _read_usage(chunks, usage, stream)
+                    usage = await _read_usage(chunks, usage, handover)
                 break
         else:
             take(reader.close())
-            stream.end(plan.last)
+            handover.end(plan.last)
     return plan_message(plan, text="".join(text), note=note, usage=usage)
 
 
 async def _read_usage(
-    chunks: AsyncGenerator[AIMessageChunk], usage: UsageMetadata | None, stream: PlanStream
+    chunks: AsyncGenerator[AIMessageChunk], usage: UsageMetadata | None, handover: Handover
 ) -> UsageMetadata | None:
     """The tokens used, which models report last: read on, but not if the model goes on talking. When the tools are
-    done, nothing waits for the stream any more; it is closed in any case."""
+    done, nothing waits for the model any more; its stream is closed in any case."""
 
     async def read() -> None:
         nonlocal usage
@@ -195,7 +195,7 @@ async def _read_usage(
                     if not _CLOSING.fullmatch(rest):
                         return
 
-    reading, draining = asyncio.create_task(read()), asyncio.create_task(stream.done())
+    reading, draining = asyncio.create_task(read()), asyncio.create_task(handover.done())
     try:
         await asyncio.wait([reading, draining], return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait([reading], timeout=USAGE_TIMEOUT)

@@ -15,7 +15,7 @@ from langgraph.runtime import Runtime
 from agent import Context, State, create_llm_compiler
 from agent.conversation.messages import plan_message
 from agent.executor.node import make_executor
-from agent.handover import PlanStream
+from agent.handover import Handover
 from agent.language.plan import Plan
 from agent.language.tasks import Call, Join, Signature, Task
 from agent.models import Models
@@ -40,66 +40,66 @@ def plan_of(*queries: str) -> tuple[list[Task], AIMessage]:
     return plan.tasks, plan_message(plan, text="", note="", usage=None)
 
 
-async def taken(stream: PlanStream) -> list[Task]:
-    return [task async for task in stream.tasks()]
+async def taken(handover: Handover) -> list[Task]:
+    return [task async for task in handover.tasks()]
 
 
 # --- tasks
 
 
 async def test_a_task_comes_out_when_it_has_been_sent() -> None:
-    stream = PlanStream()
+    handover = Handover()
     (first, second), _ = plan_of("a", "b")
-    tasks = stream.tasks()
-    stream.send(first)
+    tasks = handover.tasks()
+    handover.send(first)
     assert await anext(tasks) == first
     waiting = asyncio.ensure_future(anext(tasks))
     await asyncio.sleep(0)
     assert not waiting.done()
-    stream.send(second)
+    handover.send(second)
     assert await waiting == second
 
 
 async def test_tasks_come_in_the_order_of_the_plan_and_end_with_it() -> None:
-    stream = PlanStream()
+    handover = Handover()
     tasks, _ = plan_of("a", "b", "c")
     for task in tasks:
-        stream.send(task)
-    stream.end(last=4)
-    assert await taken(stream) == tasks
-    assert stream.last == 4
+        handover.send(task)
+    handover.end(last=4)
+    assert await taken(handover) == tasks
+    assert handover.last == 4
 
 
 async def test_a_plan_without_tasks_just_ends() -> None:
-    stream = PlanStream()
-    stream.end(last=1)
-    assert await taken(stream) == []
+    handover = Handover()
+    handover.end(last=1)
+    assert await taken(handover) == []
 
 
 async def test_a_finished_plan_sends_the_tasks_that_were_not_sent_yet() -> None:
-    stream = PlanStream()
+    handover = Handover()
     tasks, message = plan_of("a", "b", "c")
-    stream.send(tasks[0])
-    stream.finish(message)
-    assert await taken(stream) == tasks
-    assert stream.last == 4
-    assert await stream.plan() is message
+    handover.send(tasks[0])
+    handover.finish(message)
+    assert await taken(handover) == tasks
+    assert handover.last == 4
+    assert await handover.plan() is message
 
 
 async def test_finishing_twice_sends_nothing_twice() -> None:
-    stream = PlanStream()
+    handover = Handover()
     tasks, message = plan_of("a", "b")
-    stream.finish(message)
-    stream.finish(message)
-    assert await taken(stream) == tasks
+    handover.finish(message)
+    handover.finish(message)
+    assert await taken(handover) == tasks
 
 
 async def test_the_first_end_counts() -> None:
-    stream = PlanStream()
-    stream.end(last=3)
-    stream.end()
-    assert stream.last == 3
-    assert await taken(stream) == []
+    handover = Handover()
+    handover.end(last=3)
+    handover.end()
+    assert handover.last == 3
+    assert await taken(handover) == []
 
 
 # --- the two ends
@@ -107,91 +107,91 @@ async def test_the_first_end_counts() -> None:
 
 @pytest.mark.usefixtures("nobody_comes")
 async def test_without_a_planner_there_is_no_plan() -> None:
-    assert await PlanStream().plan() is None
+    assert await Handover().plan() is None
 
 
 async def test_a_planner_that_has_come_is_waited_for() -> None:
-    stream = PlanStream()
+    handover = Handover()
     _, message = plan_of("a")
-    with stream.planning():
-        waiting = asyncio.ensure_future(stream.plan())
+    with handover.planning():
+        waiting = asyncio.ensure_future(handover.plan())
         await asyncio.sleep(0)
         assert not waiting.done()
-        stream.finish(message)
+        handover.finish(message)
         assert await waiting is message
 
 
 @pytest.mark.usefixtures("nobody_comes")
 async def test_a_plan_that_is_there_needs_no_planner() -> None:
-    stream = PlanStream()
+    handover = Handover()
     _, message = plan_of("a")
-    stream.finish(message)
-    assert await stream.plan() is message
+    handover.finish(message)
+    assert await handover.plan() is message
 
 
 async def test_an_executor_that_is_cancelled_while_it_waits_ends_and_leaves_the_plan_alone() -> None:
-    stream = PlanStream()
+    handover = Handover()
     _, message = plan_of("a")
-    with stream.planning():
-        waiting = asyncio.ensure_future(stream.plan())
+    with handover.planning():
+        waiting = asyncio.ensure_future(handover.plan())
         await asyncio.sleep(0)
         waiting.cancel()
         ended, _ = await asyncio.wait([waiting], timeout=1)
-        stream.finish(message)
+        handover.finish(message)
     assert ended == {waiting}
-    assert await stream.plan() is message
+    assert await handover.plan() is message
 
 
 async def test_a_failure_of_the_planner_passes_over_to_the_executor() -> None:
-    stream = PlanStream()
+    handover = Handover()
     failure = ValueError("no such model")
-    with pytest.raises(ValueError, match="no such model"), stream.planning():
+    with pytest.raises(ValueError, match="no such model"), handover.planning():
         raise failure
     with pytest.raises(ValueError, match="no such model"):
-        await taken(stream)
+        await taken(handover)
     with pytest.raises(ValueError, match="no such model") as caught:
-        await stream.plan()
+        await handover.plan()
     assert caught.value is failure
 
 
 async def test_a_planner_that_is_cancelled_does_not_cancel_the_executor() -> None:
-    stream = PlanStream()
-    with pytest.raises(asyncio.CancelledError), stream.planning():
+    handover = Handover()
+    with pytest.raises(asyncio.CancelledError), handover.planning():
         raise asyncio.CancelledError
     with pytest.raises(RuntimeError, match="The planner was cancelled"):
-        await stream.plan()
+        await handover.plan()
 
 
 async def test_a_planner_that_fails_after_its_plan_leaves_the_plan() -> None:
-    stream = PlanStream()
+    handover = Handover()
     _, message = plan_of("a")
-    with suppress(ValueError), stream.planning():
-        stream.finish(message)
+    with suppress(ValueError), handover.planning():
+        handover.finish(message)
         raise ValueError("late")
-    assert await stream.plan() is message
+    assert await handover.plan() is message
 
 
 @pytest.mark.usefixtures("nobody_comes")
 async def test_without_an_executor_the_planner_does_not_wait() -> None:
-    await PlanStream().drained()
+    await Handover().drained()
 
 
 async def test_the_planner_stays_until_the_executor_has_gone() -> None:
-    stream = PlanStream()
-    waiting = asyncio.ensure_future(stream.drained())
-    with stream.executing():
-        stream.drain()
-        await stream.done()
+    handover = Handover()
+    waiting = asyncio.ensure_future(handover.drained())
+    with handover.executing():
+        handover.drain()
+        await handover.done()
         assert not waiting.done()
     await waiting
 
 
 @pytest.mark.parametrize("end", [ValueError("broken"), asyncio.CancelledError()])
 async def test_the_planner_does_not_wait_for_an_executor_that_has_ended_badly(end: BaseException) -> None:
-    stream = PlanStream()
-    with pytest.raises(type(end)), stream.executing():
+    handover = Handover()
+    with pytest.raises(type(end)), handover.executing():
         raise end
-    await stream.drained()
+    await handover.drained()
 
 
 # --- where they meet
@@ -204,25 +204,25 @@ def runtime(checkpoint: str | None, control: object) -> Runtime[Any]:
 
 async def test_the_nodes_of_one_superstep_meet() -> None:
     control = object()
-    stream = PlanStream.of(runtime("a", control))
-    assert PlanStream.of(runtime("a", control)) is stream
+    handover = Handover.of(runtime("a", control))
+    assert Handover.of(runtime("a", control)) is handover
 
 
 @pytest.mark.parametrize(("checkpoint", "same_run"), [("b", True), ("a", False)])
 async def test_the_nodes_of_other_supersteps_and_runs_do_not_meet(checkpoint: str, same_run: bool) -> None:
     control, other = object(), object()
-    stream = PlanStream.of(runtime("a", control))
-    assert PlanStream.of(runtime(checkpoint, control if same_run else other)) is not stream
+    handover = Handover.of(runtime("a", control))
+    assert Handover.of(runtime(checkpoint, control if same_run else other)) is not handover
 
 
 @pytest.mark.usefixtures("nobody_comes")
 async def test_a_stream_is_forgotten_with_its_superstep() -> None:
     control = object()
-    stream = PlanStream.of(runtime("a", control))
+    handover = Handover.of(runtime("a", control))
     _, message = plan_of("a")
-    stream.finish(message)
-    del stream
-    assert await PlanStream.of(runtime("a", control)).plan() is None
+    handover.finish(message)
+    del handover
+    assert await Handover.of(runtime("a", control)).plan() is None
 
 
 # --- the nodes themselves
@@ -274,7 +274,7 @@ async def test_an_executor_that_starts_beside_a_planner_elsewhere_runs_once_more
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As when LangGraph runs the two nodes in different processes: they meet nowhere."""
-    monkeypatch.setattr(PlanStream, "of", classmethod(lambda cls, _: cls()))
+    monkeypatch.setattr(Handover, "of", classmethod(lambda cls, _: cls()))
     graph = make_graph((START, "planner"), (START, "executor"), plan='1. search("K2")\n2. join()')
     steps = [step async for step in graph.astream({"messages": "q"}, stream_mode="updates")]
     assert [name for step in steps for name in step if name == "executor"] == ["executor"] * 2

@@ -11,8 +11,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
 
-from agent import create_llm_compiler
-from agent import handover as stream
+from agent import create_llm_compiler, handover
 from tests.support.model_server import Gate, HttpError, ModelServer, Reply
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
@@ -119,8 +118,8 @@ async def test_planner_and_executor_that_never_meet_work_through_the_state(
     model_server: ModelServer, chat_model: ChatOpenAI, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in different processes: each node finds a stream of its own."""
-    monkeypatch.setattr(stream, "ARRIVAL_TIMEOUT", 0.01)
-    monkeypatch.setattr(stream.PlanStream, "of", lambda _: stream.PlanStream())
+    monkeypatch.setattr(handover, "ARRIVAL_TIMEOUT", 0.01)
+    monkeypatch.setattr(handover.Handover, "of", lambda _: handover.Handover())
     model_server.script(planner=['1. work("a")\n2. work("$1")\n3. join()', "3. join()"], joiner=["A.", "Bye."])
     graph = create_llm_compiler(tools.all(), model=chat_model, checkpointer=InMemorySaver())
     output = await graph.ainvoke({"messages": "Question?"}, THREAD)
@@ -133,7 +132,7 @@ async def test_planner_and_executor_that_never_meet_work_through_the_state(
 async def test_a_crash_between_the_last_writes_of_the_two_nodes_is_survived(
     model_server: ModelServer, chat_model: ChatOpenAI, tools: Tools, lost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "ARRIVAL_TIMEOUT", 0.01)
+    monkeypatch.setattr(handover, "ARRIVAL_TIMEOUT", 0.01)
     model_server.script(planner=['1. work("a")\n2. work("b")\n3. join()'], joiner=["A and B."])
     saver = InMemorySaver()
     graph = create_llm_compiler(tools.all(), model=chat_model, checkpointer=saver)
