@@ -88,9 +88,10 @@ def main() -> NoReturn:
     """
     signal.signal(signal.SIGINT, stop)
     if not sys.warnoptions:
-        # Neither warnings nor log messages: they would run into the view.
+        # Neither warnings nor log messages: they would run into the view. Servers are loaded before it begins.
         warnings.simplefilter("ignore")
         logging.getLogger().addHandler(logging.NullHandler())
+        logging.getLogger("tools.mcp.load").addHandler(logging.StreamHandler())
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")

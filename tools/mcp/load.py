@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_core.tools import BaseTool, ToolException
+from pydantic import ValidationError
 
 from tools.mcp import session as mcp_session
 from tools.mcp.config import ServerConfig, read_config
@@ -24,6 +25,10 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER = 60.0
 """Seconds after which a server that could not be reached is tried again, when the tools are asked for again."""
+
+LEFT_OUT = "The tool {tool!r} of the MCP server {server!r} is left out: {why}"
+NO_TOOLS = "No tools of the MCP server %r. %s"
+WRONG_LIST = "Its list of tools can't be read: {reason}."
 
 NOT_INSTALLED = "MCP servers need the extra 'mcp': pip install -e '.[mcp]'"
 
@@ -48,8 +53,9 @@ class McpServers:
     died, the next call opens it again. The sessions live on an event loop of their own, so that tools can be called
     from any other, and end when neither this object nor any of its tools is in use, or with the process.
 
-    A server that can't be reached is logged as an error, with what it printed, and its tools are missing; the others
-    work. A server that dies or hangs fails the calls that were made to it.
+    A server that can't be reached is logged as an error, in a line that says what it printed, and its tools are
+    missing; so is a tool that no plan could call. The others work. A server that dies or hangs fails the calls that
+    were made to it.
     """
 
     def __init__(self, path: str | Path = "mcp.json") -> None:
@@ -60,6 +66,7 @@ class McpServers:
         self._path = Path(path)
         self._loop: _LoopThread | None = None
         self._servers: list[_Server] = []
+        self._told: set[str] = set()
         self._lock = threading.Lock()
 
     async def tools(self, *, taken: Collection[str] = ()) -> list[BaseTool]:
@@ -82,8 +89,20 @@ class McpServers:
                 name = _plain(tool.name)
                 if names.count(name) > 1 or name in taken or name == "join":
                     name = _plain(f"{server.config.name}_{name}")
-                made.append(McpTool.of(server, tool, name))
+                fault = _fault_of(tool.inputSchema)
+                if name in taken or any(other.name == name for other in made):
+                    fault = f"another one is named {name!r}."
+                if fault:
+                    self._tell(LEFT_OUT.format(tool=tool.name, server=server.config.name, why=fault))
+                else:
+                    made.append(McpTool.of(server, tool, name))
         return made
+
+    def _tell(self, warning: str) -> None:
+        """Once: the tools are asked for at each run of a LangGraph server."""
+        if warning not in self._told:
+            self._told.add(warning)
+            log.warning("%s", warning)
 
     def close(self) -> None:
         """End all sessions, and the servers that were started for them. Blocks until that is done."""
@@ -181,6 +200,24 @@ def _plain(name: str) -> str:
     return plain if plain[:1].isalpha() or plain[:1] == "_" else f"_{plain}"
 
 
+def _fault_of(schema: Any) -> str:
+    """Why no plan could give the arguments that a schema describes; or nothing."""
+    if not isinstance(schema, dict):
+        return ""
+    properties = schema.get("properties") or {}
+    if not isinstance(properties, dict):
+        return f"its schema has {properties!r} for 'properties'."
+    for name in properties:
+        if not name.isprintable():
+            return f"its argument {name!r} has a name that can't be written."
+    parts = [
+        part for kind in ("anyOf", "oneOf", "allOf") if isinstance(schema.get(kind), list) for part in schema[kind]
+    ]
+    definitions = [known for kind in ("$defs", "definitions") if isinstance(known := schema.get(kind), dict)]
+    parts += [part for known in definitions for part in known.values()]
+    return next(filter(None, map(_fault_of, parts)), "")
+
+
 # --- sessions
 
 
@@ -249,12 +286,17 @@ class _Server:
                 async with asyncio.timeout(mcp_session.START_TIMEOUT):
                     self._tools = await session.do(_list_tools)
             except TimeoutError:
-                self._failed_at = now
-                log.error("No tools of the MCP server %r: it does not list them.", self.config.name)
+                self._fail(now, "It does not list them.")
+            except ValidationError as error:
+                self._fail(now, WRONG_LIST.format(reason=error.errors()[0]["msg"]))
             except (McpServerError, ToolException) as error:
-                self._failed_at = now
-                log.error("No tools of the MCP server %r. %s", self.config.name, error)
+                printed = getattr(error, "printed", "")
+                self._fail(now, f"{error} It printed: {printed}" if printed else str(error))
         return self._tools or []
+
+    def _fail(self, now: float, reason: str) -> None:
+        self._failed_at = now
+        log.error(NO_TOOLS, self.config.name, " ".join(reason.split()))
 
     async def _call(self, tool: str, arguments: dict[str, Any]) -> "CallToolResult":
         for _ in range(2):
@@ -262,6 +304,10 @@ class _Server:
                 return await (await self._open()).do(lambda session: session.call_tool(tool, arguments))
             except SessionExpiredError as error:
                 expired = error
+            except McpServerError as error:
+                if error.printed:
+                    mcp_session.log.error("The %s printed: %s", self.config, error.printed)
+                raise
         raise expired
 
     async def _open(self) -> "Session":

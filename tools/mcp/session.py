@@ -34,6 +34,11 @@ T = TypeVar("T")
 class McpServerError(ConnectionError):
     """A server can't be reached, or went away."""
 
+    def __init__(self, message: str, printed: str = "") -> None:
+        super().__init__(message)
+        self.printed = printed
+        """The last that the server printed. It is for who runs it, and not for a model or a client."""
+
 
 class SessionExpiredError(McpServerError):
     """The server has forgotten the session, and so has not done what it was asked."""
@@ -67,8 +72,7 @@ class Session:
             self._holding.cancel()
             await asyncio.wait([self._holding])  # until the server has ended: who closes the loop now would leave it
             reason = f"it did not answer within {START_TIMEOUT:g} s." if late else self._reason()
-            self._log_printed()
-            raise McpServerError(UNREACHABLE.format(server=self._config, reason=reason))
+            raise McpServerError(UNREACHABLE.format(server=self._config, reason=reason), self._printed.last)
 
     async def do(self, work: "Callable[[ClientSession], Coroutine[Any, Any, T]]") -> T:
         """What the work gives; see `tools.mcp` for what it raises."""
@@ -93,8 +97,7 @@ class Session:
         finally:
             doing.cancel()
         await asyncio.wait([self._holding])
-        self._log_printed()
-        raise McpServerError(WENT_AWAY.format(server=self._config, reason=self._reason()))
+        raise McpServerError(WENT_AWAY.format(server=self._config, reason=self._reason()), self._printed.last)
 
     async def _hold(self) -> None:
         async with self._connect() as session:
@@ -137,11 +140,6 @@ class Session:
         said = str(error).replace(self._config.url or "\0", self._config.address)
         return f"{said or type(error).__name__}."
 
-    def _log_printed(self) -> None:
-        """Log the last that the server printed. It is for who runs it, and not for a model or a client."""
-        if printed := " / ".join(line.strip() for line in self._printed.text.splitlines()[-3:]):
-            log.error("The %s printed: %s", self._config, printed)
-
 
 class _Printed(asyncio.Protocol):
     """The last of what a server prints on its standard error stream."""
@@ -152,6 +150,11 @@ class _Printed(asyncio.Protocol):
         text = data.decode(errors="replace")
         log.debug("%s", text.rstrip())
         self.text = (self.text + text)[-_PRINTED_CHARS:]
+
+    @property
+    def last(self) -> str:
+        """Its last lines, in one."""
+        return " / ".join(line.strip() for line in self.text.splitlines()[-3:])
 
     @asynccontextmanager
     async def file(self) -> AsyncIterator[Any]:
