@@ -25,11 +25,9 @@ COPY tools tools
 COPY graphs graphs
 COPY apps apps
 COPY langgraph.json ./
-# PYTHONMALLOC: see graphs/server_memory.py.
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONMALLOC=malloc \
     HOST=0.0.0.0 \
     PORT=8000
 # Nothing is written at run time, so it would be compiled at each start.
@@ -39,4 +37,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/healthz', timeout=4)"]
 # Listening on every interface, it refuses to start without LLM_COMPILER_API_KEY.
-CMD ["python", "-m", "apps.server.app"]
+CMD ["python", "-m", "apps.server"]

@@ -62,9 +62,8 @@ format: $(VENV)/ready ## Format the code and mend what ruff can mend
 studio: $(VENV)/ready ## Serve the graphs to LangGraph Studio
 	@LANGGRAPH_STRICT_MSGPACK=true $(BIN)/langgraph dev
 
-# PYTHONMALLOC: see graphs/server_memory.py.
 serve: $(VENV)/ready ## Serve the agent over HTTP, with a page to watch it; HOST=… and PORT=… say where
-	@PYTHONMALLOC=$${PYTHONMALLOC:-malloc} $(BIN)/python -m apps.server.app
+	@$(BIN)/python -m apps.server
 
 load: $(VENV)/ready ## Measure the server under up to 500 streams at once
 	@$(BIN)/python -m tests.benchmarks.load $(ARGS)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.language.values import render_call
-from apps.cli.plain_view import in_short, printable
+from apps.runs.wording import in_short, printable
 
 CHOICES = {"approve": "approve", "edit": "edit", "reject": "reject", "respond": "answer"}
 """What may be decided on a call, and the words that people type for it; the first letters do, and `a` approves."""

@@ -1,23 +1,22 @@
 """What the command line does with a question: asks it, and shows the run as the options and standard output ask for."""
 
-import asyncio
 import json
 import sys
-from contextlib import asynccontextmanager, redirect_stdout
+from contextlib import aclosing, asynccontextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import typer
 
-from apps.cli.console import WAITING, Options, WrongUsageError, read_line, say, starting, tell
+from apps.cli.console import WAITING, Options, WrongUsageError, read_line, say, starting
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from langgraph.types import Command, Interrupt
 
-    from apps.runs.report import Event, Run
-    from apps.runs.threads import Session
+    from apps.runs.run import Event, Run
+    from apps.runs.threads import Session, Thread
 
 NOTHING_TO_RESUME = (
     'There is nothing to resume in thread {name!r}. Ask a question in it: llm-compiler --thread {name} "…"'
@@ -28,46 +27,14 @@ GOES_ON = "Goes on with: {question}"
 WAITS = "The run waits for your answer. Give it at a terminal: llm-compiler --thread {name}"
 
 
-def chat(options: Options) -> None:
-    """Questions and answers in one conversation, until `/quit` or Ctrl-D. What a thread has left undone comes first."""
-    typer.echo("Ask away; /quit or Ctrl-D ends.")
-    memory: Session | None = None
-    with asyncio.Runner() as runner:  # one event loop: the models' connections belong to it
-        if options.thread:
-            _tell_errors(runner, resume(options, or_else=None))
-        while (question := _read_question()) is not None:
-            if not options.thread:
-                memory = memory or _session_in_memory(options)
-            _tell_errors(runner, ask(question, options, memory))
-
-
-def _tell_errors(runner: asyncio.Runner, work: "Coroutine[Any, Any, None]") -> None:
-    """Do a part of a chat, which goes on whatever happens."""
-    try:
-        runner.run(work)
-    except typer.Exit:
-        pass  # the run waits for an answer that the user didn't give
-    except Exception as error:  # noqa: BLE001 — the chat goes on
-        tell(error)
-
-
-def _read_question() -> str | None:
-    try:
-        while not (line := read_line("\n> ").strip()):
-            pass
-    except EOFError:
-        typer.echo()
-        return None
-    return None if line == "/quit" else line
-
-
-async def ask(question: str, options: Options, session: "Session | None" = None) -> None:
+async def ask(question: str, options: Options, session: "Session | None" = None, *, note: bool = True) -> None:
     """Answer a question and show how, in the way that the options and standard output ask for.
 
     Args:
         question: The question.
         options: What the command line asks for.
         session: The conversation, if it is neither that of `options.thread` nor a new one.
+        note: Whether to say so if the model is the offline one.
 
     Raises:
         typer.Exit: The run waits for an answer that can't be asked for here.
@@ -77,8 +44,8 @@ async def ask(question: str, options: Options, session: "Session | None" = None)
         if thread.state == "waiting":
             raise WrongUsageError(STILL_WAITS.format(name=thread.name))
         if thread.state == "broken" and options.thread:
-            typer.echo(LEFT_UNDONE.format(question=thread.questions[-1]), err=True)
-        await _go_on(_new_run(question), options, session, False)
+            say(LEFT_UNDONE.format(question=thread.questions[-1]), sys.stderr)
+        await _follow(_new_run(question), options, session, thread, note=note)
 
 
 async def resume(options: Options, or_else: str | None = NOTHING_TO_RESUME) -> None:
@@ -98,15 +65,17 @@ async def resume(options: Options, or_else: str | None = NOTHING_TO_RESUME) -> N
             if or_else:
                 raise WrongUsageError(or_else.format(name=thread.name))
             return
-        typer.echo(GOES_ON.format(question=thread.questions[-1]), err=True)
+        say(GOES_ON.format(question=thread.questions[-1]), sys.stderr)
         run = _new_run(thread.questions[-1])
-        run.recall(thread.turn, planned=thread.planned)
-        command = await _answer(thread.waits_for, options, session) if thread.waits_for else True
-        await _go_on(run, options, session, command)
+        run.recall(thread)
+        run.waits_for = thread.waits_for
+        command = await _answer(run, options, session) if thread.waits_for else True
+        run.waits_for = []
+        await _follow(run, options, session, thread, command)
 
 
 def _new_run(question: str) -> "Run":
-    from apps.runs.report import Run
+    from apps.runs.run import Run
 
     return Run(question)
 
@@ -115,41 +84,98 @@ def _new_run(question: str) -> "Run":
 async def _open(options: Options, session: "Session | None" = None) -> "AsyncIterator[Session]":
     if session:
         yield session
-    elif options.thread:
-        with starting(options):
-            from apps.runs.threads import Session as Sessions
+        return
+    with starting(options):
+        from apps.runs.threads import Session as Sessions
 
+    if options.thread:
         async with Sessions.open(options.thread) as session:
             yield session
     else:
-        yield _session_in_memory(options)
+        yield Sessions.in_memory()
 
 
-def _session_in_memory(options: Options) -> "Session":
-    with starting(options):
-        from apps.runs.threads import Session
-
-    return Session.in_memory()
-
-
-async def _go_on(run: "Run", options: Options, session: "Session", command: "Command[Any] | bool") -> None:
+async def _follow(
+    run: "Run",
+    options: Options,
+    session: "Session",
+    thread: "Thread",
+    command: "Command[Any] | bool" = False,
+    *,
+    note: bool = False,
+) -> None:
     """Show the run until its answer, asking the user as often as it waits for something."""
+    from agent import Context
+    from apps.runs.run import follow
+
+    history = [] if command else thread.closing
     while True:
-        try:
-            if options.as_json or options.quiet:
-                await _answer_at_the_end(run, options, session, command)
-            elif options.live:
-                await _answer_live(run, options, session, command)
-            else:
-                await _answer_in_lines(run, options, session, command)
-        except _PausedError as paused:
-            command = await _answer(paused.requests, options, session)
-            thread = await session.thread()
-            run = _new_run(run.question)
-            run.recall(thread.turn, planned=thread.planned)
-        else:
-            _save_pictures(run, options)
-            return
+        context = Context(model=options.model)
+        events = follow(run, session=session, history=history, resume=command, context=context)
+        async with aclosing(events):
+            await _show(run, events, options, note=note)
+        if not run.waits_for:
+            break
+        command, note, history = await _answer(run, options, session), False, []
+        run = _new_run(run.question)
+        run.recall(await session.thread())
+    if options.as_json:
+        _print_report(run, options.thread)
+    _save_pictures(run, options)
+
+
+async def _show(run: "Run", events: "AsyncGenerator[Event]", options: Options, *, note: bool) -> None:
+    if options.as_json or options.quiet:
+        await _show_at_the_end(run, events, options)
+    elif options.live:
+        await _show_live(run, events, options, note=note)
+    else:
+        await _show_in_lines(run, events, options, note=note)
+
+
+async def _show_live(run: "Run", events: "AsyncGenerator[Event]", options: Options, *, note: bool) -> None:
+    from rich.console import Console
+
+    from apps.cli.live_view import LiveView
+
+    with LiveView(run, Console(), show_plan=options.show_plan, note=note):
+        async for _ in events:
+            pass
+
+
+async def _show_in_lines(run: "Run", events: "AsyncGenerator[Event]", options: Options, *, note: bool) -> None:
+    from apps.cli.plain_view import plain_lines
+    from apps.runs.wording import OFFLINE_NOTE, printable, summary
+
+    out = sys.stdout
+    with redirect_stdout(sys.stderr):  # what tools print
+        async for event in events:
+            if note and run.model == "offline":
+                say(OFFLINE_NOTE, out)
+            note = note and not run.model
+            for line in plain_lines(run, event, show_plan=options.show_plan):
+                say(line, out)
+    if not run.waits_for:
+        say(f"\n{printable(run.answer).strip()}\n\n{summary(run)}", out)
+
+
+async def _show_at_the_end(run: "Run", events: "AsyncGenerator[Event]", options: Options) -> None:
+    with redirect_stdout(sys.stderr):  # what tools print
+        async for _ in events:
+            pass
+    if options.quiet and not run.waits_for:
+        from apps.runs.wording import printable
+
+        plans = run.plans if options.show_plan else []
+        say(printable("\n\n".join([*plans, run.answer])).strip())
+
+
+def _print_report(run: "Run", thread: str | None) -> None:
+    from apps.runs.report import report_of
+
+    values = json.dumps(report_of(run, thread).model_dump(), default=str)
+    # JSON has no infinity.
+    say(json.dumps(json.loads(values, parse_constant=str), indent=2), sys.stdout)
 
 
 def _save_pictures(run: "Run", options: Options) -> None:
@@ -162,16 +188,8 @@ def _save_pictures(run: "Run", options: Options) -> None:
             save_plan_graph(run, options.graph)
 
 
-class _PausedError(Exception):
-    """The run waits for the user."""
-
-    def __init__(self, requests: "list[Interrupt]") -> None:
-        super().__init__()
-        self.requests = requests
-
-
-async def _answer(requests: "list[Interrupt]", options: Options, session: "Session") -> "Command[Any]":
-    """What the user says to what a run asks for.
+async def _answer(run: "Run", options: Options, session: "Session") -> "Command[Any]":
+    """What the user says to what the run asks for.
 
     Raises:
         typer.Exit: There is no user at a terminal, or they went away; the run can be resumed.
@@ -182,17 +200,19 @@ async def _answer(requests: "list[Interrupt]", options: Options, session: "Sessi
 
     if options.has_user:
         try:
-            return Command(resume={asked.id: answer_to(asked.value, read_line, typer.echo) for asked in requests})
+            return Command(resume={asked.id: answer_to(asked.value, read_line, say) for asked in run.waits_for})
         except EOFError:
-            typer.echo()
+            say("")
     name = await _keep(session, options)
     if options.as_json:
-        waiting = {"thread": name, "waiting": [{"id": asked.id, "value": asked.value} for asked in requests]}
-        say(json.dumps(waiting, indent=2, default=str), sys.stdout)
+        _print_report(run, name)
     else:
-        values = "\n".join(json.dumps(asked.value, indent=2, default=str) for asked in requests)
-        say(f"{WAITS.format(name=name)}\n{values}", sys.stdout)
+        say(f"{WAITS.format(name=name)}\n{_requests(run.waits_for)}")
     raise typer.Exit(WAITING)
+
+
+def _requests(waits_for: "list[Interrupt]") -> str:
+    return "\n".join(json.dumps(asked.value, indent=2, default=str) for asked in waits_for)
 
 
 async def _keep(session: "Session", options: Options) -> str:
@@ -205,58 +225,3 @@ async def _keep(session: "Session", options: Options) -> str:
     async with open_checkpointer() as saver:
         await session.save_in(saver, name)
     return name
-
-
-async def _follow(
-    run: "Run", options: Options, session: "Session", command: "Command[Any] | bool"
-) -> "AsyncIterator[Event]":
-    """The run's events.
-
-    Raises:
-        _PausedError: The run waits for the user.
-    """
-    from apps.runs.report import follow
-
-    async for event in follow(run, model=options.model, session=session, resume=command):
-        yield event
-    if requests := (await session.thread()).waits_for:
-        raise _PausedError(requests)
-
-
-async def _answer_live(run: "Run", options: Options, session: "Session", command: "Command[Any] | bool") -> None:
-    from rich.console import Console
-
-    from apps.cli.live_view import LiveView
-
-    with LiveView(run, Console(), show_plan=options.show_plan, note=command is False):
-        async for _ in _follow(run, options, session, command):
-            pass
-
-
-async def _answer_in_lines(run: "Run", options: Options, session: "Session", command: "Command[Any] | bool") -> None:
-    from apps.cli.plain_view import OFFLINE_NOTE, plain_lines, printable, summary
-
-    out, note = sys.stdout, True
-    with redirect_stdout(sys.stderr):  # what tools print
-        async for event in _follow(run, options, session, command):
-            if note and run.model == "offline":
-                say(OFFLINE_NOTE, out)
-            note = note and not run.model
-            for line in plain_lines(run, event, show_plan=options.show_plan):
-                say(line, out)
-    say(f"\n{printable(run.answer).strip()}\n\n{summary(run)}", out)
-
-
-async def _answer_at_the_end(run: "Run", options: Options, session: "Session", command: "Command[Any] | bool") -> None:
-    from apps.cli.plain_view import printable
-    from apps.runs.report import report
-
-    with redirect_stdout(sys.stderr):  # what tools print
-        async for _ in _follow(run, options, session, command):
-            pass
-    if options.as_json:
-        values = json.loads(json.dumps(report(run)), parse_constant=str)  # JSON has no infinity
-        say(json.dumps(values, indent=2), sys.stdout)
-        return
-    plans = [round_.text for round_ in run.rounds] if options.show_plan else []
-    say(printable("\n\n".join([*plans, run.answer])).strip(), sys.stdout)

@@ -72,8 +72,8 @@ def tell(error: Exception) -> None:
     typer.echo(f"Error: {text}", err=True)
 
 
-def say(text: str, out: TextIO) -> None:
-    """Write a line."""
+def say(text: str, out: TextIO | None = None) -> None:
+    """Write to standard output, or elsewhere, and end the line."""
     try:
         typer.echo(text, file=out)
     except BrokenPipeError:  # nobody reads on, as in `llm-compiler … | head -1`

@@ -12,8 +12,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from apps.cli.plain_view import OFFLINE_NOTE, call_of, duration, in_short, numbers, printable, summary
-from apps.runs.report import Round, Run, Span, TaskRun
+from apps.runs.run import Round, Run, Span, TaskRun
+from apps.runs.wording import OFFLINE_NOTE, call_of, duration, in_short, numbers, printable, summary
 
 FRAMES_PER_SECOND = 10
 WIDE = 110
@@ -87,7 +87,7 @@ class LiveView:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._complete = error is None
+        self._complete = error is None and not self._run.waits_for
         self._live.stop()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

@@ -18,7 +18,8 @@ import typer
 from dotenv import load_dotenv
 from typer.core import TyperCommand, TyperGroup
 
-from apps.cli import ask as terminal
+from apps.cli import ask as answering
+from apps.cli.chat import chat
 from apps.cli.console import Options, WrongUsageError, stop, tell
 from apps.evaluation import command as evaluation
 
@@ -145,9 +146,9 @@ def ask(
     _check_pictures(timeline, graph, chat=question is None and options.has_user)
     if question is None:
         if options.has_user:
-            terminal.chat(options)
+            chat(options)
         elif thread:
-            asyncio.run(terminal.resume(options))
+            asyncio.run(answering.resume(options))
         else:
             raise WrongUsageError("There is no question. Give one, or - to read it from standard input.")
         return
@@ -158,7 +159,7 @@ def ask(
         from rich.console import Console
 
         Console(highlight=False).print(question, style="bold", markup=False)
-    asyncio.run(terminal.ask(question, options))
+    asyncio.run(answering.ask(question, options))
 
 
 def _check_pictures(timeline: Path | None, graph: Path | None, *, chat: bool) -> None:

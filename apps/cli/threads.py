@@ -5,9 +5,9 @@ import sys
 from datetime import datetime
 
 from apps.cli.console import WrongUsageError, say
-from apps.cli.plain_view import in_short
 from apps.runs.checkpoints import open_checkpointer
 from apps.runs.threads import Session, list_threads
+from apps.runs.wording import in_short
 
 
 async def print_threads(*, as_json: bool) -> None:

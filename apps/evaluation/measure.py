@@ -10,9 +10,9 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from agent.language.values import to_text
-from apps.cli.plain_view import in_short
 from apps.evaluation.results import ModelCall, Tokens, ToolCall
 from apps.runs.errors import in_one_line
+from apps.runs.wording import in_short
 
 PURPOSES = {"write_plan": "plan", "planner": "plan", "joiner": "join"}
 """Of a model call, by the node or task that makes it."""

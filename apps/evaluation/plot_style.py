@@ -9,7 +9,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from apps.cli.plain_view import printable
+from apps.runs.wording import printable
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
-from apps.cli.plain_view import duration, in_short
 from apps.evaluation.figures import Figures, percentile
 from apps.evaluation.plot_style import STYLES, Style, drawable, make_plain
 from apps.evaluation.results import Result
+from apps.runs.wording import duration, in_short
 
 Runs = Mapping[str, Sequence[Result]]
 """The runs of each agent, by its name."""

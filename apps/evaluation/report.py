@@ -9,11 +9,11 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from apps.cli.plain_view import duration, printable
 from apps.evaluation.evaluation import Evaluation
 from apps.evaluation.figures import Figures, is_right
 from apps.evaluation.results import Result
 from apps.evaluation.table import interval, percent, seconds
+from apps.runs.wording import duration, printable
 
 TEMPLATE = Path(__file__).with_name("report.html")
 PHONE = "(max-width: 44rem)"

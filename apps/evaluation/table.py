@@ -7,10 +7,10 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from apps.cli.plain_view import duration
 from apps.evaluation.figures import Figures, figures_of
 from apps.evaluation.prices import Prices
 from apps.evaluation.results import Key, Result
+from apps.runs.wording import duration
 
 NOTHING = "–"
 STOPPING = "Ending the runs begun; Ctrl-C again stops at once."

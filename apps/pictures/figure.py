@@ -103,7 +103,7 @@ class Picture(Figure):
 
     def _render(self, kind: str, **options: Any) -> bytes:
         drawn = io.BytesIO()
-        settings: dict[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": "llm-compiler", "font.family": "sans-serif"}
+        settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "llm-compiler", "font.family": "sans-serif"}
         with matplotlib.rc_context(settings), warnings.catch_warnings():
             warnings.filterwarnings("ignore", MISSING_GLYPH)  # boxes are drawn in their place
             self.savefig(drawn, format=kind, bbox_inches="tight", pad_inches=0.15, **options)

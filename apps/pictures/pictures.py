@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps.pictures.plan_dag import mermaid
-from apps.runs.report import Run
+from apps.runs.run import Run
 
 if TYPE_CHECKING:
     from apps.pictures.figure import Picture

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from agent.language.references import find_references
-from apps.cli.plain_view import call_of, duration, in_short, printable
-from apps.runs.report import Round, Run, Span, TaskRun
+from apps.runs.run import Round, Run, Span, TaskRun
+from apps.runs.wording import call_of, duration, in_short, printable
 
 SAME_MOMENT = 0.001
 """Seconds by which clocks of different threads and rounding may disagree."""
@@ -27,7 +27,7 @@ class Step:
 
     span: Span
     state: str
-    """As in `apps.runs.report.TaskState`."""
+    """As in `apps.runs.run.TaskState`."""
 
     critical: bool
     """Whether the run would have been shorter, had this step been."""

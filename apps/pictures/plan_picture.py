@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
-from apps.cli.plain_view import in_short
 from apps.pictures.figure import COLOURS, FAILED_TEXT, INK, PALE, Picture, fit, width_of, write
 from apps.pictures.layered_layout import lay_out
 from apps.pictures.plan_dag import Step, spent_on, steps_of
-from apps.runs.report import Run
+from apps.runs.run import Run
+from apps.runs.wording import in_short
 
 Size = tuple[float, float]
 """Width and height, in inches."""

@@ -9,10 +9,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
-from apps.cli.plain_view import call_of, duration, in_short, printable
 from apps.pictures.figure import COLOURS, FAILED_TEXT, INK, LINES, PALE, Picture, fit, width_of, write
 from apps.pictures.plan_dag import critical_path
-from apps.runs.report import Round, Run, Span, TaskRun
+from apps.runs.run import Round, Run, Span, TaskRun
+from apps.runs.wording import call_of, duration, in_short, printable
 
 WIDTH = 7.6
 """Inches from the start of the run to its end."""

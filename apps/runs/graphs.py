@@ -92,8 +92,9 @@ def _make(factory: Callable[[], Any]) -> Graph:
     """The graph that a function makes, sync or async. It is made once, and may be used in any event loop."""
 
     async def make() -> Graph:
-        made = factory()
-        return await made if inspect.isawaitable(made) else made
+        made: Any = factory()
+        graph: Graph = await made if inspect.isawaitable(made) else made
+        return graph
 
     with ThreadPoolExecutor(1) as thread:  # in which no event loop runs yet
         return thread.submit(asyncio.run, make()).result()

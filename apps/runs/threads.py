@@ -9,12 +9,11 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Interrupt, StateSnapshot
 
 from agent.conversation.messages import this_turn
 from apps.runs.checkpoints import open_checkpointer
-from apps.runs.graphs import served_graph
+from apps.runs.graphs import Graph, served_graph
 
 ThreadState = Literal["empty", "finished", "broken", "waiting"]
 """`broken`: the last question has no answer yet, because the run died, or runs at this moment. `waiting`: for an
@@ -22,12 +21,6 @@ approval, or another answer of the user's."""
 
 
 UNANSWERED = "(No answer: the run was stopped, or failed.)"
-
-
-def closing(snapshot: StateSnapshot) -> list[AnyMessage]:
-    """What stands between a question that was left without an answer and the next one: models, to which one would look
-    like a part of the other, would answer both."""
-    return [AIMessage(UNANSWERED)] if snapshot.next and snapshot.values.get("messages") else []
 
 
 @dataclass(frozen=True)
@@ -46,15 +39,24 @@ class Thread:
     turn: list[AnyMessage]
     """The messages since the last question."""
 
+    set_aside: list[AnyMessage]
+    """The plan that waits for an approval, and its observations so far: they are not among the messages yet."""
+
     planned: bool
     """Whether no plan needs to be written before it goes on."""
+
+    @property
+    def closing(self) -> list[AnyMessage]:
+        """What stands between a question that was left without an answer and the next one: models, to which one would
+        look like a part of the other, would answer both."""
+        return [AIMessage(UNANSWERED)] if self.state in ("broken", "waiting") else []
 
 
 @dataclass(frozen=True)
 class Session:
     """A thread of the agent."""
 
-    graph: CompiledStateGraph[Any, Any, Any, Any]
+    graph: Graph
     name: str
 
     @classmethod
@@ -63,7 +65,7 @@ class Session:
         """The thread of that name, new or not.
 
         Raises:
-            graphs.checkpoint.CheckpointError: The database can't be had.
+            apps.runs.checkpoints.CheckpointError: The database can't be had.
         """
         async with open_checkpointer(url) as saver:
             yield cls.of(name, saver)
@@ -94,6 +96,7 @@ class Session:
             [str(message.text) for message in messages if isinstance(message, HumanMessage)],
             list(snapshot.interrupts),
             list(this_turn(messages)),
+            _set_aside(snapshot),
             "planner" not in snapshot.next,
         )
 
@@ -112,12 +115,17 @@ class Session:
                 await saver.aput_writes(config, values, task)
 
 
+def _set_aside(snapshot: StateSnapshot) -> list[AnyMessage]:
+    paused = snapshot.values.get("paused")
+    return [paused["plan"], *paused["done"]] if paused and snapshot.interrupts else []
+
+
 def _state_of(snapshot: StateSnapshot) -> ThreadState:
+    if not snapshot.values.get("messages"):
+        return "empty"
     if snapshot.interrupts:
         return "waiting"
-    if snapshot.next:
-        return "broken"
-    return "finished" if snapshot.values.get("messages") else "empty"
+    return "broken" if snapshot.next else "finished"
 
 
 async def list_threads(saver: BaseCheckpointSaver[Any]) -> list[Thread]:

@@ -1,28 +1,25 @@
 """The agent as the server's clients know it: a question in, progress and a result out."""
 
 import asyncio
-import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, cast
 
-from langchain_core.messages import AIMessage
 from langchain_core.runnables import ConfigurableFieldSpec, Runnable, RunnableConfig
-from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Command, StateSnapshot
+from langgraph.types import Command
 from pydantic import BaseModel
 
 from agent import Context
 from agent.compiled import in_a_task
-from agent.conversation.messages import this_turn
-from apps.runs.report import ModelCalls, Run
-from apps.runs.threads import closing
+from apps.runs.graphs import Graph
+from apps.runs.report import Report, report_of
+from apps.runs.run import Run, follow
+from apps.runs.threads import Session, Thread
 from apps.server.errors import RefusedError
 from apps.server.limits import Limits
-from apps.server.results import result_of
-from apps.server.schema import AgentInput, AgentResult
+from apps.server.schema import AgentInput
 from apps.server.settings import ClientConfig, context_of, form_fields
 from apps.server.threads import Busy, open_threads
 
@@ -33,7 +30,6 @@ WAITS = "The thread {thread!r} waits for an answer to its last question: send de
 WAITS_FOR_NOTHING = "The thread {thread!r} waits for no decisions."
 
 Event = dict[str, Any]
-Graph = CompiledStateGraph[Any, Any, Any, Any]
 
 
 @dataclass(frozen=True)
@@ -50,7 +46,7 @@ class Opened:
     """When a run's state is saved: what is gone with the process need not outlive a crash."""
 
 
-class ServedAgent(Runnable[AgentInput, AgentResult]):
+class ServedAgent(Runnable[AgentInput, Report]):
     """The agent as a LangChain runnable: `ainvoke` gives the result, and `events` what leads to it."""
 
     name = "agent"
@@ -74,7 +70,7 @@ class ServedAgent(Runnable[AgentInput, AgentResult]):
                 process.
 
         Raises:
-            graphs.checkpoint.CheckpointError: The database can't be had.
+            apps.runs.checkpoints.CheckpointError: The database can't be had.
         """
         Context()  # wrong settings are told when the server starts
         async with open_threads(database, max(limits.max_threads, limits.max_runs)) as saver:
@@ -97,7 +93,7 @@ class ServedAgent(Runnable[AgentInput, AgentResult]):
         return self._input
 
     def get_output_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:  # noqa: ARG002
-        return AgentResult
+        return Report
 
     def config_schema(self, *, include: Any = None) -> type[BaseModel]:  # noqa: ARG002
         return ClientConfig
@@ -112,19 +108,19 @@ class ServedAgent(Runnable[AgentInput, AgentResult]):
         """There is no sync way: the server has an event loop."""
         raise NotImplementedError("Use ainvoke.")
 
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> AgentResult:
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Report:
         """The result alone."""
         # It has its own place in a trace, and so in `/stream_events` and `/stream_log`.
         return await self._acall_with_config(cast("Any", self._result), input, config)
 
-    async def _result(self, input: Any, config: RunnableConfig) -> AgentResult:
+    async def _result(self, input: Any, config: RunnableConfig) -> Report:
         async with aclosing(self.events(input, config)) as events:
             async for event in events:
                 if event["type"] == "result":
-                    return AgentResult.model_validate(event)
+                    return Report.model_validate(event)
         raise AssertionError("the last event is the result")
 
-    async def abatch(self, inputs: list[Any], config: Any = None, **_: Any) -> list[AgentResult]:
+    async def abatch(self, inputs: list[Any], config: Any = None, **_: Any) -> list[Report]:
         """The results of several questions. The first that fails stops the others."""
         if len(inputs) > (most := self.limits.max_batch):
             raise RefusedError(422, TOO_MANY.format(given=len(inputs), most=most))
@@ -164,7 +160,7 @@ class ServedAgent(Runnable[AgentInput, AgentResult]):
         asked, _ = self._read(input, config)
         if asked.thread_id:
             with opened.busy.entered(asked.thread_id):
-                _check_turn(asked, await opened.graph.aget_state(_in(asked.thread_id)), asked.thread_id)
+                _check_turn(asked, await Session(opened.graph, asked.thread_id).thread())
 
     def _read(self, input: Any, config: RunnableConfig) -> tuple[AgentInput, Context]:
         """What is asked, and the settings for it."""
@@ -200,82 +196,36 @@ async def _answer(
 async def _run_graph(
     opened: Opened, asked: AgentInput, thread: str, context: Context, config: RunnableConfig
 ) -> AsyncGenerator[Event]:
-    graph, in_thread = opened.graph, _in(thread)
-    before = await graph.aget_state(in_thread)
-    _check_turn(asked, before, thread)
-    run = Run(asked.question or "")
-    if before.interrupts:
-        run.recall(this_turn(before.values["messages"]), planned="planner" not in before.next)
-    stream = graph.astream(
-        _graph_input(asked, before),
-        {**in_thread, "callbacks": _with(config.get("callbacks"), ModelCalls(run))},
+    session = Session(opened.graph, thread)
+    before = await session.thread()
+    _check_turn(asked, before)
+    history, question = asked.as_messages()
+    run = Run(question or before.questions[-1])
+    if asked.answers_a_pause:
+        run.recall(before)
+    events = follow(
+        run,
+        session=session,
+        history=[*before.closing, *history],
+        resume=asked.answers_a_pause and Command(resume=asked.answer),
         context=context,
-        stream_mode=["custom", "messages", "updates"],
+        callbacks=config.get("callbacks"),
         durability=opened.durability,
     )
-    async with aclosing(cast("AsyncGenerator[Any]", stream)) as chunks:
-        async for mode, chunk in chunks:
-            for event in _events(run, mode, chunk):
-                yield event
-    result = result_of(run, await graph.aget_state(in_thread), thread)
-    if result.approval:
-        yield {"type": "approval", **result.approval.model_dump()}
-    yield result.model_dump()
+    async with aclosing(events):
+        async for event in events:
+            yield dict(event)
+    report = report_of(run, thread)
+    if report.approval:
+        yield {"type": "approval", **report.approval.model_dump()}
+    yield report.model_dump()
 
 
-def _in(thread: str) -> RunnableConfig:
-    return {"configurable": {"thread_id": thread}}
-
-
-def _check_turn(asked: AgentInput, thread: StateSnapshot, name: str) -> None:
+def _check_turn(asked: AgentInput, thread: Thread) -> None:
     """
     Raises:
         RefusedError: The thread waits for something else than what it is given.
     """
-    if asked.answers_a_pause != (waiting := bool(thread.interrupts)):
-        raise RefusedError(409, (WAITS if waiting else WAITS_FOR_NOTHING).format(thread=name))
-
-
-def _graph_input(asked: AgentInput, thread: StateSnapshot) -> Any:
-    if asked.decisions is not None:
-        return Command(resume={"decisions": asked.decisions})
-    if asked.resume is not None:
-        return Command(resume=asked.resume)
-    return {"messages": [*closing(thread), *asked.as_messages()]}
-
-
-def _with(callbacks: Any, handler: ModelCalls) -> Any:
-    """The callbacks and one more."""
-    if callbacks is None or isinstance(callbacks, list):
-        return [*(callbacks or []), handler]
-    callbacks = callbacks.copy()
-    callbacks.add_handler(handler, inherit=True)
-    return callbacks
-
-
-def _events(run: Run, mode: str, chunk: Any) -> Iterator[Event]:
-    """What a chunk of the graph's stream has for the client; the run takes note of it."""
-    match mode, chunk:
-        case "custom", {"type": str()}:
-            run.take(chunk)
-            yield chunk
-        case "messages", (AIMessage() as message, {"langgraph_node": "joiner"}):
-            before = run.answer
-            run.take_message(message)
-            yield from _answer_text(run.answer, before)
-        case "updates", {"executor": {"messages": [*messages]}}:
-            run.take_results(messages)
-        case "updates", {"joiner": {"messages": [AIMessage() as answer]}}:
-            run.answer = str(answer.text)
-            run.rounds[-1].join.finished = time.time()
-        case "updates", {"__interrupt__": _}:
-            run.paused = time.time()
-
-
-def _answer_text(answer: str, before: str) -> Iterator[Event]:
-    if answer == before:
-        return
-    if answer.startswith(before):
-        yield {"type": "answer_text", "text": answer.removeprefix(before)}
-    else:
-        yield {"type": "answer_text", "text": answer, "restart": True}
+    waiting = bool(thread.waits_for)
+    if asked.answers_a_pause != waiting:
+        raise RefusedError(409, (WAITS if waiting else WAITS_FOR_NOTHING).format(thread=thread.name))

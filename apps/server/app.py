@@ -29,10 +29,11 @@ A request is JSON (`Content-Type: application/json`):
   `replanning`.
 - `approval` {`thread_id`, `request`: {`action_requests`, `review_configs`, `error`?}}: the run has paused. Answer with
   one decision for each action request.
-- `result`, always the last: {`answer`, `approval`, `tasks`: [{`task`, `element`, `tool`, `arguments`, `dependencies`,
-  `status`: done | failed | skipped, `result`, `started`, `finished`}], `thread_id`, `model`, `usage`, `timings`}. Of a
-  run that paused, `answer` is null and `approval` is what it waits for. `timings` are of this request: `total` is until
-  the answer or the pause, and when a pause is answered, from there on. `/agent/invoke` has the same as its `output`.
+- `result`, always the last: the run's report, as `llm-compiler --json` prints it (`apps.runs.report`): {`answer`,
+  `approval`, `tasks`: [{`task`, `element`, `tool`, `arguments`, `status`: done | failed | skipped, `result`, …}],
+  `thread_id`, `model`, `usage`, `timings`, …}. Of a run that paused, `answer` is null and `approval` is what it waits
+  for. `timings` are of this request: `total` is until the answer or the pause, and when a pause is answered, from
+  there on. `/agent/invoke` has the same as its `output`.
 
 Then comes `event: end`. If the run fails, `event: error` comes instead, with {`status_code`, `message`}; before the
 first event a failure is an HTTP error, with `message` in its body. The first event of all is `event: metadata`
@@ -62,16 +63,14 @@ import asyncio
 import gc
 import mimetypes
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from agent import Context, default_model, load_model
-from apps.runs.errors import in_one_line
-from apps.runs.graphs import served_graph
+from agent import default_model, load_model
+from apps.runs.graphs import Graph, served_graph
 
 NOT_INSTALLED = "The server needs the extra 'serve': pip install -e '.[serve]'"
 
@@ -82,28 +81,20 @@ try:
     from starlette.exceptions import HTTPException
     from starlette.staticfiles import StaticFiles
 
-    from apps.server.agent import Graph, ServedAgent
+    from apps.server.agent import ServedAgent
     from apps.server.errors import Failure
-    from apps.server.guard import Guard, may_listen
+    from apps.server.guard import Guard
     from apps.server.langserve import LangServeInput, add_agent
     from apps.server.limits import Limits
-    from apps.server.threads import open_threads
 except ModuleNotFoundError as error:
     if error.name not in ("fastapi", "langserve", "sse_starlette", "starlette"):
         raise
-    if __name__ == "__main__":
-        sys.exit(NOT_INSTALLED)
     raise ImportError(NOT_INSTALLED) from error
 
 PAGE = Path(__file__).parent / "page"
-NOT_WITHOUT_KEY = (
-    "HOST={host} lets other machines ask this server, and anyone there could run its tools at your expense. "
-    "Set LLM_COMPILER_API_KEY, which clients then have to bring, or listen at 127.0.0.1."
-)
 NOT_JSON = "The body is not JSON."
 LIST_WANTED = "Input should be a valid list"
 NOTHING_THERE = "{method} {path} is not served. /docs lists what is."
-WRONG_PORT = "PORT={port!r} is no port; it must be a number from 0 to 65535."
 
 
 def create_app(
@@ -127,7 +118,7 @@ def create_app(
         await asyncio.to_thread(mimetypes.init)  # reads files, and Starlette would have it do so in the event loop
         bounds = limits or Limits.from_environment()
         async with agent.open(served, bounds, database or os.environ.get("CHECKPOINT_DB")):
-            _tune_garbage_collection()
+            gc.freeze()  # what was imported is looked through no more
             yield
 
     app = FastAPI(title="LLMCompiler", description=_about(), lifespan=lifespan)
@@ -149,14 +140,6 @@ def create_app(
     if PAGE.is_dir():
         app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
     return app
-
-
-def _tune_garbage_collection() -> None:
-    """Have what was imported looked through no more, and the rest less often: by default, a process with hundreds of
-    runs at once spends more time on that than on them (`tests/benchmarks`)."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 def _served_graph() -> Graph:
@@ -205,35 +188,3 @@ async def _explain_status(request: Request, error: Exception) -> JSONResponse:
 
 
 app = create_app()
-
-
-def main() -> None:
-    """`make serve`: listen at HOST:PORT, 127.0.0.1:8000 if they are not set."""
-    import uvicorn
-    from dotenv import load_dotenv
-
-    load_dotenv(".env")
-    host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8000"
-    try:
-        limits = Limits.from_environment()
-        asyncio.run(_try(limits))
-    except Exception as error:  # noqa: BLE001 — whatever it is, uvicorn would tell it with a traceback
-        sys.exit(in_one_line(error).removeprefix("LimitsError: ").removeprefix("CheckpointError: "))
-    if not port.isdecimal() or int(port) > 65535:
-        sys.exit(WRONG_PORT.format(port=port))
-    if not may_listen(host, limits):
-        sys.exit(NOT_WITHOUT_KEY.format(host=host))
-    # Some seconds more than the runs have: then they have ended by themselves, or been cancelled.
-    grace = round(limits.shutdown_timeout) + 5
-    uvicorn.run(app, host=host, port=int(port), timeout_graceful_shutdown=grace, server_header=False)
-
-
-async def _try(limits: Limits) -> None:
-    """Fail as the server would when it starts."""
-    Context()
-    async with open_threads(os.environ.get("CHECKPOINT_DB"), limits.max_threads):
-        pass
-
-
-if __name__ == "__main__":
-    main()

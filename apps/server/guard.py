@@ -13,7 +13,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from apps.server.errors import Failure, RefusedError, explain
 from apps.server.limits import Limits
-from apps.server.memory import return_memory
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -21,8 +20,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 OPEN_PATHS = frozenset({"/healthz"})
-IDLE_SECONDS = 1.0
-"""How long no run must have been going on for what they left to be returned."""
 
 NO_KEY = "A key is wanted: Authorization: Bearer …, X-API-Key: …, or the password of HTTP Basic."
 WRONG_KEY = "This is not the server's key."
@@ -49,8 +46,6 @@ class Guard:
        there must be room.
     3. When the client goes away, or doesn't read on, the run is cancelled, and with it its tools and model calls.
     4. What fails is told in a sentence.
-    5. When nothing runs, what the runs left behind is returned: after a busy moment that takes a while, and now nobody
-       waits for it.
     """
 
     def __init__(self, app: ASGIApp, limits: Callable[[], Limits]) -> None:
@@ -62,7 +57,6 @@ class Guard:
         self._app = app
         self._limits = limits
         self._running = 0
-        self._idle: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -95,8 +89,6 @@ class Guard:
             await _answer(503, TOO_MANY.format(most=most))(scope, receive, send)
             return
         self._running += 1
-        if self._idle:
-            self._idle.cancel()
         try:
             body = await self._read(scope, receive)
         except RefusedError as error:
@@ -107,8 +99,6 @@ class Guard:
             await self._watched(scope, body, receive, send)
         finally:
             self._running -= 1
-            if not self._running:
-                self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, return_memory)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
         limits = self._limits()

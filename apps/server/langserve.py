@@ -151,9 +151,10 @@ async def _ops(patches: AsyncIterator[RunLogPatch]) -> AsyncGenerator[dict[str, 
 
 def _not_taken_for_a_message(op: dict[str, Any]) -> dict[str, Any]:
     """LangServe's client takes a tool's entry in the log for a `ToolMessage`, and fails on one without this field."""
-    value = op.get("value")
-    is_entry = isinstance(value, dict) and value.get("type") == "tool"
-    return {**op, "value": {"tool_call_id": None, **value}} if is_entry else op
+    match op:
+        case {"value": {"type": "tool"} as value}:
+            return {**op, "value": {"tool_call_id": None, **value}}
+    return op
 
 
 class _Stream(EventSourceResponse):

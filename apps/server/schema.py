@@ -1,4 +1,4 @@
-"""What goes over the wire: input and output of `/agent`, with a title and a description for each field."""
+"""What clients send to `/agent`, with a title and a description for each field."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -119,59 +119,12 @@ class AgentInput(BaseModel):
         """All that is asked and said."""
         return self.question or "\n".join(message.content for message in self.messages or ())
 
-    def as_messages(self) -> list[AnyMessage]:
-        """What it adds to the conversation."""
-        if self.question is not None:
-            return [HumanMessage(self.question)]
-        return [message.as_langchain() for message in self.messages or ()]
+    @property
+    def answer(self) -> Any:
+        """What a run that paused is resumed with."""
+        return self.resume if self.decisions is None else {"decisions": self.decisions}
 
-
-class TaskResult(BaseModel):
-    """A tool call and what came of it."""
-
-    model_config = ConfigDict(title="Task")
-
-    task: int = Field(title="Task", description="Its number in the plan.")
-    element: int | None = Field(default=None, title="Element", description="Which call of a map it is, from 0.")
-    tool: str = Field(title="Tool")
-    arguments: dict[str, Any] = Field(title="Arguments", description="As called; long ones cut.")
-    dependencies: list[int] = Field(title="Dependencies", description="The tasks whose results it needed.")
-    status: Literal["done", "failed", "skipped"] = Field(title="Status")
-    result: str = Field(title="Result", description="The result as text, or why there is none.")
-    started: float | None = Field(default=None, title="Started", description="Unix seconds.")
-    finished: float | None = Field(default=None, title="Finished", description="Unix seconds.")
-
-
-class Approval(BaseModel):
-    """What a paused run waits for."""
-
-    model_config = ConfigDict(title="Approval")
-
-    thread_id: str = Field(title="Thread", description="The thread to answer in.")
-    request: Any = Field(
-        title="Request",
-        description="{action_requests, review_configs, error?}, to be answered with decisions; or what a tool asked, "
-        "to be answered with resume.",
-    )
-
-
-class AgentResult(BaseModel):
-    """The answer and how it came about."""
-
-    model_config = ConfigDict(title="Result")
-
-    type: Literal["result"] = Field(default="result", title="Type")
-    answer: str | None = Field(default=None, title="Answer", description="Null if the run paused.")
-    approval: Approval | None = Field(default=None, title="Approval", description="What a paused run waits for.")
-    tasks: list[TaskResult] = Field(default_factory=list, title="Tasks", description="The tool calls, in plan order.")
-    thread_id: str = Field(title="Thread", description="Send it with the next question to go on.")
-    model: str = Field(default="", title="Model", description="The model that answered, as provider:model.")
-    usage: dict[str, dict[str, int]] = Field(
-        default_factory=dict, title="Usage", description="Tokens by model: input_tokens, output_tokens, total_tokens."
-    )
-    timings: dict[str, float] = Field(
-        default_factory=dict,
-        title="Timings",
-        description="Seconds: plan, tools, join, total, and one_after_another, which is what the same calls would "
-        "have taken in turn. Of a run that paused, until the pause; of one that goes on, from the answer to it.",
-    )
+    def as_messages(self) -> tuple[list[AnyMessage], str]:
+        """What it adds to the conversation: messages, and the question at their end; none if it goes on."""
+        *history, last = self.messages or [Message(content=self.question or "")]
+        return [message.as_langchain() for message in history], last.content

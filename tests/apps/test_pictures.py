@@ -26,7 +26,7 @@ from apps.pictures.pictures import (
     timeline,
 )
 from apps.pictures.plan_dag import critical_path, needs_of, steps_of
-from apps.runs.report import Round, Run, Span, TaskRun
+from apps.runs.run import Round, Run, Span, TaskRun
 from tests.support.terminal import COMMAND
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -162,7 +162,7 @@ def test_the_command_line_tells_no_key(options: list[str], model_server: ModelSe
 def test_the_json_of_the_command_line_has_no_key(model_server: ModelServer) -> None:
     model_server.script(planner=[IN_WORDS], math=[HttpError(401, ECHO)], joiner=["I can't tell."])
     result = command(model_server, "--json")
-    assert json.loads(result.stdout)["observations"][0]["status"] == "failed"
+    assert json.loads(result.stdout)["tasks"][0]["status"] == "failed"
     assert_no_key(result.stdout, result.stderr)
 
 

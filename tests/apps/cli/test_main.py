@@ -21,10 +21,10 @@ from rich.console import Console
 
 from agent import Context, ModelError, load_model
 from apps.cli.live_view import LiveView
-from apps.cli.plain_view import OFFLINE_NOTE
 from apps.runs.errors import REFUSED_KEY, in_one_line
-from apps.runs.report import Run
+from apps.runs.run import Run
 from apps.runs.threads import UNANSWERED
+from apps.runs.wording import OFFLINE_NOTE
 from tests.support.model_server import Gate, HttpError, ModelServer, Reply
 from tests.support.prepared_python import prepared
 from tests.support.terminal import COMMAND, INSTALLED_COMMAND, Terminal, environment, scripted
@@ -81,7 +81,7 @@ def test_a_pipe_gets_plain_lines_and_then_the_answer(run: Any) -> None:
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", result.stdout)
 
 
-def test_json_has_answer_plan_observations_timings_and_usage(run: Any, model_server: ModelServer) -> None:
+def test_json_has_answer_plans_tasks_timings_and_usage(run: Any, model_server: ModelServer) -> None:
     model_server.script(
         planner=['1. math("6 * 7")\n2. math("$1 + 1")\n3. serch("K2")\n4. math("1 + $3")\n5. join()', "6. join()"],
         joiner=[Reply("Hmm.", tool_calls=[("replan", {"feedback": "It is called search."})]), "It\u2019s \x9b43."],
@@ -94,21 +94,18 @@ def test_json_has_answer_plan_observations_timings_and_usage(run: Any, model_ser
     assert (report["question"], report["answer"]) == (QUESTION, "It\u2019s \x9b43.")
     assert report["model"] == "openai:test-model"
     assert report["replans"] == ["It is called search."]
-    assert [text.count("\n") for text in report["plan_text"]] == [4, 0]
-    call = {"task": 2, "tool": "math", "arguments": {"problem": "$1 + 1"}, "dependencies": [1], "round": 0}
-    assert report["plan"][1] == call
-    assert [(task["task"], task["tool"]) for task in report["plan"]] == [
-        *((1, "math"), (2, "math"), (3, "serch"), (4, "math"))
-    ]
-    _, done, failed, skipped = report["observations"]
-    assert (done["task"], done["tool"], done["status"], done["result"]) == (2, "math", "done", "43")
-    assert done["arguments"] == {"problem": "42 + 1"}
-    assert done["duration"] == pytest.approx(done["finished"] - done["started"], abs=1e-3)
-    assert (failed["status"], failed["started"], failed["duration"]) == ("failed", None, None)
-    assert "There is no tool 'serch'." in failed["error"]
+    assert [text.count("\n") for text in report["plans"]] == [4, 0]
+    first, done, failed, skipped = report["tasks"]
+    assert [task["tool"] for task in report["tasks"]] == ["math", "math", "serch", "math"]
+    assert (done["task"], done["round"], done["status"], done["result"]) == (2, 0, "done", "43")
+    assert (done["planned"], done["arguments"]) == ({"problem": "$1 + 1"}, {"problem": "42 + 1"})
+    assert done["dependencies"] == [1]
+    assert (failed["status"], failed["started"]) == ("failed", None)
+    assert "There is no tool 'serch'." in failed["result"]
     assert skipped["status"] == "skipped"
     timings = report["timings"]
-    assert timings["tools"] == pytest.approx(sum(task["duration"] or 0 for task in report["observations"]), abs=1e-3)
+    spent = sum(task["finished"] - task["started"] for task in (first, done))
+    assert timings["tools"] == pytest.approx(spent, abs=1e-3)
     parts = timings["plan"] + timings["tools"] + timings["join"]
     assert timings["one_after_another"] == pytest.approx(parts, abs=1e-3)
     assert 0 < max(timings["plan"], timings["join"]) <= timings["total"]
@@ -272,7 +269,7 @@ async def test_a_tool_that_timed_out_does_not_hold_the_command(tmp_path: Path, m
     process = await start(prepared("-c", BLOCKING_TOOL, "--json", "Hello"), tmp_path, **environment)
     output, errors = await process.communicate()
     assert (process.returncode, errors) == (0, b"noise of a tool\n")
-    assert "took longer than 0.05 s" in json.loads(output)["observations"][0]["error"]
+    assert "took longer than 0.05 s" in json.loads(output)["tasks"][0]["result"]
 
 
 # On a terminal

@@ -239,8 +239,8 @@ async def test_a_run_that_waits_ends_with_code_3_and_goes_on_at_a_terminal(
     waits = run("--json", "--thread", "t", "Question?", command=WITH_TOOLS)
     assert (waits.returncode, waits.stderr) == (3, "")
     pending = json.loads(waits.stdout)
-    assert pending["thread"] == "t"
-    assert pending["waiting"][0]["value"]["action_requests"][0]["args"] == {"name": "A"}
+    assert (pending["answer"], pending["approval"]["thread_id"]) == (None, "t")
+    assert pending["approval"]["request"]["action_requests"][0]["args"] == {"name": "A"}
     assert await listed() == {"t": "waiting"}
 
     refused = run("--thread", "t", "Another?", command=WITH_TOOLS)
@@ -306,8 +306,8 @@ async def test_tools_that_require_approval_are_decided_on_one_by_one(
     model_server.script(planner=[plan], joiner=["Sent."])
     waits = run("--json", "--thread", "t", "Question?", command=WITH_TOOLS)
     assert (waits.returncode, waits.stderr) == (3, "")
-    [waiting] = json.loads(waits.stdout)["waiting"]
-    requests = [(request["name"], request["args"]) for request in waiting["value"]["action_requests"]]
+    waiting = json.loads(waits.stdout)["approval"]["request"]["action_requests"]
+    requests = [(request["name"], request["args"]) for request in waiting]
     assert requests == [("send", {"to": to, "text": text}) for to, text in (("Ann", "A"), ("Bob", "b"), ("Cy", "c"))]
 
     command = terminal("--thread", "t", command=WITH_TOOLS)

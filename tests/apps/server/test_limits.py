@@ -2,29 +2,23 @@
 
 import asyncio
 import base64
-import gc
 import json
-import tempfile
-import weakref
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any, cast
-from unittest.mock import Mock
+from typing import Any
 
 import httpx
 import pytest
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.base import empty_checkpoint
-from langgraph.checkpoint.sqlite import SqliteSaver
 from langserve import RemoteRunnable
 
 from agent import Context
-from apps.server import guard as server_guard
 from apps.server.app import app, create_app
 from apps.server.errors import RefusedError
 from apps.server.limits import Limits, LimitsError
 from apps.server.settings import NAMES, context_of
-from apps.server.threads import open_threads
+from apps.server.threads import LatestThreads, open_threads
 from tests.support.model_server import Cut, Gate, HttpError, ModelServer, Reply
 from tests.support.serving import Serve, Tools, ask, post, serving_agent, streaming
 
@@ -257,26 +251,6 @@ async def test_a_client_who_does_not_read_on_is_dropped(model_server: ModelServe
         writer.close()
 
 
-async def test_an_idle_server_collects_what_runs_have_left(
-    model_server: ModelServer, serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Left:
-        def __init__(self) -> None:
-            self.itself = self
-
-    monkeypatch.setattr(server_guard, "IDLE_SECONDS", 0.0)
-    collected = asyncio.Event()
-    model_server.script(planner=[PLAN], joiner=["8611 m"])
-    gc.disable()
-    try:
-        async with serve() as url:
-            weakref.finalize(Left(), collected.set)
-            await ask(url, QUESTION)
-            await asyncio.wait_for(collected.wait(), 5)
-    finally:
-        gc.enable()
-
-
 # --- what a client may set
 
 
@@ -352,42 +326,25 @@ def test_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         Limits.from_environment()
 
 
-@pytest.mark.parametrize("has_folder", [True, False])
-async def test_without_a_database_the_threads_used_last_are_kept_as_they_stand(
-    monkeypatch: pytest.MonkeyPatch, has_folder: bool
-) -> None:
-    if not has_folder:
-        monkeypatch.setattr(tempfile, "gettempdir", Mock(side_effect=FileNotFoundError))
-    async with open_threads(None, most=2) as saver:
-        for step in range(5):
-            for thread in "abc":
-                config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
-                checkpoint: Any = {**empty_checkpoint(), "channel_values": {"step": step}}
-                saved = await saver.aput(config, checkpoint, {}, {})
-                await saver.aput_writes(saved, [("step", step + 1)], "task")
-        kept = [
-            (each.config["configurable"]["thread_id"], each.checkpoint["channel_values"]) for each in saver.list(None)
-        ]
-        assert sorted(kept) == [("b", {"step": 4}), ("c", {"step": 4})]
-        last = await saver.aget_tuple({"configurable": {"thread_id": "c"}})
-        assert last is not None
-        assert last.pending_writes == [("task", "step", 5)]
-        assert await saver.aget_tuple({"configurable": {"thread_id": "a"}}) is None
-        written = cast("SqliteSaver", saver).conn.execute("SELECT thread_id FROM writes ORDER BY 1")
-        assert list(written) == [("b",), ("c",)]
-
-
-async def test_a_thread_is_used_whenever_any_part_of_it_is_saved() -> None:
+async def test_without_a_database_the_threads_used_last_are_kept() -> None:
     async with open_threads(None, most=2) as saver:
         for thread, namespace in (("a", "tool"), ("b", ""), ("a", ""), ("c", "")):
             config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": namespace}}
-            await saver.aput(config, empty_checkpoint(), {}, {})
+            checkpoint: Any = {
+                **empty_checkpoint(),
+                "channel_values": {"name": thread},
+                "channel_versions": {"name": 1},
+            }
+            saved = await saver.aput(config, checkpoint, {}, {"name": 1})
+            await saver.aput_writes(saved, [("step", 1)], "task")
         kept = [each.config["configurable"] for each in saver.list(None)]
         assert sorted((each["thread_id"], each["checkpoint_ns"]) for each in kept) == [
             ("a", ""),
             ("a", "tool"),
             ("c", ""),
         ]
+        assert isinstance(saver, LatestThreads)
+        assert {key[0] for key in [*saver.blobs, *saver.writes]} == {"a", "c"}
 
 
 # --- errors

@@ -22,7 +22,7 @@ QUESTION = {"question": "How tall is K2?"}
 pytestmark = pytest.mark.timeout(60)
 
 
-SERVER = [sys.executable, "-m", "apps.server.app"]
+SERVER = [sys.executable, "-m", "apps.server"]
 
 
 def _start(command: list[str], folder: Path, environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
@@ -40,7 +40,7 @@ async def until_said(log: Path, words: str, running: "subprocess.Popen[bytes]") 
 async def process(
     tmp_path: Path, command: list[str] = SERVER, **variables: str
 ) -> AsyncIterator[tuple["subprocess.Popen[bytes]", Path]]:
-    """`python -m apps.server.app`, and the file with what it prints."""
+    """`python -m apps.server`, and the file with what it prints."""
     log = tmp_path / "log"
     keep = {"PATH", "HOME", "LANG"}
     environment = {name: os.environ[name] for name in keep & os.environ.keys()} | variables
@@ -65,7 +65,7 @@ async def process(
     ],
 )
 async def test_a_server_that_may_not_start_says_why(tmp_path: Path, variables: dict[str, str], said: str) -> None:
-    async with process(tmp_path, prepared("-m", "apps.server.app"), **variables) as (running, log):
+    async with process(tmp_path, prepared("-m", "apps.server"), **variables) as (running, log):
         assert await asyncio.to_thread(running.wait) != 0
         assert said in log.read_text()
         assert "secret" not in log.read_text()
@@ -81,7 +81,7 @@ try:
     import apps.server.app
 except ImportError as error:
     print(error, file=sys.stderr)
-runpy.run_module("apps.server.app", run_name="__main__")
+runpy.run_module("apps.server", run_name="__main__")
 """
     pipe = asyncio.subprocess.PIPE
     python = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=ROOT, stderr=pipe)

@@ -1,0 +1,57 @@
+"""The words that every view uses for a run."""
+
+from collections.abc import Sequence
+
+from agent.language.values import render_call
+from apps.runs.run import Run, TaskRun
+
+OFFLINE_NOTE = "Offline demo model; for a real one set OPENAI_API_KEY, or use --model."
+
+_INVISIBLE = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
+
+
+def printable(text: str) -> str:
+    """The text without control codes, except tabs and line ends."""
+    return text.replace("\r\n", "\n").translate(_INVISIBLE)
+
+
+def in_short(text: str, most: int) -> str:
+    """The text on one line of at most so many characters."""
+    line = " ".join(printable(text[: 20 * most]).split())
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+
+
+def call_of(task: TaskRun) -> str:
+    """The task's call, on one line."""
+    return printable(render_call(task.tool, task.arguments)).replace("\n", " ")
+
+
+def duration(seconds: float) -> str:
+    """`45 ms`, `1.25 s`, `95.3 s`."""
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+
+
+def numbers(values: Sequence[int]) -> str:
+    """`1-3, 7` for 1, 2, 3, 7."""
+    runs: list[list[int]] = []
+    for value in sorted(set(values)):
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    return ", ".join(f"{r[0]}-{r[-1]}" if len(r) > 2 else ", ".join(map(str, r)) for r in runs)
+
+
+def summary(run: Run, width: int | None = None) -> str:
+    """What it took and who answered, in one line; in a narrow one the model goes without its provider."""
+    seconds = {name: duration(value) for name, value in run.timings.items()}
+    count = len(run.tasks)
+    parts = [f"{count or 'no'} task{'' if count == 1 else 's'}", f"plan {seconds['plan']}", f"total {seconds['total']}"]
+    if count:
+        parts.append(f"one after another {seconds['one_after_another']}")
+    line = " · ".join([*parts, run.model])
+    return (
+        line if width is None or len(line) <= width else " · ".join([*parts, run.model.partition(":")[2] or run.model])
+    )
