@@ -1,7 +1,8 @@
 """What a plan is made of: the calls that the parser reads, and the tasks that they become."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 Key = tuple[int, int | None]
@@ -78,6 +79,11 @@ class Signature:
 
     lists: frozenset[str] = frozenset()
     """The parameters that take a list."""
+
+    def positional(self, arguments: Collection[str]) -> int:
+        """How many of these arguments, in order, a call gives without their names: those that it can't go without."""
+        pairs = zip(arguments, self.parameters, strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1] and pair[0] in self.required, pairs))
 
     def __str__(self) -> str:
         return ", ".join(name if name in self.required else f"[{name}]" for name in self.parameters) or "none"

@@ -2,16 +2,38 @@
 
 import dataclasses
 import json
+import math
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 CUT = "… [cut: {shown:,} of {all:,} characters shown]"
 LONGEST_READ = 100_000
 """Characters of a result that are looked through; what comes after them is only counted."""
 
-_PART = re.compile(r"[^\n.!?]{0,300}(?:[.!?]+\s*|\n+|(?<=.)|\Z)", re.DOTALL)
+DEEPEST_ELEMENTS = 4
+"""How deep in a JSON text elements are told apart."""
+
+_LONG_DECIMAL = re.compile(r"(?<![\w.,])-?\d{1,15}\.\d{9,20}(?![\w.])")
+"""In a text, only digits that no one meant are worth a change: 9910.880000000001."""
+
+_NAMING = re.compile(
+    r"(?:^|[\W_]|(?<=[a-z])(?=[A-Z]))(?i:id|ids|no|nr|number|code|key|year|zip|phone|account|order|ticket)\W*$"
+)
+
+SHORT_PART = 100
+"""Characters."""
+
+_JSON_TOKEN = re.compile(r'\\.|"(?:[^"\\]|\\.)*+"|[\[\]{},]', re.DOTALL)
+_SENTENCE = (
+    r"[^\n]{{0,{longest}}}?(?:[.!?]{{1,9}}\s{{1,9}}|\n{{1,99}})|[^\n]{{1,{longest}}}(?<=\s)|[^\n]{{1,{longest}}}"
+)
+"""Up to the end of a sentence or line; of a word, if that is too long; or anywhere."""
+
 _WORD = re.compile(r"\w{3,}")
 
 
@@ -35,12 +57,68 @@ def inside_text(value: Any) -> str:
     return to_text(value)
 
 
-def render_call(tool: str, arguments: Mapping[str, Any]) -> str:
-    """A call in the plan language; a first argument that is text goes without its name, as plans have it."""
-    rendered = [f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in arguments.items()]
-    if rendered and isinstance(next(iter(arguments.values())), str):
-        rendered[0] = rendered[0].partition("=")[2]
-    return f"{tool}({', '.join(rendered)})"
+def for_people(value: Any, about: str = "") -> str:
+    """A result as people write it: numbers with at most two decimals, or three significant digits below 1, thousands
+    grouped from 10,000; a list as "a, b and c".
+
+    Args:
+        value: The result.
+        about: What names it, such as the field that it stands in: an integer that names something itself, `id`,
+            `order_number` or `year`, keeps its digits as they are.
+    """
+    if isinstance(value, bool | None):
+        return to_text(value)
+    if isinstance(value, int | float):
+        return _number_for_people(value, about)
+    if isinstance(value, Decimal):
+        return _number_for_people(float(value), about)
+    value = as_fields(value)
+    if isinstance(value, str):
+        return _LONG_DECIMAL.sub(lambda match: _number_for_people(float(match[0])), value)
+    if isinstance(value, list | tuple) and not any(as_container(item) is not None for item in value):
+        *most, last = [for_people(item, about) for item in value] or ["none"]
+        return f"{', '.join(most)} and {last}" if most else last
+    return _LONG_DECIMAL.sub(lambda match: _plain_number(float(match[0])), to_text(value))
+
+
+def _number_for_people(value: float, about: str = "") -> str:
+    text = _plain_number(value)
+    sign, digits, decimals = re.fullmatch(r"(-?)(\d*)(.*)", text).groups()  # type: ignore[union-attr]
+    names = isinstance(value, int) and _NAMING.search(about)
+    return f"{sign}{int(digits):,}{decimals}" if len(digits) > 4 and not names else text
+
+
+def _plain_number(value: float) -> str:
+    """The number with as many digits as people want, without groups."""
+    if isinstance(value, int) or not math.isfinite(value):
+        return str(value)
+    text = f"{value:.2f}" if 1 <= abs(value) < 1e16 else f"{value:.3g}"
+    if 1e-9 <= abs(value) < 1:
+        text = f"{Decimal(text):f}"
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+
+
+def render_call(tool: str, arguments: Mapping[str, Any], *, positional: int | None = None, mapped: bool = False) -> str:
+    """A call in the plan language, on one line.
+
+    Args:
+        tool: The tool's name.
+        arguments: JSON values by name.
+        positional: How many of the first go without their names (see `Signature.positional`). Without a signature, the
+            first one does if it is text.
+        mapped: Whether it is a map.
+    """
+    values = [json.dumps(value, ensure_ascii=False, default=to_text) for value in arguments.values()]
+    if positional is None:
+        positional = 1 if values and values[0].startswith('"') else 0
+    names = ["" if place < positional else f"{written_name(name)}=" for place, name in enumerate(arguments)]
+    written = ", ".join(name + value for name, value in zip(names, values, strict=True))
+    return f"{tool}{'.map' if mapped else ''}({written})"
+
+
+def written_name(name: str) -> str:
+    """The name of an argument as plans write it: in quotes if it is no identifier."""
+    return name if name.isidentifier() else json.dumps(name, ensure_ascii=False)
 
 
 def as_list(value: Any) -> list[Any] | None:
@@ -79,45 +157,75 @@ def without_surrogates(text: str) -> str:
 
 
 def cut(text: str, most: int) -> str:
-    """The text, cut with a note where it is longer than `most` characters."""
-    return text if len(text) <= most else text[:most] + CUT.format(shown=most, all=len(text))
+    """The text, cut with a note where it is longer than `most` characters: behind an element of a JSON text, a
+    sentence, or at least a word."""
+    return excerpt(text, most)
 
 
 def excerpt(text: str, most: int, about: str = "") -> str:
     """The text, or, if it has more than `most` characters, as much of it: its beginning and, from the rest, the
-    sentences with most of the rarer words that `about` has, in their order; with a note that something is missing.
+    sentences, or elements of a JSON text, with most of the rarer words that `about` has, in their order; with a note
+    that something is missing.
 
     Args:
         text: Any text; reading it takes time in proportion to its length, and for at most `LONGEST_READ` characters.
         most: How many characters of it may be shown.
         about: What is looked for in it, such as the arguments of the call that gave it.
     """
+    if len(text) <= most:
+        return text
     wanted = {word.casefold() for word in _WORD.findall(about)}
-    if len(text) <= most or not wanted:
-        return cut(text, most)
-    head = most // 3
-    parts = [match.span() for match in _PART.finditer(text, head, min(len(text), LONGEST_READ)) if match[0]]
+    parts = list(_parts(text, min(len(text), LONGEST_READ if wanted else most + 1), most))
     found = [wanted.intersection(map(str.casefold, _WORD.findall(text, start, end))) for start, end in parts]
     frequency = Counter(word for words in found for word in words)
-    if not frequency:
-        return cut(text, most)
     scores = [sum(1 / frequency[word] for word in words) for words in found]
-    left = most - head
-    chosen = []
-    for index in sorted(range(len(parts)), key=lambda index: (-scores[index], index)):
+    head = most // 3 if frequency else most
+    chosen, left = [], most
+    for index in sorted(range(len(parts)), key=lambda index: (parts[index][1] > head, -scores[index], index)):
         start, end = parts[index]
         if end - start <= left:
             left -= end - start
             chosen.append(index)
-        elif left < 50:
+        elif not scores[index]:
             break
-    shown = [text[:head]]
-    end = head
+    shown, last = "", 0
     for index in sorted(chosen):
-        start, stop = parts[index]
-        shown.append(text[start:stop] if start == end else f"… {text[start:stop]}")
-        end = stop
-    return "".join(shown) + CUT.format(shown=most, all=len(text))
+        start, end = parts[index]
+        shown += text[start:end] if start == last else f"… {text[start:end].lstrip()}"
+        last = end
+    return shown.rstrip().rstrip(",") + CUT.format(shown=most, all=len(text))
+
+
+def _parts(text: str, end: int, most: int) -> Iterator[tuple[int, int]]:
+    """Where the parts of a text begin and end: sentences, or the elements of a JSON text; of one that takes more than
+    half of what may be shown, its own elements. Short ones are taken together."""
+    borders: list[list[int]] = [[] for _ in range(DEEPEST_ELEMENTS)]
+    depth = -1
+    for token in _JSON_TOKEN.finditer(text, 0, end) if text.lstrip()[:1] in ("[", "{") else ():
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        if token[0] == "," and 0 <= depth < DEEPEST_ELEMENTS:
+            borders[depth].append(token.end())
+    sentence = re.compile(_SENTENCE.format(longest=max(1, min(300, most // 4))))
+
+    def split(start: int, end: int, depth: int) -> Iterator[int]:
+        """Where parts of this part end."""
+        if end - start <= most // 2 and any(borders):
+            yield end
+        elif depth == DEEPEST_ELEMENTS:
+            yield from (match.end() for match in sentence.finditer(text, start, end))
+        else:
+            level = borders[depth]
+            for one, next_one in pairwise([start, *level[bisect_right(level, start) : bisect_left(level, end)], end]):
+                yield from split(one, next_one, depth + 1)
+
+    start = last = 0
+    for border in split(0, end, 0):
+        if border - start > min(SHORT_PART, most // 4) and last > start:
+            yield start, last
+            start = last
+        last = border
+    if start < end:
+        yield start, end
 
 
 def _as_json(value: Any) -> Any:

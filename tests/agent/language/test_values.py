@@ -1,5 +1,6 @@
 """Values as text: results, calls, and long results cut around what was asked for."""
 
+import json
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -9,15 +10,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from agent.language.values import cut, excerpt, render_call, to_text
+from agent.language.tasks import Signature
+from agent.language.values import cut, excerpt, for_people, render_call, to_text
 
 FILLER = "The weather was fair and nothing happened. " * 200
 
 
 @given(st.text(), st.integers(0, 30))
 def test_cutting_keeps_the_beginning(text: str, most: int) -> None:
-    assert cut(text, most)[:most] == text[:most]
-    assert len(text) > most or cut(text, most) == text
+    shown = cut(text, most)
+    assert shown == text or (len(text) > most and text[:most].startswith(shown.rpartition("… [cut: ")[0]))
+
+
+ELEMENTS = st.recursive(
+    st.integers() | st.floats(allow_nan=False) | st.text('a.b ,"\\é'),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("a. ,"), inner, max_size=4),
+    max_leaves=6,
+)
+
+
+@given(st.lists(ELEMENTS, min_size=5), st.sampled_from(["", "aa bbb"]))
+def test_json_is_cut_behind_an_element(elements: list[object], about: str) -> None:
+    written = [json.dumps(element) for element in elements]
+    most = 2 * max(map(len, written)) + 8
+    shown, note, _ = excerpt(json.dumps(elements), most, about).rpartition("… [cut: ")
+    for part in shown.removeprefix("[").split("… ") if note else ():
+        assert f"{part.strip().rstrip(',')}, " in f"{', '.join(written)}, "
+
+
+def test_a_sentence_does_not_end_at_a_decimal_point() -> None:
+    text = "It costs 229.95 euros. " * 20
+    assert all(not cut(text, most).partition("…")[0].endswith("229.") for most in range(25, 100))
 
 
 def test_a_short_text_is_whole() -> None:
@@ -101,10 +124,54 @@ def test_a_dict_with_keys_that_json_has_not_is_text_too() -> None:
         ({"query": "größte", "n": 3}, 'search("größte", n=3)'),
         ({"n": 3, "query": "x"}, 'search(n=3, query="x")'),
         ({"query": "$1", "context": ["$2", None]}, 'search("$1", context=["$2", null])'),
+        ({"user-id": 42, "$top": 5}, 'search("user-id"=42, "$top"=5)'),
     ],
 )
 def test_a_call_is_rendered_in_the_plan_language(given_arguments: dict[str, Any], text: str) -> None:
     assert render_call("search", given_arguments) == text
+
+
+def test_what_a_call_can_t_go_without_is_rendered_without_names() -> None:
+    signature = Signature("exchange", ("base", "quote", "day", "rate"), frozenset({"base", "quote", "rate"}))
+    given_arguments = {"base": "USD", "quote": "EUR", "rate": 2}
+    positional = signature.positional(given_arguments)
+    assert render_call("exchange", given_arguments, positional=positional) == 'exchange("USD", "EUR", rate=2)'
+    assert render_call("exchange", {"base": ["a"]}, positional=1, mapped=True) == 'exchange.map(["a"])'
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (9910.880000000001, "9910.88"),
+        (229.95, "229.95"),
+        (8611.0, "8611"),
+        (12345.678, "12,345.68"),
+        (-0.123456, "-0.123"),
+        (0.0000123456, "0.0000123"),
+        (0.99999, "1"),
+        (5_550_203, "5,550,203"),
+        (2024, "2024"),
+        (5.97e24, "5.97e+24"),
+        (Decimal("0.10"), "0.1"),
+        (["Ana", "Ben", "Cleo"], "Ana, Ben and Cleo"),
+        ([1.005e-3, "b"], "0.00101 and b"),
+        ("Total 9910.880000000001 km with 1.2345 of v1.2.3", "Total 9910.88 km with 1.2345 of v1.2.3"),
+        ({"a": 0.30000000000000004}, '{"a": 0.3}'),
+    ],
+)
+def test_numbers_are_written_for_people(value: object, text: str) -> None:
+    assert for_people(value) == text
+
+
+@pytest.mark.parametrize("about", ["id", "order_id", "orderId", "year", '$1["order number"]', "$1[0].zip"])
+def test_an_integer_that_names_something_keeps_its_digits(about: str) -> None:
+    assert for_people(4711999, about) == "4711999"
+
+
+@given(st.floats(-1e300, 1e300))
+def test_a_number_for_people_is_the_number_but_for_its_last_digits(value: float) -> None:
+    shown = float(for_people(value).replace(",", ""))
+    assert abs(shown - value) <= max(0.005, abs(value) * 0.005) * 1.0001
 
 
 @given(st.dictionaries(st.sampled_from(["query", "context", "n"]), st.text() | st.lists(st.text()) | st.integers()))
