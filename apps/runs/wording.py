@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agent.language.values import render_call
+from agent.language.values import for_people, render_call
 from apps.runs.run import Run, TaskRun
 
 OFFLINE_NOTE = "Offline demo model; for a real one set OPENAI_API_KEY, or use --model."
@@ -17,7 +17,7 @@ def printable(text: str) -> str:
 
 def in_short(text: str, most: int) -> str:
     """The text on one line of at most so many characters."""
-    line = " ".join(printable(text[: 20 * most]).split())
+    line = " ".join(printable(for_people(text[: 20 * most])).split())
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
