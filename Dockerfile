@@ -9,11 +9,11 @@
 FROM python:3.12-slim AS build
 WORKDIR /build
 COPY requirements.txt pyproject.toml ./
-# uv as it is pinned; then of the pinned versions those that the server needs, each checked against its hashes.
+# uv as it is pinned; then of the pinned packages those that the server needs. Each must have one of the hashes.
 RUN awk '/^uv==/ {on = 1} on {print} on && !/\\$/ {exit}' requirements.txt > uv.txt \
     && pip install --no-cache-dir --require-hashes -r uv.txt \
     && uv venv /venv \
-    && uv pip install --no-cache --compile-bytecode --python /venv/bin/python --constraint requirements.txt \
+    && uv pip install --no-cache --compile-bytecode --python /venv/bin/python --require-hashes --constraint requirements.txt \
         --requirement pyproject.toml --extra serve --extra mcp --extra postgres --extra search --extra providers
 
 FROM python:3.12-slim
