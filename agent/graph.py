@@ -19,6 +19,7 @@ from agent.models import Models
 from agent.planner.node import PlannerProtocol, make_planner
 from agent.state import State
 from agent.tooling.describe import as_tools
+from agent.tooling.invoke import Wrapper
 
 
 def create_llm_compiler(
@@ -29,6 +30,7 @@ def create_llm_compiler(
     joiner_model: str | BaseChatModel | None = None,
     examples: str = "",
     planner_protocol: PlannerProtocol = "text",
+    wrap_tool_call: Wrapper | None = None,
     checkpointer: Checkpointer = None,
     store: BaseStore | None = None,
     name: str = "llm_compiler",
@@ -52,6 +54,9 @@ def create_llm_compiler(
         examples: Questions with their plans, as they should be; shown to the planner.
         planner_protocol: How the planner's model writes its plan: `"text"`, the plan language, which is the shortest;
             or `"tools"`, by function calling, for models that plan well only so.
+        wrap_tool_call: Called around each try of each tool call, after approval and within its time:
+            `wrap(request, handler)` with LangGraph's `ToolCallRequest`, sync or async, as LangChain's middleware has
+            it. It returns the `ToolMessage` of `handler(request)`, or another one.
         checkpointer: Where threads are kept. Without one, each run is on its own.
         store: LangGraph's long-term memory, for tools that use it.
         name: The graph's name, in traces and when it is a node of another graph.
@@ -69,13 +74,19 @@ def create_llm_compiler(
         raise ValueError(
             f"planner_protocol is {planner_protocol!r}; it is one of {', '.join(get_args(PlannerProtocol))}."
         )
+    if wrap_tool_call is not None and not callable(wrap_tool_call):
+        raise TypeError(
+            f"wrap_tool_call is {wrap_tool_call!r}, no function. Of a middleware, give its awrap_tool_call."
+        )
     by_name = as_tools(tools)
     models = Models(model, planner_model, joiner_model)
     graph = StateGraph(State, context_schema=Context, input_schema=MessagesState, output_schema=MessagesState)
     graph.add_node(
         "planner", make_planner(by_name, models, examples, planner_protocol), destinations={"executor": "tasks"}
     )
-    graph.add_node("executor", make_executor(by_name, models), destinations=("joiner", "executor", "approval"))
+    graph.add_node(
+        "executor", make_executor(by_name, models, wrap_tool_call), destinations=("joiner", "executor", "approval")
+    )
     graph.add_node("approval", make_approval(by_name), destinations=("executor",))
     graph.add_node(
         "joiner", make_joiner(models), destinations={"planner": "replan", "executor": "replan", END: "answer"}

@@ -28,7 +28,7 @@ from agent.language.tasks import Key, Task, name_of
 from agent.language.values import cut, to_text, without_surrogates
 from agent.state import Waiting
 from agent.tooling.inject import Surroundings, injections
-from agent.tooling.invoke import ContentAndArtifact, explain, invoke
+from agent.tooling.invoke import ContentAndArtifact, Wrapper, explain, invoke
 
 NO_CHECKPOINTER = "Not run: {tool} needs a person's approval, and a run without a checkpointer can't pause for one."
 REJECTED = "Not run: a person rejected this call. {message}"
@@ -60,6 +60,9 @@ class Calls:
 
     outcomes: Outcomes
     """What comes of the tasks."""
+
+    wrapper: Wrapper | None = None
+    """Called around each try of each call."""
 
     def __post_init__(self) -> None:
         self._slots = asyncio.Semaphore(self.context.max_concurrency)
@@ -176,6 +179,7 @@ class Calls:
                     call_id=call_id(task.key),
                     task=name_of(task.key),
                     surroundings=self.surroundings,
+                    wrapper=self.wrapper,
                 )
             except GraphBubbleUp:
                 raise

@@ -29,9 +29,10 @@ from agent.models import Models
 from agent.state import Node, PausedPlan, State, Waiting
 from agent.tooling.describe import signature_of
 from agent.tooling.inject import Surroundings
+from agent.tooling.invoke import Wrapper
 
 
-def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
+def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrapper | None = None) -> Node:
     """The executor node for these tools.
 
     1. Ask the handover for the plan's tasks. If they are in the state already (there was no planner beside this node in
@@ -62,6 +63,7 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models) -> Node:
                 decided={(call["task"], call["element"]): call for call in paused["waiting"]} if paused else {},
                 surroundings=Surroundings(state["messages"], runtime, list(tools.values())),
                 outcomes=outcomes,
+                wrapper=wrapper,
             )
             for made in (*observations(this_turn(state["messages"])).values(), *(paused["done"] if paused else ())):
                 calls.remember(made)

@@ -42,6 +42,26 @@ class Surroundings:
     tools: Sequence[BaseTool] = ()
     """All the agent's tools."""
 
+    @property
+    def state(self) -> dict[str, Any]:
+        """The graph's state, as tools see it."""
+        return {STATE_FIELD: list(self.messages)}
+
+    def tool_runtime(self, call_id: str, config: RunnableConfig) -> ToolRuntime[Any, Any]:
+        """All of it, for the call with this id and config."""
+        runtime = self.runtime
+        return ToolRuntime(
+            state=self.state,
+            context=runtime.context,
+            config=config,
+            stream_writer=runtime.stream_writer,
+            tool_call_id=call_id,
+            store=runtime.store,
+            tools=list(self.tools),
+            execution_info=runtime.execution_info,
+            server_info=runtime.server_info,
+        )
+
 
 def check_injections(tool: BaseTool) -> None:
     """See that all that the tool wants injected can be.
@@ -74,31 +94,21 @@ def inject(
     """
     wanted_by_name = injections(tool)
     given = {name: value for name, value in arguments.items() if name not in wanted_by_name}
-    runtime = surroundings.runtime
-    state = {STATE_FIELD: list(surroundings.messages)}
+    store = surroundings.runtime.store
+    state = surroundings.state
     for name, wanted in wanted_by_name.items():
         if isinstance(wanted, InjectedState):
             if wanted.field in (None, STATE_FIELD):
                 given[name] = state if wanted.field is None else state[STATE_FIELD]
         elif wanted is InjectedStore:
-            if runtime.store is not None:
-                given[name] = runtime.store
+            if store is not None:
+                given[name] = store
             elif not _has_default(tool, name):
                 raise LookupError(NO_STORE.format(tool=tool.name))
         elif wanted is InjectedToolCallId:
             given[name] = call_id
         elif wanted is ToolRuntime or name == "runtime":
-            given[name] = ToolRuntime(
-                state=state,
-                context=runtime.context,
-                config=config,
-                stream_writer=runtime.stream_writer,
-                tool_call_id=call_id,
-                store=runtime.store,
-                tools=list(surroundings.tools),
-                execution_info=runtime.execution_info,
-                server_info=runtime.server_info,
-            )
+            given[name] = surroundings.tool_runtime(call_id, config)
     return given
 
 

@@ -1,19 +1,21 @@
 """Runs one tool call, whatever kind of tool it is."""
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 from anyio import CapacityLimiter, get_cancelled_exc_class, to_thread
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool, ToolException
+from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallRequest, ToolCallWrapper
 from langgraph.types import Command
 from pydantic import ValidationError
 
@@ -36,6 +38,11 @@ ONLY_RESULTS = (
     "update is a ToolMessage for the call."
 )
 SEVERAL_MESSAGES = "{tool} returned several messages. A task of a plan has one result: return one ToolMessage."
+
+NO_MESSAGE = "wrap_tool_call gave {returned!r} for {tool}. It has to return what its handler returns, or a ToolMessage."
+
+Wrapper = ToolCallWrapper | AsyncToolCallWrapper
+"""What may be called around each call: `wrap(request, handler)`, sync or async, as in LangChain's middleware."""
 
 STOPPING_SECONDS = 1.0
 """How long a tool that was cancelled may take to end."""
@@ -69,6 +76,7 @@ async def invoke(
     call_id: str = "",
     task: str = "",
     surroundings: Surroundings | None = None,
+    wrapper: Wrapper | None = None,
 ) -> Any:
     """The tool's result; a `ContentAndArtifact` if it gives both.
 
@@ -81,24 +89,24 @@ async def invoke(
         call_id: The tool call id, for tools that want it.
         task: The task as plans refer to it, such as `3` or `3[0]`: `task` in the metadata of the traced runs.
         surroundings: What else tools can have injected.
+        wrapper: Called around the call, within its time.
 
     Raises:
         ToolError: The arguments don't fit, the tool failed, or it took too long.
         GraphBubbleUp: The tool interrupted the run.
     """
-    try:
-        arguments = fit(tool, arguments)
-    except ValidationError as error:
-        raise _wrong_arguments(tool, error) from error
+    around = surroundings or Surroundings()
     config = ensure_config()
     config["configurable"] = {**config["configurable"], "model": model}
     if task:
         config["metadata"] = {**config["metadata"], "task": task}
-    try:
-        arguments = inject(tool, arguments, surroundings or Surroundings(), call_id=call_id, config=config)
-    except LookupError as error:
-        raise ToolError(error.args[0]) from error
-    calling = asyncio.create_task(_call(_raising(tool), arguments, config, call_id, threads))
+    if wrapper is None:
+        work = _call(tool, arguments, config, call_id, threads, around)
+    else:
+        call = ToolCall(name=tool.name, args=arguments, id=call_id, type="tool_call")
+        request = ToolCallRequest(call, tool, around.state, around.tool_runtime(call_id, config))
+        work = _call_wrapped(wrapper, request, threads, around)
+    calling = asyncio.create_task(work)
     try:
         _, late = await asyncio.wait([calling], timeout=seconds)
     except asyncio.CancelledError:
@@ -112,15 +120,6 @@ async def invoke(
         raise ToolError(GIVEN_UP.format(tool=tool.name, seconds=seconds))
     try:
         return calling.result()
-    except ToolException as error:
-        if not (handle := tool.handle_tool_error):
-            raise
-        said = handle(error) if callable(handle) else handle if isinstance(handle, str) else str(error)
-        raise ToolError(_content_text(said)) from error
-    except ValidationError as error:
-        if error.title != getattr(tool.args_schema, "__name__", None):
-            raise  # not of its arguments, but of something in the tool
-        raise _wrong_arguments(tool, error) from error
     except asyncio.CancelledError as error:
         raise _ended_itself(tool, error) from error
 
@@ -155,20 +154,84 @@ def explain(error: Exception) -> str:
 
 
 async def _call(
-    tool: BaseTool, arguments: dict[str, Any], config: RunnableConfig, call_id: str, threads: CapacityLimiter
+    tool: BaseTool,
+    arguments: dict[str, Any],
+    config: RunnableConfig,
+    call_id: str,
+    threads: CapacityLimiter,
+    surroundings: Surroundings,
 ) -> Any:
-    given: dict[str, Any] = arguments
+    """The tool's result.
+
+    Raises:
+        ToolError: The arguments don't fit, or the tool says that it failed.
+    """
+    try:
+        arguments = fit(tool, arguments)
+    except ValidationError as error:
+        raise _wrong_arguments(tool, error) from error
+    try:
+        given = inject(tool, arguments, surroundings, call_id=call_id, config=config)
+    except LookupError as error:
+        raise ToolError(error.args[0]) from error
     if tool.response_format == "content_and_artifact":
         # Only such a call gives a message with the artifact instead of the bare content.
-        given = {"type": "tool_call", "name": tool.name, "id": call_id, "args": arguments}
+        given = {"type": "tool_call", "name": tool.name, "id": call_id, "args": given}
+    raising = _raising(tool)
     try:
         if _is_async(tool):
-            returned = await tool.ainvoke(given, config)
+            returned = await raising.ainvoke(given, config)
         else:
-            returned = await _run_in_thread(tool.invoke, given, config, limiter=threads)
+            returned = await _run_in_thread(raising.invoke, given, config, limiter=threads)
     except SystemExit as error:
         raise _ended_itself(tool, error) from error
+    except ToolException as error:
+        if not (handle := tool.handle_tool_error):
+            raise
+        said = handle(error) if callable(handle) else handle if isinstance(handle, str) else str(error)
+        raise ToolError(_content_text(said)) from error
+    except ValidationError as error:
+        if error.title != getattr(tool.args_schema, "__name__", None):
+            raise  # not of its arguments, but of something in the tool
+        raise _wrong_arguments(tool, error) from error
     return _result(tool.name, returned)
+
+
+async def _call_wrapped(
+    wrapper: Wrapper, request: ToolCallRequest, threads: CapacityLimiter, surroundings: Surroundings
+) -> Any:
+    """The result that the wrapper gives: that of its handler, with its type, unless it gives out something else."""
+    asked, loop = request.tool, asyncio.get_running_loop()
+    assert asked is not None
+    made: list[tuple[str, Any, Any]] = []
+
+    async def handler(request: ToolCallRequest) -> ToolMessage:
+        call, tool = request.tool_call, request.tool or asked
+        call_id = call["id"] or ""
+        seen = replace(surroundings, messages=request.state["messages"])
+        value = await _call(tool, call["args"], request.runtime.config, call_id, threads, seen)
+        content, artifact = (value.content, value.artifact) if isinstance(value, ContentAndArtifact) else (value, value)
+        message = ToolMessage(to_text(content), artifact=artifact, name=tool.name, tool_call_id=call_id)
+        made.append((message.text, artifact, value))
+        return message
+
+    def handler_in_thread(request: ToolCallRequest) -> ToolMessage:
+        return asyncio.run_coroutine_threadsafe(handler(request), loop).result()
+
+    if inspect.iscoroutinefunction(wrapper):
+        returned = await cast("AsyncToolCallWrapper", wrapper)(request, handler)
+    else:
+        # Not one of the tools' threads, in which the tool itself may have to run.
+        returned = await _run_in_thread(wrapper, request, handler_in_thread, limiter=CapacityLimiter(1))
+    if not isinstance(returned, ToolMessage | Command):
+        raise ToolError(NO_MESSAGE.format(tool=asked.name, returned=returned))
+    if isinstance(returned, ToolMessage) and returned.status == "success":
+        for text, artifact, value in made:
+            if returned.artifact is artifact:
+                return value if returned.text == text else returned.text
+        if returned.text == to_text(returned.artifact):
+            return returned.artifact
+    return _result(asked.name, returned)
 
 
 def _is_async(tool: BaseTool) -> bool:
