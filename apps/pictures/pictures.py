@@ -6,7 +6,7 @@
     timeline(run)                     # in a notebook, as the last line of a cell
     save_plan_graph(run, Path("plan.svg"))
 
-They are drawn by Matplotlib, which is imported when it is needed: `pip install -e ".[plots]"`.
+They are drawn by Matplotlib and networkx, which are imported when they are needed: `pip install -e ".[plots]"`.
 """
 
 import importlib.util
@@ -24,7 +24,7 @@ __all__ = ["PictureError", "check", "mermaid", "plan_graph", "save_plan_graph", 
 TIMELINE_FORMATS = (".svg", ".png", ".html")
 GRAPH_FORMATS = (".svg", ".png", ".html", ".mmd")
 
-MISSING = 'Pictures of a run need Matplotlib: pip install -e ".[plots]".'
+MISSING = 'Pictures of a run need {package}: pip install -e ".[plots]".'
 WRONG_FORMAT = "{name} can't be saved: its name must end in {formats}."
 NO_FOLDER = "{name} can't be saved: there is no folder {folder}."
 
@@ -41,9 +41,9 @@ def timeline(run: Run) -> "Picture":
         A Matplotlib figure; notebooks show it, `save` writes it to a file.
 
     Raises:
-        PictureError: Matplotlib is missing.
+        PictureError: Matplotlib or networkx is missing.
     """
-    _require_matplotlib()
+    _require_packages()
     from apps.pictures.timeline import draw_timeline
 
     return draw_timeline(run)
@@ -57,9 +57,9 @@ def plan_graph(run: Run) -> "Picture":
         A Matplotlib figure; notebooks show it, `save` writes it to a file.
 
     Raises:
-        PictureError: Matplotlib is missing.
+        PictureError: Matplotlib or networkx is missing.
     """
-    _require_matplotlib()
+    _require_packages()
     from apps.pictures.plan_picture import draw_plan
 
     return draw_plan(run)
@@ -94,7 +94,7 @@ def check(path: Path, formats: tuple[str, ...]) -> None:
     """See whether a picture can be saved there, before a run is paid for.
 
     Raises:
-        PictureError: The name has another ending than these, there is no such folder, or Matplotlib is missing.
+        PictureError: The name has another ending than these, there is no such folder, or a package is missing.
     """
     if path.suffix.lower() not in formats:
         known = f"{', '.join(formats[:-1])} or {formats[-1]}"
@@ -102,9 +102,10 @@ def check(path: Path, formats: tuple[str, ...]) -> None:
     if not path.parent.is_dir():
         raise PictureError(NO_FOLDER.format(name=path, folder=path.parent))
     if path.suffix.lower() != ".mmd":
-        _require_matplotlib()
+        _require_packages()
 
 
-def _require_matplotlib() -> None:
-    if importlib.util.find_spec("matplotlib") is None:
-        raise PictureError(MISSING)
+def _require_packages() -> None:
+    for package in ("matplotlib", "networkx"):
+        if importlib.util.find_spec(package) is None:
+            raise PictureError(MISSING.format(package=package))

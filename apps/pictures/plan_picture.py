@@ -1,15 +1,15 @@
 """Draws the plan of a run, as a graph."""
 
 import textwrap
-from itertools import pairwise
+from collections.abc import Iterable
 from typing import Any
 
+import networkx
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 from apps.pictures.figure import COLOURS, FAILED_TEXT, INK, PALE, Picture, fit, width_of, write
-from apps.pictures.layered_layout import lay_out
 from apps.pictures.plan_dag import Step, spent_on, steps_of
 from apps.runs.run import Run
 from apps.runs.wording import in_short
@@ -27,6 +27,8 @@ WIDE = 14
 GAP = (0.35, 0.45)
 """Inches between nodes, across the flow and along it."""
 
+CURVE = (Path.MOVETO, *[Path.CURVE4] * 3)
+
 
 def draw_plan(run: Run) -> Picture:
     """The plan as a graph; further plans follow the join that asked for them. A thick frame marks the chain of steps
@@ -36,44 +38,62 @@ def draw_plan(run: Run) -> Picture:
         A Matplotlib figure, which notebooks show.
     """
     steps, edges = steps_of(run)
-    layout = lay_out([step.id for step in steps], edges)
-    box = BOX if layout.breadth < WIDE else FLAT_BOX
-    below = (box[0] + GAP[0]) * (layout.breadth + 1), (box[1] + GAP[1]) * layout.layers
-    beside = (box[0] + 2 * GAP[1]) * layout.layers, (box[1] + GAP[0] / 3) * (layout.breadth + 1)
+    graph = _graph([step.id for step in steps], edges)
+    layers = list(networkx.topological_generations(graph))
+    breadth = max(map(len, layers))
+    box = BOX if breadth <= WIDE else FLAT_BOX
+    below = (box[0] + GAP[0]) * breadth, (box[1] + GAP[1]) * len(layers)
+    beside = (box[0] + 2 * GAP[1]) * len(layers), (box[1] + GAP[0] / 3) * breadth
     # The flow goes down or to the right, whichever fits a page better.
     down = max(below[0] / below[1], below[1] / below[0]) <= max(beside[0] / beside[1], beside[1] / beside[0])
     width, height = below if down else beside
-
-    def point(place: tuple[int, float]) -> tuple[float, float]:
-        along, across = (place[0] + 0.5) / layout.layers, (place[1] + 0.5) / (layout.breadth + 1)
-        return (across * width, along * height) if down else (along * width, across * height)
+    points = _points(graph, layers, breadth, (width, height), down=down)
 
     picture = Picture(in_short(run.question, 300), width, height)
     axes = picture.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
-    for edge, route in layout.routes.items():
-        _draw_edge(axes, [point(place) for place in route], box, down, edges[edge])
+    for edge in graph.edges:
+        _draw_edge(axes, points[edge[0]], points[edge[1]], box, down, edges[edge])
     for step in steps:
-        _draw_box(axes, step, point(layout.places[step.id]), box)
+        _draw_box(axes, step, points[step.id], box)
         picture.hints[step.id] = "\n".join(filter(None, [step.title, step.detail, spent_on(step)]))
     title = fit(in_short(run.question, 300), 12, max(width, LEAST_TITLE), bold=True)
     write(axes, title, (0, 0), (0, 20), "data", 12, weight="bold")
     return picture
 
 
-def _draw_edge(axes: Axes, points: list[tuple[float, float]], box: Size, down: bool, critical: bool) -> None:
-    """An edge is straight as long as it passes boxes, and bends between them."""
-    out_x, out_y = (0.0, box[1] / 2) if down else (box[0] / 2, 0.0)
-    bends: list[tuple[float, float]] = []
-    for (from_x, from_y), (to_x, to_y) in pairwise(points):
-        x, y, to_x, to_y = from_x + out_x, from_y + out_y, to_x - out_x, to_y - out_y
-        half_x, half_y = (0.0, (to_y - y) / 2) if down else ((to_x - x) / 2, 0.0)
-        bends += [(x, y), (x + half_x, y + half_y), (to_x - half_x, to_y - half_y), (to_x, to_y)]
-    codes = [Path.LINETO, *[Path.CURVE4] * 3] * (len(points) - 1)
-    codes[0] = Path.MOVETO
+def _graph(nodes: list[str], edges: Iterable[tuple[str, str]]) -> Any:
+    """The steps as a DAG; edges that close a circle are left out."""
+    graph = networkx.DiGraph()
+    graph.add_nodes_from(nodes)
+    graph.add_edges_from(edges)
+    while not networkx.is_directed_acyclic_graph(graph):
+        graph.remove_edge(*networkx.find_cycle(graph)[-1][:2])
+    return graph
+
+
+def _points(graph: Any, layers: list[list[str]], breadth: int, size: Size, *, down: bool) -> dict[str, Size]:
+    """Where the middle of each node is, from the top left, in inches."""
+    places = networkx.multipartite_layout(graph, dict(enumerate(layers)), align="horizontal" if down else "vertical")
+    columns, rows = (breadth, len(layers)) if down else (len(layers), breadth)
+    (left, right), (top, bottom) = ((min(values), max(values)) for values in zip(*places.values(), strict=True))
+    step = (right - left + bottom - top) / max(1, columns + rows - 2) or 1.0  # from one node to the next, either way
+    return {
+        node: (((x - left) / step + 0.5) * size[0] / columns, ((y - top) / step + 0.5) * size[1] / rows)
+        for node, (x, y) in places.items()
+    }
+
+
+def _draw_edge(axes: Axes, start: Size, end: Size, box: Size, down: bool, critical: bool) -> None:
+    """One that passes a layer makes a bow, around what may stand there."""
+    # As if the flow went down; otherwise the axes change places.
+    (x, y), (to_x, to_y), (width, height) = (each if down else each[::-1] for each in (start, end, box))
+    y, to_y = y + height / 2, to_y - height / 2
+    middle, aside = (y + to_y) / 2, 0.8 * width if to_y - y > height else 0.0
+    points = [(x, y), (x + aside, middle), (to_x + aside, middle), (to_x, to_y)]
     arrow = FancyArrowPatch(
-        path=Path(bends, codes),
+        path=Path(points if down else [point[::-1] for point in points], CURVE),
         arrowstyle="-|>,head_length=4,head_width=2",
         color=INK if critical else "#8a8a8a",
         linewidth=1.8 if critical else 0.8,
@@ -82,8 +102,7 @@ def _draw_edge(axes: Axes, points: list[tuple[float, float]], box: Size, down: b
     axes.add_patch(arrow)
 
 
-def _draw_box(axes: Axes, step: Step, middle: tuple[float, float], box: Size) -> None:
-
+def _draw_box(axes: Axes, step: Step, middle: Size, box: Size) -> None:
     failed = step.state in ("failed", "skipped")
     fill = "white" if failed or step.state in ("planned", "waiting") else "#d9effb"
     x, y = middle

@@ -4,16 +4,12 @@ import importlib.util
 import re
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from apps.pictures.layered_layout import lay_out
 from apps.pictures.pictures import (
     GRAPH_FORMATS,
     TIMELINE_FORMATS,
@@ -174,34 +170,6 @@ def test_no_text_gets_out_of_its_mermaid_node() -> None:
     run = run_of(Round(tasks=[task(1, 0, 1, tool="a]b", arguments={"query": HOSTILE})]))
     node = mermaid(run).splitlines()[1]
     assert re.fullmatch(r'    task1\["[^"<>`]*(<br/>[^"<>`]*)*"\]', node)
-
-
-@given(st.integers(1, 12), st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=40))
-def test_any_graph_is_laid_out_in_the_order_of_its_edges_without_overlaps(
-    count: int, edges: list[tuple[int, int]]
-) -> None:
-    layout = lay_out(range(count), edges)
-    assert set(layout.places) == set(range(count))
-    for (start, end), route in layout.routes.items():
-        assert route[0] == layout.places[start]
-        assert route[-1] == layout.places[end]
-        layers = [layer for layer, _ in route]
-        assert layers == list(range(layers[0], layers[-1] + 1))
-    across: dict[int, list[float]] = {}
-    for layer, place in layout.places.values():
-        across.setdefault(layer, []).append(place)
-    for places in across.values():
-        places.sort()
-        assert all(right - left > 0.999 for left, right in pairwise(places))
-    forward = {edge for edge in edges if edge[0] < edge[1] < count}
-    if all(start < end for start, end in edges):
-        assert set(layout.routes) == forward
-
-
-def test_a_chain_is_straight() -> None:
-    layout = lay_out("abcd", [("a", "b"), ("b", "c"), ("c", "d")])
-    assert layout.breadth == pytest.approx(0)
-    assert layout.layers == 4
 
 
 # --- the pictures
