@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self, cast
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError, model_validator
 
 ENVIRONMENT_PREFIX = "LLM_COMPILER_"
-_MODELS = frozenset({"model", "planner_model", "joiner_model"})
+_GRAPHS_OWN = frozenset({"model", "planner_model", "joiner_model", "system_prompt"})
 _LISTS = frozenset({"requires_approval"})
 
 
@@ -23,7 +23,8 @@ class Context(BaseModel):
     """The settings of a run.
 
     A limit that is not given comes from the environment (`LLM_COMPILER_MAX_REPLANS=1`), else it has its default. A
-    model that is not given is the graph's own, else `LLM_COMPILER_MODEL` (see `agent.models`).
+    model that is not given is the graph's own, else `LLM_COMPILER_MODEL` (see `agent.models`); a system prompt that is
+    not given is the graph's own.
 
     Raises:
         ValidationError: A field is unknown, or its value has the wrong type or is out of range.
@@ -41,6 +42,16 @@ class Context(BaseModel):
     )
     joiner_model: str | None = Field(
         default=None, description="The model that joins, if it is another one.", json_schema_extra=_picker("joiner")
+    )
+    system_prompt: str | None = Field(
+        default=None,
+        description="What planner and joiner are told besides: who they work for, how to answer.",
+        json_schema_extra={"langgraph_nodes": ["planner", "joiner"], "langgraph_type": "prompt"},
+    )
+    max_prompt_tokens: int | None = Field(
+        default=None,
+        ge=100,
+        description="How many tokens of the conversation prompts get, about; the oldest turns are left out first.",
     )
     max_replans: int = Field(default=2, ge=0, le=20, description="How many more plans a question may take.")
     max_tasks: int = Field(default=100, ge=1, le=10_000, description="How many tool calls a plan may have.")
@@ -98,7 +109,7 @@ def _from_environment(context: type[Context], given: dict[str, Any]) -> dict[str
     for name, field in context.model_fields.items():
         variable = ENVIRONMENT_PREFIX + name.upper()
         text = os.environ.get(variable)
-        if name in given or name in _MODELS or not text:
+        if name in given or name in _GRAPHS_OWN or not text:
             continue
         value = [item.strip() for item in text.split(",")] if name in _LISTS else text
         try:

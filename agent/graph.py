@@ -28,6 +28,7 @@ def create_llm_compiler(
     model: str | BaseChatModel | None = None,
     planner_model: str | BaseChatModel | None = None,
     joiner_model: str | BaseChatModel | None = None,
+    system_prompt: str = "",
     examples: str = "",
     planner_protocol: PlannerProtocol = "text",
     wrap_tool_call: Wrapper | None = None,
@@ -51,6 +52,7 @@ def create_llm_compiler(
             there is a key (see `agent.models.default_model`), looked up when the graph runs.
         planner_model: The model that plans, if it is another one.
         joiner_model: The model that joins, if it is another one.
+        system_prompt: What planner and joiner are told besides: who they work for, how to answer.
         examples: Questions with their plans, as they should be; shown to the planner.
         planner_protocol: How the planner's model writes its plan: `"text"`, the plan language, which is the shortest;
             or `"tools"`, by function calling, for models that plan well only so.
@@ -82,14 +84,18 @@ def create_llm_compiler(
     models = Models(model, planner_model, joiner_model)
     graph = StateGraph(State, context_schema=Context, input_schema=MessagesState, output_schema=MessagesState)
     graph.add_node(
-        "planner", make_planner(by_name, models, examples, planner_protocol), destinations={"executor": "tasks"}
+        "planner",
+        make_planner(by_name, models, examples, planner_protocol, system_prompt),
+        destinations={"executor": "tasks"},
     )
     graph.add_node(
         "executor", make_executor(by_name, models, wrap_tool_call), destinations=("joiner", "executor", "approval")
     )
     graph.add_node("approval", make_approval(by_name), destinations=("executor",))
     graph.add_node(
-        "joiner", make_joiner(models), destinations={"planner": "replan", "executor": "replan", END: "answer"}
+        "joiner",
+        make_joiner(models, system_prompt),
+        destinations={"planner": "replan", "executor": "replan", END: "answer"},
     )
     graph.add_edge(START, "planner")
     graph.add_edge(START, "executor")

@@ -5,12 +5,14 @@
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import Literal
 
 from anyio import to_thread
+from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel
 
 from agent.context import Context
@@ -26,7 +28,28 @@ _loading = Lock()
 
 
 class ModelError(ValueError):
-    """A chat model can't be had: its name, its key or its package is missing or wrong. The message says what to do."""
+    """A chat model can't be had: its name, its key or its package is missing or wrong; or it can't take or give what it
+    has to. The message says what to do."""
+
+
+TOO_LONG = (
+    "The conversation is too long for the model. Set max_prompt_tokens (LLM_COMPILER_MAX_PROMPT_TOKENS) to leave out "
+    "its oldest turns, or begin a new thread; a question or results that are too long by themselves have to be shorter "
+    "(max_observation_chars). The model says: {error}"
+)
+
+
+@contextmanager
+def overflow_told() -> Iterator[None]:
+    """Where a model is asked: a prompt that is too long for it is told clearly.
+
+    Raises:
+        ModelError: It was.
+    """
+    try:
+        yield
+    except ContextOverflowError as error:
+        raise ModelError(TOO_LONG.format(error=error)) from error
 
 
 def default_model(role: Literal["planner", "joiner"] | None = None) -> str:

@@ -1,6 +1,7 @@
 """The joiner node: looks at the results, and either answers the user or asks for another plan."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -15,9 +16,10 @@ from agent.context import Context
 from agent.conversation.messages import plans_made
 from agent.conversation.saving import storable
 from agent.conversation.transcript import results_of_turn
+from agent.conversation.view import in_view
 from agent.events import Progress
 from agent.joiner.direct import direct_answer, fill_in
-from agent.models import Models
+from agent.models import Models, overflow_told
 from agent.prompts import NO_ANSWER, REPLAN_TOOL, joiner_prompt
 from agent.state import Node, State
 from agent.tooling.secrets import secrets_hidden
@@ -53,7 +55,7 @@ class Replan:
 Decision = Answer | Replan
 
 
-def make_joiner(models: Models) -> Node:
+def make_joiner(models: Models, system_prompt: str = "") -> Node:
     """The joiner node.
 
     1. If the plan gives the answer's words, and all results that it puts into them are there, that is the answer. So is
@@ -74,9 +76,12 @@ def make_joiner(models: Models) -> Node:
         if answer := direct_answer(messages):
             return Command(goto="__end__", update={"messages": [AIMessage(answer)]})
         model = await models.joiner(context)
-        with secrets_hidden():
+        shown = in_view(
+            messages, system_prompt=context.system_prompt or system_prompt, most_tokens=context.max_prompt_tokens
+        )
+        with secrets_hidden(), overflow_told():
             may_replan = 0 < plans <= context.max_replans and not state.get("empty")
-            decision = await decide(model, messages, may_replan=may_replan, has_results=plans > 0)
+            decision = await decide(model, shown, may_replan=may_replan, has_results=plans > 0)
         match decision:
             case Answer(message):
                 return Command(goto="__end__", update={"messages": [message]})
@@ -87,7 +92,9 @@ def make_joiner(models: Models) -> Node:
     return joiner
 
 
-async def decide(model: BaseChatModel, messages: list[AnyMessage], *, may_replan: bool, has_results: bool) -> Decision:
+async def decide(
+    model: BaseChatModel, messages: Sequence[AnyMessage], *, may_replan: bool, has_results: bool
+) -> Decision:
     """Answer or replan, as the model says.
 
     A model that says nothing is asked once more, and then the results are the answer. One that wants a replan which it
@@ -169,7 +176,7 @@ def _closing(text: str) -> int | None:
 
 
 async def _ask(
-    model: BaseChatModel, messages: list[AnyMessage], *, may_replan: bool, has_results: bool
+    model: BaseChatModel, messages: Sequence[AnyMessage], *, may_replan: bool, has_results: bool
 ) -> tuple[AIMessage, bool]:
     """The model's reply, and whether it was asked to decide in words."""
     prompt = joiner_prompt(messages, may_replan=may_replan, has_results=has_results, as_text=False)

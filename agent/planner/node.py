@@ -17,12 +17,13 @@ from langgraph.runtime import Runtime
 
 from agent.context import Context
 from agent.conversation.messages import map_sizes, observations, plan_message, plans_made
+from agent.conversation.view import in_view
 from agent.events import Progress
 from agent.handover import Handover
 from agent.language.parser import Item, PlanParser
 from agent.language.plan import Plan
 from agent.language.tasks import Call, Element, Join
-from agent.models import ModelError, Models
+from agent.models import ModelError, Models, overflow_told
 from agent.planner.function_calls import ToolCallReader, planning_tools
 from agent.prompts import planner_prompt
 from agent.state import Node, State
@@ -52,7 +53,11 @@ _CLOSING = re.compile(r"[\s`]*(?:</?[A-Z_]*>?)?[\s`]*")
 
 
 def make_planner(
-    tools: Mapping[str, BaseTool], models: Models, examples: str, protocol: PlannerProtocol = "text"
+    tools: Mapping[str, BaseTool],
+    models: Models,
+    examples: str,
+    protocol: PlannerProtocol = "text",
+    system_prompt: str = "",
 ) -> Node:
     """The planner node for these tools.
 
@@ -78,7 +83,11 @@ def make_planner(
             round_ = plans_made(messages)
             feedback = state.get("feedback") if round_ else None
             prompt = planner_prompt(
-                messages,
+                in_view(
+                    messages,
+                    system_prompt=context.system_prompt or system_prompt,
+                    most_tokens=context.max_prompt_tokens,
+                ),
                 tools=descriptions,
                 examples=examples,
                 feedback=feedback,
@@ -91,7 +100,7 @@ def make_planner(
 
             @durable
             async def write_plan() -> AIMessage:
-                with secrets_hidden():
+                with secrets_hidden(), overflow_told():
                     return await stream_plan(writer, prompt, reader, plan, handover, progress, note=feedback or "")
 
             progress.tell("plan_started", round=round_)
