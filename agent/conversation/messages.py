@@ -167,6 +167,12 @@ def this_turn(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
     return messages
 
 
+def own_plans(messages: Iterable[AnyMessage]) -> list[AIMessage]:
+    """The plans among the messages. Tool calls of other agents are none."""
+    notes = {"plan", "dependencies", "tools", "errors", "maps"}
+    return [m for m in messages if isinstance(m, AIMessage) and m.tool_calls and notes <= m.response_metadata.keys()]
+
+
 def plans_made(messages: Sequence[AnyMessage]) -> int:
     """How many plans the present turn has taken so far."""
-    return sum(1 for message in this_turn(messages) if isinstance(message, AIMessage) and message.tool_calls)
+    return len(own_plans(this_turn(messages)))

@@ -1,5 +1,5 @@
-"""Makes one tool call of a plan: approved where that takes a person, once for identical calls, within limits, and again
-after failures that may pass. Each of these is a step around the next one."""
+"""Makes one tool call of a plan: approved where that takes a person, in order, once for identical calls, within limits,
+and again after failures that may pass. Each of these is a step around the next one."""
 
 import asyncio
 import hashlib
@@ -22,7 +22,8 @@ from agent.conversation.messages import call_id, key_of, observation
 from agent.conversation.saving import savable
 from agent.events import SHOWN_CHARS, Progress, shown
 from agent.executor.approval import needs_approval
-from agent.executor.outcomes import Outcomes, Paused
+from agent.executor.order import Order
+from agent.executor.outcomes import BlockedError, Outcomes, Paused
 from agent.executor.retries import delay_before_retry, tries_of
 from agent.language.tasks import Key, Task, name_of
 from agent.language.values import cut, to_text, without_surrogates
@@ -61,6 +62,9 @@ class Calls:
     outcomes: Outcomes
     """What comes of the tasks."""
 
+    order: Order
+    """In which order they take effect."""
+
     wrapper: Wrapper | None = None
     """Called around each try of each call."""
 
@@ -97,7 +101,7 @@ class Calls:
             if decision["type"] == "edit":
                 action = decision["edited_action"]
                 task, arguments = replace(task, tool=action["name"]), action["args"]
-        return await self._once(task, arguments)
+        return await self._in_order(task, arguments)
 
     def fail(self, task: Task, why: str, **metadata: Any) -> ToolMessage:
         """The observation of a task that has no result."""
@@ -110,7 +114,15 @@ class Calls:
     def _observe(self, task: Task, text: str, value: Any = None, **metadata: Any) -> ToolMessage:
         return observation(task, text, value, most=self.context.max_observation_chars, **metadata)
 
-    def _identity(self, task: Task, arguments: dict[str, Any]) -> str | None:
+    async def _in_order(self, task: Task, arguments: dict[str, Any]) -> ToolMessage | Paused:
+        """What comes of the call when it is its turn."""
+        try:
+            after = await self.order.turn(task)
+        except BlockedError:
+            return Paused(task, None)
+        return await self._once(task, arguments, after)
+
+    def _identity(self, task: Task, arguments: dict[str, Any], after: list[str]) -> str | None:
         """What two calls have in common whose results are interchangeable; None for a call that stands alone."""
         tool = self.tools[task.tool]
         metadata = tool.metadata or {}
@@ -119,14 +131,14 @@ class Calls:
         if metadata.get("side_effects") or metadata.get("requires_approval") or not metadata.get("cache", True):
             return None
         try:
-            text = json.dumps([task.tool, arguments], sort_keys=True)
+            text = json.dumps([task.tool, arguments, after], sort_keys=True)
         except (TypeError, ValueError, RecursionError):
             return None
         return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
-    async def _once(self, task: Task, arguments: dict[str, Any]) -> ToolMessage:
+    async def _once(self, task: Task, arguments: dict[str, Any], after: list[str]) -> ToolMessage:
         """The call's observation, or that of the same call of another task."""
-        identity = self._identity(task, arguments)
+        identity = self._identity(task, arguments, after)
         if identity is None:
             return await self._within_limits(task, arguments, {})
         first = self._first.setdefault(identity, task.key)

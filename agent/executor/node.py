@@ -18,10 +18,11 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from agent.context import Context
-from agent.conversation.messages import observations, this_turn, with_tasks
+from agent.conversation.messages import observations, own_plans, tasks_of, this_turn, with_tasks
 from agent.conversation.saving import storable
 from agent.events import Progress
 from agent.executor.call import Calls, shown_in_full
+from agent.executor.order import Order, Touch
 from agent.executor.outcomes import Outcomes
 from agent.executor.run import Finished, PlanRun
 from agent.handover import Handover
@@ -44,6 +45,7 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrappe
     Without a planner beside it the node goes to itself, and finds the plan in the state then.
     """
     signatures = {name: signature_of(tool) for name, tool in tools.items()}
+    touches = {name: Touch.of(tool) for name, tool in tools.items()}
 
     async def executor(state: State, runtime: Runtime[Context]) -> Command[Literal["executor", "approval", "joiner"]]:
         context = Context.of(runtime.context)
@@ -53,6 +55,8 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrappe
             earlier = observations(state["messages"])
             paused = state.get("paused")
             outcomes = Outcomes(earlier, observations(paused["done"]) if paused else {})
+            turn = this_turn(state["messages"])
+            order = Order(touches, outcomes, (task for plan in own_plans(turn) for task in tasks_of(plan)))
             calls = Calls(
                 tools,
                 context,
@@ -63,11 +67,12 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrappe
                 decided={(call["task"], call["element"]): call for call in paused["waiting"]} if paused else {},
                 surroundings=Surroundings(state["messages"], runtime, list(tools.values())),
                 outcomes=outcomes,
+                order=order,
                 wrapper=wrapper,
             )
-            for made in (*observations(this_turn(state["messages"])).values(), *(paused["done"] if paused else ())):
+            for made in (*observations(turn).values(), *(paused["done"] if paused else ())):
                 calls.remember(made)
-            run = PlanRun(calls, outcomes, signatures)
+            run = PlanRun(calls, outcomes, order, signatures)
             if planned := paused["plan"] if paused else state.get("plan"):
                 handover.finish(planned)
             # Called before any tool, because replay after a crash goes by the order of calls. What it returns is

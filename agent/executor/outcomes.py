@@ -26,6 +26,10 @@ Outcome = ToolMessage | Paused | int | None
 that isn't there."""
 
 
+class BlockedError(Exception):
+    """What is waited for waits for an approval."""
+
+
 class Outcomes:
     """What comes of every task that a plan may refer to."""
 
@@ -51,16 +55,20 @@ class Outcomes:
                 future.set_result(None)
         return future
 
-    async def of(self, key: Key) -> Outcome:
+    async def of(self, key: Key) -> ToolMessage | int | None:
         """Wait for what comes of a task.
 
         Raises:
+            BlockedError: The task waits for an approval.
             GraphInterrupt: The task interrupted the run: what waits for it, waits for the resumed run.
         """
         try:
-            return await asyncio.shield(self[key])
+            outcome = await asyncio.shield(self[key])
         except GraphBubbleUp:
             raise GraphInterrupt(()) from None
+        if isinstance(outcome, Paused):
+            raise BlockedError
+        return outcome
 
     def plan(self, key: Key) -> None:
         """There is a task of this name, and something will come of it."""

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.messages import ToolMessage
 
 from agent.conversation.messages import shown_value
-from agent.executor.outcomes import Outcomes, Paused
+from agent.executor.outcomes import BlockedError, Outcomes
 from agent.language.plan import MapError, check_lengths, length_of, no_list, write_out
 from agent.language.references import (
     Reference,
@@ -25,10 +25,6 @@ from agent.language.values import as_list, to_text
 SKIPPED = "Not run: it needs task {name}, which failed: {reason}"
 NO_SUCH_TASK = "{reference} refers to task {number}, and there is no such task."
 FAILED_ELEMENT = "(failed: {reason})"
-
-
-class BlockedError(Exception):
-    """A task that is referred to waits for an approval."""
 
 
 class NeedFailedError(Exception):
@@ -118,7 +114,7 @@ class Resolver:
         """
         sizes: dict[int, int | None] = {}
         for reference in find_references(task.arguments):
-            outcome = await self._outcome((reference.task, None))
+            outcome = await self.outcomes.of((reference.task, None))
             if isinstance(outcome, int):
                 sizes[reference.task] = outcome
             elif outcome and outcome.status == "error":
@@ -154,7 +150,7 @@ class Resolver:
     async def _find(self, reference: Reference) -> _Found | None:
         """What a reference refers to; None if there is no such task."""
         number, index = reference.task, reference.element
-        outcome = await self._outcome((number, None))
+        outcome = await self.outcomes.of((number, None))
         if outcome is None:
             return None
         found = _Found(None, of_many=isinstance(outcome, int) and index is None)
@@ -170,16 +166,10 @@ class Resolver:
             return found
         found.value = [None] * outcome
         for element in reference.elements(outcome):
-            message = await self._outcome((number, element))
+            message = await self.outcomes.of((number, element))
             assert isinstance(message, ToolMessage), "each element of a map has an observation"
             found.value[element] = value_of((number, element), message)
         return found
-
-    async def _outcome(self, key: Key) -> ToolMessage | int | None:
-        outcome = await self.outcomes.of(key)
-        if isinstance(outcome, Paused):
-            raise BlockedError
-        return outcome
 
 
 def value_for(reference: Reference, observation: ToolMessage, *, of_map: bool = False) -> Any:

@@ -17,8 +17,9 @@ from langgraph.errors import GraphInterrupt
 from langgraph.func import task as durable
 
 from agent.executor.call import Calls
-from agent.executor.outcomes import Outcome, Outcomes, Paused, fail, settle
-from agent.executor.resolve import BlockedError, Inputs, NeedFailedError, ResolveError, Resolver
+from agent.executor.order import Order
+from agent.executor.outcomes import BlockedError, Outcome, Outcomes, Paused, fail, settle
+from agent.executor.resolve import Inputs, NeedFailedError, ResolveError, Resolver
 from agent.language.plan import MapError
 from agent.language.references import UnresolvedReferenceError, find_references
 from agent.language.tasks import Key, Signature, Task, name_of
@@ -90,6 +91,9 @@ class PlanRun:
     outcomes: Outcomes
     """What comes of them; it has what came of earlier tasks already."""
 
+    order: Order
+    """In which order they take effect."""
+
     signatures: Mapping[str, Signature]
 
     def __post_init__(self) -> None:
@@ -139,6 +143,7 @@ class PlanRun:
         """
         self._resolver.last = last
         self.outcomes.complete()
+        self.order.complete()
         while following := [one for one in self._following if not one.done()]:
             await asyncio.wait(following)
         tasks = sorted(self._tasks.values(), key=_place(self._tasks))
@@ -248,6 +253,7 @@ class PlanRun:
     def _plan(self, task: Task) -> None:
         self._tasks[name_of(task.key)] = task
         self.outcomes.plan(task.key)
+        self.order.add(task)
         if task.is_call and task.over is None and not self.outcomes[task.key].done():
             self.calls.progress.tell_of(task, "task_planned", task.arguments)
 

@@ -16,6 +16,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from agent.language.parser import Item, PlanParser
 from agent.language.tasks import Call, Element, Join
 from agent.language.values import render_call
+from agent.tooling.describe import purpose_of
 
 NO_JSON = "The arguments of {tool} are no JSON object: {text}"
 CUT_OFF = "The plan ends in the middle of this call."
@@ -51,7 +52,8 @@ def _with_references(tool: BaseTool) -> dict[str, Any]:
         name: schema if schema.get("type") == "string" and "enum" not in schema else {"anyOf": [schema, REFERENCE]}
         for name, schema in properties.items()
     }
-    return {**function, "function": {**function["function"], "parameters": {**parameters, "properties": open_to_text}}}
+    words = {"description": purpose_of(tool), "parameters": {**parameters, "properties": open_to_text}}
+    return {**function, "function": {**function["function"], **words}}
 
 
 class ToolCallReader:

@@ -23,6 +23,9 @@ _TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool
 DIRECT = "(As the plan's last call, its result is the answer.)"
 """What the planner is told of a tool with `return_direct`."""
 
+CHANGES = "(Changes {what}.)"
+"""What the planner is told of a tool with `side_effects`."""
+
 LONGEST_TYPE = 60
 """Characters of a type that JSON has not; a longer one tells the planner nothing."""
 
@@ -98,9 +101,19 @@ def describe(tool: BaseTool) -> str:
         parameters.append(text)
     result = _result_type(tool)
     arrow = f" -> {result}" if result else ""
-    direct = f" {DIRECT}" if tool.return_direct else ""
-    line = f"{tool.name}({', '.join(parameters)}){arrow}: {' '.join(tool.description.split())}{direct}"
+    line = f"{tool.name}({', '.join(parameters)}){arrow}: {purpose_of(tool)}"
     return " ".join(line.splitlines())  # a schema may have come from anywhere, with anything for a name
+
+
+def purpose_of(tool: BaseTool) -> str:
+    """What the tool does, and what a plan has to know of it besides."""
+    words = [" ".join(tool.description.split())]
+    if changed := (tool.metadata or {}).get("side_effects"):
+        names = "things" if changed is True else changed if isinstance(changed, str) else ", ".join(changed)
+        words.append(CHANGES.format(what=names))
+    if tool.return_direct:
+        words.append(DIRECT)
+    return " ".join(words)
 
 
 def _as_tool(given: BaseTool | Callable[..., Any]) -> BaseTool:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from agent import create_llm_compiler
 from agent.language.tasks import Signature
+from agent.planner.function_calls import planning_tools
 from agent.tooling.describe import as_tools, describe, signature_of
 
 
@@ -533,3 +534,16 @@ def test_arguments_that_no_plan_can_give_are_refused_when_the_graph_is_made() ->
 
     with pytest.raises(ValueError, match="'call_back' have no JSON schema"):
         create_llm_compiler([call_back])
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [(True, "(Changes things.)"), ("mail", "(Changes mail.)"), (["mail", "notes"], "(Changes mail, notes.)")],
+)
+def test_the_planner_is_told_what_a_tool_changes(changes: Any, told: str) -> None:
+    def send(to: str) -> None:
+        """sends"""
+
+    tool = StructuredTool.from_function(send, metadata={"side_effects": changes})
+    assert describe(tool).endswith(f": sends {told}")
+    assert planning_tools([tool])[0]["function"]["description"] == f"sends {told}"

@@ -1,0 +1,178 @@
+"""The order of effects: a plan is a program, and what a call sees must be what the calls written before it have done.
+
+Calls with side effects keep the order in which they are written, and what is written after one waits for it, unless
+both tools say what they touch, and it differs. What is written before one doesn't wait, and isn't waited for, unless
+both tools say that they touch the same.
+"""
+
+import asyncio
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from langchain_core.tools import BaseTool
+
+from agent.executor.outcomes import Outcomes, settle
+from agent.language.tasks import Key, Task, name_of
+
+Place = tuple[int, int, int, int]
+"""Where a task stands: where it is written, or, if it refers to a later task, just behind that one. All that a task
+waits for stands before it, so that no two can wait for each other."""
+
+
+@dataclass(frozen=True)
+class Touch:
+    """What a tool reads or changes."""
+
+    changes: bool
+    names: frozenset[str] | None
+    """What it says of that; None if it doesn't say."""
+
+    @classmethod
+    def of(cls, tool: BaseTool) -> Self:
+        """From `metadata={"side_effects": "mail"}` or `{"reads": "weather"}`, a name or several; or from
+        `side_effects: True` for a tool that doesn't say what it changes."""
+        metadata = tool.metadata or {}
+        changed, read = metadata.get("side_effects") or None, metadata.get("reads")
+        said = [names for names in (changed, read) if names is not None]
+        if not said or changed is True:
+            return cls(bool(changed), None)
+        return cls(bool(changed), frozenset(name for one in said for name in ([one] if isinstance(one, str) else one)))
+
+    def waits_for(self, earlier: "Touch") -> bool:
+        """Whether a call of a tool that touches this waits for one of a tool that touches that."""
+        if not earlier.changes and not self.changes:
+            return False
+        if self.names is None or earlier.names is None:
+            return earlier.changes
+        return not self.names.isdisjoint(earlier.names)
+
+
+@dataclass
+class _Calls:
+    """The calls that touch the same, by their places."""
+
+    places: list[tuple[Place, Key]] = field(default_factory=list)
+    passed: int = 0
+    """How many of them are known to be done, from the first on."""
+
+
+@dataclass
+class _Pending:
+    """A task whose place isn't known yet."""
+
+    task: Task
+    needs: list[Key]
+    """What it refers to, as far as that has no place yet."""
+
+    place: tuple[int, int]
+
+
+class Order:
+    """The order of the calls of a plan."""
+
+    def __init__(self, touches: Mapping[str, Touch], outcomes: Outcomes, earlier: Iterable[Task]) -> None:
+        """
+        Args:
+            touches: What each tool touches, by its name.
+            outcomes: What comes of the tasks.
+            earlier: The tasks of the turn's earlier plans, all done.
+        """
+        self._touches = touches
+        self._outcomes = outcomes
+        self._complete = False
+        self._written: dict[Key, int] = {}
+        self._places: dict[Key, Place] = {}
+        self._unplaced: dict[Key, asyncio.Future[None]] = {}
+        self._pending: dict[Key, list[_Pending]] = {}
+        """Those that wait for the place of this task."""
+
+        self._calls: dict[Touch, _Calls] = {}
+        for task in earlier:
+            self._insert(task, (0, 0, task.number, _within(task)))
+
+    def add(self, task: Task) -> None:
+        """The next task of the plan, or the next element of a map that is written out."""
+        if task.key in self._written:
+            return
+        self._written[task.key] = written = len(self._written) + 1
+        if task.element is not None and (whole := self._places.get((task.number, None))):
+            self._places[task.key] = place = (*whole[:3], _within(task))
+            self._insert(task, place)
+            return
+        needs: list[Key] = [(number, None) for number in task.dependencies]
+        if task.size:
+            needs = [(task.number, element) for element in range(task.size)]
+        self._place(_Pending(task, [] if task.error else needs, (written, 0)))
+
+    def complete(self) -> None:
+        """The plan has ended: what isn't written now never will be, but for the elements of maps."""
+        self._complete = True
+        for waiting in [one for need in list(self._pending) for one in self._pending.pop(need)]:
+            self._place(waiting)
+        for waiting in [one for need in list(self._pending) for one in self._pending.pop(need)]:
+            self._place(_Pending(waiting.task, [], waiting.place))
+
+    async def turn(self, task: Task) -> list[str]:
+        """Wait until what has to be done before this call is done. All that it refers to is.
+
+        Returns:
+            After which calls it comes: two calls of the same words see the same only if they come after the same ones.
+
+        Raises:
+            BlockedError: One of them waits for an approval.
+            GraphInterrupt: One of them interrupted the run.
+        """
+        touch = self._touches[task.tool]
+        if task.key in self._unplaced:
+            await asyncio.shield(self._unplaced[task.key])
+        place = self._places[task.key]
+        for key, placed in list(self._unplaced.items()):
+            if self._written[key] <= place[0]:
+                await asyncio.shield(placed)
+        after = []
+        for calls in [calls for earlier, calls in self._calls.items() if touch.waits_for(earlier)]:
+            while calls.passed < bisect_left(calls.places, (place,)):
+                passed = calls.passed
+                await self._outcomes.of(calls.places[passed][1])
+                calls.passed = max(calls.passed, passed + 1)
+            if before := bisect_left(calls.places, (place,)):
+                after.append(name_of(calls.places[before - 1][1]))
+        return after
+
+    def _place(self, pending: _Pending) -> None:
+        """Give a task its place, and those that have waited for it, if what they refer to has one."""
+        to_place = [pending]
+        while to_place:
+            pending = to_place.pop()
+            task = pending.task
+            if (need := self._next_need(pending)) is not None:
+                self._pending.setdefault(need, []).append(pending)
+                self._unplaced.setdefault(task.key, asyncio.get_running_loop().create_future())
+                continue
+            self._places[task.key] = place = (*pending.place, self._written[task.key], 0)
+            self._insert(task, place)
+            if placed := self._unplaced.pop(task.key, None):
+                settle(placed, None)
+            to_place += self._pending.pop(task.key, [])
+
+    def _next_need(self, pending: _Pending) -> Key | None:
+        """The next task that must have a place before this one has."""
+        while pending.needs:
+            need = pending.needs[-1]
+            if place := self._places.get(need):
+                pending.place = max(pending.place, (place[0], place[1] + 1))
+            elif need in self._written or not (self._complete or self._outcomes[need].done()):
+                return need
+            pending.needs.pop()
+        return None
+
+    def _insert(self, task: Task, place: Place) -> None:
+        touch = self._touches.get(task.tool)
+        if touch and task.is_call and (touch.changes or touch.names):
+            insort(self._calls.setdefault(touch, _Calls()).places, (place, task.key))
+
+
+def _within(task: Task) -> int:
+    return 0 if task.element is None else task.element + 1

@@ -1,0 +1,251 @@
+"""Calls with side effects are made in the plan's order, and what is written after one sees what it has done."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from langchain_core.messages import AnyMessage, ToolMessage
+from langchain_core.tools import StructuredTool
+from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
+
+from agent import create_llm_compiler
+from tests.support.model_server import ModelServer, Reply
+
+THREAD: Any = {"configurable": {"thread_id": "t"}}
+APPROVE = {"type": "approve"}
+
+
+class Notes:
+    """Tools that write notes and read them, and what they did. Each lets all others go first, if these may."""
+
+    def __init__(self) -> None:
+        self.did: list[str] = []
+        self.notes: list[str] = []
+        self.added = asyncio.Event()
+
+    def tools(self, *, adds: dict[str, Any] | None = None, lists: dict[str, Any] | None = None) -> list[StructuredTool]:
+        async def others_first() -> None:
+            for _ in range(100):
+                await asyncio.sleep(0)
+
+        async def add(note: str) -> str:
+            """adds a note"""
+            self.did.append(f"add {note}")
+            await others_first()
+            if note == "bad":
+                raise RuntimeError("the disk is full")
+            self.notes.append(note)
+            self.added.set()
+            return f"added {note}"
+
+        async def show() -> list[str]:
+            """the notes"""
+            self.did.append("show")
+            return list(self.notes)
+
+        async def search(query: str) -> str:
+            """looks up"""
+            await others_first()
+            self.did.append(f"search {query}")
+            return query.upper()
+
+        async def wait() -> str:
+            """waits for a note"""
+            await self.added.wait()
+            return "waited"
+
+        return [
+            StructuredTool.from_function(coroutine=add, metadata={"side_effects": True} if adds is None else adds),
+            StructuredTool.from_function(coroutine=show, metadata=lists),
+            StructuredTool.from_function(coroutine=search),
+            StructuredTool.from_function(coroutine=wait),
+        ]
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
+
+
+def results(messages: list[AnyMessage]) -> list[Any]:
+    return [message.artifact for message in messages if isinstance(message, ToolMessage)]
+
+
+async def run(server: ModelServer, model: ChatOpenAI, tools: list[Any], *plan: str) -> list[AnyMessage]:
+    """The messages of a run with this plan."""
+    lines = [f"{number}. {line}" for number, line in enumerate(plan, start=1)]
+    server.script(planner=["\n".join([*lines, "join()"])], joiner=["Done."])
+    async with asyncio.timeout(20):
+        output = await create_llm_compiler(tools, model=model).ainvoke({"messages": "Question?"})
+    assert output["messages"][-1].text == "Done."
+    return list(output["messages"])
+
+
+async def test_what_is_written_after_an_effect_sees_it(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes
+) -> None:
+    messages = await run(model_server, chat_model, notes.tools(), 'add("milk")', "show()")
+    assert results(messages) == ["added milk", ["milk"]]
+
+
+@pytest.mark.parametrize("names", ['["a", "b", "c"]', "$1"])
+async def test_the_calls_of_a_map_are_made_in_order_and_all_of_them_are_seen(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, names: str
+) -> None:
+    async def give() -> list[str]:
+        """gives names"""
+        return ["a", "b", "c"]
+
+    messages = await run(model_server, chat_model, [*notes.tools(), give], "give()", f"add.map({names})", "show()")
+    assert results(messages)[-1] == ["a", "b", "c"]
+    assert notes.did == ["add a", "add b", "add c", "show"]
+
+
+async def test_effects_keep_the_order_of_the_plan(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes
+) -> None:
+    await run(model_server, chat_model, notes.tools(), 'search("x")', 'add("$1")', 'add("b")', "show()")
+    assert notes.did == ["search x", "add X", "add b", "show"]
+
+
+async def test_what_is_written_before_an_effect_does_not_hold_it_up(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes
+) -> None:
+    assert results(await run(model_server, chat_model, notes.tools(), "wait()", 'add("a")')) == ["waited", "added a"]
+
+
+async def test_the_same_words_before_and_after_an_effect_are_two_calls(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes
+) -> None:
+    plan = ["show()", "show()", 'add("a")', "show()", "show()"]
+    said = {"adds": {"side_effects": "notes"}, "lists": {"reads": "notes"}}
+    assert results(await run(model_server, chat_model, notes.tools(**said), *plan)) == [[], [], "added a", ["a"], ["a"]]
+    assert notes.did == ["show", "add a", "show"]
+
+
+async def test_a_replan_does_not_take_what_was_read_before_an_effect(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes
+) -> None:
+    model_server.script(
+        planner=['1. show()\n2. add("a")\njoin()', "3. show()\njoin()"],
+        joiner=[Reply(tool_calls=[("replan", {"feedback": "What is there now?"})]), "Done."],
+    )
+    output = await create_llm_compiler(notes.tools(), model=chat_model).ainvoke({"messages": "Question?"})
+    assert results(output["messages"])[-1] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reads", "waits"),
+    [
+        ("notes", "notes", True),
+        ("notes", "weather", False),
+        (True, "weather", True),
+        ("notes", None, True),
+        ("notes", [], False),
+        (["mail", "notes"], ["weather", "notes"], True),
+    ],
+)
+async def test_tools_that_touch_different_things_do_not_wait_for_each_other(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, changes: Any, reads: Any, waits: bool
+) -> None:
+    tools = notes.tools(adds={"side_effects": changes}, lists=None if reads is None else {"reads": reads})
+    messages = await run(model_server, chat_model, tools, 'add("a")', "show()")
+    assert results(messages)[1] == (["a"] if waits else [])
+
+
+async def test_what_comes_after_an_effect_that_failed_runs_unless_it_refers_to_it(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes
+) -> None:
+    plan = ['add("bad")', 'add("$1")', 'add.map(["bad", "b"])', "show()"]
+    messages = await run(model_server, chat_model, notes.tools(), *plan)
+    assert notes.did == ["add bad", "add bad", "add b", "show"]
+    assert results(messages)[-1] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "did"),
+    [
+        (['add("$2")', 'search("x")', "show()"], ["search x", "add X", "show"]),
+        (['add("$3")', 'search("y")', 'search("$2")'], ["search y", "search Y", "add Y"]),
+        (['add("$3")', 'add("b")', 'search("$2")', "show()"], ["add b", "search added b", "add ADDED B", "show"]),
+        (['add("$4")', 'add("$3")', 'search("x")', 'search("$2")'], None),
+        (["add.map($3)", 'search("x")', "show()"], None),
+        (['add("$2")', 'add("$3")', 'add("$1")', "show()"], ["show"]),
+        (['add("$9")', "show()"], ["show"]),
+    ],
+    ids=["it", "through another", "another effect between", "two", "a map", "in a circle", "none"],
+)
+async def test_an_effect_that_refers_to_a_later_task_stands_behind_that(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, plan: list[str], did: list[str] | None
+) -> None:
+    await run(model_server, chat_model, notes.tools(), *plan)
+    assert did is None or notes.did == did
+
+
+async def test_a_price_in_an_effect_is_no_later_task(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes
+) -> None:
+    messages = await run(model_server, chat_model, notes.tools(), 'add("a lamp for $100")', "show()", 'add("b")')
+    assert results(messages)[1] == ["a lamp for $100"]
+    assert notes.did == ["add a lamp for $100", "show", "add b"]
+
+
+@pytest.mark.parametrize("second", ['add("b")', 'add.map(["b"])'])
+async def test_all_that_need_approval_are_asked_for_at_once_and_what_waits_behind_them_goes_on_after_it(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, second: str
+) -> None:
+    model_server.script(
+        planner=[f'1. show()\n2. add("a")\n3. {second}\n4. show()\n5. search("$4[0]")\njoin()'], joiner=["Done."]
+    )
+    tools = notes.tools(adds={"side_effects": True, "requires_approval": True})
+    graph = create_llm_compiler(tools, model=chat_model, checkpointer=InMemorySaver())
+    output = await graph.ainvoke({"messages": "Question?"}, THREAD)
+    asked = [request["args"]["note"] for request in output["__interrupt__"][0].value["action_requests"]]
+    assert (asked, notes.did) == (["a", "b"], ["show"])
+    decisions = [{"type": "reject", "message": "No."}, APPROVE]
+    output = await graph.ainvoke(Command(resume={"decisions": decisions}), THREAD)
+    assert notes.did == ["show", "add b", "show", "search b"]
+    assert results(output["messages"])[3:] == [["b"], "B"]
+
+
+async def test_an_effect_behind_a_call_that_waits_for_approval_waits_with_it(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes
+) -> None:
+    async def pay(amount: int) -> str:
+        """pays"""
+        notes.did.append("pay")
+        return "paid"
+
+    paying = StructuredTool.from_function(coroutine=pay, metadata={"side_effects": True, "requires_approval": True})
+    model_server.script(planner=['1. pay(1)\n2. add("a")\n3. show()\njoin()'], joiner=["Done."])
+    graph = create_llm_compiler([*notes.tools(), paying], model=chat_model, checkpointer=InMemorySaver())
+    await graph.ainvoke({"messages": "Question?"}, THREAD)
+    assert notes.did == []
+    await graph.ainvoke(Command(resume={"decisions": [APPROVE]}), THREAD)
+    assert notes.did == ["pay", "add a", "show"]
+
+
+async def test_effects_keep_their_order_through_a_crash(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes
+) -> None:
+    holding, released = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> str:
+        """holds"""
+        notes.did.append("hold")
+        holding.set()
+        await released.wait()
+        return "held"
+
+    holder = StructuredTool.from_function(coroutine=hold, metadata={"side_effects": True})
+    model_server.script(planner=['1. add("a")\n2. hold()\n3. add("b")\n4. show()\njoin()'], joiner=["Done."])
+    graph = create_llm_compiler([*notes.tools(), holder], model=chat_model, checkpointer=InMemorySaver())
+    running = asyncio.ensure_future(graph.ainvoke({"messages": "Question?"}, THREAD))
+    await holding.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    released.set()
+    await graph.ainvoke(None, THREAD)
+    assert notes.did == ["add a", "hold", "hold", "add b", "show"]
