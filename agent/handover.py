@@ -31,6 +31,9 @@ class Handover:
         self._tasks: asyncio.Queue[Task | Exception | None] = asyncio.Queue()
         self._sent = 0
         self._ended = False
+        self.anew = False
+        """Whether the plan that was sent was only thought of; the right one is in the state when the planner ends."""
+
         self.last = 0
         """The highest number of the plan, when its tasks have ended."""
 
@@ -66,8 +69,16 @@ class Handover:
 
     def send(self, task: Task) -> None:
         """Hand a task over; it may start at once."""
+        if self.anew:
+            return
         self._sent += 1
         self._tasks.put_nowait(task)
+
+    def begin_anew(self) -> None:
+        """What was sent is not to be carried out, and nothing more will be sent: the plan has begun anew."""
+        if self._sent:
+            self.anew = True
+            self.end(self.last)
 
     def end(self, last: int = 0) -> None:
         """No more tasks will come, though the plan's message may; `last` is the highest number of the plan."""

@@ -16,6 +16,7 @@ from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel
 
 from agent.context import Context
+from agent.servers import ModelError, for_any_server
 
 DEFAULT_OPENAI_MODEL = "openai:gpt-4.1-mini"
 
@@ -25,11 +26,6 @@ PROVIDERS: dict[str, Callable[[str], BaseChatModel]] = {}
 
 _loaded: dict[tuple[object, ...], BaseChatModel] = {}
 _loading = Lock()
-
-
-class ModelError(ValueError):
-    """A chat model can't be had: its name, its key or its package is missing or wrong; or it can't take or give what it
-    has to. The message says what to do."""
 
 
 TOO_LONG = (
@@ -81,7 +77,7 @@ def load_model(model: str | BaseChatModel) -> BaseChatModel:
     key = _key(model)
     with _loading:
         if key not in _loaded:
-            _loaded[key] = _load(model)
+            _loaded[key] = for_any_server(_load(model))
         return _loaded[key]
 
 
@@ -99,6 +95,12 @@ class Models:
     model: str | BaseChatModel | None = None
     planner_model: str | BaseChatModel | None = None
     joiner_model: str | BaseChatModel | None = None
+
+    def __post_init__(self) -> None:
+        fitted: dict[int, BaseChatModel] = {}
+        for name in ("model", "planner_model", "joiner_model"):
+            if isinstance(model := getattr(self, name), BaseChatModel):
+                object.__setattr__(self, name, fitted.setdefault(id(model), for_any_server(model)))
 
     async def planner(self, context: Context) -> BaseChatModel:
         """The model that plans."""

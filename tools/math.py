@@ -64,7 +64,7 @@ async def math(
     Args:
         problem: An expression (see `tools.expression`), which needs neither model nor context; or words.
         context: What holds the figures for a problem in words, such as results of other tools, of any type.
-        config: Holds the run's chat model as `configurable["model"]`.
+        config: Holds the run's chat model, whose text has no thoughts in it, as `configurable["model"]`.
 
     Raises:
         ToolException: The expression can't be evaluated, or the model finds none; the message says why.
@@ -149,13 +149,12 @@ async def _solve(problem: str, context: list[str], model: BaseChatModel, config:
 
 
 async def _ask(model: BaseChatModel, messages: list[BaseMessage], config: RunnableConfig, problem: str) -> str:
-    """The model's reply without its thoughts.
+    """The model's reply.
 
     Raises:
         ToolException: The model says that something is unknown.
     """
-    text = str((await model.ainvoke(messages, config)).text)
-    reply = text.rpartition("</think>")[2].partition("<think>")[0].strip()
+    reply = str((await model.ainvoke(messages, config)).text).strip()
     for line in reply.splitlines():
         if line.lstrip(" *_`>").lower().startswith("unknown"):
             reason = _short(line.lstrip(" *_`>")[len("unknown") :].strip(" *_`:—–-"), 300) or NO_FIGURES

@@ -84,6 +84,8 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrappe
                 finished = await run.finish(handover.last)
             handover.drain()
             plan = await receiving
+            if handover.anew:
+                return Command(goto="executor")
         if plan is None:
             return Command(goto="joiner") if state.get("alone") else Command(goto="executor", update={"alone": True})
         if finished.waiting:

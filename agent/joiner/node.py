@@ -19,22 +19,24 @@ from agent.conversation.transcript import results_of_turn
 from agent.conversation.view import in_view
 from agent.events import Progress
 from agent.joiner.direct import direct_answer, fill_in
+from agent.language.reasoning import without_thoughts
+from agent.language.written_calls import read_written_calls
 from agent.models import Models, overflow_told
 from agent.prompts import NO_ANSWER, REPLAN_TOOL, joiner_prompt
+from agent.servers import REFUSED, known_of
 from agent.state import Node, State
-from agent.tooling.secrets import secrets_hidden
 
 CALL_CONFIG: RunnableConfig = {"run_name": "join"}
+QUIET: RunnableConfig = {**CALL_CONFIG, "tags": [TAG_NOSTREAM]}
+"""For what is not to be shown while it comes."""
 
-
-_REASONING = re.compile(r"\s*<think(?:ing)?>.*?</think(?:ing)?>\s*", re.DOTALL | re.IGNORECASE)
-_REASONING_END = re.compile(r"</think(?:ing)?>\s*", re.IGNORECASE)
 _ACTION = re.compile(
     r"(?:Action[ \t*]*:[ \t*]*|(?:\A|\n)[ \t*]*(?=\w+\())(?P<action>Finish|Replan)\b[ \t:]*(?P<text>.*)",
     re.DOTALL | re.IGNORECASE,
 )
 _FINAL = re.compile(r"(?:\A|\n)\W*Final Answer\W*:\s*(?P<text>.*)", re.DOTALL | re.IGNORECASE)
 _FORM = re.compile(r"[\s*]*(?:Thought|Action)[\s*]*:|\s*(?:Finish|Replan)\(.*\)\s*\Z", re.DOTALL | re.IGNORECASE)
+_KEYWORD = re.compile(r"\A(?:(?:final_)?answer|feedback|response|text|message|missing)\s*[=:]\s*|\A\w+\s*=\s*(?=[\"'])")
 _THOUGHT = re.compile(r"\A[\s*]*Thought[\s*]*:[\s*]*", re.IGNORECASE)
 
 
@@ -79,7 +81,7 @@ def make_joiner(models: Models, system_prompt: str = "") -> Node:
         shown = in_view(
             messages, system_prompt=context.system_prompt or system_prompt, most_tokens=context.max_prompt_tokens
         )
-        with secrets_hidden(), overflow_told():
+        with overflow_told():
             may_replan = 0 < plans <= context.max_replans and not state.get("empty")
             decision = await decide(model, shown, may_replan=may_replan, has_results=plans > 0)
         match decision:
@@ -131,7 +133,9 @@ def read_decision(response: AIMessage, *, as_text: bool = False) -> Decision:
         if broken["name"] == "replan":
             return Replan((broken["args"] or "").strip())
     text = str(response.text)
-    answer = _without_reasoning(text)
+    answer = without_thoughts(text)
+    for _, arguments in read_written_calls(answer, ["replan"]):
+        return Replan(str(arguments.get("feedback", "")).strip())
     if as_text or _FORM.match(answer):
         words = answer.partition("\nObservation:")[0]
         action = _ACTION.search(words)
@@ -145,20 +149,12 @@ def read_decision(response: AIMessage, *, as_text: bool = False) -> Decision:
     return Answer(response.model_copy(update=plain))
 
 
-def _without_reasoning(text: str) -> str:
-    """The text behind a model's reasoning, whose opening tag may have been part of its prompt."""
-    if reasoning := _REASONING.match(text):
-        return text[reasoning.end() :]
-    end = _REASONING_END.search(text)
-    return text[end.end() :] if end and "<think" not in text.lower() else text
-
-
 def _without_parentheses(text: str) -> str:
     """What stands in the parentheses that the text begins with; it may have parentheses of its own."""
     content = text.strip().rstrip("*`").rstrip()
     if content.startswith("("):
         end = len(content) - 1 if content.endswith(")") else _closing(content)
-        content = content[1:end].strip()
+        content = _KEYWORD.sub("", content[1:end].strip())
     for quote in ('"""', '"', "'"):
         if len(content) >= 2 * len(quote) and content.startswith(quote) and content.endswith(quote):
             return content[len(quote) : -len(quote)].strip()
@@ -180,18 +176,19 @@ async def _ask(
 ) -> tuple[AIMessage, bool]:
     """The model's reply, and whether it was asked to decide in words."""
     prompt = joiner_prompt(messages, may_replan=may_replan, has_results=has_results, as_text=False)
+    # The first answer of a model may begin with a thought that only its end is marked of.
+    shown = QUIET if known_of(model).begins_in_thought is None else CALL_CONFIG
     if not may_replan:
-        return await _invoke(model, prompt, CALL_CONFIG), False
+        return await _invoke(model, prompt, shown), False
     try:
-        return await _invoke(model.bind_tools([REPLAN_TOOL]), prompt, CALL_CONFIG), False
+        return await _invoke(model.bind_tools([REPLAN_TOOL]), prompt, shown), False
     except NotImplementedError:
         pass
     except Exception as error:
-        # Servers that don't let a model call tools refuse such a request as malformed.
-        if getattr(error, "status_code", None) not in (400, 422):
+        if getattr(error, "status_code", None) not in REFUSED:
             raise
     prompt = joiner_prompt(messages, may_replan=True, has_results=has_results, as_text=True)
-    return await _invoke(model, prompt, {**CALL_CONFIG, "tags": [TAG_NOSTREAM]}), True
+    return await _invoke(model, prompt, QUIET), True
 
 
 async def _invoke(model: Runnable[Any, Any], prompt: list[Any], config: RunnableConfig) -> AIMessage:

@@ -41,9 +41,8 @@ _COMMENT = re.compile(r"[\s`*,;]*#(?!\d)")
 _NOISE = re.compile(r"[\s`*_)\]}>,;.|\-]*(?:```\s*\w*)?\s*")
 _NO_CALL = re.compile(rf"{_BULLETS}{_NUMBERED}(?P<name>[\w.\-]+)\s*(?P<rest>[\"'\[{{:=$].*)", re.IGNORECASE | re.DOTALL)
 _JOIN = re.compile(rf"{_BULLETS}(?:{_NUMBERED})?join[\s*`.]*", re.IGNORECASE)
-_MARK = re.compile(r"</?(END_OF_PLAN|think|thinking)>", re.IGNORECASE)
+_MARK = re.compile(r"</?END_OF_PLAN>", re.IGNORECASE)
 _OPEN_MARK = re.compile(r"</?[a-z_]{0,12}", re.IGNORECASE)
-_THOUGHT_OUT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _LINE_ENDS = re.compile(r"\n+")
 _PROSE_RUN = re.compile(r"[^(\n<]+")
 _LONG_PROSE_RUN = re.compile(r"[^\n<]+")
@@ -65,19 +64,13 @@ class PlanParser:
         self._cursor = Cursor()
         self._items: list[Item] = []
         self._call: CallReader | None = None
-        self._reasoning = False
         self._start_line()
 
     def feed(self, text: str) -> list[Item]:
         """The items that this piece of text completes."""
         self._cursor.feed(text)
         while not self.ended and not self._cursor.at_end:
-            if self._call:
-                progress = self._read_call(self._call)
-            elif self._reasoning:
-                progress = self._skip_reasoning()
-            else:
-                progress = self._read_prose()
+            progress = self._read_call(self._call) if self._call else self._read_prose()
             if not progress:
                 break
         items, self._items = self._items, []
@@ -90,7 +83,7 @@ class PlanParser:
         if not self.ended:
             if self._call:
                 self._finish(self._call.cut_off())
-            elif not self._reasoning:
+            else:
                 self._end_line()
             self.ended = True
         return items + self._items
@@ -113,16 +106,6 @@ class PlanParser:
         else:
             self._items.append(call)
             self.ended = call.error == TOO_LONG
-
-    def _skip_reasoning(self) -> bool:
-        cursor = self._cursor
-        end = _THOUGHT_OUT.search(cursor.text, cursor.position)
-        if end:
-            cursor.position = end.end()
-            self._reasoning = False
-        else:
-            cursor.position = max(cursor.position, len(cursor.text) - len("</thinking"))
-        return bool(end)
 
     # --- Text between calls: a line is collected until its end, or until it turns out to be a call.
 
@@ -169,9 +152,7 @@ class PlanParser:
             return True
         cursor.position = mark.end()
         self._end_line()
-        if mark[1].lower() != "end_of_plan":
-            self._reasoning = not mark[0].startswith("</")
-        elif not self.ended:
+        if not self.ended:
             self._items.append(Join())
             self.ended = True
         return True

@@ -4,18 +4,22 @@ The first call is task 1, and `"$1"` in a later call's arguments is its result. 
 object closes. `join` is a tool too; a turn without any call is the answer.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from agent.language.parser import Item, PlanParser
+from agent.language.reasoning import without_thoughts
 from agent.language.tasks import Call, Element, Join
 from agent.language.values import render_call
+from agent.language.written_calls import looks_like_calls, read_arguments, read_written_calls, without_marks
 from agent.tooling.describe import purpose_of
 
 NO_JSON = "The arguments of {tool} are no JSON object: {text}"
@@ -35,87 +39,226 @@ JOIN = {
     },
 }
 
+LONGEST_NAME = 64
+"""Characters."""
+
+_NOT_ACCEPTED = re.compile(r"[^a-zA-Z0-9_-]")
 _TOKENS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 _DEPTH = {"{": 1, "[": 1, "}": -1, "]": -1}
 
 
-def planning_tools(tools: Iterable[BaseTool]) -> list[dict[str, Any]]:
-    """The tools as functions that a model can call with references in place of values, and `join`."""
-    return [*map(_with_references, tools), JOIN]
+class Functions:
+    """The tools as functions that a model can call with references in place of values, and `join`.
+
+    Providers refuse other names than of ASCII letters, digits, `_` and `-`, up to 64. Tools and arguments have such
+    names here, and their own in the calls.
+    """
+
+    def __init__(self, tools: Iterable[BaseTool]) -> None:
+        self._tools: dict[str, str] = {}
+        self._arguments: dict[str, dict[str, str]] = {}
+        self.specifications = [*map(self._specify, tools), JOIN]
+        """As providers want them."""
+
+    def _specify(self, tool: BaseTool) -> dict[str, Any]:
+        specification: dict[str, Any] = convert_to_openai_tool(tool)
+        function = specification["function"]
+        name = _accepted(tool.name, {*self._tools, "join"})
+        self._tools[name] = tool.name
+        parameters = function.get("parameters", {})
+        own: dict[str, str] = {}
+        for argument in parameters.get("properties", {}):
+            own[_accepted(argument, own)] = argument
+        self._arguments[tool.name] = own
+        accepted = {argument: sent for sent, argument in own.items()}
+        properties = {accepted[n]: _or_reference(schema) for n, schema in parameters.get("properties", {}).items()}
+        parameters = {**parameters, "properties": properties}
+        if "required" in parameters:
+            parameters["required"] = [accepted.get(argument, argument) for argument in parameters["required"]]
+        return {**specification, "function": {"name": name, "description": purpose_of(tool), "parameters": parameters}}
+
+    @property
+    def names(self) -> set[str]:
+        """What a model may call, as sent and as the tools' own."""
+        return {*self._tools, *self._tools.values(), "join"}
+
+    def takes_none(self, name: str) -> bool:
+        """Whether the function of this name has no arguments."""
+        own = self._arguments.get(self._tools.get(name, name))
+        return name == "join" or (own is not None and not own)
+
+    def own(self, name: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The tool and its arguments, by their own names."""
+        tool = self._tools.get(name, name)
+        own = self._arguments.get(tool, {})
+        return tool, {own.get(argument, argument): value for argument, value in arguments.items()}
 
 
-def _with_references(tool: BaseTool) -> dict[str, Any]:
-    function: dict[str, Any] = convert_to_openai_tool(tool)
-    parameters = function["function"].get("parameters", {})
-    properties = parameters.get("properties", {})
-    open_to_text = {
-        name: schema if schema.get("type") == "string" and "enum" not in schema else {"anyOf": [schema, REFERENCE]}
-        for name, schema in properties.items()
-    }
-    words = {"description": purpose_of(tool), "parameters": {**parameters, "properties": open_to_text}}
-    return {**function, "function": {**function["function"], **words}}
+def _accepted(name: str, taken: Collection[str]) -> str:
+    """A name that providers accept, and that is not taken."""
+    accepted = plain = (_NOT_ACCEPTED.sub("_", name) or "_")[:LONGEST_NAME]
+    if not plain[0].isalpha() and plain[0] != "_":
+        accepted = plain = f"_{plain}"[:LONGEST_NAME]
+    for count in itertools.count(2):
+        if accepted not in taken:
+            return accepted
+        accepted = f"{plain[: LONGEST_NAME - 1 - len(str(count))]}_{count}"
+    raise AssertionError
+
+
+def _or_reference(schema: dict[str, Any]) -> dict[str, Any]:
+    is_text = schema.get("type") == "string" and "enum" not in schema
+    return schema if is_text else {"anyOf": [schema, REFERENCE]}
 
 
 class ToolCallReader:
-    """Reads one plan from the chunks of a model's turn."""
+    """Reads one plan from the chunks of a model's turn.
 
-    def __init__(self, first_number: int, tools: Collection[str]) -> None:
+    Servers mark the pieces of a call each in their own way: by index, by id, by both or neither; with the name once or
+    each time; all calls with one index. A piece belongs to the call with its id or index, else to the last one. It
+    begins another call if its id is another one, or if it has a name and that call's object has closed.
+    """
+
+    certain = True
+    """Whether what has been read stands. Calls are no thoughts."""
+
+    def __init__(self, first_number: int, functions: Functions) -> None:
         """
         Args:
             first_number: The number of the first call.
-            tools: The names of the tools, for a model that writes its plan all the same.
+            functions: What the model may call.
         """
-        self._tools = tools
         self.ended = False
+        self._functions = functions
         self._number = first_number
-        self._calls: dict[object, _OpenCall] = {}
+        self._calls: list[_OpenCall] = []
+        self._given_out = 0
         self._said = ""
 
-    def read(self, chunk: AIMessageChunk) -> tuple[str, list[Item]]:
-        """What a chunk adds to the plan: as text in the plan language, and as the items that it completes."""
+    def read(self, chunk: AIMessage) -> tuple[str, list[Item], bool]:
+        """What a chunk adds to the plan: as text in the plan language, and as the items that it completes; and whether
+        the plan begins anew with it, which it never does."""
         self._said += str(chunk.text)
-        items: list[Item] = []
-        for piece in chunk.tool_call_chunks:
-            key = piece["index"] if piece["index"] is not None else piece["id"] or len(self._calls)
-            call = self._calls.get(key)
-            if call is None:
-                items += self._finish_those_without_arguments()
-                call = self._calls[key] = _OpenCall(self._number)
-                self._number += 1
-            call.tool += piece["name"] or ""
-            if call.feed(piece["args"] or ""):
-                items.append(self._item(call))
+        seen: set[int] = set()
+        for piece in _pieces(chunk):
+            self._take(piece, seen)
+        items = self._certain()
         self.ended = any(isinstance(item, Join) for item in items)
-        return "".join(map(_written, items)), items
+        return "".join(map(_written, items)), items, False
 
     def close(self) -> list[Item]:
         """The items that the end of the turn completes."""
-        if not self._calls:
-            written = PlanParser(self._tools)
-            items = [*written.feed(self._said), *written.close()]
-            is_plan = any(isinstance(item, Call | Element | Join) for item in items)
-            return items if is_plan else [Join(answer=self._said.strip())]
-        return [self._item(call) for call in self._calls.values() if not call.done]
+        if self._calls:
+            return [self._item(call) for call in self._calls[self._given_out :] if call.name or call.text]
+        said = without_thoughts(self._said)
+        names = self._functions.names
+        if written := read_written_calls(said, names):
+            return [self._as_item(self._number + index, *call) for index, call in enumerate(written)]
+        parser = PlanParser(names)
+        items = [*parser.feed(without_marks(said)), *parser.close()]
+        if any(isinstance(item, Call | Element | Join) for item in items):
+            return items
+        return [Join(answer="" if looks_like_calls(said) else said.strip())]
 
-    def _finish_those_without_arguments(self) -> list[Item]:
-        return [self._item(call) for call in self._calls.values() if not call.done and not call.text.strip()]
+    def _take(self, piece: ToolCallChunk, seen: set[int]) -> None:
+        id_, name, text = piece["id"], (piece["name"] or "").strip(), piece["args"] or ""
+        call = self._of(piece["index"], id_, goes_on=not name)
+        if call is None or self._begins_another(call, id_, name, text, in_one_chunk=call.number in seen):
+            if not name and call:
+                name = call.name_again
+            call = _OpenCall(self._number, piece["index"])
+            self._number += 1
+            self._calls.append(call)
+        seen.add(call.number)
+        call.id = call.id or id_
+        call.take_name(name)
+        call.feed(text)
+
+    def _of(self, index: object, id_: str | None, *, goes_on: bool) -> "_OpenCall | None":
+        """The call that a piece belongs to, as far as id and index tell; without either, and with an index that counts
+        pieces, it is the last one."""
+        last = self._calls[-1] if self._calls else None
+        for call in reversed(self._calls) if id_ else ():
+            if call.id == id_ and (index is None or call.index in (None, index)):
+                return call
+        if index is None:
+            return last
+        same = next((call for call in reversed(self._calls) if call.index == index), None)
+        return last if same is None and goes_on and not id_ and last and last.is_open else same
+
+    def _begins_another(self, call: "_OpenCall", id_: str | None, name: str, text: str, *, in_one_chunk: bool) -> bool:
+        """Whether a piece is not about this call, which id and index say, but about one of its own."""
+        if id_ and call.id == id_:
+            return bool(name) and call.closed and name != call.name
+        if in_one_chunk and name:
+            return True
+        if id_ and call.id:
+            goes_on = call.is_open and name in ("", call.name) and not text.lstrip().startswith("{")
+            return not goes_on and bool(name or text.strip())
+        if not name:
+            return call.closed and not call.is_empty and bool(call.name_again and text.strip())
+        if call.closed:
+            return name != call.name or not (call.is_empty or not text.strip())
+        return name != call.name if call.text else not self._may_go_on(call.name, name)
+
+    def _may_go_on(self, name: str, piece: str) -> bool:
+        """Whether a piece of a name goes on with, or repeats, what there is of it."""
+        return piece.startswith(name) or any(known.startswith(name + piece) for known in self._functions.names)
+
+    def _certain(self) -> list[Item]:
+        """The calls, in order, to which nothing can be added any more."""
+        last = max((place for place, call in enumerate(self._calls) if call.closed), default=-1)
+        items: list[Item] = []
+        for place in range(self._given_out, len(self._calls)):
+            call = self._calls[place]
+            if self._functions.takes_none(call.name):
+                is_certain = call.closed or (not call.text and place < len(self._calls) - 1)
+            else:
+                is_certain = call.closed and (not call.is_empty or place < last)
+            if not is_certain:
+                break
+            items.append(self._item(call))
+            self._given_out += 1
+        return items
 
     def _item(self, call: "_OpenCall") -> Item:
-        arguments, error = call.arguments()
-        call.done = True
-        if call.tool == "join":
+        arguments = call.arguments()
+        if arguments is None:
+            error = CUT_OFF if call.is_open else NO_JSON.format(tool=call.name, text=call.text[:200])
+            tool, _ = self._functions.own(call.name, {})
+            return Call(call.number, tool, text=call.text, error=error) if tool != "join" else Join(call.number)
+        return self._as_item(call.number, call.name, arguments)
+
+    def _as_item(self, number: int, name: str, arguments: dict[str, Any]) -> Item:
+        if name == "join":
             answer = arguments.get("answer")
-            return Join(call.number, answer if isinstance(answer, str) else "")
-        return Call(call.number, call.tool, keywords=arguments, text=call.text if error else "", error=error)
+            return Join(number, answer if isinstance(answer, str) else "")
+        tool, arguments = self._functions.own(name.removeprefix("functions."), arguments)
+        return Call(number, tool, keywords=arguments)
+
+
+def _pieces(chunk: AIMessage) -> list[ToolCallChunk]:
+    if isinstance(chunk, AIMessageChunk):
+        return chunk.tool_call_chunks
+    calls = [(call["name"], json.dumps(call["args"]), call["id"]) for call in chunk.tool_calls]
+    calls += [(str(call["name"]), call["args"] or "", call["id"]) for call in chunk.invalid_tool_calls]
+    return [tool_call_chunk(name=name, args=args, id=id_, index=index) for index, (name, args, id_) in enumerate(calls)]
 
 
 class _OpenCall:
     """A call whose arguments are arriving."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, index: object) -> None:
         self.number = number
-        self.tool = ""
-        self.done = False
+        self.index = index
+        self.id: str | None = None
+        self.name = ""
+        self.name_again = ""
+        """A name that came behind the closed object: of another call, if arguments follow."""
+
+        self.closed = False
+        """Whether its object has closed."""
+
         self._pieces: list[str] = []
         self._depth = 0
         self._in_string = False
@@ -125,10 +268,30 @@ class _OpenCall:
     def text(self) -> str:
         return "".join(self._pieces)
 
-    def feed(self, piece: str) -> bool:
-        """Whether the JSON object closes in this piece."""
-        if self.done or not piece:
-            return False
+    @property
+    def is_empty(self) -> bool:
+        """Whether its object has nothing in it, and the arguments may be yet to come."""
+        return len(self._pieces) < 4 and not self.text.strip(" \n{}")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its object has begun and not closed."""
+        return self._depth > 0
+
+    def take_name(self, name: str) -> None:
+        """Take note of a name, or a piece of it."""
+        if self.closed and not self.is_empty:
+            self.name_again = name or self.name_again
+        elif name and not self.text:
+            self.name = name if name.startswith(self.name) else self.name + name
+
+    def feed(self, piece: str) -> None:
+        """Take note of a piece of the arguments."""
+        if self.closed and self.is_empty and piece.lstrip()[:1] in ("{", '"'):
+            self._pieces.clear()
+            self.closed = False
+        if self.closed or not piece:
+            return
         self._pieces.append(piece)
         tokens = _TOKENS.findall(piece, self._escaped)
         self._escaped = tokens[-1:] == ["\\"]  # the character that it escapes comes with the next piece
@@ -138,19 +301,15 @@ class _OpenCall:
             elif not self._in_string and token in _DEPTH:
                 self._depth += _DEPTH[token]
                 if self._depth == 0:
-                    return True
-        return False
+                    self.closed = True
+                    return
 
-    def arguments(self) -> tuple[dict[str, Any], str | None]:
-        """The arguments, or why they can't be read."""
-        text = self.text.strip() or "{}"
-        try:
-            arguments = json.loads(text)
-        except (ValueError, RecursionError):
-            return {}, CUT_OFF if self._depth else NO_JSON.format(tool=self.tool, text=text[:200])
-        if not isinstance(arguments, dict):
-            return {}, NO_JSON.format(tool=self.tool, text=text[:200])
-        return arguments, None
+    def arguments(self) -> dict[str, Any] | None:
+        """The arguments; None if they can't be read. A server may have sent them whole once more."""
+        for text in (self.text, *reversed(self._pieces[-2:])):
+            if (arguments := read_arguments(text)) is not None:
+                return arguments
+        return None
 
 
 def _written(item: Item) -> str:

@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import AsyncExitStack, aclosing, suppress
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
+from contextlib import AsyncExitStack, aclosing
 from typing import Any, Literal, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -22,13 +22,14 @@ from agent.events import Progress
 from agent.handover import Handover
 from agent.language.parser import Item, PlanParser
 from agent.language.plan import Plan
-from agent.language.tasks import Call, Element, Join
-from agent.models import ModelError, Models, overflow_told
-from agent.planner.function_calls import ToolCallReader, planning_tools
+from agent.language.reasoning import Thoughts
+from agent.language.tasks import Call, Element, Join, Thought
+from agent.models import Models, overflow_told
+from agent.planner.function_calls import Functions, ToolCallReader
 from agent.prompts import planner_prompt
+from agent.servers import ModelError, known_of
 from agent.state import Node, State
 from agent.tooling.describe import describe, signature_of
-from agent.tooling.secrets import secrets_hidden
 
 CALL_CONFIG: RunnableConfig = {"run_name": "plan", "tags": [TAG_NOSTREAM]}
 PlannerProtocol = Literal["text", "tools"]
@@ -48,6 +49,13 @@ CLOSING_TIMEOUT = 5.0
 """Seconds that a stream which is at its end has to close after that, beside the run. Cancelled while it closes, the
 HTTP client would never give its place in the pool of connections back."""
 
+MOST_TALK = 5_000
+"""Characters behind a plan's end that are read to see whether it was only thought of."""
+
+SILENCE = 0.5
+"""Seconds without a word after which a plan that has ended stands, although its stream is open."""
+
+_MARKED_THOUGHT = re.compile(r"[\s*_\d.)]*thought", re.IGNORECASE)
 _CLOSING = re.compile(r"[\s`]*(?:</?[A-Z_]*>?)?[\s`]*")
 """What may follow the join without the model having gone on talking."""
 
@@ -68,8 +76,9 @@ def make_planner(
     The model call is saved when it ends: resumed after a crash, the same plan comes back and is not paid for again.
     """
     descriptions = [describe(tool) for tool in tools.values()]
-    functions = planning_tools(tools.values()) if protocol == "tools" else None
+    functions = Functions(tools.values()) if protocol == "tools" else None
     signatures = {name: signature_of(tool) for name, tool in tools.items()}
+    effects = {name for name, tool in tools.items() if (tool.metadata or {}).get("side_effects")}
 
     async def planner(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
         context = Context.of(runtime.context)
@@ -79,7 +88,8 @@ def make_planner(
         with handover.planning():
             model = await models.planner(context)
             earlier = observations(messages)
-            plan = Plan(signatures, [number for number, _ in earlier], maps=map_sizes(earlier), most=context.max_tasks)
+            taken, sizes = [number for number, _ in earlier], map_sizes(earlier)
+            first = max(taken, default=0) + 1
             round_ = plans_made(messages)
             feedback = state.get("feedback") if round_ else None
             prompt = planner_prompt(
@@ -91,17 +101,26 @@ def make_planner(
                 tools=descriptions,
                 examples=examples,
                 feedback=feedback,
-                next_number=plan.last + 1,
+                next_number=first,
                 mark_stable=model._llm_type.startswith(MARKED),
                 by_calls=functions is not None,
             )
-            reader = ToolCallReader(plan.last + 1, signatures) if functions else TextReader(signatures)
+            certain = known_of(model).begins_in_thought is not None
+            reader = ToolCallReader(first, functions) if functions else TextReader(signatures, certain=certain)
             writer = _bound(model, functions) if functions else model
 
             @durable
             async def write_plan() -> AIMessage:
-                with secrets_hidden(), overflow_told():
-                    return await stream_plan(writer, prompt, reader, plan, handover, progress, note=feedback or "")
+                with overflow_told():
+                    planning = Planning(
+                        lambda: Plan(signatures, taken, maps=sizes, most=context.max_tasks),
+                        reader,
+                        handover,
+                        progress,
+                        effects=effects,
+                        round=round_,
+                    )
+                    return await planning.run(writer, prompt, note=feedback or "")
 
             progress.tell("plan_started", round=round_)
             message = await write_plan()
@@ -113,111 +132,211 @@ def make_planner(
     return planner
 
 
-def _bound(model: BaseChatModel, functions: list[dict[str, Any]]) -> Runnable[LanguageModelInput, BaseMessage]:
+def _bound(model: BaseChatModel, functions: Functions) -> Runnable[LanguageModelInput, BaseMessage]:
     try:
-        return model.bind_tools(functions, tool_choice="any")
+        return model.bind_tools(functions.specifications, tool_choice="any")
     except NotImplementedError:
         raise ModelError(NO_CALLS.format(model=type(model).__name__)) from None
 
 
-class TextReader(PlanParser):
-    """Reads one plan from the chunks of a model's turn, as `ToolCallReader` does from its tool calls."""
+class TextReader:
+    """Reads one plan from the text of a model's turn, as `ToolCallReader` does from its tool calls."""
 
-    def read(self, chunk: AIMessageChunk) -> tuple[str, list[Item]]:
-        """What a chunk adds to the plan: its text, and the items that it completes."""
-        text = str(chunk.text)
-        return text, self.feed(text)
+    def __init__(self, tools: Collection[str], *, certain: bool) -> None:
+        """
+        Args:
+            tools: The names of the tools.
+            certain: Whether it is known of the model where its thoughts begin.
+        """
+        self._tools = tools
+        self._certain = certain
+        self._thoughts = Thoughts()
+        self._parser = PlanParser(tools)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the plan has said its end."""
+        return self._parser.ended
+
+    @property
+    def certain(self) -> bool:
+        """Whether what has been read stands: a thought that only its end is marked of would make nothing of it."""
+        return self._certain or self._thoughts.opened or self._thoughts.begins_inside
+
+    def read(self, chunk: AIMessage) -> tuple[str, list[Item], bool]:
+        """What a chunk adds to the plan: its text, and the items that it completes; and whether the plan begins anew
+        with it."""
+        text, anew = self._thoughts.feed(str(chunk.text))
+        if anew:
+            self._parser = PlanParser(self._tools)
+        return text, self._parser.feed(text), anew
+
+    def close(self) -> list[Item]:
+        """The items that the end of the turn completes."""
+        return [*self._parser.feed(self._thoughts.close()), *self._parser.close()]
 
 
-async def stream_plan(
-    model: Runnable[LanguageModelInput, BaseMessage],
-    prompt: list[BaseMessage],
-    reader: "TextReader | ToolCallReader",
-    plan: Plan,
-    handover: Handover,
-    progress: Progress,
-    *,
-    note: str,
-) -> AIMessage:
-    """Have the model write the plan, and send its tasks to the executor while it does.
+class Planning:
+    """One plan, from the model's words to the executor.
 
-    Args:
-        model: The chat model; its text may come as strings or as lists of blocks.
-        prompt: Its prompt.
-        reader: Reads what it writes.
-        plan: Grows with each call that the model writes.
-        handover: Where the tasks go.
-        progress: Is told the text.
-        note: Why there is a further plan, if it is not the turn's first.
+    A plan that the model only thought of must not be carried out, and of some models only the end of a thought is
+    marked. Until it is certain that the model is none of these, its calls are held back if it begins with prose, as
+    thoughts do, and so are calls with side effects, with all that is written after them. If a plan turns out to have
+    been a thought, what runs of it is dropped, and the executor works from the finished plan.
     """
-    text: list[str] = []
-    usage: UsageMetadata | None = None
 
-    def take(items: Iterable[Item]) -> bool:
-        """Whether the plan goes on after these items."""
+    def __init__(
+        self,
+        new_plan: Callable[[], Plan],
+        reader: TextReader | ToolCallReader,
+        handover: Handover,
+        progress: Progress,
+        *,
+        effects: Collection[str],
+        round: int,
+    ) -> None:
+        """
+        Args:
+            new_plan: Makes the plan, which grows with each call that the model writes.
+            reader: Reads what the model writes.
+            handover: Where the tasks go.
+            progress: Is told the text.
+            effects: The tools with side effects.
+            round: Which of the turn's plans it is, from 0.
+        """
+        self._new_plan = new_plan
+        self._reader = reader
+        self._handover = handover
+        self._progress = progress
+        self._effects = effects
+        self._round = round
+        self._usage: UsageMetadata | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._plan = self._new_plan()
+        self._text: list[str] = []
+        self._told = 0
+        self._sent = 0
+        self._holds = False
+        self._ended = False
+        self._talked = ""
+
+    async def run(
+        self, model: Runnable[LanguageModelInput, BaseMessage], prompt: list[BaseMessage], *, note: str
+    ) -> AIMessage:
+        """Have the model write the plan, and send its tasks to the executor while it does.
+
+        Args:
+            model: The chat model; its text may come as strings or as lists of blocks.
+            prompt: Its prompt.
+            note: Why there is a further plan, if it is not the turn's first.
+        """
+        chunks = cast("AsyncGenerator[AIMessageChunk]", model.astream(prompt, CALL_CONFIG))
+        async with AsyncExitStack() as at_the_end:
+            await at_the_end.enter_async_context(aclosing(chunks))
+            async for chunk in chunks:
+                self._read(chunk)
+                if self._ended:
+                    if self._reader.ended:
+                        at_the_end.pop_all()
+                        await self._read_on(chunks)
+                    break
+        if not self._ended:
+            self._take(self._reader.close())
+        self._release()
+        return plan_message(self._plan, text="".join(self._text), note=note, usage=self._usage)
+
+    def _read(self, chunk: AIMessageChunk) -> None:
+        if chunk.usage_metadata:
+            self._usage = add_usage(self._usage, chunk.usage_metadata)
+        written, items, anew = self._reader.read(chunk)
+        if anew:
+            self._handover.begin_anew()
+            self._begin()
+            self._progress.tell("plan_started", round=self._round)
+        if self._ended:
+            self._talked += str(chunk.text)
+            return
+        self._text.append(written)
+        self._take(items)
+        self._ended = self._ended or self._reader.ended
+        if self._reader.certain or not self._holds:
+            self._send()
+
+    def _take(self, items: Iterable[Item]) -> None:
         for item in items:
-            if isinstance(item, Join):
-                plan.end(item)
-                return False
-            if isinstance(item, Call | Element):
-                for task in plan.extend(item):
-                    handover.send(task)
-                if plan.full:
-                    return False
-        return True
+            if self._ended:
+                return
+            match item:
+                case Join():
+                    self._plan.end(item)
+                    self._ended = True
+                case Thought(text):
+                    self._holds = self._holds or not (self._plan.tasks or _MARKED_THOUGHT.match(text))
+                case Call() | Element():
+                    list(self._plan.extend(item))
+                    self._ended = self._plan.full
 
-    chunks = cast("AsyncGenerator[AIMessageChunk]", model.astream(prompt, CALL_CONFIG))
-    async with AsyncExitStack() as at_the_end:
-        await at_the_end.enter_async_context(aclosing(chunks))
-        async for chunk in chunks:
-            usage = _add(usage, chunk)
-            written, items = reader.read(chunk)
-            text.append(written)
-            if written:
-                progress.tell("plan_text", text=written)
-            if not take(items) or reader.ended:
-                handover.end(plan.last)
-                if reader.ended:
-                    at_the_end.pop_all()
-                    usage = await _read_usage(chunks, usage, handover)
-                break
-        else:
-            take(reader.close())
-            handover.end(plan.last)
-    return plan_message(plan, text="".join(text), note=note, usage=usage)
+    def _send(self) -> None:
+        """Send the tasks that are not held back, and tell the text."""
+        for text in self._text[self._told :]:
+            if text:
+                self._progress.tell("plan_text", text=text)
+        self._told = len(self._text)
+        for task in self._plan.tasks[self._sent :]:
+            if task.tool in self._effects and not self._reader.certain:
+                self._holds = True
+                return
+            self._handover.send(task)
+            self._sent += 1
+        if self._ended:
+            self._handover.end(self._plan.last)
 
+    def _release(self) -> None:
+        """Send what was held back: the plan stands."""
+        self._effects = ()
+        self._send()
+        self._handover.end(self._plan.last)
 
-async def _read_usage(
-    chunks: AsyncGenerator[AIMessageChunk], usage: UsageMetadata | None, handover: Handover
-) -> UsageMetadata | None:
-    """The tokens used, which models report last: read on, but not if the model goes on talking. When the tools are
-    done, nothing waits for the model any more; its stream is closed in any case."""
+    async def _read_on(self, chunks: AsyncGenerator[AIMessageChunk]) -> None:
+        """Read on behind the plan's end: the tokens used, which models report last, and whether the plan was only
+        thought of. A model that goes on talking is not listened to for long; when the tools are done, nothing waits for
+        the stream any more. It is closed in any case."""
 
-    async def read() -> None:
-        nonlocal usage
-        rest = ""
-        with suppress(Exception):  # the plan is there: nobody is to be told
-            async with aclosing(chunks):
-                async for chunk in chunks:
-                    usage = _add(usage, chunk)
-                    rest += str(chunk.text)
-                    if not _CLOSING.fullmatch(rest):
-                        return
+        async def read() -> None:
+            try:
+                async with aclosing(chunks):
+                    async for chunk in chunks:
+                        self._read(chunk)
+                        if not self._goes_on():
+                            return
+            except Exception:
+                if not self._ended:  # else the plan is there: nobody is to be told
+                    raise
 
-    reading, draining = asyncio.create_task(read()), asyncio.create_task(handover.done())
-    try:
-        await asyncio.wait([reading, draining], return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait([reading], timeout=USAGE_TIMEOUT)
-    except asyncio.CancelledError:
-        reading.cancel()
-        await asyncio.wait([reading])
-        raise
-    finally:
-        draining.cancel()
-        give_up = asyncio.get_running_loop().call_later(CLOSING_TIMEOUT, reading.cancel)
-        reading.add_done_callback(lambda _: give_up.cancel())
-    return usage
+        reading, draining = asyncio.create_task(read()), asyncio.create_task(self._handover.done())
+        try:
+            if not self._holds:
+                await asyncio.wait([reading, draining], return_when=asyncio.FIRST_COMPLETED)
+            talked = None
+            while not reading.done() and not (self._ended and talked == self._talked):
+                talked = self._talked
+                may_begin_anew = self._holds or bool(talked)
+                await asyncio.wait([reading], timeout=SILENCE if may_begin_anew else USAGE_TIMEOUT)
+        except asyncio.CancelledError:
+            reading.cancel()
+            await asyncio.wait([reading])
+            raise
+        finally:
+            draining.cancel()
+            give_up = asyncio.get_running_loop().call_later(CLOSING_TIMEOUT, reading.cancel)
+            reading.add_done_callback(lambda _: give_up.cancel())
+        if reading.done():
+            reading.result()
 
-
-def _add(usage: UsageMetadata | None, chunk: AIMessageChunk) -> UsageMetadata | None:
-    return add_usage(usage, chunk.usage_metadata) if chunk.usage_metadata else usage
+    def _goes_on(self) -> bool:
+        """Whether what comes behind the plan's end is worth reading."""
+        if not self._ended:
+            return True
+        return bool(_CLOSING.fullmatch(self._talked)) if self._reader.certain else len(self._talked) <= MOST_TALK

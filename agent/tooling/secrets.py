@@ -2,8 +2,6 @@
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from urllib.parse import quote
 
 _NAME = re.compile(r".*(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|BEARER|(\A|_)(PAT|PASS|AUTH))", re.IGNORECASE)
@@ -26,13 +24,3 @@ def without_secrets(text: str) -> str:
     for shape in _SHAPES:
         text = shape.sub("***", text)
     return text
-
-
-@contextmanager
-def secrets_hidden() -> Iterator[None]:
-    """Exceptions come out without keys, which LangGraph would save with the thread, and tracers and logs keep."""
-    try:
-        yield
-    except Exception as error:
-        error.args = tuple(without_secrets(said) if isinstance(said, str) else said for said in error.args)
-        raise

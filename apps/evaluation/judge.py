@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage, SystemMessage
 
+from agent.language.reasoning import without_thoughts
+
 SYSTEM = """\
 Compare an answer with the right one. CORRECT: it says the same, however it is worded; a number may differ by 10 %. \
 INCORRECT: it says something else, leaves the matter open, or gives several answers. The right answer is right even if \
@@ -16,7 +18,6 @@ AGAIN = "Reply with one word alone: CORRECT or INCORRECT."
 MOST = 4_000
 """How many characters of an answer the judge is shown."""
 
-_REASONING = re.compile(r".*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _BOTH = re.compile(r"\bcorrect\b\W+(?:and|or)\W+incorrect\b", re.IGNORECASE)
 _WORD = re.compile(r"\b(?P<not>not |isn't |is not )?(?P<word>correct|incorrect)\b", re.IGNORECASE)
 
@@ -51,7 +52,7 @@ async def judge(model: BaseChatModel, question: str, expected: str, answer: str)
 def read_verdict(reply: str) -> bool | None:
     """The verdict in a judge's words: the first word if it is one, else the last one said; None if there is none, or if
     they only name both."""
-    text = _BOTH.sub("", _REASONING.sub("", reply)).strip(" \t\r\n*_`\"'.")
+    text = _BOTH.sub("", without_thoughts(reply)).strip(" \t\r\n*_`\"'.")
     words = list(_WORD.finditer(text))
     if not words:
         return None

@@ -1,5 +1,6 @@
 """What went wrong in a run, told in one line to the person at the keyboard: what it was, and what to do."""
 
+import re
 from typing import Any
 
 from agent.tooling.secrets import without_secrets
@@ -12,6 +13,7 @@ HINTS = {
     429: " Too many requests, or no quota left: wait, or check the account.",
 }
 LONGEST = 500
+_ABOUT_TOOLS = re.compile(r"\b(?:tool|function)", re.IGNORECASE)
 
 _PLAIN = {"ModelError", "RuntimeError"}
 _NO_CONNECTION = {"APIConnectionError", "ConnectError", "ConnectTimeout"}
@@ -43,7 +45,9 @@ def _refused(error: Exception, status: int) -> str:
         return REFUSED_KEY  # and not what the server says: that may have the key in it
     body = getattr(error, "body", None)
     said = body.get("message") if isinstance(body, dict) else None
-    return REFUSED.format(status=status, said=said or error, hint=HINTS.get(status, ""))
+    said = str(said or body or error)
+    hint = "" if _ABOUT_TOOLS.search(said) else HINTS.get(status, "")
+    return REFUSED.format(status=status, said=said, hint=hint)
 
 
 def _no_connection(error: Exception) -> str:

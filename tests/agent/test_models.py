@@ -159,8 +159,9 @@ async def test_the_context_comes_before_the_graph_and_the_role_before_the_model(
 
 async def test_the_models_of_the_graph_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLM_COMPILER_MODEL", "mine:environment")
-    mine = fake("x")
-    assert await Models(mine).planner(Context()) is mine
+    models = Models(fake("x"))
+    assert (await (await models.planner(Context())).ainvoke("Hi")).text == "x"
+    assert await models.joiner(Context()) is await models.planner(Context())
     assert await Models().planner(Context()) is load_model("mine:environment")
 
 

@@ -15,7 +15,7 @@ from langchain_openai import ChatOpenAI
 
 from agent import ModelError, create_llm_compiler
 from agent.language.tasks import Call, Join
-from agent.planner.function_calls import ToolCallReader, planning_tools
+from agent.planner.function_calls import Functions, ToolCallReader
 from tests.support.model_server import ModelServer, Reply
 
 
@@ -151,7 +151,7 @@ JSON = st.recursive(
     st.integers(1, 7),
 )
 def test_the_calls_do_not_depend_on_how_they_are_cut(calls: list[tuple[str, dict[str, Any]]], size: int) -> None:
-    reader = ToolCallReader(3, [])
+    reader = ToolCallReader(3, Functions(TOOLS))
     items = []
     for index, (name, arguments) in enumerate([*calls, ("join", {"answer": "x"})]):
         text = json.dumps(arguments)
@@ -175,11 +175,11 @@ def test_the_calls_do_not_depend_on_how_they_are_cut(calls: list[tuple[str, dict
     ],
 )
 def test_arguments_that_are_no_object_are_an_error(arguments: str, error: str) -> None:
-    reader = ToolCallReader(1, [])
+    reader = ToolCallReader(1, Functions(TOOLS))
     chunk = tool_call_chunk(name="search", args=arguments, id="a", index=0)
     items = [*reader.read(AIMessageChunk(content="", tool_call_chunks=[chunk]))[1], *reader.close()]
     assert [item.error for item in items if isinstance(item, Call)] == [error]
 
 
 def test_join_is_a_tool_too() -> None:
-    assert planning_tools([search])[-1]["function"]["name"] == "join"
+    assert Functions([search]).specifications[-1]["function"]["name"] == "join"

@@ -93,9 +93,9 @@ async def test_a_result_is_never_given_to_another_call(
 async def test_a_joiner_that_failed_is_asked_again_without_running_anything_else(
     model_server: ModelServer, chat_model: ChatOpenAI, tools: Tools
 ) -> None:
-    model_server.script(planner=['1. work("a")\n2. join()'], joiner=[HttpError(500), "A."])
+    model_server.script(planner=['1. work("a")\n2. join()'], joiner=[HttpError(503), "A."])
     graph = create_llm_compiler(tools.all(), model=chat_model, checkpointer=InMemorySaver())
-    with pytest.raises(Exception, match="500"):
+    with pytest.raises(Exception, match="503"):
         await graph.ainvoke({"messages": "Question?"}, THREAD)
     output = await graph.ainvoke(None, THREAD)
     assert output["messages"][-1].text == "A."
@@ -105,9 +105,9 @@ async def test_a_joiner_that_failed_is_asked_again_without_running_anything_else
 async def test_a_new_question_after_a_failed_one_starts_afresh(
     model_server: ModelServer, chat_model: ChatOpenAI, tools: Tools
 ) -> None:
-    model_server.script(planner=['1. work("a")\n2. join()', '2. work("b")\n3. join()'], joiner=[HttpError(500), "B."])
+    model_server.script(planner=['1. work("a")\n2. join()', '2. work("b")\n3. join()'], joiner=[HttpError(503), "B."])
     graph = create_llm_compiler(tools.all(), model=chat_model, checkpointer=InMemorySaver())
-    with pytest.raises(Exception, match="500"):
+    with pytest.raises(Exception, match="503"):
         await graph.ainvoke({"messages": "First?"}, THREAD)
     output = await graph.ainvoke({"messages": "Second?"}, THREAD)
     assert output["messages"][-1].text == "B."

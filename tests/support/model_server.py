@@ -227,7 +227,25 @@ class HttpError:
         return JSONResponse({"error": error}, self.status, headers)
 
 
-Answer = Reply | HttpError | str
+@dataclass(frozen=True)
+class Body:
+    """An answer that is this body, whatever the request asks for."""
+
+    text: str
+    status: int = 200
+    media_type: str = "application/json"
+
+    def response(self) -> Response:
+        return Response(self.text, self.status, media_type=self.media_type)
+
+
+def pieces(*deltas: dict[str, Any]) -> Reply:
+    """A reply whose stream has these deltas, as they are."""
+    chunk = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    return Reply([Raw(json.dumps({**chunk, "choices": [{"index": 0, "delta": delta}]})) for delta in deltas])
+
+
+Answer = Reply | HttpError | Body | str
 """What a script holds; a string is a reply of this text."""
 
 
@@ -711,7 +729,7 @@ class ModelServer:
             return self._unexpected(f"the handler raised {error!r}")
         if answer is None:
             return self._unexpected(f"unexpected request {len(self.requests)} ({asked.role}): {asked.user[-200:]!r}")
-        if isinstance(answer, HttpError):
+        if isinstance(answer, HttpError | Body):
             return answer.response()
         exchange = Exchange(asked, Reply(answer) if isinstance(answer, str) else answer)
         self.exchanges.append(exchange)

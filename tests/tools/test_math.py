@@ -18,6 +18,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import PrivateAttr
 
 import tools
+from agent.servers import for_any_server
 from tools.math import MAX_ITEM_CHARACTERS, math
 
 EVEREST = "Mount Everest is 8,849 m high."
@@ -77,7 +78,7 @@ def scripted() -> Iterator[Callable[..., ScriptedModel]]:
 
 async def solve(problem: Any, context: Any = None, model: Any = None) -> float:
     arguments = {"problem": problem} if context is None else {"problem": problem, "context": context}
-    config: RunnableConfig = {"configurable": {"model": model}} if model else {}
+    config: RunnableConfig = {"configurable": {"model": for_any_server(model) if isinstance(model, BaseChatModel) else model}} if model else {}
     value: float = await math.ainvoke(arguments, config)
     return value
 
@@ -272,6 +273,7 @@ async def test_long_items_are_cut_with_a_note(scripted: Callable[..., ScriptedMo
         "$8849 - 8611$",
         "8849 € - 8611 €",
         "<think>8849 - 8610?\nNo.</think>8849 - 8611",
+        "[THINK]8849 - 8610?[/THINK]8849 - 8611",
         "8849 - 8610? No, it is K2.</think>\n\n8849 - 8611",
         [{"type": "text", "text": "8849 - "}, {"type": "text", "text": "8611"}],
         [{"type": "reasoning", "reasoning": "1 + 1"}, {"type": "text", "text": "8849 - 8611"}],

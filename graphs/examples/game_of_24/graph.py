@@ -116,12 +116,12 @@ def _numbers_of(state: State) -> list[Fraction]:
 
 
 async def _ask(system: str, text: str, config: RunnableConfig) -> str:
-    """The reply of the run's model, without its thoughts."""
+    """The reply of the run's model."""
     model = config.get("configurable", {}).get("model")
     if not isinstance(model, BaseChatModel):
         raise ToolException("This tool needs a chat model, and config['configurable']['model'] holds none.")
     quiet = merge_configs(ensure_config(), {"tags": [TAG_NOSTREAM]})
-    return str((await model.ainvoke([SystemMessage(system), HumanMessage(text)], quiet)).text).rpartition("</think>")[2]
+    return str((await model.ainvoke([SystemMessage(system), HumanMessage(text)], quiet)).text)
 
 
 def _read_steps(reply: str, state: State) -> list[State]:

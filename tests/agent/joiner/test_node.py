@@ -17,6 +17,7 @@ from agent.conversation.messages import observation, plan_message
 from agent.joiner.node import Answer, Decision, Replan, decide, read_decision
 from agent.language.plan import Plan
 from agent.language.tasks import Call, Signature
+from agent.servers import REFUSED
 
 
 def said(text: str) -> Decision:
@@ -299,7 +300,7 @@ async def test_a_text_only_model_may_replan_in_words(script: Script) -> None:
     assert await decided(model) == Replan("K3 is missing.")
 
 
-@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("status", sorted(REFUSED))
 async def test_a_server_that_refuses_tools_is_asked_in_words(status: int, script: Script) -> None:
     model = script(RefusedError(status), "Action: Finish(8,611 m)")
     assert text_of(await decided(model)) == "8,611 m"
@@ -307,7 +308,7 @@ async def test_a_server_that_refuses_tools_is_asked_in_words(status: int, script
     assert "Finish(" in model.system(1)
 
 
-@pytest.mark.parametrize("error", [RefusedError(401), RefusedError(429), RefusedError(500), ValueError("no")])
+@pytest.mark.parametrize("error", [RefusedError(401), RefusedError(429), RefusedError(503), ValueError("no")])
 async def test_any_other_error_of_the_model_passes(error: Exception, script: Script) -> None:
     with pytest.raises(type(error)) as caught:
         await decided(script(error))

@@ -242,11 +242,6 @@ def test_prose_with_parentheses_is_not_a_call(prose: str) -> None:
     assert parse(prose) == [Thought(prose)]
 
 
-def test_reasoning_is_skipped() -> None:
-    text = '<think>\n1. search("no")\n</think>\n1. search("yes")'
-    assert parse(text) == [Call(1, "search", ["yes"], text='"yes"')]
-
-
 @pytest.mark.parametrize(
     "end",
     ["join()", "2. join()", "2. join", "join", "2. Join()", "2、join()", "<END_OF_PLAN>", '2. join("x")', "- join()"],

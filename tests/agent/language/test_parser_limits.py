@@ -116,7 +116,6 @@ TEXTS: dict[str, Text] = {
     "noise": repeated(") . ; "),
     "marks": repeated("<"),
     "half marks": repeated("<think"),
-    "reasoning": repeated("<", "<think>"),
     # maps
     "a map of brackets": repeated("[", "1. search.map([", "])"),
     "a map of words": repeated("a,", "1. search.map([", "])"),

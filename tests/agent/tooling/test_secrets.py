@@ -13,6 +13,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 
 from agent import create_llm_compiler, load_model
+from agent.servers import REFUSED
 from agent.tooling.secrets import without_secrets
 from apps.runs.errors import in_one_line
 from tests.support.model_server import HttpError, ModelServer
@@ -79,7 +80,7 @@ async def run() -> tuple[list[Any], list[BaseMessage], Exception | None, Trace, 
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("role", ["planner", "joiner"])
 async def test_a_failed_model_call_tells_no_key(role: str, status: int, model_server: ModelServer) -> None:
-    failures = [HttpError(status, ECHO)] * (2 if role == "joiner" and status == 400 else 1)
+    failures = [HttpError(status, ECHO)] * (2 if role == "joiner" and status in REFUSED else 1)
     replies: dict[str, Any] = {"planner": ['1. math("6 * 7")\n2. join()'], role: failures}
     model_server.script(**replies)
     events, messages, raised, trace, _ = await run()

@@ -1,0 +1,185 @@
+"""Calls that a model wrote into its text, where its server doesn't know the model's own form of them.
+
+Each family of models has its form: `<tool_call>{"name": "search", "arguments": {…}}</tool_call>`, a name with its
+object behind it, a name with its arguments in marks of their own, or Python. A call has a tool's name in it, whatever
+stands around.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Collection, Iterator
+from typing import Any
+
+Written = tuple[str, dict[str, Any]]
+"""A call's name and arguments."""
+
+_NAME_KEYS = ("name", "tool_name", "function_name", "tool", "function", "recipient_name", "action")
+_ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "tool_input", "action_input", "kwargs")
+_LIST_KEYS = ("tool_calls", "tool_uses", "calls", "function_calls", "tools")
+
+_GAP = (
+    r"(?:\s|[\"'>:\]]|\d+(?=[<\"])|<(?!parameter|arg_|function|invoke|tool_call>|/)[^<>{}\n]{1,40}>|\[ARGS\]"
+    r"|```(?:json)?|json(?=\s*[\n{<]))*+"
+)
+_OPEN_OBJECT = re.compile(_GAP + r"(?=\{)")
+_PAIR = re.compile(
+    _GAP + r"(?:<parameter(?:=|\s+name\s*=\s*)[\"']?(?P<key>[^\"'<>\n]+)[\"']?[^<>]*>"
+    r"(?P<value>.*?)(?:</parameter>|(?=<parameter)|(?=</)|\Z)"
+    r"|<arg_key>(?P<arg_key>.*?)</arg_key>\s*<arg_value>(?P<arg_value>.*?)(?:</arg_value>|\Z))",
+    re.DOTALL,
+)
+_NO_ARGUMENTS = re.compile(r"[\"']?\s*/?>\s*</(?:function|invoke)>")
+_MARK = re.compile(r"</?[|｜]?[a-z][\w|｜▁=\"' ]{0,40}[|｜]?>|\[/?[A-Z_]{4,}\]|```\w*|\bprint\s*(?=\()", re.IGNORECASE)
+_NAMESPACE = re.compile(r"\b(?:functions?|default_api|tools?)\.(?=[^\W\d])")
+_BARE_KEY = re.compile(r"([{,]\s*)([^\W\d]\w*)\s*:")
+_OPENING = re.compile(r"[\[{]")
+_TOKEN = re.compile(r"\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|[\[{}\]]", re.DOTALL)
+_LOOKS_LIKE_CALLS = re.compile(
+    r"<[|｜]?/?(?:tool|function|invoke|parameter|python_|arg_key)|\[/?TOOL_|\bfunctools\[|\bto=functions\."
+    rf"|[\"'](?:{'|'.join(_NAME_KEYS)})[\"']\s*:.*[\"'](?:{'|'.join(_ARGUMENT_KEYS)})[\"']\s*:",
+    re.IGNORECASE | re.DOTALL,
+)
+_MOST_OBJECTS = 1000
+_AROUND = " \n`json"
+
+
+def read_written_calls(text: str, tools: Collection[str]) -> list[Written]:
+    """The calls in a text, in order; those in Python are left to the parser.
+
+    Args:
+        text: What the model said, without its thoughts.
+        tools: The names that can be called.
+    """
+    in_marks = bool(_LOOKS_LIKE_CALLS.search(text))
+    text = _NAMESPACE.sub("", text.replace('<|"|>', '"'))  # Gemma's quotation mark
+    return list(_after_names(text, tools)) or list(_in_json(text, tools, any_name=in_marks))
+
+
+def without_marks(text: str) -> str:
+    """The text without what models set around calls in Python."""
+    return _MARK.sub("\n", _NAMESPACE.sub("", text)).strip()
+
+
+def looks_like_calls(text: str) -> bool:
+    """Whether a text is meant to be a call rather than an answer, even if none can be read from it."""
+    return bool(_LOOKS_LIKE_CALLS.search(text))
+
+
+def _after_names(text: str, tools: Collection[str]) -> Iterator[Written]:
+    """Names with an object, or with arguments in marks, behind them."""
+    names = "|".join(sorted(map(re.escape, tools), key=len, reverse=True))
+    pattern = re.compile(rf"(?<![\w.-])(?:{names})(?![\w.-]|\s*\()")
+    position = 0
+    while tools and (name := pattern.search(text, position)):
+        position = name.end()
+        opening = _OPEN_OBJECT.match(text, position)
+        if opening and (read := _object_at(text, opening.end())):
+            position = read[1]
+            yield name[0], read[0]
+            continue
+        arguments: dict[str, Any] = {}
+        while pair := _PAIR.match(text, position):
+            arguments[(pair["key"] or pair["arg_key"]).strip()] = _value(pair["value"] or pair["arg_value"] or "")
+            position = pair.end()
+        if arguments or _NO_ARGUMENTS.match(text, position):
+            yield name[0], arguments
+
+
+def _in_json(text: str, tools: Collection[str], *, any_name: bool) -> Iterator[Written]:
+    position = 0
+    for _ in range(_MOST_OBJECTS):
+        if not (begin := _OPENING.search(text, position)):
+            return
+        read = _object_at(text, begin.start())
+        position = read[1] if read else begin.end()
+        if read:
+            yield from _calls_of(read[0], tools, any_name=any_name)
+
+
+def _calls_of(value: Any, tools: Collection[str], *, any_name: bool) -> Iterator[Written]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _calls_of(item, tools, any_name=any_name)
+    if not isinstance(value, dict):
+        return
+    for key in _LIST_KEYS:
+        if isinstance(value.get(key), list):
+            yield from _calls_of(value[key], tools, any_name=any_name)
+            return
+    if isinstance(value.get("function"), dict):
+        yield from _calls_of(value["function"], tools, any_name=any_name)
+        return
+    name = next((value[key] for key in _NAME_KEYS if isinstance(value.get(key), str)), None)
+    given = next((value[key] for key in _ARGUMENT_KEYS if key in value), None)
+    if name is None and len(value) == 1:
+        ((name, given),) = value.items()
+    arguments = read_arguments(given) if isinstance(given, str) else {} if given is None else given
+    if isinstance(name, str) and isinstance(arguments, dict) and (name in tools or (any_name and given is not None)):
+        yield name, arguments
+
+
+def _object_at(text: str, position: int) -> tuple[Any, int] | None:
+    """The object or list that begins at this position, in JSON or something near it, and where it ends."""
+    depth = 0
+    for token in _TOKEN.finditer(text, position):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
+        if depth == 0:
+            value = _near_json(text[position : token.end()])
+            return None if value is None else (value, token.end())
+    return None
+
+
+def _near_json(text: str) -> Any:
+    """A value in JSON, in Python, or in JSON with bare names; None if it is in none of them."""
+    for read, written in ((_json, text), (ast.literal_eval, text), (_json, _BARE_KEY.sub(r'\1"\2":', text))):
+        try:
+            value = read(written)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        if _is_json(value):
+            return value
+    return None
+
+
+def _json(text: str) -> Any:
+    return json.loads(text, strict=False)
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def read_arguments(text: str) -> dict[str, Any] | None:
+    """The object that a text of arguments is: JSON, JSON in a JSON string, a Python dict, whatever stands behind it.
+    None if there is none."""
+    text = text.strip()
+    if not text:
+        return {}
+    try:
+        value = _json(text)
+    except (ValueError, RecursionError):
+        begin = text.find("{")
+        read = _object_at(text, begin) if begin >= 0 and not text[:begin].strip(_AROUND) else None
+        value = read[0] if read else None
+    if isinstance(value, str) and value != text:
+        return read_arguments(value)
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if value is None and text == "null":
+        return {}
+    return value if isinstance(value, dict) else None
+
+
+def _value(text: str) -> Any:
+    """An argument that stands between marks: JSON, or text."""
+    text = text.removeprefix("\n").removesuffix("\n")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return text if isinstance(value, float) and not _is_json(value) else value

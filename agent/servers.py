@@ -1,0 +1,337 @@
+"""Models behind any server: what servers do each in their own way is made the same, before anything else sees it.
+
+`for_any_server(model)` is the model, of a subclass of its class, with these differences:
+
+- Its thoughts are left out of its text, whole or streamed (see `agent.language.reasoning`).
+- What a server refuses that the model can do without, `stream_options` and `tool_choice`, is left out of the request;
+  a server that answers a streaming request with one body, or with nothing, is asked for a whole answer.
+- Half characters in prompts, which no server takes, are replaced.
+- The pieces of tool calls have the form of OpenAI's.
+- Errors have neither keys nor the server's response, of which tracers and logs would keep body and headers.
+"""
+
+import json
+import warnings
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, cast
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from pydantic import BaseModel, SecretStr
+
+from agent.language.reasoning import Thoughts
+from agent.language.values import without_surrogates
+from agent.tooling.secrets import without_secrets
+
+REFUSED = frozenset({400, 404, 405, 422, 500, 501})
+"""What servers answer to a request with something in it that they can't do."""
+
+NOTHING = (
+    "The model's server answered with nothing that is a chat completion. Is OPENAI_BASE_URL right? Most servers want "
+    "it to end in /v1."
+)
+SAID = "The model's server answered: {said}"
+SHORTEST_KEY = 8
+
+ANEW = "</think>"
+"""What stands for a closing mark that nothing opened, where the text before it is out already."""
+
+
+class ModelError(ValueError):
+    """A chat model can't be had, or has no answer. The message says what to do."""
+
+
+@dataclass
+class Known:
+    """What a model's answers have shown so far."""
+
+    begins_in_thought: bool | None = None
+    """Whether its answers begin in a thought that its template opens; None before the first answer."""
+
+    refused: set[str] = field(default_factory=set)
+    """What its server refuses of a request."""
+
+
+def for_any_server(model: BaseChatModel) -> BaseChatModel:
+    """The model with the differences that the module tells."""
+    if isinstance(model, AnyServer):
+        return model
+    # Of pieces that have another form than OpenAI's; they are put into it.
+    warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
+    fitted = model.model_copy()
+    private = {**(model.__pydantic_private__ or {}), "_known": Known()}
+    object.__setattr__(fitted, "__pydantic_private__", private)
+    object.__setattr__(fitted, "__class__", _fitted(type(model)))
+    return fitted
+
+
+def known_of(model: BaseChatModel) -> Known:
+    """What the model's answers have shown."""
+    return model._known if isinstance(model, AnyServer) else Known()
+
+
+@cache
+def _fitted(kind: type[BaseChatModel]) -> type[BaseChatModel]:
+    streams = kind._astream is not BaseChatModel._astream or kind._stream is not BaseChatModel._stream
+    base = StreamedByAnyServer if streams else AnyServer
+    return cast("type[BaseChatModel]", type(kind.__name__, (base, kind), {"__module__": kind.__module__}))
+
+
+class AnyServer(BaseChatModel):
+    """The differences, for a class that comes after this one."""
+
+    _known: Known
+
+    async def _agenerate(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **options: Any
+    ) -> ChatResult:
+        with self._errors():
+            result = await self._ask([_mended(message) for message in messages], stop, run_manager, options)
+        thoughts = Thoughts()
+        for generation in result.generations:
+            generation.message = _read(generation.message, thoughts, final=True)
+        self._known.begins_in_thought = thoughts.begins_inside
+        return result
+
+    async def _ask(
+        self, messages: list[BaseMessage], stop: Any, run_manager: Any, options: dict[str, Any]
+    ) -> ChatResult:
+        asking = Asking(self._known, options, with_usage=False)
+        while True:
+            try:
+                result = await super()._agenerate(messages, stop=stop, run_manager=run_manager, **asking.options)
+            except json.JSONDecodeError:
+                raise ModelError(NOTHING) from None
+            except Exception as error:
+                if not asking.can_do_without(error):
+                    raise
+            else:
+                asking.succeeded()
+                return result
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            keys = [value.get_secret_value() for value in self.__dict__.values() if isinstance(value, SecretStr)]
+            hidden: BaseException | None = error
+            while hidden:
+                _hide_secrets(hidden, [key for key in keys if len(key) >= SHORTEST_KEY])
+                hidden = hidden.__cause__ or hidden.__context__
+            raise
+
+    # --- what ChatOpenAI reads of a response
+
+    def _convert_chunk_to_generation_chunk(self, chunk: dict[str, Any], *args: Any) -> ChatGenerationChunk | None:
+        return super()._convert_chunk_to_generation_chunk(_as_openai(chunk), *args)  # type: ignore[misc, no-any-return]
+
+    def _create_chat_result(self, response: Any, *args: Any) -> ChatResult:
+        body = response.model_dump(warnings=False) if isinstance(response, BaseModel) else response
+        if not isinstance(body, dict) or not isinstance(body.get("choices"), list) or not body["choices"]:
+            error = body.get("error") if isinstance(body, dict) else None
+            said = error.get("message", error) if isinstance(error, dict) else error
+            raise ModelError(SAID.format(said=said) if said else NOTHING)
+        fitted = _as_openai(body)
+        return super()._create_chat_result(response if fitted == body else fitted, *args)  # type: ignore[misc, no-any-return]
+
+
+class StreamedByAnyServer(AnyServer):
+    """The same for a class that streams."""
+
+    async def _astream(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, **options: Any
+    ) -> AsyncIterator[Any]:
+        thoughts = Thoughts(inside=bool(self._known.begins_in_thought))
+        with self._errors():
+            async with aclosing(self._chunks([_mended(message) for message in messages], stop, options)) as chunks:
+                async for chunk in chunks:
+                    chunk.message = _read(chunk.message, thoughts)
+                    yield ChatGenerationChunk(message=chunk.message, generation_info=chunk.generation_info)
+        if rest := thoughts.close():
+            yield ChatGenerationChunk(message=AIMessageChunk(content=rest))
+        self._known.begins_in_thought = thoughts.begins_inside
+
+    async def _chunks(
+        self, messages: list[BaseMessage], stop: Any, options: dict[str, Any]
+    ) -> AsyncGenerator[ChatGenerationChunk]:
+        asking = Asking(self._known, options, with_usage=bool(getattr(self, "stream_usage", None)))
+        begun = False
+        while not begun and asking.streams:
+            try:
+                async with aclosing(
+                    cast("AsyncGenerator[Any]", super()._astream(messages, stop=stop, **asking.options))
+                ) as stream:
+                    async for chunk in stream:
+                        begun = True
+                        yield chunk
+                asking.streams = begun
+            except Exception as error:
+                if begun or not asking.can_do_without(error):
+                    raise
+        if not begun:
+            yield _as_chunk(await self._ask(messages, stop, None, options))
+        asking.succeeded()
+
+
+class Asking:
+    """The options of a request, and what is left out of them."""
+
+    def __init__(self, known: Known, options: dict[str, Any], *, with_usage: bool) -> None:
+        self.options = {name: value for name, value in options.items() if name not in known.refused}
+        self.streams = "stream" not in known.refused
+        self._known = known
+        self._without: set[str] = set()
+        self._with_usage = with_usage and options.get("stream_usage") is not False
+        if self._with_usage and "stream_options" in known.refused:
+            self._leave_out("stream_options")
+
+    def can_do_without(self, error: Exception) -> bool:
+        """Whether to ask once more after this error: what the server may have refused is left out then."""
+        status = getattr(error, "status_code", None)
+        said = f"{error} {getattr(error, 'body', '')}".lower()
+        names_usage = "stream_options" in said or "include_usage" in said
+        if self._with_usage and status and names_usage:
+            self._leave_out("stream_options")
+        elif status not in REFUSED:
+            return False
+        elif "tool_choice" in self.options:
+            self._leave_out("tool_choice")
+        elif self.streams and "stream" in said and not names_usage:
+            self.streams = False
+        else:
+            return False
+        return True
+
+    def succeeded(self) -> None:
+        """What was left out is so from now on."""
+        self._known.refused |= self._without | (set() if self.streams else {"stream"})
+
+    def _leave_out(self, name: str) -> None:
+        self._without.add(name)
+        if name == "stream_options":
+            self._with_usage = False
+            self.options = {**self.options, "stream_usage": False}
+        else:
+            self.options = {key: value for key, value in self.options.items() if key != name}
+
+
+def _read(message: Any, thoughts: Thoughts, *, final: bool = False) -> Any:
+    """A message, or a piece of one, without its thoughts."""
+
+    def read(text: str) -> str:
+        said, anew = thoughts.feed(text)
+        if final:
+            return said + thoughts.close()
+        return ANEW + said if anew else said
+
+    content = message.content
+    if isinstance(content, str):
+        read_content: Any = read(content) if content else content
+    else:
+        read_content = [{**block, "text": read(block["text"])} if _is_text(block) else block for block in content]
+    return message if read_content == content else message.model_copy(update={"content": read_content})
+
+
+def _mended(message: BaseMessage) -> BaseMessage:
+    """The message without half characters."""
+    content: Any = message.content
+    if isinstance(content, str):
+        mended: Any = without_surrogates(content)
+    else:
+        mended = [
+            {**block, "text": without_surrogates(block["text"])} if _is_text(block) else block for block in content
+        ]
+    return message if mended == content else message.model_copy(update={"content": mended})
+
+
+def _is_text(block: Any) -> bool:
+    return isinstance(block, dict) and "text" in str(block.get("type")) and isinstance(block.get("text"), str)
+
+
+def _hide_secrets(error: BaseException, keys: Iterable[str]) -> None:
+    """Take keys out of an error, and the server's response from it."""
+
+    def hidden(value: Any) -> Any:
+        if isinstance(value, str):
+            for key in keys:
+                value = value.replace(key, "***")
+            return without_secrets(value)
+        if isinstance(value, dict):
+            return {name: hidden(item) for name, item in value.items()}
+        return [hidden(item) for item in value] if isinstance(value, list) else value
+
+    error.args = tuple(hidden(said) for said in error.args)
+    for name in ("message", "body"):
+        if name in vars(error):
+            setattr(error, name, hidden(getattr(error, name)))
+    vars(error).pop("response", None)
+
+
+def _as_chunk(result: ChatResult) -> ChatGenerationChunk:
+    """A whole answer as one piece."""
+    message = cast("AIMessage", result.generations[0].message)
+    calls = [(call["name"], json.dumps(call["args"]), call["id"]) for call in message.tool_calls]
+    calls += [(str(call["name"]), call["args"] or "", call["id"]) for call in message.invalid_tool_calls]
+    return ChatGenerationChunk(
+        message=AIMessageChunk(
+            content=message.content,
+            additional_kwargs=message.additional_kwargs,
+            response_metadata=message.response_metadata,
+            usage_metadata=message.usage_metadata,
+            id=message.id,
+            tool_call_chunks=[
+                tool_call_chunk(name=name, args=args, id=id_, index=index)
+                for index, (name, args, id_) in enumerate(calls)
+            ],
+        )
+    )
+
+
+# --- the form of OpenAI's responses
+
+
+def _as_openai(body: dict[str, Any]) -> dict[str, Any]:
+    """A response, or a piece of one, whose first choice has the form of OpenAI's."""
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        return body
+    choice = choices[0]
+    part = "message" if body.get("object") == "chat.completion" or "delta" not in choice else "delta"
+    said = choice.get(part)
+    said = _message(said) if isinstance(said, dict) else said
+    is_piece = "delta" in choice or body.get("object") == "chat.completion.chunk"
+    return {**body, "choices": [{**choice, "delta" if is_piece else "message": said}, *choices[1:]]}
+
+
+def _message(said: dict[str, Any]) -> dict[str, Any]:
+    calls = said.get("tool_calls")
+    if not calls and isinstance(said.get("function_call"), dict):
+        calls = [{"function": said["function_call"]}]
+    message = {name: value for name, value in said.items() if name not in ("tool_calls", "function_call")}
+    message["role"] = "assistant"
+    if isinstance(calls, dict):
+        calls = [calls]
+    if calls:
+        message["tool_calls"] = [_call(call) for call in calls if isinstance(call, dict)]
+    return message
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    given = call.get("function")
+    function: dict[str, Any] = given if isinstance(given, dict) else call
+    arguments = function.get("arguments", function.get("parameters"))
+    if arguments is not None and not isinstance(arguments, str):
+        arguments = json.dumps(arguments)
+    index = call.get("index")
+    return {
+        "index": int(str(index)) if str(index).isdecimal() else None,
+        "id": str(call["id"]) if call.get("id") not in (None, "") else None,
+        "type": "function",
+        "function": {"name": function.get("name"), "arguments": arguments},
+    }

@@ -1,0 +1,518 @@
+"""What the servers of models send, each in its own way: the bytes of a reply, and the plan or answer that it is."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+from langchain_core.tools import BaseTool, StructuredTool, tool
+from langchain_openai import ChatOpenAI
+
+from agent import ModelError, create_llm_compiler
+from tests.support.model_server import Answer, Body, ChatRequest, Gate, HttpError, ModelServer, Reply, pieces
+
+Delta = dict[str, Any]
+
+
+@tool
+async def search(query: str) -> str:
+    """look up"""
+    return f"entry of {query}"
+
+
+@tool
+async def add(first: float, second: float) -> float:
+    """add"""
+    return first + second
+
+
+@tool
+async def now() -> int:
+    """the time"""
+    return 12
+
+
+TOOLS = [search, add, now]
+THOUGHT = '1. search("thought")\n2. join("thought")'
+PLAN = '1. search("K2")\n2. join()'
+
+
+def made(messages: list[AnyMessage]) -> list[str]:
+    return [f"{m.name} {m.text}" for m in messages if isinstance(m, ToolMessage)]
+
+
+@pytest.fixture
+def ask(model_server: ModelServer, chat_model: ChatOpenAI) -> Callable[..., Any]:
+    """Runs the agent on scripted replies."""
+
+    async def run(planner: Answer, *joiner: Answer, tools: list[BaseTool] = TOOLS, protocol: Any = "text") -> Any:
+        model_server.script(planner=[planner], joiner=list(joiner))
+        graph = create_llm_compiler(tools, model=chat_model, planner_protocol=protocol)
+        return (await graph.ainvoke({"messages": "Question?"}))["messages"]
+
+    return run
+
+
+# --- planning by function calling
+
+
+def call(
+    name: str | None = None, arguments: Any = None, index: int | None = None, id: str | None = None
+) -> dict[str, Any]:
+    """A piece of a call with what is given."""
+    function = {k: v for k, v in (("name", name), ("arguments", arguments)) if v is not None}
+    return {k: v for k, v in (("index", index), ("id", id), ("function", function)) if v is not None}
+
+
+def calls(*each: dict[str, Any]) -> Delta:
+    return {"tool_calls": list(each)}
+
+
+A, B = '{"query": "a"}', '{"query": "b"}'
+A_AND_B = ["search entry of a", "search entry of b"]
+
+
+@pytest.mark.parametrize(
+    "deltas",
+    [
+        pytest.param([calls(call("search", A, 0, "x")), calls(call("search", B, 0, "y"))], id="one index"),
+        pytest.param([calls(call("search", A, 0)), calls(call("search", B, 0))], id="one index and no ids"),
+        pytest.param([calls(call("search", A, 0), call("search", B, 0))], id="one index, no ids, one delta"),
+        pytest.param([calls(call("search", A), call("search", B))], id="nothing but name and arguments"),
+        pytest.param([calls(call("search", A, id="x"), call("search", B, id="y"))], id="no index"),
+        pytest.param([calls(call("search", A, 0, "x"), call("search", B, 1, "x"))], id="one id, two indexes"),
+        pytest.param(
+            [
+                calls(call("search", "", 0, "x"), call("search", "", 1, "y")),
+                calls(call(arguments='{"query"', index=1)),
+                calls(call(arguments='{"query": ', index=0)),
+                calls(call(arguments=': "b"}', index=1), call(arguments='"a"}', index=0)),
+            ],
+            id="names first, arguments interleaved",
+        ),
+        pytest.param(
+            [
+                calls(call("search", "", 0, "x")),
+                calls(call("search", "", 0, "y")),
+                calls(call(arguments=B, index=0, id="y")),
+                calls(call(arguments=A, index=0, id="x")),
+            ],
+            id="names first, by id",
+        ),
+        pytest.param(
+            [
+                calls(call("search", id="x")),
+                *(calls(call(arguments=c)) for c in A),
+                calls(call("search", id="y")),
+                *(calls(call(arguments=c)) for c in B),
+            ],
+            id="no index, id once",
+        ),
+        pytest.param(
+            [calls(call("search", c, 0, "x")) for c in A] + [calls(call("search", c, 1, "y")) for c in B],
+            id="name and id each time",
+        ),
+        pytest.param(
+            [calls(call("search", c, i, f"{i}-{n}")) for i, text in enumerate((A, B)) for n, c in enumerate(text)],
+            id="an id for each piece",
+        ),
+        pytest.param(
+            [
+                calls(call("search", "{}", 0, "x")),
+                calls(call("search", A, 0, "x")),
+                calls(call("search", "{}", 1, "y")),
+                calls(call("search", B, 1, "y")),
+            ],
+            id="no arguments first",
+        ),
+        pytest.param(
+            [calls(call("search", part, 0, "x")) for part in ('{"qu', '{"query": ', A)]
+            + [calls(call("search", B, 1, "y"))],
+            id="arguments each time from the start",
+        ),
+        pytest.param(
+            [
+                calls(call("search", A[:5], 0, "x")),
+                calls(call(None, A[5:], 0)),
+                calls(call(None, A, 0)),
+                calls(call("search", B, 1)),
+            ],
+            id="arguments once more at the end",
+        ),
+        pytest.param(
+            [calls(call("sea", "", 0, "x")), calls(call("rch", A, 0)), calls(call("search", B, 1))], id="half a name"
+        ),
+        pytest.param([calls(call("search", {"query": "a"}, 0, "x"), call("search", {"query": "b"}, 1))], id="objects"),
+        pytest.param(
+            [calls({"name": "search", "arguments": A, "index": "0"}), calls({"name": "search", "arguments": B})],
+            id="flat",
+        ),
+        pytest.param(
+            [
+                {"function_call": {"name": "search", "arguments": A}},
+                {"function_call": {"name": "search", "arguments": B}},
+            ],
+            id="functions",
+        ),
+        pytest.param([calls(call("search", json.dumps(A), 0), call("search", json.dumps(B), 1))], id="JSON in JSON"),
+        pytest.param(
+            [calls(call("search", A + "\n</tool_call>", 0), call("search", f"```json\n{B}\n```", 1))], id="marks around"
+        ),
+        pytest.param([calls(call("search", "{'query': 'a'}", 0), call("search", "{'query': 'b',}", 1))], id="Python"),
+        pytest.param(
+            [calls(call("functions.search", A, 0)), calls(call(" search ", B, 1))], id="names with something around"
+        ),
+    ],
+)
+async def test_pieces_of_calls_are_put_together(deltas: list[Delta], ask: Any) -> None:
+    messages = await ask(pieces(*deltas), "Done.", protocol="tools")
+    assert made(messages) == A_AND_B
+    assert messages[-1].text == "Done."
+
+
+async def test_calls_without_arguments_stand_where_they_were_written(ask: Any) -> None:
+    reply = pieces(
+        calls(call("now", "", 0, "x"), call("add", '{"first": "$1", "second": 1}', 1, "y")), calls(call("now", "", 2))
+    )
+    assert made(await ask(reply, "Done.", protocol="tools")) == ["now 12", "add 13.0", "now 12"]
+
+
+NAMED = '{"name": "search", "arguments": {"query": "%s"}}'
+
+
+@pytest.mark.parametrize(
+    ("before", "each", "between", "after"),
+    [
+        ("", f"<tool_call>\n{NAMED}\n</tool_call>", "\n", ""),
+        ("<tool_call>[", NAMED, ", ", "]"),
+        ("", NAMED.replace("arguments", "parameters"), "; ", ""),
+        ('```json\n{"tool_calls": [', f'{{"type": "function", "function": {NAMED}}}', ", ", "]}\n```"),
+        ("<|python_tag|>", '{"name": "search", "parameters": "{\\"query\\": \\"%s\\"}"}', "; ", ""),
+        ("[TOOL_CALLS][", NAMED, ", ", "]"),
+        ("", '[TOOL_CALLS]search[ARGS]{"query": "%s"}', "", ""),
+        ("[", 'search(query="%s")', ", ", "]"),
+        ("<|python_start|>[", "search(query='%s')", ", ", "]<|python_end|>"),
+        ("```tool_code\n", 'print(default_api.search(query="%s"))', "\n", "\n```"),
+        (
+            "",
+            "<tool_call>\n<function=search>\n<parameter=query>\n%s\n</parameter>\n</function>\n</tool_call>",
+            "\n",
+            "",
+        ),
+        ("", "<function=search><parameter=query>%s", "", ""),
+        ("", '<function=search>{"query": "%s"}</function>', "", ""),
+        ("<function_calls>", '<invoke name="search"><parameter name="query">%s</parameter></invoke>', "\n", ""),
+        ("", "<tool_call>search\n<arg_key>query</arg_key>\n<arg_value>%s</arg_value>\n</tool_call>", "\n", ""),
+        (
+            "<｜tool▁calls▁begin｜>",
+            '<｜tool▁call▁begin｜>function<｜tool▁sep｜>search\n```json\n{"query": "%s"}\n```<｜tool▁call▁end｜>',
+            "\n",
+            "<｜tool▁calls▁end｜>",
+        ),
+        (
+            "<|tool_calls_section_begin|>",
+            '<|tool_call_begin|>functions.search:0<|tool_call_argument_begin|>{"query": "%s"}<|tool_call_end|>',
+            "",
+            "<|tool_calls_section_end|>",
+        ),
+        ("", '<|tool_call>call:search{query:<|"|>%s<|"|>}<tool_call|>', "", ""),
+        (
+            '<|channel|>analysis<|message|>search(query="x")<|end|>',
+            '<|start|>assistant<|channel|>commentary to=functions.search <|constrain|>json<|message|>{"query": "%s"}',
+            "<|call|>",
+            "<|call|>",
+        ),
+        ('I look it up.\n<think>search(query="x")</think>', f"<tool_call>{NAMED}", "", ""),
+    ],
+)
+async def test_calls_in_the_text_are_calls(before: str, each: str, between: str, after: str, ask: Any) -> None:
+    text = before + between.join(each % query for query in "ab") + after
+    messages = await ask(text, "Done.", protocol="tools")
+    assert made(messages) == A_AND_B
+    assert messages[-1].text == "Done."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<tool_call>\nsomething",
+        '{"name": "unknown", "arguments": "…',
+        "<function=>",
+        '[TOOL_CALLS]{"name":',
+        "</tool_call>",
+    ],
+)
+async def test_what_only_looks_like_a_call_is_left_to_the_joiner(text: str, ask: Any) -> None:
+    messages = await ask(text, "Hello.", protocol="tools")
+    assert [m.text for m in messages] == ["Question?", "Hello."]
+
+
+@pytest.mark.parametrize("text", ["Hi! Use `search(query)` yourself.", 'JSON has {"a": 1}.', "<b>Hi</b>"])
+async def test_an_answer_stays_one(text: str, ask: Any) -> None:
+    assert (await ask(text, protocol="tools"))[-1].text == text
+
+
+async def test_names_that_providers_refuse_are_sent_in_another_form(ask: Any, model_server: ModelServer) -> None:
+    async def listed(**given: Any) -> str:
+        return json.dumps(given, ensure_ascii=False)
+
+    def made_of(name: str, *arguments: str) -> BaseTool:
+        schema = {"type": "object", "properties": {a: {"type": "string"} for a in arguments}, "required": [*arguments]}
+        return StructuredTool.from_function(coroutine=listed, name=name, description="x", args_schema=schema)
+
+    names = ["items.list", "items_list", "поиск", "n" * 70, "n" * 71, "_items_list"]
+    tools = [made_of(name, "user.id", "größe", "user id") for name in names]
+
+    def reply(request: ChatRequest) -> Answer:
+        functions = request.tools[:-1]
+        keys = [list(f["parameters"]["properties"]) for f in functions]
+        assert all(set(f["parameters"]["required"]) == set(k) for f, k in zip(functions, keys, strict=True))
+        sent = [*(f["name"] for f in functions), *(k for each in keys for k in each)]
+        assert all(name.isascii() and 0 < len(name) <= 64 and not set(name) & set(". ") for name in sent)
+        assert not any(name[0].isdigit() for name in sent)
+        assert len({f["name"] for f in functions}) == len(names)
+        arguments = [dict.fromkeys(k, "x") for k in keys]
+        return Reply(tool_calls=[(f["name"], a) for f, a in zip(functions, arguments, strict=True)])
+
+    model_server.handler = lambda request: reply(request) if request.tools[1:] else "Done."
+    graph = create_llm_compiler(
+        tools, model=ChatOpenAI(base_url=model_server.base_url, api_key="x", model="m"), planner_protocol="tools"
+    )  # type: ignore[arg-type]
+    messages = (await graph.ainvoke({"messages": "Question?"}))["messages"]
+    assert [m.text for m in messages if isinstance(m, ToolMessage)] == [
+        '{"user.id": "x", "größe": "x", "user id": "x"}'
+    ] * 6
+
+
+# --- what servers refuse, or do not do
+
+
+def refusing(what: Callable[[ChatRequest], bool], refusal: Answer, *replies: Answer) -> Callable[[ChatRequest], Answer]:
+    """A server that refuses some requests."""
+    left = list(replies)
+    return lambda request: refusal if what(request) else left.pop(0)
+
+
+def has(name: str) -> Callable[[ChatRequest], bool]:
+    return lambda request: name in request.body
+
+
+REPLY = Reply(tool_calls=[("search", {"query": "K2"}), ("join", {})])
+
+
+@pytest.mark.parametrize("status", [400, 404, 422, 500])
+async def test_a_server_that_refuses_to_be_made_to_call_is_asked_without(
+    status: int, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.handler = refusing(has("tool_choice"), HttpError(status, "tool_choice"), REPLY, "K2.", REPLY, "K2.")
+    graph = create_llm_compiler(TOOLS, model=chat_model, planner_protocol="tools")
+    for _ in range(2):
+        messages = (await graph.ainvoke({"messages": "Question?"}))["messages"]
+        assert made(messages) == ["search entry of K2"]
+    assert sum("tool_choice" in request.body for request in model_server.requests) == 1, "it is remembered"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        HttpError(400, "Unrecognized request argument supplied: stream_options"),
+        Body('{"detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]}', 422),
+        Body("stream_options is not supported", 500, "text/plain"),
+    ],
+)
+async def test_a_server_that_refuses_stream_options_is_asked_without(
+    refusal: Answer, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.handler = refusing(has("stream_options"), refusal, PLAN, "K2.", PLAN, "K2.")
+    graph = create_llm_compiler(TOOLS, model=chat_model)
+    for _ in range(2):
+        assert (await graph.ainvoke({"messages": "Question?"}))["messages"][-1].text == "K2."
+    assert sum(has("stream_options")(request) for request in model_server.requests) == 1
+
+
+def whole(text: str | None, **more: Any) -> Body:
+    choice = {"index": 0, "message": {"role": "assistant", "content": text, **more}, "finish_reason": "stop"}
+    return Body(json.dumps({"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}))
+
+
+@pytest.mark.parametrize("protocol", ["text", "tools"])
+async def test_a_server_that_never_streams_is_asked_for_a_whole_answer(
+    protocol: Any, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    called = whole(None, tool_calls=[{"function": {"name": "search", "arguments": {"query": "K2"}}}])
+    plan = called if protocol == "tools" else whole(PLAN)
+    model_server.handler = lambda request: plan if request.is_planner else whole("K2.")
+    graph = create_llm_compiler(TOOLS, model=chat_model, planner_protocol=protocol)
+    messages = (await graph.ainvoke({"messages": "Question?"}))["messages"]
+    assert (made(messages), messages[-1].text) == (["search entry of K2"], "K2.")
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        Body(""),
+        Body("", media_type="text/event-stream"),
+        Body("<html>", media_type="text/html"),
+        Body("{}"),
+        Body("null"),
+    ],
+)
+async def test_of_a_server_that_answers_with_nothing_it_is_said_what_to_look_at(
+    nothing: Answer, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.handler = lambda _: nothing
+    with pytest.raises(ModelError, match=r"answered with nothing that is a chat completion\. Is OPENAI_BASE_URL right"):
+        await create_llm_compiler(TOOLS, model=chat_model).ainvoke({"messages": "Question?"})
+
+
+async def test_a_model_that_says_nothing_leaves_the_results_for_an_answer(ask: Any) -> None:
+    assert "entry of K2" in (await ask(PLAN, whole(""), whole(None)))[-1].text
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 422, 500, 501])
+async def test_a_joiner_whose_server_takes_no_tools_decides_in_words(
+    status: int, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    words = "Thought: known\nAction: Finish(K2.)"
+    model_server.handler = refusing(has("tools"), HttpError(status, "no tools"), PLAN, words)
+    messages = (await create_llm_compiler(TOOLS, model=chat_model).ainvoke({"messages": "Question?"}))["messages"]
+    assert messages[-1].text == "K2."
+
+
+# --- thoughts
+
+MARKED = [
+    "<think>{}</think>\n",
+    "<thinking>\n{}\n</thinking>\n\n",
+    "<thought>{}</thought>",
+    "<reasoning>{}</reasoning>",
+    "<analysis>{}</analysis>\n",
+    "<THINK>{}</Think>",
+    "<seed:think>{}</seed:think>",
+    "[THINK]{}[/THINK]",
+    "◁think▷{}◁/think▷",
+    "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>",
+    "<|channel>thought\n{}\n<channel|>",
+    "<|begin_of_thought|>{}<|end_of_thought|>",
+    "<think>{}</think><think>more</think>",
+]
+LONE = [
+    "So: {}\n</think>\n\n",
+    "{}</thinking>",
+    "Well.\n{}[/THINK]",
+    "{}\n◁/think▷\n",
+    "{} so.<|end|><|start|>assistant<|channel|>final<|message|>",
+    "Let me see.\n{}\n<channel|>",
+]
+
+
+@pytest.mark.parametrize("form", [*MARKED, *LONE])
+@pytest.mark.parametrize("split", [True, False])
+async def test_thoughts_are_neither_carried_out_nor_shown(
+    form: str, split: bool, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    thought = form.replace("{}", THOUGHT)
+    planner = Reply(thought + PLAN if split else [thought + PLAN], split=split)
+    joiner = Reply([form.replace("{}", 'Action: Finish("thought")') + "It is K2."], split=False)
+    model_server.script(planner=[planner], joiner=[joiner])
+    shown, messages = [], []
+    stream = create_llm_compiler(TOOLS, model=chat_model).astream(
+        {"messages": "Question?"}, stream_mode=["messages", "values"]
+    )
+    async for mode, chunk in stream:
+        if mode == "messages" and isinstance(chunk[0], AIMessage):
+            shown.append(str(chunk[0].text))
+        elif mode == "values":
+            messages = chunk["messages"]
+    assert made(messages) == ["search entry of K2"]
+    assert messages[-1].text == "".join(shown) == "It is K2."
+
+
+@pytest.mark.parametrize(
+    "form", ["<think>{}", "[THINK]{}", "<|channel|>analysis<|message|>{}", "<|channel>thought\n{}"]
+)
+async def test_a_thought_that_never_ends_is_no_answer(form: str, ask: Any) -> None:
+    messages = await ask(form.replace("{}", THOUGHT), form.replace("{}", "Thought of."), "K2.")
+    assert [m.text for m in messages] == ["Question?", "K2."]
+
+
+@pytest.mark.parametrize("form", [*MARKED, *LONE])
+async def test_thoughts_before_an_answer_of_a_planner_by_calls_are_left_out(form: str, ask: Any) -> None:
+    messages = await ask(form.replace("{}", THOUGHT) + "Hi!", protocol="tools")
+    assert [m.text for m in messages] == ["Question?", "Hi!"]
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning"])
+async def test_thoughts_beside_the_text_are_no_part_of_it(key: str, ask: Any) -> None:
+    planner = pieces({key: THOUGHT}, {"content": PLAN})
+    messages = await ask(planner, whole("K2.", **{key: "Thought of."}))
+    assert (made(messages), messages[-1].text) == (["search entry of K2"], "K2.")
+
+
+async def test_thoughts_in_blocks_are_no_part_of_the_text(ask: Any) -> None:
+    planner = pieces(
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": THOUGHT}]}]}, {"content": PLAN}
+    )
+    assert made(await ask(planner, "K2.")) == ["search entry of K2"]
+
+
+@pytest.mark.parametrize("text", ['1. search("<think> in </think>")\n2. join()', "1. search('</think>')\n2. join()"])
+async def test_a_mark_in_an_argument_is_text(text: str, ask: Any) -> None:
+    assert "think>" in made(await ask(text, "K2."))[0]
+
+
+async def test_a_call_with_side_effects_waits_until_the_plan_is_no_thought(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    sent, gate = [], Gate()
+
+    @tool(extras=None)
+    async def send(text: str) -> str:
+        """send"""
+        sent.append(text)
+        return text
+
+    send.metadata = {"side_effects": True}
+    plan = ['1. search("a")\n2. send("thought")\n3. join()', gate, '</think>1. send("right")\n2. join()']
+    model_server.script(planner=[Reply(plan)], joiner=["Sent."])
+    graph = create_llm_compiler([search, send], model=chat_model)
+    async for event in graph.astream({"messages": "Question?"}, stream_mode="custom"):
+        if event["type"] == "task_finished":
+            gate.open()
+    assert sent == ["right"]
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ('Action: Finish(answer="K2.")', "K2."),
+        ("Finish(answer='K2.')", "K2."),
+        ('Action: Finish(final_answer = "K2.")', "K2."),
+        ("Action: Finish(answer=K2.)", "K2."),
+        ("<think>Replan(x)</think>Action: Finish(answer: K2.)", "K2."),
+    ],
+)
+async def test_the_joiners_form_may_have_a_keyword(text: str, answer: str, ask: Any) -> None:
+    assert (await ask(PLAN, text))[-1].text == answer
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Action: Replan(feedback="K3")',
+        "Replan(missing='K3')",
+        '<tool_call>{"name": "replan", "arguments": {"feedback": "K3"}}</tool_call>',
+    ],
+)
+async def test_so_may_a_replan(text: str, model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    model_server.script(planner=[PLAN, "2. join()"], joiner=[text, "K2."])
+    await create_llm_compiler(TOOLS, model=chat_model).ainvoke({"messages": "Question?"})
+    assert "Still missing: K3\n" in model_server.requests[2].user
+
+
+async def test_half_a_character_in_a_question_is_mended(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    model_server.script(planner=["1. join()"], joiner=["Hi!"])
+    graph = create_llm_compiler(TOOLS, model=chat_model)
+    assert (await graph.ainvoke({"messages": "Hi \ud83d"}))["messages"][-1].text == "Hi!"
+    assert model_server.requests[0].user == "Hi \ufffd"
