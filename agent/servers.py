@@ -145,7 +145,11 @@ class StreamedByAnyServer(AnyServer):
     """The same for a class that streams."""
 
     async def _astream(
-        self, messages: list[BaseMessage], stop: list[str] | None = None, **options: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **options: Any,  # noqa: ARG002
     ) -> AsyncIterator[Any]:
         thoughts = Thoughts(inside=bool(self._known.begins_in_thought))
         with self._errors():

@@ -25,7 +25,7 @@ _GAP = (
 _OPEN_OBJECT = re.compile(_GAP + r"(?=\{)")
 _PAIR = re.compile(
     _GAP + r"(?:<parameter(?:=|\s+name\s*=\s*)[\"']?(?P<key>[^\"'<>\n]+)[\"']?[^<>]*>"
-    r"(?P<value>.*?)(?:</parameter>|(?=<parameter)|(?=</)|\Z)"
+    r"(?P<value>.*?)(?:</parameter>|(?=</?(?:parameter|function|invoke|tool_call)\b)|\Z)"
     r"|<arg_key>(?P<arg_key>.*?)</arg_key>\s*<arg_value>(?P<arg_value>.*?)(?:</arg_value>|\Z))",
     re.DOTALL,
 )

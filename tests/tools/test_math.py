@@ -78,7 +78,11 @@ def scripted() -> Iterator[Callable[..., ScriptedModel]]:
 
 async def solve(problem: Any, context: Any = None, model: Any = None) -> float:
     arguments = {"problem": problem} if context is None else {"problem": problem, "context": context}
-    config: RunnableConfig = {"configurable": {"model": for_any_server(model) if isinstance(model, BaseChatModel) else model}} if model else {}
+    config: RunnableConfig = (
+        {"configurable": {"model": for_any_server(model) if isinstance(model, BaseChatModel) else model}}
+        if model
+        else {}
+    )
     value: float = await math.ainvoke(arguments, config)
     return value
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from agent import create_llm_compiler
 from agent.language.tasks import Signature
-from agent.planner.function_calls import planning_tools
+from agent.planner.function_calls import Functions
 from agent.tooling.describe import as_tools, describe, signature_of
 
 
@@ -546,4 +546,4 @@ def test_the_planner_is_told_what_a_tool_changes(changes: Any, told: str) -> Non
 
     tool = StructuredTool.from_function(send, metadata={"side_effects": changes})
     assert describe(tool).endswith(f": sends {told}")
-    assert planning_tools([tool])[0]["function"]["description"] == f"sends {told}"
+    assert Functions([tool]).specifications[0]["function"]["description"] == f"sends {told}"
