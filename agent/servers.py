@@ -148,8 +148,8 @@ class StreamedByAnyServer(AnyServer):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: Any = None,
-        **options: Any,  # noqa: ARG002
+        run_manager: Any = None,  # noqa: ARG002 — who streams tells of the pieces
+        **options: Any,
     ) -> AsyncIterator[Any]:
         thoughts = Thoughts(inside=bool(self._known.begins_in_thought))
         with self._errors():
