@@ -10,10 +10,12 @@ from agent.models import PROVIDERS, default_model, load_model
 from agent.servers import ModelError
 from agent.state import State
 from agent.tooling.as_tool import as_tool
+from agent.tooling.inject import InjectedIdempotencyKey
 
 __all__ = [
     "PROVIDERS",
     "Context",
+    "InjectedIdempotencyKey",
     "ModelError",
     "State",
     "as_tool",

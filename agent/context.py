@@ -83,8 +83,8 @@ class Context(BaseModel):
     )
     approve_side_effects: bool = Field(
         default=True,
-        description="Whether calls of tools with side effects wait for approval when the plan was written with earlier "
-        "results in view, which may be someone else's words.",
+        description="Whether calls of tools with side effects wait for approval when someone else may have written "
+        "what they are made from.",
     )
     direct_join: bool = Field(
         default=True,

@@ -61,6 +61,9 @@ class Waiting(TypedDict):
     arguments: dict[str, Any]
     """As resolved, for people: JSON. A decision is about this call only."""
 
+    description: str
+    """What a person is told: what the tool does, with which arguments, why it is asked, and what was seen of them."""
+
     decision: Decision | None
 
 
@@ -80,6 +83,10 @@ class State(MessagesState, total=False):
 
     plan: Annotated[AIMessage, EphemeralValue]
     """The plan that the planner has just finished; gone after the next superstep."""
+
+    own: list[str]
+    """The fingerprints of the messages that this agent wrote from nothing but trusted words: see
+    `agent.conversation.provenance`."""
 
     alone: Annotated[bool, EphemeralValue]
     """Whether the executor found no planner beside it in the superstep before."""

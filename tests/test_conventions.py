@@ -194,6 +194,7 @@ def test_the_agent_exports_what_is_documented() -> None:
     assert set(agent.__all__) == {
         "PROVIDERS",
         "Context",
+        "InjectedIdempotencyKey",
         "ModelError",
         "State",
         "as_tool",

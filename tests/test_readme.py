@@ -397,10 +397,10 @@ def test_the_files_to_read_are_there() -> None:
 def test_metadata_keys_are_read_somewhere() -> None:
     rows = table("| metadata | means |")
     keys = [key for cells in rows for key in re.findall(r"`(\w+): ", cells[0])] + re.findall(
-        r"`(\w+): \d+`", rows[3][0]
+        r"`(\w+): \d+`", rows[4][0]
     )
     source = "".join(path.read_text("utf-8") for path in (ROOT / "agent").rglob("*.py"))
-    assert set(keys) == {"requires_approval", "side_effects", "reads", "timeout", "retries", "cache"}
+    assert set(keys) == {"requires_approval", "side_effects", "reads", "trusted", "timeout", "retries", "cache"}
     assert all(f'"{key}"' in source for key in keys)
 
 

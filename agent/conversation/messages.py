@@ -55,13 +55,13 @@ def with_tasks(plan: AIMessage, tasks: Sequence[Task]) -> AIMessage:
 def _calls_of(tasks: Sequence[Task]) -> tuple[list[ToolCall], dict[str, Any]]:
     """The tasks as tool calls, and what tool calls can't say of them."""
     calls = [
-        tool_call(name=_provider_name(task.tool), args=task.arguments, id=call_id(task.key))
+        tool_call(name=provider_name(task.tool), args=task.arguments, id=call_id(task.key))
         for task in tasks
         if task.is_call
     ]
     notes = {
         "dependencies": {name_of(task.key): list(task.dependencies) for task in tasks if task.dependencies},
-        "tools": {name_of(task.key): task.tool for task in tasks if task.tool != _provider_name(task.tool)},
+        "tools": {name_of(task.key): task.tool for task in tasks if task.tool != provider_name(task.tool)},
         "errors": {name_of(task.key): task.error for task in tasks if task.error},
         "maps": {name_of(task.key): task.over or task.size for task in tasks if task.over or task.size is not None},
     }
@@ -95,7 +95,7 @@ def _task_of(plan: AIMessage, call: ToolCall) -> Task:
     )
 
 
-def _provider_name(tool: str) -> str:
+def provider_name(tool: str) -> str:
     """The tool's name as providers accept it; they refuse a history with other names."""
     return _NOT_IN_NAMES.sub("_", tool)[:64]
 
@@ -133,7 +133,7 @@ def observation(
         content=excerpt(text, most, about=to_text(metadata.get("arguments", ""))),
         artifact=value,
         tool_call_id=call_id(task.key),
-        name=_provider_name(task.tool),
+        name=provider_name(task.tool),
         status="error" if failed else "success",
         response_metadata=metadata,
     )

@@ -10,19 +10,41 @@ interrupt's value is `{"action_requests": [{"name", "args", "description"}], "re
 - `{"type": "respond", "message": …}`: the message is its result
 """
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any, Literal
 
+from langchain_core.messages import BaseMessage, ToolMessage
 from langchain_core.tools import BaseTool
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.config import get_config
+from langgraph.constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.runtime import Runtime
 from langgraph.types import Command, interrupt
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # Pydantic refuses typing's before Python 3.12
 
 from agent.context import Context
+from agent.conversation.messages import shown_value
+from agent.conversation.provenance import sources_of
+from agent.language.values import as_container, cut, to_text
 from agent.state import Decision, Node, State, Waiting
 
 DECISIONS = ["approve", "edit", "reject", "respond"]
+WHY_TOOL = "Why you are asked: each call of {tool} is."
+WHY_SETTINGS = "Why you are asked: the run's settings name {tool}."
+WHY_IN_VIEW = "Why you are asked: this was planned with words in view that may be someone else's: {sources}."
+WHY_GIVEN = "Why you are asked: its arguments may be someone else's words: {sources}."
+SEEN = "What was found about it (data, not instructions):"
+MOST_SEEN = 5
+LONGEST_SEEN = 300
+LONGEST_NAME = 200
+"""Characters. Longer texts are no names of things that results say more about."""
+
+DECIDED_BEFORE = (
+    "These calls were decided about before, from this very checkpoint. To have them made again, ask in a new message."
+)
 WRONG_COUNT = "There are {wanted} calls to decide about, and {given} decisions. Give one for each, in order."
 NO_SUCH_TOOL = "Decision {index}: there is no tool {name!r}. The tools are: {tools}."
 MALFORMED = 'The decisions can\'t be read: {reasons}. The form is {{"decisions": [{{"type": "approve"}}, …]}}.'
@@ -40,28 +62,96 @@ class DecisionError(ValueError):
     """The answer to a request for approval can't be taken; the message says why."""
 
 
-def needs_approval(tool: BaseTool, context: Context, *, has_seen_results: bool) -> bool:
-    """Whether a call of this tool waits for a person.
+def why_approval(
+    tool: BaseTool, context: Context, *, in_view: Sequence[BaseMessage], given: Sequence[BaseMessage]
+) -> str:
+    """Why a call of this tool waits for a person, for that person; empty if it doesn't.
 
     It does if the tool is marked so (`metadata={"requires_approval": True}`) or named in the context. And it does if
-    the tool has side effects (`metadata={"side_effects": True}`) and the plan was written with earlier results in view:
-    they may be someone else's words, such as a web page's, and must not be able to send a mail.
+    the tool has side effects and someone else may have written what the call is made from, such as the author of a web
+    page, who must not be able to send a mail; unless the tool has `requires_approval: False`.
+
+    Args:
+        tool: The tool.
+        context: The run's.
+        in_view: What the plan was made from that may be someone else's words.
+        given: What the call's arguments refer to that may be.
     """
     metadata = tool.metadata or {}
-    if metadata.get("requires_approval") or tool.name in context.requires_approval:
-        return True
-    return bool(metadata.get("side_effects")) and has_seen_results and context.approve_side_effects
+    if metadata.get("requires_approval"):
+        return WHY_TOOL.format(tool=tool.name)
+    if tool.name in context.requires_approval:
+        return WHY_SETTINGS.format(tool=tool.name)
+    if not metadata.get("side_effects") or not context.approve_side_effects or "requires_approval" in metadata:
+        return ""
+    if in_view:
+        return WHY_IN_VIEW.format(sources=sources_of(in_view))
+    return WHY_GIVEN.format(sources=sources_of(given)) if given else ""
+
+
+def describe_request(tool: BaseTool, arguments: dict[str, Any], why: str, messages: Sequence[BaseMessage]) -> str:
+    """What a person needs to decide: the call as LangChain's own middleware shows it, why it is asked about, and what
+    was seen of the things that it names.
+
+    Args:
+        tool: The tool.
+        arguments: Resolved, JSON.
+        why: Why a person is asked.
+        messages: The conversation, this plan's results included.
+    """
+    parts = [" ".join(tool.description.split()), f"Tool: {tool.name}\nArgs: {to_text(arguments)}", why]
+    if seen := list(islice(dict.fromkeys(_seen(arguments, messages)), MOST_SEEN)):
+        parts.append("\n".join([SEEN, *(f"- {line}" for line in seen)]))
+    return "\n\n".join(parts)
+
+
+def _seen(arguments: Any, messages: Sequence[BaseMessage]) -> Iterator[str]:
+    """What results say of the things that the arguments name, the newest first."""
+    for name in _texts_in(arguments):
+        for message in reversed(messages):
+            if isinstance(message, ToolMessage) and (line := next(_about(name, shown_value(message)), None)):
+                yield line
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """The texts in the arguments that are short enough to be names."""
+    if isinstance(value, str) and 1 < len(value) <= LONGEST_NAME:
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts_in(item)
+
+
+def _about(name: str, value: Any) -> Iterator[str]:
+    """The records that have this name for a value, and lines of text that have it in them."""
+    to_look_at = [value]
+    while to_look_at:
+        value = to_look_at.pop()
+        container = as_container(value)
+        if isinstance(container, dict):
+            plain = {key: item for key, item in container.items() if isinstance(item, str | int | float)}
+            if name in plain.values() and len(plain) > 1:
+                yield cut(
+                    ", ".join(f"{key}: {' '.join(str(item).split())}" for key, item in plain.items()), LONGEST_SEEN
+                )
+            to_look_at += reversed(container.values())
+        elif container is not None:
+            to_look_at += reversed(container)
+        elif isinstance(value, str) and value != name and name in value:
+            for line in value.splitlines():
+                if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", line):
+                    yield cut(line.strip(), LONGEST_SEEN)
 
 
 def make_approval(tools: Mapping[str, BaseTool]) -> Node:
     """The approval node: pauses the run once for all calls that wait, and hands the decisions to the executor."""
 
-    async def approval(state: State, runtime: Runtime[Context]) -> Command[Literal["executor"]]:  # noqa: ARG001
+    async def approval(state: State, runtime: Runtime[Context]) -> Command[Literal["executor"]]:
         paused = state["paused"]
         waiting = paused["waiting"]
         request: dict[str, Any] = {
             "action_requests": [
-                {"name": call["tool"], "args": call["arguments"], "description": _describe(tools[call["tool"]])}
+                {"name": call["tool"], "args": call["arguments"], "description": call["description"]}
                 for call in waiting
             ],
             "review_configs": [
@@ -77,10 +167,28 @@ def make_approval(tools: Mapping[str, BaseTool]) -> Node:
                 answer = interrupt({**request, "error": str(error)})
             else:
                 break
+        if await _decided_before(runtime):
+            raise DecisionError(DECIDED_BEFORE)
         decided = [Waiting({**call, "decision": one}) for call, one in zip(waiting, decisions, strict=True)]
         return Command(goto="executor", update={"paused": {**paused, "waiting": decided}})
 
     return approval
+
+
+async def _decided_before(runtime: Runtime[Any]) -> bool:
+    """Whether the run has gone on from this very checkpoint before: someone went back in time, or answered twice."""
+    own = get_config()["configurable"]
+    saver, info = own.get(CONFIG_KEY_CHECKPOINTER), runtime.execution_info
+    if not isinstance(saver, BaseCheckpointSaver) or info is None:
+        return False
+    here = {"thread_id": own["thread_id"], "checkpoint_ns": graph_namespace(), "checkpoint_id": info.checkpoint_id}
+    saved = await saver.aget_tuple({"configurable": here})
+    return any(channel == "paused" for _, channel, _ in (saved and saved.pending_writes) or ())
+
+
+def graph_namespace() -> str:
+    """The checkpoint namespace of the graph that this node is in; empty if it is no part of another one."""
+    return str(get_config()["configurable"].get("checkpoint_ns", "")).rpartition("|")[0]
 
 
 def read_decisions(answer: Any, wanted: int, tools: Collection[str]) -> list[Decision]:
@@ -108,7 +216,3 @@ def read_decisions(answer: Any, wanted: int, tools: Collection[str]) -> list[Dec
         if decision["type"] == "edit" and (name := decision["edited_action"]["name"]) not in tools:
             raise DecisionError(NO_SUCH_TOOL.format(index=index, name=name, tools=", ".join(tools)))
     return decisions
-
-
-def _describe(tool: BaseTool) -> str:
-    return " ".join(tool.description.split())

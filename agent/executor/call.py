@@ -6,32 +6,34 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from anyio import CapacityLimiter
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import BaseMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
 
 from agent.context import Context
 from agent.conversation.messages import call_id, key_of, observation
+from agent.conversation.provenance import is_trusted
 from agent.conversation.saving import savable
 from agent.events import SHOWN_CHARS, Progress, shown
-from agent.executor.approval import needs_approval
+from agent.executor.approval import why_approval
 from agent.executor.order import Order
 from agent.executor.outcomes import BlockedError, Outcomes, Paused
 from agent.executor.retries import delay_before_retry, tries_of
 from agent.language.tasks import Key, Task, name_of
 from agent.language.values import cut, to_text, without_surrogates
-from agent.state import Waiting
+from agent.state import Decision, Waiting
 from agent.tooling.inject import Surroundings, injections
 from agent.tooling.invoke import ContentAndArtifact, Wrapper, explain, invoke
 
 NO_CHECKPOINTER = "Not run: {tool} needs a person's approval, and a run without a checkpointer can't pause for one."
+GONE = "Not run: the tool {tool} is not there any more."
 REJECTED = "Not run: a person rejected this call. {message}"
 
 
@@ -50,8 +52,11 @@ class Calls:
     saved: bool
     """Whether results are saved by a checkpointer, and the run can pause."""
 
-    has_seen_results: bool
-    """Whether the plan was written with earlier results in view."""
+    in_view: Sequence[BaseMessage]
+    """What the plan was made from that may be someone else's words."""
+
+    trusted: Collection[str]
+    """The tools whose results aren't."""
 
     decided: Mapping[Key, Waiting]
     """The calls that people have decided about."""
@@ -86,22 +91,31 @@ class Calls:
         Raises:
             GraphBubbleUp: The tool interrupted the run.
         """
-        if needs_approval(self.tools[task.tool], self.context, has_seen_results=self.has_seen_results):
+        decision: Decision | None = None
+        results = [message for number in task.dependencies for message in self.outcomes.messages_of(number)]
+        given = [result for result in results if not is_trusted(result, self.trusted)]
+        if why := why_approval(self.tools[task.tool], self.context, in_view=self.in_view, given=given):
             waiting = self.decided.get(task.key)
             if waiting is None or waiting["decision"] is None or waiting["arguments"] != shown_in_full(arguments):
                 if not self.saved:
                     return self.fail(task, NO_CHECKPOINTER.format(tool=task.tool))
                 self.progress.tell_of(task, "task_paused", arguments)
-                return Paused(task, arguments)
+                return Paused(task, arguments, why)
             decision = waiting["decision"]
             if decision["type"] == "reject":
-                return self.fail(task, REJECTED.format(message=decision.get("message", "")).strip())
+                why = REJECTED.format(message=decision.get("message", "")).strip()
+                return self.fail(task, why, decision="reject")
             if decision["type"] == "respond":
-                return self._observe(task, decision["message"], decision["message"])
+                return self._observe(task, decision["message"], decision["message"], decision="respond")
             if decision["type"] == "edit":
                 action = decision["edited_action"]
                 task, arguments = replace(task, tool=action["name"]), action["args"]
-        return await self._in_order(task, arguments)
+                if task.tool not in self.tools:
+                    return self.fail(task, GONE.format(tool=task.tool), decision="edit")
+        outcome = await self._in_order(task, arguments)
+        if decision and isinstance(outcome, ToolMessage):
+            outcome.response_metadata["decision"] = decision["type"]
+        return outcome
 
     def fail(self, task: Task, why: str, **metadata: Any) -> ToolMessage:
         """The observation of a task that has no result."""

@@ -6,10 +6,11 @@ refers to.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
+from uuid import uuid4
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.tools import BaseTool
 from langgraph.config import get_config
 from langgraph.constants import CONFIG_KEY_CHECKPOINTER
@@ -19,8 +20,10 @@ from langgraph.types import Command
 
 from agent.context import Context
 from agent.conversation.messages import observations, own_plans, tasks_of, this_turn, with_tasks
+from agent.conversation.provenance import is_trusted, own_words, trusted_results, words_of_others
 from agent.conversation.saving import storable
 from agent.events import Progress
+from agent.executor.approval import describe_request, graph_namespace
 from agent.executor.call import Calls, shown_in_full
 from agent.executor.order import Order, Touch
 from agent.executor.outcomes import Outcomes
@@ -45,6 +48,7 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrappe
     Without a planner beside it the node goes to itself, and finds the plan in the state then.
     """
     signatures = {name: signature_of(tool) for name, tool in tools.items()}
+    trusted = trusted_results(tools)
     touches = {name: Touch.of(tool) for name, tool in tools.items()}
 
     async def executor(state: State, runtime: Runtime[Context]) -> Command[Literal["executor", "approval", "joiner"]]:
@@ -55,6 +59,7 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrappe
             earlier = observations(state["messages"])
             paused = state.get("paused")
             outcomes = Outcomes(earlier, observations(paused["done"]) if paused else {})
+            own = state.get("own", ())
             turn = this_turn(state["messages"])
             order = Order(touches, outcomes, (task for plan in own_plans(turn) for task in tasks_of(plan)))
             calls = Calls(
@@ -63,9 +68,10 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrappe
                 await models.planner(context),
                 progress,
                 saved=bool(get_config()["configurable"].get(CONFIG_KEY_CHECKPOINTER)),
-                has_seen_results=bool(earlier),
+                in_view=words_of_others(state["messages"], own),
+                trusted=trusted,
                 decided={(call["task"], call["element"]): call for call in paused["waiting"]} if paused else {},
-                surroundings=Surroundings(state["messages"], runtime, list(tools.values())),
+                surroundings=Surroundings(state["messages"], runtime, list(tools.values()), thread=_thread()),
                 outcomes=outcomes,
                 order=order,
                 wrapper=wrapper,
@@ -89,21 +95,44 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrappe
         if plan is None:
             return Command(goto="joiner") if state.get("alone") else Command(goto="executor", update={"alone": True})
         if finished.waiting:
-            return Command(goto="approval", update={"paused": _pause(plan, finished)})
+            paused = _pause(plan, finished, [*state["messages"], *finished.results], tools)
+            return Command(goto="approval", update={"paused": paused})
         answer = storable(plan.response_metadata["answer"])
         messages = [with_tasks(plan, finished.tasks), *finished.results] if finished.results else []
-        return Command(goto="joiner", update={"messages": messages, "answer": answer, "empty": not messages})
+        update = {"messages": messages, "answer": answer, "empty": not messages}
+        if messages:
+            update["own"] = own_words(state["messages"], own, _trusted_words(messages, calls))
+        return Command(goto="joiner", update=update)
 
     return executor
 
 
-def _pause(plan: AIMessage, finished: Finished) -> PausedPlan:
+def _thread() -> str:
+    own = get_config()["configurable"]
+    return f"{own['thread_id']}|{graph_namespace()}" if own.get(CONFIG_KEY_CHECKPOINTER) else uuid4().hex
+
+
+def _trusted_words(messages: Sequence[BaseMessage], calls: Calls) -> list[BaseMessage]:
+    """What of a plan and its results is nobody else's words: a plan that was made from nothing else; results of trusted
+    tools; and why calls were not made, unless that tells of the results of others."""
+    results = [message for message in messages if isinstance(message, ToolMessage)]
+    made = [result for result in results if "started" in result.response_metadata]
+    trusted = [result for result in results if is_trusted(result, calls.trusted)]
+    if not calls.in_view and all(result in trusted for result in made):
+        trusted = results
+    return [*(() if calls.in_view else messages[:1]), *trusted]
+
+
+def _pause(
+    plan: AIMessage, finished: Finished, messages: Sequence[BaseMessage], tools: Mapping[str, BaseTool]
+) -> PausedPlan:
     waiting = [
         Waiting(
             task=call.task.number,
             element=call.task.element,
             tool=call.task.tool,
-            arguments=shown_in_full(call.arguments or {}),
+            arguments=(arguments := shown_in_full(call.arguments or {})),
+            description=describe_request(tools[call.task.tool], arguments, call.why, messages),
             decision=None,
         )
         for call in finished.waiting

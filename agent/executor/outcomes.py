@@ -20,6 +20,9 @@ class Paused:
     arguments: dict[str, Any] | None
     """As resolved; None where they wait for another call's result."""
 
+    why: str = ""
+    """Why a person is asked."""
+
 
 Outcome = ToolMessage | Paused | int | None
 """An observation or a pause; of a map as a whole, how many calls it has, if nothing is wrong with it. None for a task
@@ -69,6 +72,15 @@ class Outcomes:
         if isinstance(outcome, Paused):
             raise BlockedError
         return outcome
+
+    def messages_of(self, number: int) -> list[ToolMessage]:
+        """The observations of a task and of its elements, as far as they are there."""
+        whole = self._futures.get((number, None))
+        size = whole.result() if whole and whole.done() and not whole.exception() else None
+        keys: list[Key] = [(number, element) for element in range(size)] if isinstance(size, int) else [(number, None)]
+        found = [future for key in keys if (future := self._futures.get(key)) and future.done()]
+        outcomes = [future.result() for future in found if not future.exception()]
+        return [outcome for outcome in outcomes if isinstance(outcome, ToolMessage)]
 
     def plan(self, key: Key) -> None:
         """There is a task of this name, and something will come of it."""

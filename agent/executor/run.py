@@ -16,7 +16,7 @@ from langchain_core.messages import ToolMessage
 from langgraph.errors import GraphInterrupt
 from langgraph.func import task as durable
 
-from agent.executor.call import Calls
+from agent.executor.call import GONE, Calls
 from agent.executor.order import Order
 from agent.executor.outcomes import BlockedError, Outcome, Outcomes, Paused, fail, settle
 from agent.executor.resolve import Inputs, NeedFailedError, ResolveError, Resolver
@@ -54,6 +54,9 @@ class SavedOutcome(TypedDict):
     message: ToolMessage | None
     paused: dict[str, Any] | None
     """The resolved arguments of a call that waits for approval."""
+
+    why: str
+    """Why it does."""
 
 
 _run: ContextVar["PlanRun"] = ContextVar("run")
@@ -120,6 +123,8 @@ class PlanRun:
 
     def start(self, task: Task) -> None:
         """Start the next task of the plan; it runs as soon as the tasks that it refers to are done."""
+        if task.tool not in self.calls.tools and not task.error:
+            task = replace(task, error=GONE.format(tool=task.tool))
         self._plan(task)
         if not task.is_call:
             settle(self.outcomes[task.key], task.size)
@@ -297,9 +302,9 @@ def _place(tasks: Mapping[str, Task]) -> Callable[[Task], tuple[int, int]]:
 
 def _as_saved(task: Task, outcome: Outcome) -> SavedOutcome:
     message = outcome if isinstance(outcome, ToolMessage) else None
-    paused = outcome.arguments if isinstance(outcome, Paused) else None
-    return SavedOutcome(element=task.element, arguments=task.arguments, message=message, paused=paused)
+    paused, why = (outcome.arguments, outcome.why) if isinstance(outcome, Paused) else (None, "")
+    return SavedOutcome(element=task.element, arguments=task.arguments, message=message, paused=paused, why=why)
 
 
 def _from_saved(task: Task, saved: SavedOutcome) -> ToolMessage | Paused:
-    return saved["message"] or Paused(task, saved["paused"])
+    return saved["message"] or Paused(task, saved["paused"], saved["why"])

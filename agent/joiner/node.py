@@ -14,6 +14,7 @@ from langgraph.types import Command
 
 from agent.context import Context
 from agent.conversation.messages import plans_made
+from agent.conversation.provenance import as_own_words
 from agent.conversation.saving import storable
 from agent.conversation.transcript import results_of_turn
 from agent.conversation.view import in_view
@@ -67,6 +68,7 @@ def make_joiner(models: Models, system_prompt: str = "") -> Node:
     3. On an answer, end. On a replan, go to planner and executor.
     """
 
+    @as_own_words
     async def joiner(state: State, runtime: Runtime[Context]) -> Command[Literal["planner", "executor", "__end__"]]:
         context = Context.of(runtime.context)
         progress = Progress.of(runtime)

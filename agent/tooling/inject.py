@@ -1,6 +1,7 @@
 """What a LangChain tool may ask for beside the arguments that a plan gives: the conversation, the store, the runtime,
 the id of its call. No plan sees these arguments, and none can give them."""
 
+import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from langchain_core.tools.base import get_all_basemodel_annotations
 from langgraph.prebuilt import InjectedState, InjectedStore, ToolRuntime
 from langgraph.runtime import Runtime
 from pydantic import BaseModel, create_model
+
+from agent.language.values import to_text
 
 STATE_FIELD = "messages"
 """What the state of this graph has for tools."""
@@ -29,6 +32,12 @@ NOT_INJECTED = (
 NO_STORE = "{tool} needs the graph's store, and it has none: create_llm_compiler(…, store=…)."
 
 
+class InjectedIdempotencyKey(InjectedToolArg):
+    """Marks an argument, `key: Annotated[str, InjectedIdempotencyKey]`, that is the same whenever a call is made again:
+    after a crash, at another try, or when someone goes back to an earlier checkpoint and approves it once more. Hand it
+    to a service that makes a payment once for each such key."""
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """Where a call is made: what can be injected."""
@@ -41,6 +50,9 @@ class Surroundings:
 
     tools: Sequence[BaseTool] = ()
     """All the agent's tools."""
+
+    thread: str = ""
+    """What tells the thread from all others; a run without one, from all other runs."""
 
     @property
     def state(self) -> dict[str, Any]:
@@ -107,6 +119,9 @@ def inject(
                 raise LookupError(NO_STORE.format(tool=tool.name))
         elif wanted is InjectedToolCallId:
             given[name] = call_id
+        elif wanted is InjectedIdempotencyKey:
+            call = to_text([surroundings.thread, call_id, tool.name, arguments])
+            given[name] = hashlib.blake2b(call.encode(errors="surrogatepass"), digest_size=16).hexdigest()
         elif wanted is ToolRuntime or name == "runtime":
             given[name] = surroundings.tool_runtime(call_id, config)
     return given
@@ -138,7 +153,7 @@ class _Injected(InjectedToolArg):
 
 def injections(tool: BaseTool) -> Mapping[str, Any]:
     """The injected arguments by name: an `InjectedState`, or one of the classes `InjectedStore`, `ToolRuntime`,
-    `InjectedToolCallId`, and `InjectedToolArg` for any other."""
+    `InjectedToolCallId`, `InjectedIdempotencyKey`, and `InjectedToolArg` for any other."""
     schema = tool.args_schema
     return _injections(tuple(functions_of(tool)), schema if isinstance(schema, type) else None)
 
@@ -194,7 +209,7 @@ def _injection(annotation: Any) -> Any:
                 return mark.wanted
             if issubclass(kind, InjectedState):
                 return mark if isinstance(mark, InjectedState) else InjectedState()
-            for known in (InjectedStore, InjectedToolCallId, InjectedToolArg):
+            for known in (InjectedStore, InjectedToolCallId, InjectedIdempotencyKey, InjectedToolArg):
                 if issubclass(kind, known):
                     return known
     return next(filter(None, map(_injection, get_args(annotation))), None)

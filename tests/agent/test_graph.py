@@ -730,3 +730,15 @@ async def test_many_replans_are_no_matter_of_the_recursion_limit(
     )
     messages = await run(chat_model, max_replans=20)
     assert messages[-1].text == "Done."
+
+
+async def test_tool_calls_of_other_agents_use_up_no_replans(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    calls = [{"name": "fetch", "args": {}, "id": f"c{number}"} for number in range(3)]
+    others: list[Any] = [HumanMessage("Question?")]
+    for call in calls:
+        others += [AIMessage("", tool_calls=[call]), ToolMessage("a page", tool_call_id=call["id"])]
+    model_server.script(planner=[plan("add(1, 1)"), "2. add(2, 2)\njoin()"], joiner=[REPLAN, "Four."])
+    output = await create_llm_compiler(TOOLS, model=chat_model).ainvoke(
+        {"messages": others}, context={"max_replans": 1}
+    )
+    assert output["messages"][-1].text == "Four."

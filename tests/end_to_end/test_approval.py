@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from langchain_core.messages import AnyMessage, ToolMessage
@@ -12,7 +12,9 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 
-from agent import create_llm_compiler
+from agent import InjectedIdempotencyKey, create_llm_compiler
+from agent.executor.approval import DecisionError
+from apps.runs.checkpoints import open_checkpointer
 from tests.support.model_server import ModelServer, Reply
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
@@ -108,10 +110,12 @@ async def test_the_run_pauses_once_for_all_calls_that_need_it_when_nothing_else_
     model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
 ) -> None:
     graph, request = await pause(model_server, chat_model, desk)
+    told = "send a mail\n\nTool: mail\nArgs: {}\n\nWhy you are asked: each call of mail is."
+    ann, bob = {"to": "ann", "text": "entry of K2"}, {"to": "bob", "text": "hello"}
     assert request == {
         "action_requests": [
-            {"name": "mail", "args": {"to": "ann", "text": "entry of K2"}, "description": "send a mail"},
-            {"name": "mail", "args": {"to": "bob", "text": "hello"}, "description": "send a mail"},
+            {"name": "mail", "args": ann, "description": told.format(json.dumps(ann))},
+            {"name": "mail", "args": bob, "description": told.format(json.dumps(bob))},
         ],
         "review_configs": [
             {"action_name": "mail", "allowed_decisions": ["approve", "edit", "reject", "respond"]},
@@ -158,6 +162,8 @@ async def test_a_rejected_call_fails_and_one_may_be_answered_or_changed(
         "task_4": "Not run: it needs task 2, which failed: Not run: a person rejected this call. Not to Ann.",
         "task_5": "I told her.",
     }
+    decisions = [m.response_metadata.get("decision") for m in output["messages"] if isinstance(m, ToolMessage)]
+    assert decisions == [None, "reject", "edit", None, "respond"]
 
 
 @pytest.mark.parametrize(
@@ -236,14 +242,14 @@ async def test_side_effects_planned_with_results_in_view_need_approval_unless_th
     asks: bool, model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
 ) -> None:
     model_server.script(
-        planner=['1. search("K2")\n2. mail("ann", text=$1)\njoin()', '3. mail("eve", text="the secret")\njoin()'],
+        planner=['1. search("K2")\n2. mail("ann", text="hi")\njoin()', '3. mail("eve", text="the secret")\njoin()'],
         joiner=[Reply(tool_calls=[("replan", {"feedback": "Eve wants it, too."})])],
     )
     graph = create_llm_compiler(desk.tools(side_effects=True), model=chat_model, checkpointer=InMemorySaver())
     if not asks:
         model_server.script(joiner=["Done."])
     output = await graph.ainvoke({"messages": "Question?"}, THREAD, context={"approve_side_effects": asks})
-    did = ["search K2", "mail ann: entry of K2", "mail eve: the secret"]
+    did = ["search K2", "mail ann: hi", "mail eve: the secret"]
     assert desk.did == (did[:2] if asks else did)
     assert ("__interrupt__" in output) == asks
 
@@ -297,3 +303,123 @@ async def test_a_crash_between_approval_and_its_calls_repeats_nothing(
     output = await graph.ainvoke(None, THREAD)
     assert did == ["ann", "bob", "bob"]
     assert list(results(output["messages"]).values()) == ["ann", "bob"]
+
+
+# What a person is told
+
+
+async def test_the_request_shows_what_was_found_about_what_is_named(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    async def find(query: str) -> list[dict[str, Any]]:
+        """finds products"""
+        return [{"id": "P196", "title": "Desk", "price": 80}, {"id": "P197", "title": "Lamp", "price": 39.95}]
+
+    async def read(page: str) -> str:
+        """reads a page"""
+        return "All about desks.\nP197: back in stock.\nP1970 is another one."
+
+    async def buy(product: str) -> str:
+        """buys"""
+        return "bought"
+
+    shop = [find, read, StructuredTool.from_function(coroutine=buy, metadata={"side_effects": True})]
+    model_server.script(
+        planner=['1. find("lamp")\njoin()', '2. read("news")\n3. buy("P197")\njoin()'], joiner=["Which one?"]
+    )
+    graph = create_llm_compiler(shop, model=chat_model, checkpointer=InMemorySaver())
+    await graph.ainvoke({"messages": "A lamp?"}, THREAD)
+    output = await graph.ainvoke({"messages": "Buy it."}, THREAD)
+    [request] = output["__interrupt__"][0].value["action_requests"]
+    assert request["description"].split("\n\n") == [
+        "buys",
+        'Tool: buy\nArgs: {"product": "P197"}',
+        "Why you are asked: this was planned with words in view that may be someone else's: results of find and "
+        "messages that were written from such results or by others.",
+        "What was found about it (data, not instructions):\n"
+        "- P197: back in stock.\n- id: P197, title: Lamp, price: 39.95",
+    ]
+
+
+# Twice, and too late
+
+
+@pytest.mark.parametrize("first", [APPROVE, {"type": "reject", "message": "No."}], ids=["approved", "rejected"])
+async def test_what_was_decided_is_not_decided_again_from_the_same_checkpoint(
+    first: dict[str, Any], model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk, database_url: str
+) -> None:
+    model_server.script(planner=['mail("ann", text="a")\njoin()'], joiner=["Done."])
+    async with open_checkpointer(database_url) as saver:
+        graph = create_llm_compiler(desk.tools(requires_approval=True), model=chat_model, checkpointer=saver)
+        await graph.ainvoke({"messages": "Question?"}, THREAD)
+        here = (await graph.aget_state(THREAD)).config
+        await graph.ainvoke(decide(first), THREAD)
+        with pytest.raises(DecisionError, match="decided about before"):
+            await graph.ainvoke(decide(APPROVE), here)
+    assert desk.did == (["mail ann: a"] if first == APPROVE else [])
+
+
+async def test_a_tool_can_have_a_key_that_is_the_same_whenever_its_call_is_made_again(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    keys: list[str] = []
+
+    async def pay(amount: int, key: Annotated[str, InjectedIdempotencyKey]) -> str:
+        """pays"""
+        keys.append(key)
+        if len(keys) == 1:
+            raise ConnectionError
+        return "paid"
+
+    metadata = {"requires_approval": True, "retries": 1}
+    model_server.handler = lambda request: "Done." if request.is_joiner else "pay(1)\npay(1)\npay(2)\njoin()"
+    graph = create_llm_compiler(
+        [StructuredTool.from_function(coroutine=pay, metadata=metadata)], model=chat_model, checkpointer=InMemorySaver()
+    )
+    reject = {"type": "reject", "message": "No."}
+    for thread, decisions in (("a", [APPROVE, APPROVE, APPROVE]), ("b", [APPROVE, reject, reject])):
+        config: Any = {"configurable": {"thread_id": thread}}
+        await graph.ainvoke({"messages": "Question?"}, config)
+        await graph.ainvoke(decide(*decisions), config)
+    assert len(keys) == 5
+    assert len(set(keys)) == 4, "one key each for three calls and a call of another thread, and the same for both tries"
+
+
+@pytest.mark.parametrize("renamed", ["mail", "search"])
+async def test_a_tool_that_is_gone_when_the_decision_comes_is_a_failed_task(
+    renamed: str, model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
+) -> None:
+    model_server.script(planner=[PLAN], joiner=["Done."])
+    saver = InMemorySaver()
+    before = desk.tools(requires_approval=True)
+    graph = create_llm_compiler(before, model=chat_model, checkpointer=saver)
+    await graph.ainvoke({"messages": "Question?"}, THREAD)
+    after = [tool.model_copy(update={"name": f"new_{tool.name}"}) if tool.name == renamed else tool for tool in before]
+    graph = create_llm_compiler(after, model=chat_model, checkpointer=saver)
+    output = await graph.ainvoke(decide(APPROVE, APPROVE), THREAD)
+    failed = {id_: text for id_, text in results(output["messages"]).items() if "not there any more" in text}
+    assert failed["task_2" if renamed == "mail" else "task_4"] == f"Not run: the tool {renamed} is not there any more."
+    assert output["messages"][-1].text == "Done."
+
+
+async def test_a_tool_that_is_gone_when_a_run_goes_on_is_a_failed_task(
+    model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
+) -> None:
+    holding = asyncio.Event()
+
+    async def hold() -> str:
+        """holds"""
+        holding.set()
+        await asyncio.Event().wait()
+        return "never"
+
+    model_server.script(planner=['1. hold()\n2. search("K2")\n3. search("$1")\njoin()'], joiner=["Done."])
+    saver = InMemorySaver()
+    graph = create_llm_compiler([*desk.tools(), hold], model=chat_model, checkpointer=saver)
+    running = asyncio.ensure_future(graph.ainvoke({"messages": "Question?"}, THREAD))
+    await asyncio.wait_for(holding.wait(), 20)
+    running.cancel()
+    await asyncio.wait([running])
+    output = await create_llm_compiler(desk.tools(), model=chat_model, checkpointer=saver).ainvoke(None, THREAD)
+    assert results(output["messages"])["task_2"] == "entry of K2"
+    assert output["messages"][-1].text == "Done."

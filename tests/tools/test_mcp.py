@@ -98,7 +98,9 @@ async def observe(
     plan = "\n".join(f"{number}. {line}" for number, line in enumerate([*lines, "join()"], start=1))
     model_server.script(planner=[plan], joiner=["Done."])
     graph = create_llm_compiler(list(tools), model=chat_model)
-    output = await graph.ainvoke({"messages": "Question?"}, context={"tool_retries": 0, **context})
+    output = await graph.ainvoke(
+        {"messages": "Question?"}, context={"tool_retries": 0, "approve_side_effects": False, **context}
+    )
     return [message for message in output["messages"] if isinstance(message, ToolMessage)]
 
 
@@ -109,9 +111,9 @@ async def test_tools_have_typed_signatures(stdio: dict[str, BaseTool]) -> None:
     assert describe(stdio["weather"]) == (
         "weather(city: str) -> {'celsius': float, 'wind': {'speed': float}}: the weather in a city"
     )
-    assert describe(stdio["add"]) == "add(first: int, second: int = 1) -> int: the sum"
-    assert describe(stdio["cities"]) == "cities() -> list[str]: some cities"
-    assert describe(stdio["picture"]) == "picture(): a picture with words"
+    assert describe(stdio["add"]) == "add(first: int, second: int = 1) -> int: the sum (Changes things.)"
+    assert describe(stdio["cities"]) == "cities() -> list[str]: some cities (Changes things.)"
+    assert describe(stdio["picture"]) == "picture(): a picture with words (Changes things.)"
 
 
 async def test_tools_that_the_adapters_made_work_too(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
@@ -455,7 +457,7 @@ async def test_the_graph_has_the_tools_of_the_file_and_does_without_it(
     monkeypatch.setenv("OPENAI_API_KEY", "test")
     monkeypatch.setenv("OPENAI_BASE_URL", model_server.base_url)
     model_server.script(planner=['1. weather("Rome")\n2. add($1.celsius)\n3. join()'], joiner=["Five."])
-    output = await graph.ainvoke({"messages": "Question?"})
+    output = await graph.ainvoke({"messages": "Question?"}, context={"approve_side_effects": False})
     assert [message.text for message in output["messages"][2:]] == [
         '{"celsius": 4.0, "wind": {"speed": 3.5}}',
         "5",

@@ -1,0 +1,91 @@
+"""Whose words a conversation has. The user's are trusted; those of web pages, mails and other agents aren't, and
+neither is what was written with those in view.
+
+Messages can't tell it themselves: a client that sends its history again could give them any marks. The thread keeps the
+fingerprints of those that this agent wrote from nothing but trusted words, in a channel that the input doesn't reach.
+All other messages, but the user's and the system's, may be anybody's.
+"""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from functools import wraps
+from typing import Any, TypeVar
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.tools import BaseTool
+from langgraph.types import Command
+
+from agent.conversation.messages import provider_name
+from agent.language.values import to_text
+
+T = TypeVar("T", bound=BaseMessage)
+
+
+def words_of_others(messages: Iterable[T], own: Collection[str]) -> list[T]:
+    """The messages that may say what someone else wants.
+
+    Args:
+        messages: A conversation.
+        own: The fingerprints of messages that this agent wrote from nothing but trusted words.
+    """
+    said = [message for message in messages if not isinstance(message, HumanMessage | SystemMessage)]
+    return [message for message in said if not own or _fingerprint(message) not in own] if said else []
+
+
+def own_words(messages: Iterable[BaseMessage], own: Collection[str], new: Iterable[BaseMessage]) -> list[str]:
+    """The fingerprints to keep: those of messages that are still there, and of new ones."""
+    kept = [one for one in map(_fingerprint, messages) if one in own] if own else []
+    return list(dict.fromkeys([*kept, *map(_fingerprint, new)]))
+
+
+def as_own_words(node: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The node, with what it writes noted as the agent's own words if it has no one else's in view."""
+
+    @wraps(node)
+    async def noting(state: Mapping[str, Any], runtime: Any) -> Any:
+        command = await node(state, runtime)
+        if isinstance(command, Command) and isinstance(command.update, dict) and "messages" in command.update:
+            messages, own = state["messages"], state.get("own", ())
+            new = () if words_of_others(messages, own) else command.update["messages"]
+            command.update["own"] = own_words(messages, own, new)
+        return command
+
+    return noting
+
+
+def trusted_results(tools: Mapping[str, BaseTool]) -> set[str]:
+    """The tools whose results are nobody else's words, by the names in messages: a tool with side effects gives a
+    receipt, and one may be marked with `metadata={"trusted": True}`."""
+    trusted: dict[str, bool] = {}
+    for tool in tools.values():
+        metadata = tool.metadata or {}
+        said = metadata.get("trusted", bool(metadata.get("side_effects")))
+        name = provider_name(tool.name)
+        trusted[name] = bool(said) and trusted.get(name, True)
+    return {name for name, is_trusted in trusted.items() if is_trusted}
+
+
+def is_trusted(result: ToolMessage, tools: Collection[str]) -> bool:
+    """Whether a result is of one of these tools, or a person gave it."""
+    return result.name in tools or result.response_metadata.get("decision") == "respond"
+
+
+def sources_of(messages: Sequence[BaseMessage]) -> str:
+    """Where these messages come from, for people."""
+    tools = dict.fromkeys(str(message.name or "a tool") for message in messages if isinstance(message, ToolMessage))
+    sources = [f"results of {', '.join(tools)}"] if tools else []
+    if any(not isinstance(message, ToolMessage) for message in messages):
+        sources.append("messages that were written from such results or by others")
+    return " and ".join(sources)
+
+
+def _fingerprint(message: BaseMessage) -> str:
+    calls = (
+        [[call["id"], call["name"], call["args"]] for call in message.tool_calls]
+        if isinstance(message, AIMessage)
+        else []
+    )
+    about = [message.tool_call_id, message.status] if isinstance(message, ToolMessage) else []
+    said = json.dumps([message.type, to_text(message.content), calls, about], sort_keys=True, default=str)
+    return hashlib.blake2b(said.encode(errors="surrogatepass"), digest_size=16).hexdigest()
