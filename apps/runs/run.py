@@ -159,14 +159,15 @@ class Run:
         """Note what has happened."""
         match event:
             case {"type": "plan_started", "time": float(now)}:
-                self.rounds[-1].plan.started = now
+                self._begin_plan(now)
             case {"type": "plan_finished", "time": float(now)}:
                 self.rounds[-1].plan.finished = now
             case {"type": "plan_text", "text": str(text)}:
                 self.rounds[-1].text += text
             case {"type": "task_planned", "task": number, "tool": tool, "arguments": arguments, "dependencies": needs}:
                 key = (number, event.get("element"))
-                if key not in self._tasks:  # it may have been, before a pause
+                before = self._tasks.get(key)
+                if not before or (before.tool, before.arguments) != (tool, arguments):  # else it was, before a pause
                     task = self._tasks[key] = TaskRun(
                         number=number,
                         element=key[1],
@@ -179,12 +180,12 @@ class Run:
             case {"type": "task_paused", "task": number}:
                 self._tasks[number, event.get("element")].state = "paused"
             case {"type": "task_started", "task": number, "time": float(now)}:
-                task = self._tasks[number, event.get("element")]
-                task.started, task.state = now, "running"
+                if begun := self._tasks.get((number, event.get("element"))):
+                    begun.started, begun.state = now, "running"
             case {"type": "task_finished" | "task_failed" | "task_skipped" as kind, "task": number, "time": float(now)}:
-                task = self._tasks[number, event.get("element")]
-                task.finished, task.state = now, _OUTCOMES[kind]
-                task.outcome = str(event.get("result", event.get("error", "")))
+                if ended := self._tasks.get((number, event.get("element"))):
+                    ended.finished, ended.state = now, _OUTCOMES[kind]
+                    ended.outcome = str(event.get("result", event.get("error", "")))
             case {"type": "joiner_started", "time": float(now)}:
                 self.rounds[-1].join.started = now
             case {"type": "replanning", "time": float(now), "feedback": str(feedback)}:
@@ -192,6 +193,14 @@ class Run:
                 self.rounds.append(Round(feedback))
                 self.replans.append(feedback)
                 self.answer = ""  # what the joiner said before it asked for another plan
+
+    def _begin_plan(self, now: float) -> None:
+        """A plan begins; one that had begun in this round was only a thought of the model's."""
+        round_ = self.rounds[-1]
+        round_.plan.started, round_.text = now, ""
+        for task in round_.tasks:
+            self._tasks.pop((task.number, task.element), None)
+        round_.tasks.clear()
 
     def state_of(self, task: TaskRun) -> TaskState:
         """The task's state; `waiting` says that it needs others first."""

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse
 from starlette.types import Receive, Scope, Send
 
+from agent.language.values import without_surrogates
 from apps.server.agent import ServedAgent
 from apps.server.errors import explain
 from apps.server.schema import AgentInput
@@ -69,8 +70,8 @@ class _Serializer(WellKnownLCSerializer):
     def dumps(self, obj: Any) -> bytes:
         try:
             return orjson.dumps(obj, default=_plain, option=orjson.OPT_NON_STR_KEYS)
-        except orjson.JSONEncodeError:  # a number of more than 64 bits
-            return json.dumps(obj, default=_plain).encode()
+        except orjson.JSONEncodeError:  # a number of more than 64 bits, or half a character
+            return without_surrogates(json.dumps(obj, ensure_ascii=False, default=_plain)).encode()
 
 
 _serializer = _Serializer()

@@ -220,7 +220,10 @@ export class Run {
       this.rounds.push(new Round());
     }
     const round = this.rounds.at(-1);
-    if (round) round.plan.started ??= time;
+    if (round) {
+      round.plan.started ??= time;
+      round.text = ""; // a plan that begins again was a thought before
+    }
     this.phase = "planning";
   }
 
