@@ -7,9 +7,11 @@ from typing import Any
 from agent.language.values import render_call
 from apps.runs.wording import in_short, printable
 
-CHOICES = {"approve": "approve", "edit": "edit", "reject": "reject", "respond": "answer"}
-"""What may be decided on a call, and the words that people type for it; the first letters do, and `a` approves."""
+CHOICES = {"approve": "[a]pprove", "edit": "[e]dit", "reject": "[r]eject", "respond": "[an]swer"}
+"""What may be decided on a call, and how it is offered: the letters in brackets will do."""
 
+OTHER_WORDS = {"y": "approve", "yes": "approve", "n": "reject", "no": "reject"}
+UNKNOWN = "   {typed!r} is none of these. Type {words}; y approves, and n rejects."
 NOT_AN_OBJECT = "The arguments must be a JSON object, like {example}."
 DESCRIPTION_CHARS = 300
 
@@ -54,18 +56,29 @@ def _decide(number: int, action: Mapping[str, Any], allowed: list[str], ask: Ask
     say(f"\n{number}. {printable(render_call(action['name'], action['args']))}")
     if description := action.get("description"):
         say(f"   {in_short(str(description), DESCRIPTION_CHARS)}")
-    words = [CHOICES[decision] for decision in CHOICES if decision in allowed]
+    offered = {CHOICES[decision]: decision for decision in CHOICES if decision in allowed}
     while True:
-        typed = ask(f"   {', '.join(words)}? ").strip().lower()
-        match next((word for word in words if typed and word.startswith(typed)), None):
+        typed = ask(f"   {', '.join(offered)}? ").strip().lower()
+        match _decision(typed, offered):
             case "edit":
                 return {"type": "edit", "edited_action": {"name": action["name"], "args": _edit(action, ask, say)}}
             case "reject":
                 return {"type": "reject", "message": ask("   Why (the agent is told)> ").strip()}
-            case "answer":
+            case "respond":
                 return {"type": "respond", "message": ask("   What the call is to have given> ").strip()}
             case "approve":
                 return {"type": "approve"}
+            case _ if typed:
+                say(UNKNOWN.format(typed=typed, words=", ".join(offered)))
+
+
+def _decision(typed: str, offered: Mapping[str, str]) -> str | None:
+    """The decision that is meant by a word, or by its first letters."""
+    typed = typed.replace("[", "").replace("]", "")
+    words = {word.replace("[", "").replace("]", ""): decision for word, decision in offered.items()}
+    if (other := OTHER_WORDS.get(typed)) in words.values():
+        return other
+    return next((decision for word, decision in words.items() if typed and word.startswith(typed)), None)
 
 
 def _edit(action: Mapping[str, Any], ask: Ask, say: Say) -> dict[str, Any]:

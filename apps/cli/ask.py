@@ -68,9 +68,12 @@ async def resume(options: Options, or_else: str | None = NOTHING_TO_RESUME) -> N
         say(GOES_ON.format(question=thread.questions[-1]), sys.stderr)
         run = _new_run(thread.questions[-1])
         run.recall(thread)
-        run.waits_for = thread.waits_for
-        command = await _answer(run, options, session) if thread.waits_for else True
-        run.waits_for = []
+        command: Command[Any] | bool = True
+        if thread.waits_for:
+            run.waits_for = thread.waits_for
+            command = await _answer(run, options, session)
+            run = _new_run(run.question)
+            run.recall(thread)
         await _follow(run, options, session, thread, command)
 
 

@@ -1,15 +1,15 @@
 """What every command has in common: what it is asked for, how it reads and writes, and how it ends."""
 
-import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import typer
+
+from apps.runs.wording import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,13 +69,14 @@ def tell(error: Exception) -> None:
         from apps.runs.errors import in_one_line  # which imports the agent
 
         text = in_one_line(error)
-    typer.echo(f"Error: {text}", err=True)
+    say(f"Error: {text}", sys.stderr)
 
 
 def say(text: str, out: TextIO | None = None) -> None:
-    """Write to standard output, or elsewhere, and end the line."""
+    """Write to standard output, or elsewhere, and end the line. All that this program writes goes through here, or
+    through `printable` into a view: whoever has written it can't command the terminal."""
     try:
-        typer.echo(text, file=out)
+        typer.echo(printable(text), file=out)
     except BrokenPipeError:  # nobody reads on, as in `llm-compiler … | head -1`
         os._exit(1)
 
@@ -88,28 +89,18 @@ def read_line(prompt: str) -> str:
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # readline puts the terminal in order first
     try:
-        return input(prompt)
+        return input(printable(prompt))
     except KeyboardInterrupt:
-        typer.echo()
+        say("")
         raise typer.Exit(INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGINT, stop)
 
 
-@contextmanager
-def starting(options: Options) -> Iterator[None]:
-    """Around the imports that take a second or two: something to look at, and no garbage collections. What is imported
-    stays, and looking through it again and again would add a fifth to that time."""
-    gc.disable()
-    try:
-        with _sign_of_life() if options.live else nullcontext():
-            yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-def _sign_of_life() -> AbstractContextManager[object]:
+def starting(options: Options) -> AbstractContextManager[object]:
+    """Around the imports that take a second: something to look at."""
+    if not options.live:
+        return nullcontext()
     from rich.console import Console
 
     return Console().status("Starting")

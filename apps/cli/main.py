@@ -4,6 +4,7 @@ What takes long to import (LangGraph, the agent) is imported by a command when i
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -19,18 +20,18 @@ from dotenv import load_dotenv
 from typer.core import TyperCommand, TyperGroup
 
 from apps.cli import ask as answering
+from apps.cli import evaluate as evaluation
 from apps.cli.chat import chat
-from apps.cli.console import Options, WrongUsageError, stop, tell
-from apps.evaluation import command as evaluation
+from apps.cli.console import Options, WrongUsageError, say, stop, tell
+from apps.runs.wording import printable
 
 EXAMPLES = """\b
 Examples:
   llm-compiler "How much taller is Mount Everest than K2?"
-  llm-compiler --model openai:gpt-4.1-mini "Which of the five longest rivers is the shortest?"
   llm-compiler --json "What's 32/4.23?" | jq .timings
   echo "What's 3 * (4 + 5)?" | llm-compiler --quiet -
   llm-compiler --timeline run.svg --graph plan.svg "Which is longer, the Nile or the Amazon?"
-  llm-compiler --thread trip "How far is it from Rome to Oslo?"
+  llm-compiler --thread trip "How high is Mount Fuji?"
   llm-compiler            (a chat)
 
 \b
@@ -87,6 +88,7 @@ def main() -> NoReturn:
     0: answered. 1: an error, told in one line on stderr. 2: wrong usage. 3: the run waits for the user, who isn't
     there. 130: Ctrl-C.
     """
+    gc.set_threshold(100_000, 10, 10)  # or what is imported would be looked through again and again
     signal.signal(signal.SIGINT, stop)
     if not sys.warnoptions:
         # Neither warnings nor log messages: they would run into the view. Servers are loaded before it begins.
@@ -112,7 +114,7 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"llm-compiler {version('llm-compiler')}")
+        say(f"llm-compiler {version('llm-compiler')}")
         raise typer.Exit
 
 
@@ -158,7 +160,7 @@ def ask(
     if options.live:
         from rich.console import Console
 
-        Console(highlight=False).print(question, style="bold", markup=False)
+        Console(highlight=False).print(printable(question), style="bold", markup=False)
     asyncio.run(answering.ask(question, options))
 
 

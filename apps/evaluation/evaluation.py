@@ -26,6 +26,7 @@ from apps.evaluation.scoring import is_correct
 from apps.evaluation.store import Store
 from apps.evaluation.table import Watch
 from apps.runs.errors import in_one_line
+from apps.runs.wording import printable
 
 _LIMITS = ("max_replans", "max_tasks", "max_concurrency", "max_observation_chars", "tool_timeout", "tool_retries")
 
@@ -158,7 +159,11 @@ async def _run(
     if first is None:
         return
     if results:
-        console.print(f"Going on after {len(results)} of {evaluation.total} runs, saved in {spec.out}.", soft_wrap=True)
+        console.print(
+            printable(f"Going on after {len(results)} of {evaluation.total} runs, saved in {spec.out}."),
+            markup=False,
+            soft_wrap=True,
+        )
 
     with Watch(console, evaluation.agents, results, evaluation.total, evaluation.prices) as watch:
 
@@ -199,7 +204,8 @@ async def _judge(evaluation: Evaluation, name: str, store: Store, console: Conso
             store.add_verdict(result.key, name, {"answer": result.answer, "correct": verdict.correct})
 
     if len(answered) > len(verdicts):
-        console.print(f"Judging {len(answered) - len(verdicts)} answers with {name}.", soft_wrap=True)
+        count = len(answered) - len(verdicts)
+        console.print(printable(f"Judging {count} answers with {name}."), markup=False, soft_wrap=True)
     await asyncio.gather(*(work() for _ in range(evaluation.spec.concurrency)))
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from apps.evaluation.figures import Figures, figures_of
 from apps.evaluation.prices import Prices
 from apps.evaluation.results import Key, Result
-from apps.runs.wording import duration
+from apps.runs.wording import duration, printable
 
 NOTHING = "–"
 STOPPING = "Ending the runs begun; Ctrl-C again stops at once."
@@ -136,7 +136,7 @@ class Watch:
         if not self._console.is_terminal:
             said = "no answer" if result.error else "right" if result.correct else "wrong"
             line = f"{len(self._results)} of {self._total}: {result.agent}, {result.question_id}: {said}"
-            self._console.print(f"{line}, {duration(result.latency)}", markup=False, soft_wrap=True)
+            self._console.print(printable(f"{line}, {duration(result.latency)}"), markup=False, soft_wrap=True)
 
     def stopping(self) -> None:
         """Ctrl-C was pressed once."""

@@ -193,6 +193,6 @@ def _caption(run: Run) -> str:
     parts = [f"{count or 'no'} task{'' if count == 1 else 's'}"]
     if total:
         parts.append(f"{duration(total)} in total")
-        if count:
+        if run.compares:
             parts.append(f"one after another {duration(apart)}, {apart / total:.1f} times as long")
     return " · ".join(filter(None, [*parts, run.model]))

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from agent.tooling.secrets import without_secrets
+from apps.runs.wording import printable
 
 REFUSED_KEY = "The model's server refused the API key (401). Check it; for OpenAI it is OPENAI_API_KEY."
 REFUSED = "The model's server answered {status}: {said}{hint}"
@@ -36,7 +37,7 @@ def in_one_line(error: Exception) -> str:
     else:
         is_plain = kinds & _PLAIN and isinstance(error, ValueError | RuntimeError)
         text = str(error) if is_plain else f"{type(error).__name__}: {error}"
-    text = " ".join(without_secrets(text).split())
+    text = " ".join(printable(without_secrets(text)).split())
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 

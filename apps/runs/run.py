@@ -116,6 +116,9 @@ class Run:
     usage: dict[str, UsageMetadata] = field(default_factory=dict)
     """The tokens of all model calls, by the names that the providers give their models."""
 
+    resumed: bool = False
+    """Whether it goes on with what was begun before."""
+
     paused: float | None = None
     """When it stopped to wait for the user, in Unix seconds."""
 
@@ -154,6 +157,12 @@ class Run:
         tools = sum(task.seconds() for task in self.tasks if task.started and task.started >= since)
         total = Span(self.started, self.finished).seconds()
         return {"plan": plan, "tools": tools, "join": join, "total": total, "one_after_another": plan + tools + join}
+
+    @property
+    def compares(self) -> bool:
+        """Whether it is worth saying what its calls would have taken one after another: there were several, and all of
+        them in the time that is told."""
+        return len(self.tasks) > 1 and not self.resumed
 
     def take(self, event: Event) -> None:
         """Note what has happened."""
@@ -218,6 +227,7 @@ class Run:
             [plan.response_metadata["plan"] for plan in made],
             [str(plan.text) for plan in made[1:]],
         )
+        self.resumed = True
         if thread.planned:
             self.rounds[0].plan = Span(now := time.time(), now)
 

@@ -1,28 +1,36 @@
 """The words that every view uses for a run."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from agent.language.values import for_people, render_call
-from apps.runs.run import Run, TaskRun
+if TYPE_CHECKING:
+    from apps.runs.run import Run, TaskRun
 
 OFFLINE_NOTE = "Offline demo model; for a real one set OPENAI_API_KEY, or use --model."
 
-_INVISIBLE = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
+_CONTROLS = [*range(9), *range(11, 32), *range(127, 160), 0x2028, 0x2029]
+_DIRECTIONS = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_INVISIBLE = dict.fromkeys([*_CONTROLS, *_DIRECTIONS])
 
 
 def printable(text: str) -> str:
-    """The text without control codes, except tabs and line ends."""
+    """The text without what could deceive a terminal or a reader: control codes, except tabs and line ends, and codes
+    that turn the direction of writing."""
     return text.replace("\r\n", "\n").translate(_INVISIBLE)
 
 
 def in_short(text: str, most: int) -> str:
     """The text on one line of at most so many characters."""
+    from agent.language.values import for_people  # it takes the whole agent along
+
     line = " ".join(printable(for_people(text[: 20 * most])).split())
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
-def call_of(task: TaskRun) -> str:
+def call_of(task: "TaskRun") -> str:
     """The task's call, on one line."""
+    from agent.language.values import render_call
+
     return printable(render_call(task.tool, task.arguments)).replace("\n", " ")
 
 
@@ -44,14 +52,13 @@ def numbers(values: Sequence[int]) -> str:
     return ", ".join(f"{r[0]}-{r[-1]}" if len(r) > 2 else ", ".join(map(str, r)) for r in runs)
 
 
-def summary(run: Run, width: int | None = None) -> str:
+def summary(run: "Run", width: int | None = None) -> str:
     """What it took and who answered, in one line; in a narrow one the model goes without its provider."""
     seconds = {name: duration(value) for name, value in run.timings.items()}
     count = len(run.tasks)
     parts = [f"{count or 'no'} task{'' if count == 1 else 's'}", f"plan {seconds['plan']}", f"total {seconds['total']}"]
-    if count:
+    if run.compares:
         parts.append(f"one after another {seconds['one_after_another']}")
-    line = " · ".join([*parts, run.model])
-    return (
-        line if width is None or len(line) <= width else " · ".join([*parts, run.model.partition(":")[2] or run.model])
-    )
+    model = printable(run.model)
+    line = " · ".join([*parts, model])
+    return line if width is None or len(line) <= width else " · ".join([*parts, model.partition(":")[2] or model])

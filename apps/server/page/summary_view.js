@@ -16,8 +16,9 @@ export function summaryView(run) {
   const apart = spans.reduce((sum, span) => sum + (duration(run, span) ?? 0), 0);
   const total = run.elapsed();
   const facts = [["Took", seconds(total)]];
-  if (run.tasks.size) facts.push(["One after another", seconds(apart)]);
-  if (total > 0 && apart / total >= 1.05) facts.push(["Faster", `${(apart / total).toFixed(1)}×`]);
+  const compares = run.tasks.size > 1 && !run.pauses.length; // of a run that paused, the calls' time is not the run's
+  if (compares) facts.push(["One after another", seconds(apart)]);
+  if (compares && total > 0 && apart / total >= 1.05) facts.push(["Faster", `${(apart / total).toFixed(1)}×`]);
   facts.push(["Tasks", count(run.tasks.size)]);
   const tokens = tokensOf(usage);
   if (tokens) facts.push(["Tokens", tokens]);

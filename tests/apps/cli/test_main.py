@@ -21,6 +21,7 @@ from rich.console import Console
 
 from agent import Context, ModelError, load_model
 from apps.cli.live_view import LiveView
+from apps.cli.main import EXAMPLES
 from apps.runs.errors import REFUSED_KEY, in_one_line
 from apps.runs.run import Run
 from apps.runs.threads import UNANSWERED
@@ -139,6 +140,28 @@ def test_quiet_prints_the_answer_only_and_dotenv_yields_to_the_environment(
     assert model_server.requests[0].user == "Hi"
 
 
+COMMANDS = "\x1b]0;title\x07 \x1b[2J \x9b31m \u202eabc\u2066"
+"""What would command a terminal, or turn the direction of writing."""
+
+
+def commands_in(text: str) -> list[str]:
+    return re.findall("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]", text)
+
+
+@pytest.mark.parametrize("how", [[], ["--quiet"], ["--json"]])
+def test_nothing_that_others_have_written_commands_the_terminal(
+    run: Any, model_server: ModelServer, state_folder: Any, how: list[str]
+) -> None:
+    refusal = HttpError(400, f"No {COMMANDS}")
+    model_server.script(planner=[f'1. serch("{COMMANDS}")\n2. join()', refusal, refusal], joiner=[f"Yes {COMMANDS}"])
+    ask = partial(run, *how, "--thread", "t", env=scripted(model_server))
+    answered, failed, told = ask("Hello?"), ask(f"Hello {COMMANDS}?"), ask()
+    assert (answered.returncode, failed.returncode) == (0, 1)
+    assert "Error: The model's server answered 400: No" in failed.stderr
+    assert told.stderr.startswith("Goes on with: Hello")
+    assert commands_in("".join(part for each in (answered, failed, told) for part in (each.stdout, each.stderr))) == []
+
+
 def test_a_reader_that_has_gone_is_no_error(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*COMMAND, QUESTION], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -162,6 +185,16 @@ def test_help_and_version(run: Any) -> None:
     assert "  threads  List the conversations that were kept, the last used first." in told
     assert "delete" in run("threads", "--help").stdout
     assert re.fullmatch(r"llm-compiler \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+@pytest.mark.parametrize("line", [line for line in EXAMPLES.splitlines() if '"' in line])
+def test_the_examples_of_the_help_work_offline(run: Any, line: str) -> None:
+    """Without what pipes them on, or in."""
+    question = "-" if line.rstrip().endswith("-") else line.split('"')[-2]
+    options = [word for word in line.partition("llm-compiler")[2].partition('"')[0].split() if word != "-"]
+    ran = run(*options, question, **({"input": line.split('"')[1]} if question == "-" else {}))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert re.search(r"\d|Nile", ran.stdout)
 
 
 @pytest.mark.parametrize("arguments", [["ask", "threads", "--quiet"], ["--quiet", "threads"]])
@@ -391,6 +424,25 @@ def test_a_chat_remembers_and_survives_an_error(terminal: Any, model_server: Mod
         UNANSWERED,
         "How high?",
     ]
+
+
+def test_a_chat_says_what_there_is_and_names_the_offline_model_once(terminal: Any) -> None:
+    command = terminal()
+    for typed, answer in [
+        ("/help", "/quit   ends the chat"),
+        ("/halp", "There is no /halp"),
+        ("2 + 3?", "= 5"),
+        ("4 + 5?", "= 9"),
+    ]:
+        command.read_until("> ")
+        command.type(f"{typed}\n")
+        command.read_until(answer)
+    command.read_until("> ")
+    command.type("/quit\n")
+    command.read_all()
+    assert command.process.wait() == 0
+    assert set(re.findall(OFFLINE_NOTE, command.output)) == {OFFLINE_NOTE}
+    assert OFFLINE_NOTE not in command.output.rpartition("= 5")[2]
 
 
 def test_a_chat_ends_with_ctrl_d(terminal: Any) -> None:

@@ -252,10 +252,11 @@ async def test_a_run_that_waits_ends_with_code_3_and_goes_on_at_a_terminal(
 
     command = terminal("--thread", "t", command=WITH_TOOLS)
     command.read_until('1. approve("A")')
-    command.read_until("approve, reject? ")
+    command.read_until("[a]pprove, [r]eject? ")
     command.type("nonsense\n")
-    command.read_until("approve, reject? ")
-    command.type("a\n")
+    command.read_until("'nonsense' is none of these. Type [a]pprove, [r]eject; y approves, and n rejects.")
+    command.read_until("[a]pprove, [r]eject? ")
+    command.type("y\n")
     command.read_until("Done.")
     command.read_until("> ")
     command.type("/quit\n")
@@ -270,7 +271,7 @@ def test_a_run_without_a_thread_asks_at_the_terminal_at_once(
     model_server.script(planner=[ASKS], joiner=["It was rejected."])
     command = terminal("Question?", command=WITH_TOOLS)
     command.read_until("1 call waits for your approval:")
-    command.read_until("approve, reject? ")
+    command.read_until("[a]pprove, [r]eject? ")
     command.type("reject\n")
     command.read_until("Why (the agent is told)> ")
     command.type("Too dear.\n")
@@ -288,7 +289,7 @@ async def test_a_run_without_a_thread_that_is_left_waiting_is_kept(
     model_server.script(planner=[ASKS])
     if at_terminal:
         command = terminal("Question?", command=WITH_TOOLS)
-        command.read_until("approve, reject? ")
+        command.read_until("[a]pprove, [r]eject? ")
         command.type("\x04")
         command.read_all()
         assert command.process.wait() == 3
@@ -314,10 +315,10 @@ async def test_tools_that_require_approval_are_decided_on_one_by_one(
     command.read_until("3 calls wait for your approval:")
     command.read_until('1. send("Ann", text="A")')
     for prompt, typed in [
-        ("answer? ", "edit"),
+        ("[an]swer? ", "edit"),
         ("JSON> ", '{"text": "AAA"}'),
-        ("answer? ", "approve"),
-        ("answer? ", "reject"),
+        ("[an]swer? ", "approve"),
+        ("[an]swer? ", "reject"),
         ("told)> ", "Not Cy."),
     ]:
         command.read_until(prompt)
@@ -350,16 +351,25 @@ def request_for(*names: str, **more: Any) -> dict[str, Any]:
 
 
 def test_each_call_is_decided_on_by_itself() -> None:
-    answer, shown = decisions(request_for("a", "b", "c", "d"), "a", "?", "", "REJECT", "no", "e", '{"n": 2}', "an", "7")
+    answer, shown = decisions(request_for("a", "b", "c", "d"), "Y", "?", "", "REJECT", "no", "e", '{"n": 2}', "an", "7")
     assert answer["decisions"] == [
         {"type": "approve"},
         {"type": "reject", "message": "no"},
         {"type": "edit", "edited_action": {"name": "c", "args": {"to": "x", "n": 2}}},
         {"type": "respond", "message": "7"},
     ]
-    assert shown.count("approve, edit, reject, answer? ") == 6
+    assert shown.count("[a]pprove, [e]dit, [r]eject, [an]swer? ") == 6
+    assert shown.count("is none of these") == 1
     assert '1. a("x", n=1)\n   Does a.' in shown
     assert shown.startswith("\n4 calls wait for your approval:")
+
+
+def test_what_is_not_offered_cannot_be_decided() -> None:
+    request = request_for("a")
+    request["review_configs"][0]["allowed_decisions"] = ["reject"]
+    answer, shown = decisions(request, "y", "approve", "n", "")
+    assert answer["decisions"] == [{"type": "reject", "message": ""}]
+    assert shown.count("is none of these. Type [r]eject") == 2
 
 
 def test_what_is_no_json_object_is_asked_for_again() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from dotenv import load_dotenv
 
-from apps.cli.console import INTERRUPTED, WrongUsageError, stop
+from apps.cli.console import INTERRUPTED, WrongUsageError, say, stop
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -127,10 +127,10 @@ async def _evaluate(spec: "Spec", console: "Console") -> bool:
     console.print()
     console.print(table_of(evaluation.figures(), judged=judged, baseline=evaluation.baseline))
     for note in notes:
-        console.print(f"\n{note}", markup=False, soft_wrap=True)
-    console.print(f"\nReport: {spec.out / 'report.html'}", markup=False, soft_wrap=True)
+        say(f"\n{note}")
+    say(f"\nReport: {spec.out / 'report.html'}")
     if not evaluation.complete:
-        console.print("Stopped; the same command goes on from here.", markup=False)
+        say("Stopped; the same command goes on from here.")
     return evaluation.complete
 
 
