@@ -1,11 +1,12 @@
 """What one run may change: models and limits. Studio shows these fields as an assistant's configuration."""
 
 import os
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError, model_validator
 
 ENVIRONMENT_PREFIX = "LLM_COMPILER_"
+GrammarDialect = Literal["llama.cpp", "vllm", "sglang", "openai"]
 _GRAPHS_OWN = frozenset({"model", "planner_model", "joiner_model", "system_prompt"})
 _LISTS = frozenset({"requires_approval"})
 
@@ -85,6 +86,10 @@ class Context(BaseModel):
         default=True,
         description="Whether calls of tools with side effects wait for approval when someone else may have written "
         "what they are made from.",
+    )
+    grammar_dialect: GrammarDialect = Field(
+        default="llama.cpp",
+        description='Whose requests planner_protocol="grammar" makes: the server that the planner\'s model runs on.',
     )
     direct_join: bool = Field(
         default=True,

@@ -55,7 +55,8 @@ def create_llm_compiler(
         system_prompt: What planner and joiner are told besides: who they work for, how to answer.
         examples: Questions with their plans, as they should be; shown to the planner.
         planner_protocol: How the planner's model writes its plan: `"text"`, the plan language, which is the shortest;
-            or `"tools"`, by function calling, for models that plan well only so.
+            `"tools"`, by function calling, for models that plan well only so; or `"grammar"`, the plan language under a
+            grammar that the model's server enforces (`Context.grammar_dialect`), for small models.
         wrap_tool_call: Called around each try of each tool call, after approval and within its time:
             `wrap(request, handler)` with LangGraph's `ToolCallRequest`, sync or async, as LangChain's middleware has
             it. It returns the `ToolMessage` of `handler(request)`, or another one.

@@ -26,14 +26,16 @@ from agent.language.reasoning import Thoughts
 from agent.language.tasks import Call, Element, Join, Thought
 from agent.models import Models, overflow_told
 from agent.planner.function_calls import Functions, ToolCallReader
+from agent.planner.grammar import PlanGrammar, text_of
 from agent.prompts import planner_prompt
 from agent.servers import ModelError, known_of
 from agent.state import Node, State
 from agent.tooling.describe import describe, signature_of
 
 CALL_CONFIG: RunnableConfig = {"run_name": "plan", "tags": [TAG_NOSTREAM]}
-PlannerProtocol = Literal["text", "tools"]
-"""How the model writes its plan: in the plan language, or as tool calls."""
+PlannerProtocol = Literal["text", "tools", "grammar"]
+"""How the model writes its plan: in the plan language, as tool calls, or in the plan language since its server lets it
+write nothing else."""
 
 MARKED = "anthropic"
 """The provider that caches only what is marked; the others do so by themselves."""
@@ -77,6 +79,7 @@ def make_planner(
     """
     descriptions = [describe(tool) for tool in tools.values()]
     functions = Functions(tools.values()) if protocol == "tools" else None
+    grammar = PlanGrammar(tools.values()) if protocol == "grammar" else None
     signatures = {name: signature_of(tool) for name, tool in tools.items()}
     effects = {name for name, tool in tools.items() if (tool.metadata or {}).get("side_effects")}
 
@@ -107,7 +110,11 @@ def make_planner(
             )
             certain = known_of(model).begins_in_thought is not None
             reader = ToolCallReader(first, functions) if functions else TextReader(signatures, certain=certain)
-            writer = _bound(model, functions) if functions else model
+            writer: Runnable[LanguageModelInput, BaseMessage] = model
+            if functions:
+                writer = _bound(model, functions)
+            elif grammar:
+                writer = grammar.bind(model, context.grammar_dialect)
 
             @durable
             async def write_plan() -> AIMessage:
@@ -166,7 +173,7 @@ class TextReader:
     def read(self, chunk: AIMessage) -> tuple[str, list[Item], bool]:
         """What a chunk adds to the plan: its text, and the items that it completes; and whether the plan begins anew
         with it."""
-        text, anew = self._thoughts.feed(str(chunk.text))
+        text, anew = self._thoughts.feed(text_of(chunk))
         if anew:
             self._parser = PlanParser(self._tools)
         return text, self._parser.feed(text), anew

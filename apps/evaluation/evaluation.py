@@ -19,7 +19,7 @@ from apps.evaluation.agents import NAMES, REACT, Agent, find_subject, make_agent
 from apps.evaluation.dataset import DatasetError, Question, load, select
 from apps.evaluation.figures import Figures, figures_of
 from apps.evaluation.judge import judge
-from apps.evaluation.prices import Prices, load_prices
+from apps.evaluation.prices import TABLE, Prices, load_prices
 from apps.evaluation.results import Key, Result
 from apps.evaluation.runner import INSTRUCTION, Settings, jobs, run_all
 from apps.evaluation.scoring import is_correct
@@ -51,9 +51,7 @@ class Spec:
     judge: str | None = None
     """The judge's model; None for the rules alone."""
 
-    prices: Path | None = None
-    """A table of prices that come first; see `apps.evaluation.prices`."""
-
+    prices: Path = TABLE
     timeout: float = 300.0
     """Seconds that a run may take."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.evaluation.evaluation import Evaluation
 from apps.evaluation.figures import Figures
-from apps.evaluation.prices import unknown_prices
+from apps.evaluation.prices import TABLE
 from apps.evaluation.report import Plot, report
 from apps.evaluation.results import Result
 from apps.evaluation.table import rows
@@ -64,8 +64,12 @@ def notes_on(evaluation: Evaluation, figures: Sequence[Figures]) -> list[str]:
     if not evaluation.complete:
         notes.append(f"Incomplete: {len(evaluation.results)} of {evaluation.total} runs have been made.")
     runs = [result for result in evaluation.results.values() if not result.error]
-    if unknown := unknown_prices(evaluation.prices, runs):
-        notes.append(unknown)
+    models = sorted({call.model for result in runs for call in result.calls if call.tokens})
+    if unknown := [name for name in models if evaluation.prices.find(name) is None]:
+        names = ", ".join(unknown)
+        notes.append(
+            f"No price is known for {names}: costs are left empty. Give a table with --prices; see {TABLE.name}."
+        )
     for figure in figures:
         if figure.unreported_calls:
             notes.append(
@@ -149,7 +153,7 @@ def _summary(
         "complete": evaluation.complete,
         "baseline": evaluation.baseline,
         "agents": agents,
-        "prices": evaluation.prices.about(),
+        "prices": {"date": evaluation.prices.date, "source": evaluation.prices.source},
         "timeline": shown,
         "notes": list(notes),
         "versions": {name: _version(name) for name in PACKAGES},
