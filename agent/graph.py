@@ -1,6 +1,6 @@
 """The graph: planner and executor side by side, then the joiner, round and round until there is an answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 from langchain_core.language_models import BaseChatModel
@@ -9,15 +9,17 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
+from pydantic import BaseModel
 
 from agent.compiled import LLMCompiler
 from agent.context import Context
 from agent.executor.approval import make_approval
 from agent.executor.node import make_executor
 from agent.joiner.node import make_joiner
+from agent.joiner.structured import ResponseFormat
 from agent.models import Models
 from agent.planner.node import PlannerProtocol, make_planner
-from agent.state import State
+from agent.state import State, StructuredOutput
 from agent.tooling.describe import as_tools
 from agent.tooling.invoke import Wrapper
 
@@ -32,6 +34,7 @@ def create_llm_compiler(
     examples: str = "",
     planner_protocol: PlannerProtocol = "text",
     wrap_tool_call: Wrapper | None = None,
+    response_format: type[BaseModel] | Mapping[str, Any] | None = None,
     checkpointer: Checkpointer = None,
     store: BaseStore | None = None,
     name: str = "llm_compiler",
@@ -60,6 +63,8 @@ def create_llm_compiler(
         wrap_tool_call: Called around each try of each tool call, after approval and within its time:
             `wrap(request, handler)` with LangGraph's `ToolCallRequest`, sync or async, as LangChain's middleware has
             it. It returns the `ToolMessage` of `handler(request)`, or another one.
+        response_format: The form of the answer, a Pydantic model or the JSON schema of an object. The answer is then
+            `structured_response` in the state, too; the message has it as JSON.
         checkpointer: Where threads are kept. Without one, each run is on its own.
         store: LangGraph's long-term memory, for tools that use it.
         name: The graph's name, in traces and when it is a node of another graph.
@@ -69,9 +74,9 @@ def create_llm_compiler(
             protocol.
         TypeError: Something among the tools is no tool.
 
-    Running the graph raises `agent.ModelError` if a model can't be had, the client's own error if a model call fails,
-    and Pydantic's `ValidationError` if the context is not one. Failures of tools and mistakes in plans raise nothing:
-    they are shown to the joiner.
+    Running the graph raises `agent.ModelError` if a model can't be had, can't take the prompt or doesn't keep to the
+    `response_format`, the client's own error if a model call fails, and Pydantic's `ValidationError` if the context is
+    not one. Failures of tools and mistakes in plans raise nothing: they are shown to the joiner.
     """
     if planner_protocol not in get_args(PlannerProtocol):
         raise ValueError(
@@ -81,9 +86,11 @@ def create_llm_compiler(
         raise TypeError(
             f"wrap_tool_call is {wrap_tool_call!r}, no function. Of a middleware, give its awrap_tool_call."
         )
+    form = None if response_format is None else ResponseFormat(response_format)
     by_name = as_tools(tools)
     models = Models(model, planner_model, joiner_model)
-    graph = StateGraph(State, context_schema=Context, input_schema=MessagesState, output_schema=MessagesState)
+    output = MessagesState if form is None else StructuredOutput
+    graph = StateGraph(State, context_schema=Context, input_schema=MessagesState, output_schema=output)
     graph.add_node(
         "planner",
         make_planner(by_name, models, examples, planner_protocol, system_prompt),
@@ -95,7 +102,7 @@ def create_llm_compiler(
     graph.add_node("approval", make_approval(by_name), destinations=("executor",))
     graph.add_node(
         "joiner",
-        make_joiner(models, system_prompt),
+        make_joiner(models, system_prompt, form),
         destinations={"planner": "replan", "executor": "replan", END: "answer"},
     )
     graph.add_edge(START, "planner")

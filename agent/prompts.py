@@ -79,6 +79,12 @@ REPLAN_TOOL = {
     },
 }
 
+ANSWER_BY_CALL = "Give the answer by calling `{name}`."
+
+ANSWER_AS_JSON = "Give the answer as JSON of this schema, and nothing else: {schema}"
+
+DOES_NOT_FIT = "Your answer did not have the form that is wanted: {reasons}. Give it again."
+
 NO_ANSWER = "The model gave no answer. What was found:\n{results}"
 
 

@@ -77,9 +77,18 @@ class PausedPlan(TypedDict):
     waiting: list[Waiting]
 
 
+class StructuredOutput(MessagesState, total=False):
+    """What a graph with a `response_format` gives."""
+
+    structured_response: Any
+
+
 class State(MessagesState, total=False):
     """The conversation is the state: questions, plans (an `AIMessage` with tool calls), observations (a `ToolMessage`
     for each call) and answers."""
+
+    structured_response: Any
+    """The last answer in the form of `response_format`, if there is one: an instance of the model, or a dict."""
 
     plan: Annotated[AIMessage, EphemeralValue]
     """The plan that the planner has just finished; gone after the next superstep."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -11,6 +12,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.constants import TAG_NOSTREAM
 from langgraph.runtime import Runtime
 from langgraph.types import Command
+from pydantic import ValidationError
 
 from agent.context import Context
 from agent.conversation.messages import plans_made
@@ -20,6 +22,7 @@ from agent.conversation.transcript import results_of_turn
 from agent.conversation.view import in_view
 from agent.events import Progress
 from agent.joiner.direct import direct_answer, fill_in
+from agent.joiner.structured import ResponseFormat, Structured, ask
 from agent.language.reasoning import without_thoughts
 from agent.language.written_calls import read_written_calls
 from agent.models import Models, overflow_told
@@ -58,13 +61,14 @@ class Replan:
 Decision = Answer | Replan
 
 
-def make_joiner(models: Models, system_prompt: str = "") -> Node:
+def make_joiner(models: Models, system_prompt: str = "", form: ResponseFormat | None = None) -> Node:
     """The joiner node.
 
     1. If the plan gives the answer's words, and all results that it puts into them are there, that is the answer. So is
        the result of its last call, if that call's tool has `return_direct` and all went well.
     2. Else show the model the conversation with this turn's results. Unless the turn's replans are used up, or the last
        plan had no calls, it may ask for another plan: with a tool call, or, if it can't call tools, in words.
+       With a `response_format`, both of these answers have to fit it.
     3. On an answer, end. On a replan, go to planner and executor.
     """
 
@@ -75,18 +79,24 @@ def make_joiner(models: Models, system_prompt: str = "") -> Node:
         messages = state["messages"]
         plans = plans_made(messages)
         progress.tell("joiner_started")
-        if context.direct_join and (answer := fill_in(state.get("answer", ""), messages)):
-            return Command(goto="__end__", update={"messages": [AIMessage(answer)]})
-        if answer := direct_answer(messages):
-            return Command(goto="__end__", update={"messages": [AIMessage(answer)]})
+        answer = fill_in(state.get("answer", ""), messages) if context.direct_join else ""
+        if (answer := answer or direct_answer(messages)) and (given := _without_asking(answer, form)):
+            return Command(goto="__end__", update=given)
         model = await models.joiner(context)
         shown = in_view(
             messages, system_prompt=context.system_prompt or system_prompt, most_tokens=context.max_prompt_tokens
         )
         with overflow_told():
             may_replan = 0 < plans <= context.max_replans and not state.get("empty")
-            decision = await decide(model, shown, may_replan=may_replan, has_results=plans > 0)
+            decision: Decision | Structured
+            if form is None:
+                decision = await decide(model, shown, may_replan=may_replan, has_results=plans > 0)
+            else:
+                asked = await ask(model, form, shown, may_replan=may_replan, has_results=plans > 0)
+                decision = Replan(asked) if isinstance(asked, str) else asked
         match decision:
+            case Structured():
+                return Command(goto="__end__", update=decision.update)
             case Answer(message):
                 return Command(goto="__end__", update={"messages": [message]})
             case Replan(feedback):
@@ -94,6 +104,15 @@ def make_joiner(models: Models, system_prompt: str = "") -> Node:
                 return Command(goto=["planner", "executor"], update={"feedback": storable(feedback)})
 
     return joiner
+
+
+def _without_asking(answer: str, form: ResponseFormat | None) -> dict[str, Any]:
+    """The update of the state with an answer that takes no model; nothing if it has another form than is wanted."""
+    if form is None:
+        return {"messages": [AIMessage(answer)]}
+    with suppress(ValidationError):
+        return Structured.of(form.read_text(answer)).update
+    return {}
 
 
 async def decide(
