@@ -4,6 +4,7 @@ from enum import Enum
 from typing import Any
 
 from langchain_core.messages import ToolMessage
+from langchain_core.tools import ToolException
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from agent.language.values import as_fields, to_text, without_surrogates
@@ -11,8 +12,8 @@ from agent.language.values import as_fields, to_text, without_surrogates
 _SERIALIZER = JsonPlusSerializer(allowed_msgpack_modules=None)
 
 
-class UnsavableError(ValueError):
-    """A value can't be saved."""
+class UnsavableError(ToolException, ValueError):
+    """A value can't be saved. The message is for the models, when it is a tool's."""
 
 
 CANT_BE = (

@@ -19,7 +19,6 @@ from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallRequest, 
 from langgraph.types import Command
 from pydantic import ValidationError
 
-from agent.conversation.saving import UnsavableError
 from agent.language.values import to_text
 from agent.tooling.fit import fit
 from agent.tooling.inject import Surroundings, inject
@@ -145,7 +144,7 @@ def _ended_itself(tool: BaseTool, error: BaseException) -> ToolError:
 def explain(error: Exception) -> str:
     """A tool's exception as an observation, without keys."""
     said = without_secrets(str(error))
-    if isinstance(error, ToolError | UnsavableError | ToolException) and said:
+    if isinstance(error, ToolError | ToolException) and said:
         return said
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
