@@ -7,7 +7,7 @@ characters.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,11 +27,16 @@ NO_LIST = "The list that is mapped over is followed by {text}."
 GIVEN_AGAIN = "The argument {name!r} stands before the list that is mapped over, and again after it."
 
 LOOKAHEAD = 200
-_OPENERS = re.compile(r"[(\[{]+")
-_CLOSERS = {"(": ")", "[": "]", "{": "}"}
+PARENTHESES = "(（"
+_OPENERS = re.compile(r"[(\[{（]+")
+_CLOSERS = {"(": ")", "[": "]", "{": "}", "（": ")"}
 
-_CODE_RUN = re.compile(r"[^\"'()\[\]{},$\n#]+")
-_STRING_RUN = {quote: re.compile(rf"[^\\\r\n\0{quote}]+") for quote in "\"'"}
+_QUOTES = {'"': '"', "'": "'", "`": "`", "“": '”“"', "„": '“”"', "«": "»", "「": "」", "『": "』", "＂": "＂"}
+_QUOTES |= {"‘": "’'", "‚": "‘’'"}
+"""What may close a string, by what opens it."""
+
+_CODE_RUN = re.compile(r"[^\"'`“„«「『＂‘‚()（）\[\]{},，$\n#]+")
+_STRING_RUN = {quote: re.compile(rf"[^\\\r\n\0{ends}]+") for quote, ends in _QUOTES.items()}
 _ESCAPE = re.compile(
     r"\\(?:[\\'\"abfnrtv\n]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U000[0-9a-fA-F]{5}|U0010[0-9a-fA-F]{4}|[0-7]{1,3})"
 )
@@ -80,33 +85,45 @@ class _MappedList:
     """Why an element could not be read. Those after it are not given out."""
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What stands before the opening parenthesis of a call, and what is known of it."""
+
+    number: int | None
+    """The number that the plan gives the call."""
+
+    tool: str
+    mapped: bool = False
+    """Whether the tool is called for each element of a list."""
+
+    parameters: Collection[str] = ()
+    """The names of the tool's arguments."""
+
+    results: Mapping[str, str] = field(default_factory=dict)
+    """The references to earlier results that the plan has given names, as in `height = search("K2")`."""
+
+
 class CallReader:
     """The state of one call that is being read."""
 
     def __init__(
         self,
         cursor: Cursor,
-        number: int | None,
-        tool: str,
-        mapped: bool,
+        head: Head,
         give_out: Callable[[Element], None],
         starts_task: Callable[[int, bool], bool | None],
     ) -> None:
         """
         Args:
             cursor: Where to read; it stands behind the opening parenthesis.
-            number: The number that the plan gives the call.
-            tool: The tool that is called.
-            mapped: Whether it is called for each element of a list.
-            give_out: Is given each of these elements as soon as it has been read.
+            head: What stands before it.
+            give_out: Is given each element of a map's list as soon as it has been read.
             starts_task: Whether the line at a position of the cursor's text starts the plan's next task, so that this
                 call's closing parenthesis was forgotten; given whether the line may be part of a string. None if it
                 takes more text to tell.
         """
         self._cursor = cursor
-        self._number = number
-        self._tool = tool
-        self._mapped = mapped
+        self._head = head
         self._give_out = give_out
         self._starts_task = starts_task
 
@@ -137,7 +154,7 @@ class CallReader:
         self._keywords: dict[str, Any] = {}
         self._unreadable: str | None = None
         self._list: _MappedList | None = None
-        self._may_start_list = mapped
+        self._may_start_list = head.mapped
 
     def read(self) -> Call | None:
         """Read on; the call if it is complete, None if it takes more text."""
@@ -166,6 +183,8 @@ class CallReader:
         match character:
             case "'" | '"':
                 return self._open_string(character)
+            case _ if character in _QUOTES and self._at_value:
+                return self._open_string(character)
             case "$":
                 return self._read_reference()
             case "\n":
@@ -174,18 +193,29 @@ class CallReader:
                 self._state = self._skip_comment
                 self._run = ""
                 return True
-            case "(" | "[" | "{":
+            case "(" | "[" | "{" | "（":
                 return self._open_brackets()
-            case ")" | "]" | "}":
-                return self._close_bracket(character)
-            case "," if len(self._closers) == 1:
-                self._end_argument()
-            case "," if len(self._closers) == 2 and self._in_list:
-                self._end_element()
+            case ")" | "]" | "}" | "）":
+                return self._close_bracket(")" if character == "）" else character)
+            case "," | "，" if len(self._closers) <= 1 + self._in_list and self._separates(character):
+                if self._in_list:
+                    self._end_element()
+                else:
+                    self._end_argument()
             case _:
                 return self._take(1)
         cursor.position += 1
         return True
+
+    @property
+    def _at_value(self) -> bool:
+        """Whether a value begins here, so that a typographic quote opens a string."""
+        last = self._last_character
+        return last in ("", *",，(（[{=＝+”»」』＂") or (last in ":：" and self._closers[-1] == "}")
+
+    def _separates(self, comma: str) -> bool:
+        """Whether a comma stands between values: one of Chinese or Japanese may belong to text without quotes."""
+        return comma == "," or self._last_character in "\"'”»」』＂]}"
 
     def _skip_comment(self) -> bool:
         cursor = self._cursor
@@ -271,7 +301,7 @@ class CallReader:
         character = cursor.text[cursor.position]
         if character == "\\":
             return self._read_escape()
-        if character == quote:
+        if character in _QUOTES[quote]:
             closes = self._quote_closes()
             if closes is None:
                 return False
@@ -306,9 +336,18 @@ class CallReader:
         if end == len(cursor.text):
             return True if cursor.final else None
         follower = cursor.text[end]
-        if follower in "\"'":
+        if follower in _QUOTES:
             return end > start  # "one" "two" are joined; ""one"" are quotes in quotes
-        return follower in ",+#)" or follower in self._closers or (follower == ":" and "}" in self._closers)
+        if follower in "=:＝：" and self._is_name():
+            return True
+        return follower in ",+#)，）" or follower in self._closers or (follower == ":" and "}" in self._closers)
+
+    def _is_name(self) -> bool:
+        """Whether the string so far is the name of an argument: `"user-id"="42"`."""
+        if written_in(self._tokens[self._start : self._string_start][:2]).strip():
+            return False
+        names = self._head.parameters
+        return any(self._last_characters(len(name) + 1) == self._quote + name for name in names)
 
     def _read_escape(self) -> bool:
         cursor = self._cursor
@@ -381,8 +420,10 @@ class CallReader:
                 values = [self._list.values, *values]
         text = written_in(self._tokens)
         if error:
-            return Call(self._number, self._tool, text=shorten(text, 400), error=error, mapped=self._mapped)
-        return Call(self._number, self._tool, values, keywords, text, mapped=self._mapped)
+            return Call(
+                self._head.number, self._head.tool, text=shorten(text, 400), error=error, mapped=self._head.mapped
+            )
+        return Call(self._head.number, self._head.tool, values, keywords, text, mapped=self._head.mapped)
 
     def _take_argument(self) -> None:
         tokens = self._tokens[self._start :]
@@ -390,10 +431,10 @@ class CallReader:
         if written and self._list and self._list.end == self._start:
             self._list.error = NO_LIST.format(text=shorten(written))
         elif written and self._error is None:
-            name, tokens = split_keyword(tokens)
-            self._may_start_list = self._mapped and self._list is None and name is not None
+            name, tokens = split_keyword(tokens, self._head.parameters)
+            self._may_start_list = self._head.mapped and self._list is None and name is not None
             try:
-                value = read_value(tokens)
+                value = read_value(tokens, self._head.results)
             except UnreadableError as unreadable:
                 self._unreadable = self._unreadable or str(unreadable)
             else:
@@ -421,7 +462,7 @@ class CallReader:
         if not self._may_start_list:
             return False
         self._may_start_list = False
-        keyword, before = split_keyword(self._tokens[self._start :])
+        keyword, before = split_keyword(self._tokens[self._start :], self._head.parameters)
         if written_in(before).strip():
             return False
         self._list = _MappedList(keyword, dict(self._keywords))
@@ -445,9 +486,9 @@ class CallReader:
         tokens = self._tokens[self._start :]
         if self._list.error is None and written_in(tokens).strip():
             try:
-                value = read_value(tokens)
+                value = read_value(tokens, self._head.results)
             except UnreadableError as unreadable:
                 self._list.error = str(unreadable)
             else:
                 self._list.values.append(value)
-                self._give_out(Element(self._number, self._tool, value, self._list.keyword, self._list.given))
+                self._give_out(Element(self._head.number, self._head.tool, value, self._list.keyword, self._list.given))

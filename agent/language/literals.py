@@ -2,14 +2,18 @@
 
 The parser hands over an argument in tokens. Of those, a source is made that `ast` can read: Python in which all strings
 have one kind of quotes, and a reference outside of them is a call such as `_("$1.price")`.
+
+Text without quotes is read as text, but code is not: a comprehension, an expression with a result, a method. A plan
+computes nothing, and the text of it is not what was meant.
 """
 
 import ast
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from agent.language.references import PATTERN
 from agent.language.values import without_surrogates
 
 Kind = Literal["code", "reference", "prefix", "quote", "text", "escape", "missing"]
@@ -20,15 +24,28 @@ Token = tuple[Kind, str]
 
 NAMES = {"True": True, "true": True, "False": False, "false": False, "None": None, "null": None}
 _NUMBER = re.compile(r"[+-]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?")
-_TYPOGRAPHIC = re.compile(r"\A([“„«‘`「])(.*)([”“»’`」])\Z", re.DOTALL)
 _KEYWORD = re.compile(
-    r"\s*([^\W\d]\w*)\s*(?:=(?!=)|:(?=\s*(?:[\"'\[{]|(?:-?\d[\d.]*|\$[\w.{}\[\]]+|(?i:true|false|null|none))\s*\Z)))"
+    r"\s*([^\W\d]\w*)\s*"
+    r"(?:[=＝](?!=)|[:：](?=\s*(?:[\"'\[{]|(?:-?\d[\d.]*|\$[\w.{}\[\]]+|(?i:true|false|null|none))\s*\Z)))"
 )
+_SETS = re.compile(r"\s*[=:＝：](?!=)")
+_LAMBDA = re.compile(r"lambda\s+\w+\s*(?::|\Z)|\*{1,2}\s*\$")
+_IN_BRACES = re.compile(r"\{([^{}\n]{1,200})\}")
+_CODE_CHARS = 2000
+"""Text without quotes that is longer than this is none of code."""
+
+NOT_A_VALUE = (
+    "{text} is not a value, and a plan computes nothing. {hint} What has to be computed is a task of a tool; text "
+    "stands in quotes."
+)
+EACH = "For that of each element write {reference}."
+PARTS = "`.name` behind a reference leads to a field, of each element if it is a list, and `[0]` to an element."
 _MOST_DIGITS = 4000
 _ESCAPED = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\0": "\\x00"})
+_IN_CODE = str.maketrans({"\n": " ", "\0": "\\x00", "（": "(", "）": ")", "，": ","})
 _SOURCE: dict[Kind, Callable[[str], str]] = {
-    "code": lambda text: text.replace("\n", " ").replace("\0", "\\x00"),
-    "reference": lambda text: f"_({text!r})",
+    "code": lambda text: text.translate(_IN_CODE),
+    "reference": lambda text: f" _({text!r})",
     "prefix": lambda _: "",
     "quote": lambda _: '"',
     "text": lambda text: text.translate(_ESCAPED),
@@ -46,23 +63,42 @@ def written_in(tokens: Iterable[Token]) -> str:
     return "".join([text for kind, text in tokens if kind != "missing"])
 
 
-def split_keyword(tokens: list[Token]) -> tuple[str | None, list[Token]]:
-    """The name of a keyword argument, if it is one, and the tokens of its value."""
-    match = _KEYWORD.match(written_in(tokens))
-    left = match.end() if match else 0
+def split_keyword(tokens: list[Token], parameters: Collection[str] = ()) -> tuple[str | None, list[Token]]:
+    """The name of a keyword argument, if it is one, and the tokens of its value.
+
+    Args:
+        tokens: An argument.
+        parameters: The names that the tool has, which need not be identifiers, and may stand in quotes.
+    """
+    written = written_in(tokens)
+    name, left = None, 0
+    if match := _KEYWORD.match(written):
+        name, left = match[1], match.end()
+    else:
+        start = len(written) - len(written.lstrip())
+        for parameter in parameters:
+            for form in (parameter, f'"{parameter}"', f"'{parameter}'"):
+                if written.startswith(form, start) and (sets := _SETS.match(written, start + len(form))):
+                    name, left = parameter, sets.end()
     for index, (kind, text) in enumerate(tokens):
         if left < len(text):
-            return match and match[1], [(kind, text[left:]), *tokens[index + 1 :]]
+            return name, [(kind, text[left:]), *tokens[index + 1 :]]
         left -= len(text)
-    return match and match[1], []
+    return name, []
 
 
-def read_value(tokens: Sequence[Token]) -> Any:
+def read_value(tokens: Sequence[Token], results: Mapping[str, str]) -> Any:
     """The value of one argument: a literal, a reference, or text without quotes.
+
+    Args:
+        tokens: The argument.
+        results: The references to results that the plan has given names.
 
     Raises:
         UnreadableError: It is not a literal.
     """
+    if any(kind == "prefix" and "f" in text.lower() for kind, text in tokens):
+        tokens = _fill_in(tokens, results)
     read = [token for token in tokens if token[0] != "code" or not token[1].isspace()]
     kinds = [kind for kind, _ in read]
     if kinds[:1] == kinds[-1:] == ["quote"] and set(kinds[1:-1]) <= {"text"} and len(kinds) > 1:
@@ -74,20 +110,116 @@ def read_value(tokens: Sequence[Token]) -> Any:
         return _number(written)
     quoted = "quote" in kinds
     if not quoted and written[:1] not in ("[", "{", "("):
-        return _TYPOGRAPHIC.sub(r"\2", written)
+        return _read_bare(written, results)
     source = without_surrogates("".join(_SOURCE[kind](text) for kind, text in tokens).strip())
     try:
-        return _convert(ast.parse(source, mode="eval").body)
+        return _convert(ast.parse(source, mode="eval").body, results)
     except UnreadableError:
         raise
     except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
         if not quoted and written.startswith("[") and written.endswith("]"):
             # [In Cold Blood, Fargo]: a list of texts without quotes
             items = [item.strip() for item in written[1:-1].split(",")]
-            return [read_value([("code", item)]) for item in items if item]
+            return [read_value([("code", item)], results) for item in items if item]
         if not quoted:
-            return written
+            return _read_bare(written, results)
         raise UnreadableError(f"The argument {shorten(written)} is not a Python literal.") from None
+
+
+def _read_bare(written: str, results: Mapping[str, str]) -> str:
+    """Text without quotes, or the reference that it is."""
+    if written in results:
+        return results[written]
+    if PATTERN.fullmatch(written) or len(written) > _CODE_CHARS:
+        return written
+    if _LAMBDA.match(written):
+        raise UnreadableError(NOT_A_VALUE.format(text=shorten(written), hint=PARTS))
+    source = PATTERN.sub(lambda match: match[0] if match[0].startswith("\\") else f" _({match[0]!r})", written)
+    try:
+        node = ast.parse(f"({source.translate(_IN_CODE)})", mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
+        return written
+    if reference := _as_reference(node, results):
+        return reference
+    if any(_is_code(part, written, results) for part in ast.walk(node)):
+        raise UnreadableError(_no_value(node, results))
+    return written
+
+
+def _is_code(node: ast.AST, written: str, results: Mapping[str, str]) -> bool:
+    """Whether this part makes a text without quotes an expression: `sqrt(16)` and `AC/DC` may well be text."""
+    match node:
+        case ast.Name(id=name):
+            return name == "_" or name in results
+        case ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
+            bound = {name.id for one in node.generators for name in ast.walk(one.target) if isinstance(name, ast.Name)}
+            return any(isinstance(name, ast.Name) and name.id in bound for name in ast.walk(node.elt))
+        case ast.Call(func=func, args=given):
+            return isinstance(func, ast.Attribute) or not given
+        case ast.Subscript():
+            return re.search(r"\w\[", written) is not None
+    return isinstance(node, ast.Lambda | ast.DictComp | ast.Await | ast.NamedExpr)
+
+
+def _as_reference(node: ast.expr, results: Mapping[str, str]) -> str | None:
+    """The reference that this is: to a result by number or name, or to a part of one."""
+    match node:
+        case ast.Call(func=ast.Name(id="_"), args=[ast.Constant(value=str() as written)], keywords=[]):
+            return written
+        case ast.Name(id=result):
+            return results.get(result)
+        case ast.Attribute(value=whole, attr=attribute):
+            step = f".{attribute}"
+        case ast.Subscript(value=whole, slice=ast.Constant(value=int() | str() as place)):
+            step = f'["{place}"]' if isinstance(place, str) else f"[{place}]"
+        case ast.Subscript(value=whole, slice=ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() as place))):
+            step = f"[-{place}]"
+        case ast.Subscript(value=whole, slice=ast.Slice(lower=None, upper=None, step=None)):
+            step = "[:]"
+        case _:
+            return None
+    reference = _as_reference(whole, results)
+    return reference + step if reference and PATTERN.fullmatch(reference + step) else None
+
+
+def _no_value(node: ast.expr, results: Mapping[str, str]) -> str:
+    """What is wrong with an expression, and what to write."""
+    hint = PARTS
+    if isinstance(node, ast.ListComp | ast.GeneratorExp | ast.SetComp) and len(node.generators) == 1:
+        loop = node.generators[0]
+        over = loop.iter
+        if isinstance(loop.target, ast.Name) and not loop.ifs and _as_reference(over, results):
+            each = _as_reference(node.elt, {loop.target.id: "$1"})
+            if each:
+                hint = EACH.format(reference=_unparse(over) + each.removeprefix("$1"))
+    return NOT_A_VALUE.format(text=shorten(_unparse(node)), hint=hint)
+
+
+def _fill_in(tokens: Sequence[Token], results: Mapping[str, str]) -> list[Token]:
+    """The tokens with the results in f-strings as references: `f"{height} m"` is `"$1 m"`."""
+    filled: list[Token] = []
+    formatted = set[int]()
+    in_string = formats = False
+    for kind, text in tokens:
+        if kind == "prefix":
+            formats = "f" in text.lower()
+        elif kind == "quote":
+            in_string = not in_string
+            formats = formats and in_string
+        elif kind == "text" and formats and filled[-1][0] == "text":
+            text = filled.pop()[1] + text
+        if kind == "text" and formats:
+            formatted.add(len(filled))
+        filled.append((kind, text))
+
+    def read(match: re.Match[str]) -> str:
+        value = _read_bare(match[1].partition(":")[0].strip(), results)
+        return value if PATTERN.fullmatch(value) else match[0]
+
+    return [
+        (kind, _IN_BRACES.sub(read, text)) if index in formatted else (kind, text)
+        for index, (kind, text) in enumerate(filled)
+    ]
 
 
 def shorten(text: str, most: int = 120) -> str:
@@ -95,7 +227,9 @@ def shorten(text: str, most: int = 120) -> str:
     return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
 
 
-def _convert(node: ast.expr) -> Any:
+def _convert(node: ast.expr, results: Mapping[str, str]) -> Any:
+    if reference := _as_reference(node, results):
+        return reference
     match node:
         case ast.Constant(value=str() as text):
             return without_surrogates(text)
@@ -111,17 +245,15 @@ def _convert(node: ast.expr) -> Any:
             value = -value if isinstance(sign, ast.USub) else value
             return _integer(value) if isinstance(value, int) else value
         case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items):
-            return [_convert(item) for item in items]
+            return [_convert(item, results) for item in items]
         case ast.Dict(keys=keys, values=values):
-            return {_key(key): _convert(value) for key, value in zip(keys, values, strict=True)}
-        case ast.Call(func=ast.Name(id="_"), args=[ast.Constant(value=str() as reference)], keywords=[]):
-            return reference
+            return {_key(key): _convert(value, results) for key, value in zip(keys, values, strict=True)}
         case ast.BinOp(left=left, op=ast.Add(), right=right) if _is_text(left) or _is_text(right):
             # "height of " + $1
-            parts = _convert(left), _convert(right)
+            parts = _convert(left, results), _convert(right, results)
             if all(isinstance(part, str) for part in parts):
                 return "".join(parts)
-    raise UnreadableError(f"{shorten(_unparse(node))} is not a Python literal.")
+    raise UnreadableError(_no_value(node, results))
 
 
 def _is_text(node: ast.expr) -> bool:
@@ -134,7 +266,7 @@ def _is_text(node: ast.expr) -> bool:
 
 
 def _key(node: ast.expr | None) -> str:
-    key = _convert(node) if node is not None else None
+    key = _convert(node, {}) if node is not None else None
     if isinstance(key, str):
         return key
     if isinstance(key, int | float) and not isinstance(key, bool):
@@ -157,6 +289,6 @@ def _integer(value: int) -> int | str:
 
 def _unparse(node: ast.expr) -> str:
     try:
-        return re.sub(r"\b_\('([^']*)'\)", r"\1", ast.unparse(node))
+        return re.sub(r"\b_\((['\"])(.*?)\1\)", r"\2", ast.unparse(node))
     except (RecursionError, ValueError):
         return "The argument"

@@ -12,14 +12,17 @@ text, and the items don't depend on how it is cut into chunks.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from agent.language.call import LOOKAHEAD, TOO_LONG, CallReader, Cursor
-from agent.language.tasks import Call, Element, Join, Thought
+from agent.language.call import LOOKAHEAD, PARENTHESES, TOO_LONG, CallReader, Cursor, Head
+from agent.language.tasks import Call, Element, Join, Signature, Thought
 
 MAP = ".map"
 LONGEST_PROSE = 10_000
 """Characters before a call on its line; behind more, no call is looked for."""
+
+FIRST_NAMED = 900_000_001
+"""The number of the first call that has a name for its result, and no number. The plan gives it one of its own."""
 
 NO_CALL = "This is not a call; the form is {tool}(…)."
 
@@ -27,10 +30,14 @@ Item = Call | Element | Join | Thought
 
 _BULLETS = r"[\s>*_`\-–—+•|(\[,;]*"
 _NUMBERED = r"(?:(?:step|task|action|call)\s*)?#?(?P<number>\d{1,9})[\s*_`]*\\?[.):\]\-–—、：．|]?[\s*_`]*"
-_ASSIGNED = r"(?:\$\{?(?P<assigned>\d{1,9})\}?\s*[=:.)]|[^\W\d]\w{0,40}\s*=)\s*"
+_ASSIGNED = (
+    r"(?:\$\{?(?P<assigned>\d{1,9})\}?\s*[=:.)]"
+    r"|(?:(?:const|let|var)\s+)?(?P<result>[^\W\d]\w{0,40})(?:\s*:\s*\w{1,20})?\s*=)\s*"
+)
 _ANNOUNCED = r"(?:action|call|function|task|tool|use)(?:\s*:\s*|\s+)"
 _HEAD = re.compile(
-    rf"(?:(?<![\w.$]){_NUMBERED})?(?:{_ANNOUNCED})?(?:{_ASSIGNED})?[`*]*(?P<name>[^\W\d](?:[\w.\-]*\w)?)[`*]*(?P<gap>\s*)\Z",
+    rf"(?:(?<![\w.$]){_NUMBERED}(?P<words>(?:[^\W\d]{{1,20}}\s+){{1,2}})??)?(?:{_ANNOUNCED})?(?:{_ASSIGNED})?"
+    r"(?:(?:await|return)\s+)?[`*]*(?P<name>[^\W\d](?:[\w.\-]*\w)?)[`*]*(?P<gap>\s*)\Z",
     re.IGNORECASE,
 )
 _HEAD_END = re.compile(r"[\w`*]\s*\Z")
@@ -39,31 +46,44 @@ _LEAD = re.compile(rf"{_BULLETS}(?:(?:\d+\.)+\d+[.):]?\s*|(?:action|call|task|to
 _THOUGHT = re.compile(rf"{_BULLETS}(?:{_NUMBERED})?[*_]*thoughts?[*_]*\s*:", re.IGNORECASE)
 _COMMENT = re.compile(r"[\s`*,;]*#(?!\d)")
 _NOISE = re.compile(r"[\s`*_)\]}>,;.|\-]*(?:```\s*\w*)?\s*")
-_NO_CALL = re.compile(rf"{_BULLETS}{_NUMBERED}(?P<name>[\w.\-]+)\s*(?P<rest>[\"'\[{{:=$].*)", re.IGNORECASE | re.DOTALL)
+_NO_CALL = re.compile(
+    rf"{_BULLETS}{_NUMBERED}(?P<name>[\w.\-]+)\s*(?P<rest>[\"'“\[{{:=$<].*)", re.IGNORECASE | re.DOTALL
+)
 _JOIN = re.compile(rf"{_BULLETS}(?:{_NUMBERED})?join[\s*`.]*", re.IGNORECASE)
 _MARK = re.compile(r"</?END_OF_PLAN>", re.IGNORECASE)
 _OPEN_MARK = re.compile(r"</?[a-z_]{0,12}", re.IGNORECASE)
 _LINE_ENDS = re.compile(r"\n+")
-_PROSE_RUN = re.compile(r"[^(\n<]+")
+_PROSE_RUN = re.compile(r"[^(（\n<]+")
 _LONG_PROSE_RUN = re.compile(r"[^\n<]+")
-_LINE_START = re.compile(r"[^(\n\"',\[]*")
+_LINE_START = re.compile(r"[^(（\n\"',\[]*")
 
 
 class PlanParser:
     """Reads one plan: feed it text until `ended`, then `close` it."""
 
-    def __init__(self, tools: Collection[str]) -> None:
+    def __init__(self, tools: Collection[str] | Mapping[str, Signature]) -> None:
         """
         Args:
-            tools: The names of the tools; they tell a call from prose with parentheses.
+            tools: The names of the tools; they tell a call from prose with parentheses. With their signatures, the
+                names of arguments need not be identifiers.
         """
         self.ended = False
         """Whether the plan has said its end, `join()`. What comes after it is ignored."""
 
         self._tools = frozenset(tools)
+        self._signatures: Mapping[str, Signature] = tools if isinstance(tools, Mapping) else {}
         self._cursor = Cursor()
         self._items: list[Item] = []
         self._call: CallReader | None = None
+        self._result = ""
+        """The name that the plan gives the result of the call that is being read."""
+
+        self._results: dict[str, str] = {}
+        """The references to results that have names."""
+
+        self._named = 0
+        """How many calls have a name for their result, and no number."""
+
         self._start_line()
 
     def feed(self, text: str) -> list[Item]:
@@ -106,6 +126,8 @@ class PlanParser:
         else:
             self._items.append(call)
             self.ended = call.error == TOO_LONG
+            if self._result:
+                self._results[self._result] = f"${call.number}"
 
     # --- Text between calls: a line is collected until its end, or until it turns out to be a call.
 
@@ -138,7 +160,7 @@ class PlanParser:
             return True
         cursor.position += 1
         if not self._start_call():
-            self._add("(")
+            self._add(character)
         return True
 
     def _read_mark(self) -> bool:
@@ -185,7 +207,14 @@ class PlanParser:
         name = head["name"]
         mapped = name.endswith(MAP) and name not in self._tools
         tool = name.removesuffix(MAP) if mapped else name
-        self._call = CallReader(self._cursor, _number(head), tool, mapped, self._give_out, self._starts_task)
+        number = _number(head)
+        self._result = head["result"] or ""
+        if self._result and number is None:
+            number = FIRST_NAMED + self._named
+            self._named += 1
+        parameters = self._signatures[tool].parameters if tool in self._signatures else ()
+        opening = Head(number, tool, mapped, parameters, self._results)
+        self._call = CallReader(self._cursor, opening, self._give_out, self._starts_task)
         return True
 
     def _is_call(self, head: re.Match[str]) -> bool:
@@ -193,6 +222,8 @@ class PlanParser:
         if self._is_known(head["name"]) and not head["gap"]:
             # In the middle of a line only a number makes it a call: "I use search(…)" is prose.
             return starts_line or _number(head) is not None
+        if head["words"]:
+            return False
         return starts_line and _number(head) is not None and (self._is_known(head["name"]) or not head["gap"])
 
     def _is_known(self, name: str) -> bool:
@@ -206,7 +237,7 @@ class PlanParser:
         if end == len(cursor.text) and end - start < LOOKAHEAD and not cursor.final:
             return None
         line = cursor.text[start:end]
-        head = _find_head(line) if cursor.text[end : end + 1] == "(" else None
+        head = _find_head(line) if cursor.text[end : end + 1] in [*PARENTHESES] else None
         if head and not head["gap"] and _LEAD.fullmatch(line[: head.start()]):
             known, numbered = self._is_known(head["name"]), _number(head) is not None
             return known and numbered if in_string else known or numbered
@@ -220,7 +251,7 @@ def _find_head(line: str) -> re.Match[str] | None:
     if not _HEAD_END.search(line[-20:]):
         return None  # spares most parentheses in prose the search
     # A head has no parenthesis in it: starting behind the last one spares text full of them most of the search.
-    head = _HEAD.search(line, max(len(line) - _LONGEST_HEAD, line.rfind("(") + 1, 0))
+    head = _HEAD.search(line, max(len(line) - _LONGEST_HEAD, *(line.rfind(opener) + 1 for opener in PARENTHESES), 0))
     if head and _number(head) is None and re.match(r"[\w.$\-]", line[head.start() - 1 : head.start()]):
         return None
     return head

@@ -16,7 +16,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from agent.language.references import Reference, find_references, renumber, take_elements, whole_reference
+from agent.language.references import Reference, find_references, keep_sums, renumber, take_elements, whole_reference
 from agent.language.tasks import Call, Element, Join, Signature, Task
 
 UNKNOWN_TOOL = "There is no tool {tool!r}.{hint} The tools are: {tools}."
@@ -30,6 +30,8 @@ NOTHING_TO_MAP = "{tool}.map calls {tool} for each element of a list; give it on
 NO_LIST = "{tool}.map calls {tool} for each element of a list, and {name} is none: {value}."
 OTHER_LENGTH = "{tool}.map has {length} elements, and {reference} has {other}. ${number}[:] gives each call all of it."
 TOO_MANY_TASKS = "The plan ends here: it has more than {most} tasks (max_tasks)."
+
+_ALL = re.compile(r"\[[:*]?\]\Z")
 
 MOST_SKIPPED = 1000
 """How many numbers a plan may leave out between two tasks."""
@@ -109,6 +111,7 @@ class Plan:
         if self._most is not None and self._calls > self._most:
             self.full = True
             task = replace(task, error=TOO_MANY_TASKS.format(most=self._most))
+        task = replace(task, arguments=keep_sums(task.arguments, task.number))
         references = list(find_references(task.arguments))
         dependencies = tuple(dict.fromkeys(reference.task for reference in references))
         others = tuple(dependency for dependency in dependencies if dependency != task.number)
@@ -337,7 +340,7 @@ def write_out(task: Task, over: str, length: int, sizes: Mapping[int, int | None
         elif is_zipped(reference, sizes):
             item = take_elements(value, index, lambda one: is_zipped(one, sizes))
         else:
-            item = f"{value.removesuffix('[:]')}[{index}]"
+            item = f"{_ALL.sub('', value)}[{index}]"
         taken = take_elements(others, index, lambda one: is_zipped(one, sizes)) if has_zipped else others
         arguments = {name: item if name == over else taken[name] for name in task.arguments}
         yield replace(task, arguments=arguments, element=index, over=None, size=None)

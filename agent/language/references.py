@@ -1,4 +1,5 @@
-"""References in the plan language: `$1`, `${1}`, `$1.price`, `$1[0].name`, `$1["unit price"]`, `$1[:]`.
+"""References in the plan language: `$1`, `${1}`, `$1.price`, `$1[0].name`, `$1["unit price"]`, `$1[:]`
+(or `$1[*]`, `$1[]`).
 
 Arguments are JSON values; a reference stands in their strings. A string that is exactly one reference stands for the
 value itself, with its type; inside a longer string a reference is interpolated as text. Substitution is done once, on
@@ -12,12 +13,23 @@ from typing import Any
 
 from agent.language.values import as_container, inside_text, to_text
 
-PATH = r"(?:\.[^\W\d]\w*|\[(?:-?[0-9]{1,9}|:|\"[^\"\]]*\"|'[^'\]]*')\])*"
+PATH = r"(?:\.[^\W\d]\w*|\[(?:-?[0-9]{1,9}|[:*]?|\"[^\"\]]*\"|'[^'\]]*')\])*"
 _PRICE = r"(?![0-9]|\.[0-9]|,[0-9]{3}(?![0-9]))"
 PATTERN = re.compile(rf"\\\$(?=\{{?[0-9])|\$(?:\{{([0-9]{{1,9}})({PATH})\}}({PATH})|([0-9]{{1,9}}){_PRICE}({PATH}))")
 """A reference in a string; `$1.50` and `$1,000` are prices. A backslash before it makes it text."""
 
-_STEP = re.compile(r"\.(\w+)|\[(?:(-?[0-9]+)|:|\"([^\"]*)\"|'([^']*)')\]")
+_LEFT_OVER = re.compile(
+    rf"(?<!\\)(?:\$\{{?[0-9]{{1,9}}+{PATH}+\}}?{PATH}+\[|\{{\$[0-9]|\$\{{[0-9]{{1,9}}+{PATH}+(?!\}}))"
+)
+
+LEFT_OVER = (
+    "A bracket follows {reference}, and is no part of it: a reference ends in names and places such as ${task}.name, "
+    "${task}[0] and ${task}[:]; there are no slices and no filters."
+)
+
+_STEP = re.compile(r"\.(\w+)|\[(?:(-?[0-9]+)|[:*]?|\"([^\"]*)\"|'([^']*)')\]")
+_WHOLE_LIST = re.compile(r"\[[:*]?\]")
+_SENTENCE_END = re.compile(r"\.[^\W\d_a-z]\w*")
 _NUMBER = re.compile(r"[0-9]+")
 _ELEMENT = re.compile(r"\[(-?[0-9]+)\]")
 
@@ -89,6 +101,17 @@ def renumber(value: Any, numbers: Mapping[int, int]) -> Any:
     return _rewrite(value, rewrite)
 
 
+def keep_sums(value: Any, number: int) -> Any:
+    """The JSON value of task `number`, with what can't be a reference in it made text: no task asks "what $1 bought in
+    1950" of itself."""
+
+    def rewrite(reference: Reference) -> str:
+        is_sum = reference.task == number and not reference.certain
+        return f"\\{reference.text}" if is_sum else reference.text
+
+    return _rewrite(value, rewrite)
+
+
 def take_elements(value: Any, index: int, lists: Callable[[Reference], bool]) -> Any:
     """The JSON value with each reference to a list turned into one to its element: `$1.name` into `$1[2].name`.
 
@@ -124,7 +147,9 @@ def substitute(value: Any, lookup: Callable[[Reference], Any]) -> Any:
             result = lookup(reference)
         except LookupError:
             return match[0]
-        if reference.path and as_container(result) is None:
+        if match.string[match.end() : match.end() + 1] == "[":
+            raise UnresolvedReferenceError(LEFT_OVER.format(reference=reference.text, task=reference.task))
+        if reference.path and as_container(result) is None and _is_text_behind(reference, match):
             return to_text(result) + reference.path
         return inside_text(follow(result, reference))
 
@@ -136,6 +161,23 @@ def substitute(value: Any, lookup: Callable[[Reference], Any]) -> Any:
         return follow(lookup(reference), reference)
 
     return _map_strings(value, resolve)
+
+
+def _is_text_behind(reference: Reference, match: re.Match[str]) -> bool:
+    """Whether the path of a reference to a scalar is none: the next sentence, as in `$1.Then`, or the end of a longer
+    name, as in `report_$1.pdf`."""
+    if reference.path.startswith("["):
+        return False
+    before = match.string[: match.start()][-1:]
+    is_name = before.isalnum() or before in ("_", "-", ".", "/")
+    return is_name or ("{" not in reference.text and _SENTENCE_END.fullmatch(reference.path) is not None)
+
+
+def left_over(text: str) -> str | None:
+    """The first reference in a text that has something behind it, or around it, that is none of its path: `$1[?x]`,
+    `{$1}`. Nobody means that as text."""
+    match = _LEFT_OVER.search(text)
+    return match[0] if match else None
 
 
 def follow(result: Any, reference: Reference) -> Any:
@@ -177,7 +219,7 @@ def _reference(match: re.Match[str]) -> Reference:
     return Reference(
         text=match[0],
         task=int(braced or bare),
-        path=inner + outer + path,
+        path=_WHOLE_LIST.sub("[:]", inner + outer + path),
         whole=match.end() - match.start() == len(match.string),
     )
 

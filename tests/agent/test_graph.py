@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from agent import as_tool, create_llm_compiler
 from agent.executor import retries
+from agent.language.literals import NOT_A_VALUE, PARTS
 from agent.planner import node as planner
 from tests.support.model_server import MALFORMED, ChatRequest, Cut, End, Gate, HttpError, ModelServer, Reply
 
@@ -240,7 +241,7 @@ async def test_a_failing_tool_only_stops_its_dependents(model_server: ModelServe
         ('search("$1")', "Task 1 refers to its own result, $1."),
         ("add(1, $7)", "$7 refers to task 7, and there is no such task."),
         ('search("$2 is high")', "$2 refers to task 2, and there is no such task."),
-        ('search([open("a")])', "open('a') is not a Python literal."),
+        ('search([open("a")])', NOT_A_VALUE.format(text="open('a')", hint=PARTS)),
     ],
 )
 async def test_a_bad_call_is_a_failed_task(

@@ -27,6 +27,7 @@ from langgraph.types import Checkpointer
 
 from agent import Context, create_llm_compiler
 from agent.language.parser import PlanParser
+from agent.language.tasks import Signature
 from tests.support.model_server import tokens_of
 
 CONTEXT = Context(max_tasks=10_000, max_concurrency=10_000)
@@ -197,7 +198,7 @@ async def parser(size: int, repeat: int) -> dict[str, Any]:
     tokens = tokens_of(text)
 
     async def read(pieces: Sequence[str]) -> None:
-        plan = PlanParser(["search", "math"])
+        plan = PlanParser({name: Signature(name) for name in ("search", "math")})
         items = sum(len(plan.feed(piece)) for piece in pieces)
         assert items + len(plan.close()) == number, "a call is missing"
 

@@ -5,9 +5,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.language.parser import Item, PlanParser
-from agent.language.tasks import Call, Join, Thought
+from agent.language.plan import Plan
+from agent.language.tasks import Call, Element, Join, Signature, Thought
 
-TOOLS = ["search", "math", "get-weather"]
+TOOLS = {name: Signature(name) for name in ("search", "math", "get-weather")}
 
 
 def parse(text: str, size: int | None = None) -> list[Item]:
@@ -91,7 +92,18 @@ def test_what_comes_after_the_join_is_ignored() -> None:
         ('$1["unit price"]', '$1["unit price"]'),
         ("[$1, $10]", ["$1", "$10"]),
         ('["$1", {"x": $2.y}]', ["$1", {"x": "$2.y"}]),
-        ("$1 + $2", "$1 + $2"),
+        ("$1[*].city", "$1[*].city"),
+        ("$1[].city", "$1[].city"),
+        ("${1}.output", "${1}.output"),
+        ("“a, b) c”", "a, b) c"),
+        ("「北京」", "北京"),
+        ("‘Schindler’s List’", "Schindler’s List"),
+        ("restaurants for dinner in Oslo", "restaurants for dinner in Oslo"),
+        ("Coca-Cola", "Coca-Cola"),
+        ("example.com", "example.com"),
+        ("2024-10-12", "2024-10-12"),
+        ("Mercury (planet)", "Mercury (planet)"),
+        ('f"{$1.name} of {x}"', "$1.name of {x}"),
         ("In Cold Blood", "In Cold Blood"),
         ("Schindler's List", "Schindler's List"),
         ("3 + 4", "3 + 4"),
@@ -303,10 +315,125 @@ def test_tool_names_may_have_hyphens() -> None:
     assert only_call('get-weather(city="Bern")').keywords == {"city": "Bern"}
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "e.city for e in $1",
+        "[e.city for e in $1]",
+        "[e['city'] for e in $1 if e.open]",
+        "{e.id: e.name for e in $1}",
+        "f(e) for e in cities",
+        "lambda e: e.city",
+        "lambda a, b: a",
+        "len($1)",
+        "$1 + $2",
+        "$1[0] * 2",
+        "-$1",
+        "*$1",
+        "$1[0:3]",
+        "$1 if $2 else $3",
+        "datetime.now()",
+        "today()",
+        "$1.city.upper()",
+        'f"{len($1)} cities"',
+        "[*$1, *$2]",
+    ],
+)
+@pytest.mark.parametrize("form", ["search(%s)", "search(query=%s)", "search(query=[%s])", "search.map([%s])"])
+def test_code_is_no_text(written: str, form: str) -> None:
+    call = only_call(f"1. {form % written}\n2. join()")
+    assert call.error
+    assert "a plan computes nothing" in call.error
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("e.city for e in $1", "$1.city"),
+        ("[x['unit price'] for x in ${2}.offers]", '${2}.offers["unit price"]'),
+        ("[e for e in $1]", "$1"),
+    ],
+)
+def test_what_to_write_for_a_comprehension_is_said(written: str, meant: str) -> None:
+    error = only_call(f"1. search({written})\n2. join()").error
+    assert error is not None
+    assert f"For that of each element write {meant}." in error
+
+
+NAMED_PLAN = """a = search("x")
+big: str = await search.map(["y"])
+search(a)
+math(f"{a.height} - {big[0]}", context=[a, big, "a"])
+join(f"It is {a}.")"""
+
+
+def test_the_name_of_a_result_is_the_result() -> None:
+    tools = {"search": Signature("search", ("q",)), "math": Signature("math", ("p", "context"))}
+    plan, parser = Plan(tools), PlanParser(tools)
+    for item in [*parser.feed(NAMED_PLAN), *parser.close()]:
+        if isinstance(item, Call | Element):
+            list(plan.extend(item))
+        elif isinstance(item, Join):
+            plan.end(item)
+    assert [(task.number, task.arguments) for task in plan.tasks if task.number > 2] == [
+        (3, {"q": "$1"}),
+        (4, {"p": "$1.height - $2[0]", "context": ["$1", "$2", "a"]}),
+    ]
+    assert plan.answer == "It is $1."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '1. search（"x"）',
+        "1. search（“x”）",
+        "1. search(＂x＂)",
+        '1. await search("x")',
+        '1. a = await search("x")',
+        '1. First run search("x")',
+        '1. return search("x")',
+        "1、search（「x」）",
+    ],
+)
+def test_a_call_in_other_clothes_is_read(text: str) -> None:
+    call = only_call(text)
+    assert (call.number, call.tool, call.arguments, call.error) == (1, "search", ["x"], None)
+
+
+def test_full_width_commas_separate_values_and_belong_to_text() -> None:
+    assert only_call('1. math（"a"，["b"，"c"]，of="d"）').arguments == ["a", ["b", "c"]]
+    assert only_call("1. search(北京，天气)").arguments == ["北京，天气"]
+
+
+@pytest.mark.parametrize("name", ["user-id", "$top", "filter[name]", "@type", "user id", "limit"])
+@pytest.mark.parametrize("form", ["%s=42", '"%s"=42', "'%s'=42", '"%s": 42', "%s = 42"])
+def test_an_argument_may_have_any_name_that_the_tool_has(name: str, form: str) -> None:
+    parser = PlanParser({"items.list": Signature("items.list", ("first", "user", name))})
+    text = f'1. items.list("a", {form % name})'
+    items = [item for character in text for item in parser.feed(character)]
+    assert items == [Call(1, "items.list", ["a"], {name: 42}, text=text[14:-1])]
+
+
 PIECES = st.sampled_from(
     [
         *"12$().,\"'[]{}#\n \\:=<>`*-+",
         *("search", "math", "join", "Thought:", "```", "<think>", "</think>", "<END_OF_PLAN>", '1. search("', " = "),
+        *(
+            "（",
+            "）",
+            "，",
+            "“",
+            "”",
+            "「",
+            "a = search(",
+            "await ",
+            "{a}",
+            'f"',
+            " for e in $1",
+            "e.a",
+            "[*]",
+            "lambda e",
+        ),
         *('1. search.map(["a", ', "1. search.map(", '"b", ', ", query="),
         *("$1", "${1}", "$1.a", r"\x41", '"""', "abc", "\r\n", "é", "\0", "🙂", "true", "rb", "\ud800"),
     ]

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from agent.language.parser import PlanParser
-from agent.language.tasks import Call
+from agent.language.tasks import Call, Signature
 
-TOOLS = {"search"}
+TOOLS = {"search": Signature("search", ("query", "user-id"))}
 
 Text = Callable[[int], str]
 """Makes a text of about so many characters."""

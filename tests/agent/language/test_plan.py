@@ -141,6 +141,11 @@ def test_a_task_that_refers_to_itself_is_wrong() -> None:
     assert task.error == "Task 1 refers to its own result, ${1}."
 
 
+def test_a_sum_of_money_in_a_task_of_that_number_is_text() -> None:
+    (task,) = make(search(1, "what $1 bought in 1950"))
+    assert (task.arguments, task.dependencies, task.error) == ({"query": r"what \$1 bought in 1950"}, (), None)
+
+
 def test_a_task_may_refer_to_a_later_one() -> None:
     first, second = make(math(1, "$2"), search(2))
     assert first.dependencies == (2,)

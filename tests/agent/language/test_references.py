@@ -14,6 +14,7 @@ from agent.language.references import (
     UnresolvedReferenceError,
     find_references,
     is_text,
+    left_over,
     renumber,
     substitute,
 )
@@ -334,6 +335,8 @@ def test_what_has_no_references_is_not_changed_by_substitution(value: Any) -> No
         ("[:].price", [3, 5]),
         (".of.name", ["a", "b"]),
         ("[1].of.name", "b"),
+        ("[*].price", [3, 5]),
+        ("[].of.name", ["a", "b"]),
     ],
 )
 def test_a_name_leads_from_a_list_to_that_of_each_element(path: str, value: Any) -> None:
@@ -373,3 +376,25 @@ def test_a_price_of_nothing_is_not_a_reference() -> None:
 
 
 # --- calls as text
+
+
+@pytest.mark.parametrize("text", ["the ${6}.output", "the $6.output", "$7[0] of", "x $1.tags[1].name", "(${7}.a.b)"])
+def test_a_path_that_leads_nowhere_is_never_left_standing(text: str) -> None:
+    with pytest.raises(UnresolvedReferenceError):
+        put_in(text)
+
+
+def test_a_path_may_be_the_end_of_a_longer_name() -> None:
+    assert put_in("report_$7.pdf and https://$7.org") == "report_42.pdf and https://42.org"
+
+
+@pytest.mark.parametrize("text", ["$1[?x]", "of $1.tags[0:1]", "${1}.tags[?(@.x)]", "{$1}", "${1.tags", "$1.tags[a]"])
+def test_what_is_left_over_behind_a_reference_is_recognised(text: str) -> None:
+    assert left_over(text)
+    assert not left_over("$1, ${1}.name and $1[*].name ($2) [$3] cost $1.50 {x}")
+
+
+@pytest.mark.parametrize("text", ["$1[?x]", "of $1.tags[0:1]", "${1}.tags[?(@.x)]"])
+def test_a_bracket_left_over_fails(text: str) -> None:
+    with pytest.raises(UnresolvedReferenceError, match="no slices and no filters"):
+        put_in(text)
