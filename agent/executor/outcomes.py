@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from langchain_core.messages import ToolMessage
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
@@ -76,10 +76,9 @@ class Outcomes:
     def messages_of(self, number: int) -> list[ToolMessage]:
         """The observations of a task and of its elements, as far as they are there."""
         whole = self._futures.get((number, None))
-        size = whole.result() if whole and whole.done() and not whole.exception() else None
+        size = whole.result() if _has_result(whole) else None
         keys: list[Key] = [(number, element) for element in range(size)] if isinstance(size, int) else [(number, None)]
-        found = [future for key in keys if (future := self._futures.get(key)) and future.done()]
-        outcomes = [future.result() for future in found if not future.exception()]
+        outcomes = [future.result() for future in map(self._futures.get, keys) if _has_result(future)]
         return [outcome for outcome in outcomes if isinstance(outcome, ToolMessage)]
 
     def plan(self, key: Key) -> None:
@@ -95,6 +94,10 @@ class Outcomes:
         for key, future in self._futures.items():
             if key not in self._planned:
                 settle(future, None)
+
+
+def _has_result(future: "asyncio.Future[Any] | None") -> "TypeGuard[asyncio.Future[Any]]":
+    return future is not None and future.done() and not future.cancelled() and future.exception() is None
 
 
 def settle(future: "asyncio.Future[Any]", value: Any) -> None:

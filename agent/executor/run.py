@@ -307,4 +307,4 @@ def _as_saved(task: Task, outcome: Outcome) -> SavedOutcome:
 
 
 def _from_saved(task: Task, saved: SavedOutcome) -> ToolMessage | Paused:
-    return saved["message"] or Paused(task, saved["paused"], saved["why"])
+    return saved["message"] or Paused(task, saved["paused"], saved.get("why", ""))

@@ -18,9 +18,10 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.sqlite import aio as _loaded_before_forking  # noqa: F401
 
-from agent import create_llm_compiler
+from agent import Context, create_llm_compiler
 from apps.runs.checkpoints import open_checkpointer
 from tests.torture.dags import value_of
 
@@ -115,7 +116,12 @@ def tools(log: Log) -> list[Any]:
         """Fails."""
         raise RuntimeError(await work(label, milliseconds, inputs))
 
-    return [work, work_in_thread, record, items, fail]
+    async def effect(label: str, milliseconds: int, inputs: list[Any]) -> str:
+        """Changes something."""
+        return await work(label, milliseconds, inputs)
+
+    changes = StructuredTool.from_function(coroutine=effect, metadata={"side_effects": True})
+    return [work, work_in_thread, record, items, fail, changes]
 
 
 async def run(orders: Orders) -> dict[str, Any]:
@@ -127,7 +133,8 @@ async def run(orders: Orders) -> dict[str, Any]:
             _die_while_saving(saver, orders.writes_before_death)
         graph = create_llm_compiler(tools(log), model=model, checkpointer=saver)
         begun = await saver.aget_tuple(THREAD)
-        output = await graph.ainvoke(None if begun else {"messages": "Question?"}, THREAD)
+        context = Context(approve_side_effects=False)
+        output = await graph.ainvoke(None if begun else {"messages": "Question?"}, THREAD, context=context)
     return simplified(output["messages"])
 
 

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-TOOLS = ("work", "work", "work", "work_in_thread", "record", "fail")
+TOOLS = ("work", "work", "work", "work_in_thread", "record", "fail", "effect")
 """As often as they are wanted."""
 
 

@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 
 from apps.runs.checkpoints import Serializer
 from tests.torture.child import Orders, start
-from tests.torture.dags import changed, random_steps, shape_of, write_plan
+from tests.torture.dags import Step, changed, random_steps, shape_of, write_plan
 
 LONGEST_RUN = 15.0
 """Seconds; the runs take a tenth of one, and one more when planner and executor wait for each other in vain."""
@@ -65,10 +65,13 @@ def torture(seed: int, with_changed_plan: bool = False) -> Report:
             began = time.monotonic()
             expected[plan] = _finish(orders, report)
             seconds = max(seconds, time.monotonic() - began)
+        _check_order(folder / "undisturbed0", steps, report)
         if not report.problems:
             orders = Orders(folder / "killed", plans[0], seed)
             orders.folder.mkdir()
             _kill_and_resume(orders, plans[-1], expected, seconds, chance, report)
+            if not with_changed_plan:
+                _check_order(orders.folder, steps, report)
     finally:
         shutil.rmtree(folder)
     return report
@@ -145,6 +148,19 @@ def _check_log(folder: Path, logged: int, saved: _Saved, same_plan: bool, report
         if event == "start" and label in saved.labels and same_plan:
             report.problems.append(f"{label} was run again")
     return len(lines)
+
+
+def _check_order(folder: Path, steps: list[Step], report: Report) -> None:
+    """See that what is written after a call with side effects began after that had ended."""
+    events = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
+    first: dict[tuple[str, str], int] = {}
+    for place, (event, label) in enumerate(events):
+        first.setdefault((event, label.split(".")[0]), place)
+    for number, step in enumerate(steps):
+        ended = first.get(("end", step.label))
+        if step.kind == "effect" and ended is not None:
+            later = [one.label for one in steps[number + 1 :] if first.get(("start", one.label), ended) < ended]
+            report.problems += [f"{label} overtook {step.label}" for label in later]
 
 
 def _read_saved(folder: Path) -> _Saved:
