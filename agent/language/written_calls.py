@@ -20,7 +20,7 @@ _LIST_KEYS = ("tool_calls", "tool_uses", "calls", "function_calls", "tools")
 
 _GAP = (
     r"(?:\s|[\"'>:\]]|\d+(?=[<\"])|<(?!parameter|arg_|function|invoke|tool_call>|/)[^<>{}\n]{1,40}>|\[ARGS\]"
-    r"|```(?:json)?|json(?=\s*[\n{<]))*+"
+    r"|```(?:json)?|json(?=\s*[\n{<])|Action Input\s*:)*+"
 )
 _OPEN_OBJECT = re.compile(_GAP + r"(?=\{)")
 _PAIR = re.compile(
@@ -40,8 +40,8 @@ _LOOKS_LIKE_CALLS = re.compile(
     rf"|[\"'](?:{'|'.join(_NAME_KEYS)})[\"']\s*:.*[\"'](?:{'|'.join(_ARGUMENT_KEYS)})[\"']\s*:",
     re.IGNORECASE | re.DOTALL,
 )
+_ALL_CALLS = re.compile(r"\s*Action\s*:.*|[\s`\[]*[^\W\d][\w.]*\(\s*\w+\s*=.*\)[\s`\]]*", re.DOTALL)
 _MOST_OBJECTS = 1000
-_AROUND = " \n`json"
 
 
 def read_written_calls(text: str, tools: Collection[str]) -> list[Written]:
@@ -61,15 +61,17 @@ def without_marks(text: str) -> str:
     return _MARK.sub("\n", _NAMESPACE.sub("", text)).strip()
 
 
-def looks_like_calls(text: str) -> bool:
+def looks_like_calls(text: str, tools: Collection[str]) -> bool:
     """Whether a text is meant to be a call rather than an answer, even if none can be read from it."""
-    return bool(_LOOKS_LIKE_CALLS.search(text))
+    names = "|".join(map(re.escape, tools))
+    named = rf"[\"'](?:{'|'.join(_NAME_KEYS)})[\"']\s*:\s*[\"'](?:{names})[\"']"
+    return bool(_LOOKS_LIKE_CALLS.search(text) or _ALL_CALLS.fullmatch(text) or re.search(named, text))
 
 
 def _after_names(text: str, tools: Collection[str]) -> Iterator[Written]:
     """Names with an object, or with arguments in marks, behind them."""
     names = "|".join(sorted(map(re.escape, tools), key=len, reverse=True))
-    pattern = re.compile(rf"(?<![\w.-])(?:{names})(?![\w.-]|\s*\()")
+    pattern = re.compile(rf"(?<![\w./-])(?:{names})(?![\w.-]|\s*\()")
     position = 0
     while tools and (name := pattern.search(text, position)):
         position = name.end()
@@ -79,7 +81,7 @@ def _after_names(text: str, tools: Collection[str]) -> Iterator[Written]:
             yield name[0], read[0]
             continue
         arguments: dict[str, Any] = {}
-        while pair := _PAIR.match(text, position):
+        while (pair := _PAIR.match(text, position)) and (pair.end() < len(text) or (pair["value"] or "").strip()):
             arguments[(pair["key"] or pair["arg_key"]).strip()] = _value(pair["value"] or pair["arg_value"] or "")
             position = pair.end()
         if arguments or _NO_ARGUMENTS.match(text, position):
@@ -155,7 +157,7 @@ def _is_json(value: Any) -> bool:
 
 
 def read_arguments(text: str) -> dict[str, Any] | None:
-    """The object that a text of arguments is: JSON, JSON in a JSON string, a Python dict, whatever stands behind it.
+    """The object that a text of arguments is: JSON, JSON in a JSON string, a Python dict, whatever stands around it.
     None if there is none."""
     text = text.strip()
     if not text:
@@ -164,7 +166,7 @@ def read_arguments(text: str) -> dict[str, Any] | None:
         value = _json(text)
     except (ValueError, RecursionError):
         begin = text.find("{")
-        read = _object_at(text, begin) if begin >= 0 and not text[:begin].strip(_AROUND) else None
+        read = _object_at(text, begin) if begin >= 0 else None
         value = read[0] if read else None
     if isinstance(value, str) and value != text:
         return read_arguments(value)

@@ -42,6 +42,7 @@ JOIN = {
 LONGEST_NAME = 64
 """Characters."""
 
+_ADORNED = re.compile(r"\Afunctions?[./:]|:\d+\Z")
 _NOT_ACCEPTED = re.compile(r"[^a-zA-Z0-9_-]")
 _TOKENS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 _DEPTH = {"{": 1, "[": 1, "}": -1, "]": -1}
@@ -84,12 +85,16 @@ class Functions:
 
     def takes_none(self, name: str) -> bool:
         """Whether the function of this name has no arguments."""
-        own = self._arguments.get(self._tools.get(name, name))
+        own = self._arguments.get(self._tool(name))
         return name == "join" or (own is not None and not own)
+
+    def _tool(self, name: str) -> str:
+        bare = _ADORNED.sub("", name)
+        return self._tools.get(name) or self._tools.get(bare) or (bare if bare in self._arguments else name)
 
     def own(self, name: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The tool and its arguments, by their own names."""
-        tool = self._tools.get(name, name)
+        tool = self._tool(name)
         own = self._arguments.get(tool, {})
         return tool, {own.get(argument, argument): value for argument, value in arguments.items()}
 
@@ -158,7 +163,7 @@ class ToolCallReader:
         items = [*parser.feed(without_marks(said)), *parser.close()]
         if any(isinstance(item, Call | Element | Join) for item in items):
             return items
-        return [Join(answer="" if looks_like_calls(said) else said.strip())]
+        return [Join(answer="" if looks_like_calls(said, names) else said.strip())]
 
     def _take(self, piece: ToolCallChunk, seen: set[int]) -> None:
         id_, name, text = piece["id"], (piece["name"] or "").strip(), piece["args"] or ""
@@ -184,10 +189,12 @@ class ToolCallReader:
         if index is None:
             return last
         same = next((call for call in reversed(self._calls) if call.index == index), None)
-        return last if same is None and goes_on and not id_ and last and last.is_open else same
+        return last if same is None and goes_on and not id_ else same
 
     def _begins_another(self, call: "_OpenCall", id_: str | None, name: str, text: str, *, in_one_chunk: bool) -> bool:
         """Whether a piece is not about this call, which id and index say, but about one of its own."""
+        if not call.name:
+            return False
         if id_ and call.id == id_:
             return bool(name) and call.closed and name != call.name
         if in_one_chunk and name:
@@ -215,7 +222,7 @@ class ToolCallReader:
                 is_certain = call.closed or (not call.text and place < len(self._calls) - 1)
             else:
                 is_certain = call.closed and (not call.is_empty or place < last)
-            if not is_certain:
+            if not is_certain or not call.name:
                 break
             items.append(self._item(call))
             self._given_out += 1
@@ -233,7 +240,7 @@ class ToolCallReader:
         if name == "join":
             answer = arguments.get("answer")
             return Join(number, answer if isinstance(answer, str) else "")
-        tool, arguments = self._functions.own(name.removeprefix("functions."), arguments)
+        tool, arguments = self._functions.own(name, arguments)
         return Call(number, tool, keywords=arguments)
 
 
@@ -280,9 +287,9 @@ class _OpenCall:
 
     def take_name(self, name: str) -> None:
         """Take note of a name, or a piece of it."""
-        if self.closed and not self.is_empty:
+        if self.name and self.closed and not self.is_empty:
             self.name_again = name or self.name_again
-        elif name and not self.text:
+        elif name and not (self.name and self.text):
             self.name = name if name.startswith(self.name) else self.name + name
 
     def feed(self, piece: str) -> None:
