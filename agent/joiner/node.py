@@ -35,12 +35,15 @@ QUIET: RunnableConfig = {**CALL_CONFIG, "tags": [TAG_NOSTREAM]}
 """For what is not to be shown while it comes."""
 
 _ACTION = re.compile(
-    r"(?:Action[ \t*]*:[ \t*]*|(?:\A|\n)[ \t*]*(?=\w+\())(?P<action>Finish|Replan)\b[ \t:]*(?P<text>.*)",
+    r"(?:Action[ \t*]*:[ \t*]*|(?:\A|\n)[ \t*]*(?=\w+[(\[]))(?P<action>Finish|Replan)\b[ \t:]*(?P<text>.*)",
     re.DOTALL | re.IGNORECASE,
 )
 _FINAL = re.compile(r"(?:\A|\n)\W*Final Answer\W*:\s*(?P<text>.*)", re.DOTALL | re.IGNORECASE)
-_FORM = re.compile(r"[\s*]*(?:Thought|Action)[\s*]*:|\s*(?:Finish|Replan)\(.*\)\s*\Z", re.DOTALL | re.IGNORECASE)
-_KEYWORD = re.compile(r"\A(?:(?:final_)?answer|feedback|response|text|message|missing)\s*[=:]\s*|\A\w+\s*=\s*(?=[\"'])")
+_FORM = re.compile(r"[\s*]*(?:Thought|Action)[\s*]*:|\s*(?:Finish|Replan)[(\[].*[)\]]\s*\Z", re.DOTALL | re.IGNORECASE)
+_GIVEN = r"(?:(?:final_)?answer|feedback|response|text|message|missing)"
+_KEYWORD = re.compile(
+    rf"\A{_GIVEN}\s*[=:]\s*|\A\w+\s*=\s*(?=[\"'])|\A\{{\s*[\"']{_GIVEN}[\"']\s*:\s*(?=[\"'].*\}}\Z)", re.DOTALL
+)
 _THOUGHT = re.compile(r"\A[\s*]*Thought[\s*]*:[\s*]*", re.IGNORECASE)
 
 
@@ -155,8 +158,9 @@ def read_decision(response: AIMessage, *, as_text: bool = False) -> Decision:
             return Replan((broken["args"] or "").strip())
     text = str(response.text)
     answer = without_thoughts(text)
-    for _, arguments in read_written_calls(answer, ["replan"]):
-        return Replan(str(arguments.get("feedback", "")).strip())
+    for name, arguments in read_written_calls(answer, ["replan"]):
+        if name == "replan":
+            return Replan(str(arguments.get("feedback", "")).strip())
     if as_text or _FORM.match(answer):
         words = answer.partition("\nObservation:")[0]
         action = _ACTION.search(words)
@@ -175,7 +179,11 @@ def _without_parentheses(text: str) -> str:
     content = text.strip().rstrip("*`").rstrip()
     if content.startswith("("):
         end = len(content) - 1 if content.endswith(")") else _closing(content)
-        content = _KEYWORD.sub("", content[1:end].strip())
+        content = content[1:end].strip()
+    elif content.startswith("[") and content.endswith("]"):
+        content = content[1:-1].strip()
+    if keyword := _KEYWORD.match(content):
+        content = content[keyword.end() :].removesuffix("}" if content.startswith("{") else "").strip()
     for quote in ('"""', '"', "'"):
         if len(content) >= 2 * len(quote) and content.startswith(quote) and content.endswith(quote):
             return content[len(quote) : -len(quote)].strip()

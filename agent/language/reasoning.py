@@ -6,7 +6,10 @@ of models has its own of. All of them stand here.
 
 import re
 
-_NAMES = r"(?:think|thinking|thoughts?|thought_process|thinking_process|reasoning|analysis|reflection|scratchpad)"
+_NAMES = (
+    r"(?:(?:inner|internal|hidden)_)?(?:think|thinking|thoughts?|reasoning|analysis|reflection|monologue|scratchpad)"
+    r"(?:_process)?"
+)
 _WORDS = r"(?:thought|thoughts|thinking|think|reasoning)"
 
 _OPENING = "|".join(
@@ -15,7 +18,7 @@ _OPENING = "|".join(
         rf"\[(?:{_WORDS}|(?-i:REASONING|ANALYSIS))\]",  # [THINK]
         r"◁think(?:ing)?▷",
         rf"<\|(?:begin_of_|start_){_WORDS}\|>",
-        r"<\|channel\|>\s*(?:analysis|commentary)(?![^<]*\bto=)[^<]*<\|message\|>",  # harmony
+        rf"<\|channel\|>\s*(?:analysis|commentary|{_WORDS})(?![^<]*\bto=)[^<]*<\|message\|>",  # harmony
         rf"<\|channel>\s*(?:{_WORDS}|analysis)?",  # Gemma
         r"<unused94>(?:thought)?",
     )
@@ -31,7 +34,7 @@ _CLOSING = "|".join(
         r"<unused95>",
     )
 )
-_END_OF_MESSAGE = r"<\|(?:end|return)\|>|<\|start\|>\s*assistant"  # ends a thought too; alone it says nothing
+_END_OF_MESSAGE = r"<\|(?:end|return|begin_of_solution|end_of_solution)\|>|<\|start\|>\s*assistant"  # ends a thought too; alone it says nothing
 
 _MARK = re.compile(rf"(?P<opening>{_OPENING})|(?P<closing>{_CLOSING})|{_END_OF_MESSAGE}", re.IGNORECASE)
 _END = re.compile(rf"{_CLOSING}|{_END_OF_MESSAGE}", re.IGNORECASE)

@@ -390,6 +390,7 @@ MARKED = [
     "<analysis>{}</analysis>\n",
     "<THINK>{}</Think>",
     "<seed:think>{}</seed:think>",
+    "<inner_monologue>{}</inner_monologue>",
     "[THINK]{}[/THINK]",
     "◁think▷{}◁/think▷",
     "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>",
@@ -490,6 +491,8 @@ async def test_a_call_with_side_effects_waits_until_the_plan_is_no_thought(
         ("Finish(answer='K2.')", "K2."),
         ('Action: Finish(final_answer = "K2.")', "K2."),
         ("Action: Finish(answer=K2.)", "K2."),
+        ('Action: Finish({"answer": "K2."})', "K2."),
+        ("Finish[K2.]", "K2."),
         ("<think>Replan(x)</think>Action: Finish(answer: K2.)", "K2."),
     ],
 )
