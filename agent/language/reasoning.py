@@ -34,7 +34,7 @@ _CLOSING = "|".join(
         r"<unused95>",
     )
 )
-_END_OF_MESSAGE = r"<\|(?:end|return|begin_of_solution|end_of_solution)\|>|<\|start\|>\s*assistant"  # ends a thought too; alone it says nothing
+_END_OF_MESSAGE = r"<\|(?:end|return|begin_of_solution|end_of_solution)\|>|<\|start\|>\s*assistant"
 
 _MARK = re.compile(rf"(?P<opening>{_OPENING})|(?P<closing>{_CLOSING})|{_END_OF_MESSAGE}", re.IGNORECASE)
 _END = re.compile(rf"{_CLOSING}|{_END_OF_MESSAGE}", re.IGNORECASE)
