@@ -102,7 +102,7 @@ def create_llm_compiler(
     graph.add_node("approval", make_approval(by_name), destinations=("executor",))
     graph.add_node(
         "joiner",
-        make_joiner(models, system_prompt, form),
+        make_joiner(by_name, models, system_prompt, form),
         destinations={"planner": "replan", "executor": "replan", END: "answer"},
     )
     graph.add_edge(START, "planner")

@@ -107,7 +107,7 @@ class State(MessagesState, total=False):
     """The answer as the plan gives it, with references, for the joiner; gone after the next superstep."""
 
     empty: Annotated[bool, EphemeralValue]
-    """Whether the plan that was just carried out has no calls, for the joiner; gone after the next superstep."""
+    """Whether another plan was asked for and has no calls, for the joiner; gone after the next superstep."""
 
     feedback: Annotated[str, EphemeralValue]
     """What the joiner found missing, for the planner; gone after the next superstep."""

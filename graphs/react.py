@@ -22,7 +22,7 @@ from langgraph.types import Checkpointer
 
 from agent import Context
 from agent.compiled import LLMCompiler
-from agent.conversation.messages import plans_made
+from agent.conversation.messages import this_turn
 from agent.models import Models
 from agent.prompts import joiner_prompt
 from agent.tooling.describe import as_tools
@@ -82,8 +82,9 @@ def create_react(
     async def agent(state: State, runtime: Runtime[Context]) -> dict[str, list[AIMessage]]:
         chat_model = await models.planner(Context.of(runtime.context))
         messages = state["messages"]
-        if plans_made(messages) >= max_steps or state["remaining_steps"] < 3:
-            last = joiner_prompt(messages, may_replan=False, has_results=True, as_text=False)
+        steps = sum(isinstance(message, AIMessage) and bool(message.tool_calls) for message in this_turn(messages))
+        if steps >= max_steps or state["remaining_steps"] < 3:
+            last = joiner_prompt(messages, tools=())
             return {"messages": [await chat_model.ainvoke(last)]}
         bound = bind(calling_tools(chat_model), by_name, parallel=parallel)
         reply = cast("AIMessage", await bound.ainvoke([SystemMessage(prompt), *messages]))

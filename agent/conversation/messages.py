@@ -7,7 +7,7 @@ observation. The elements of a map are calls like any others.
 import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeGuard
 
 from langchain_core.messages import (
     AIMessage,
@@ -63,7 +63,8 @@ def _calls_of(tasks: Sequence[Task]) -> tuple[list[ToolCall], dict[str, Any]]:
         "dependencies": {name_of(task.key): list(task.dependencies) for task in tasks if task.dependencies},
         "tools": {name_of(task.key): task.tool for task in tasks if task.tool != provider_name(task.tool)},
         "errors": {name_of(task.key): task.error for task in tasks if task.error},
-        "maps": {name_of(task.key): task.over or task.size for task in tasks if task.over or task.size is not None},
+        "maps": {name_of(task.key): task.over or task.size for task in tasks if task.is_map},
+        "positional": {str(task.number): task.positional for task in tasks if task.arguments and task.positional != 1},
     }
     return calls, notes
 
@@ -92,6 +93,7 @@ def _task_of(plan: AIMessage, call: ToolCall) -> Task:
         element=element,
         over=shape if isinstance(shape, str) else None,
         size=shape if isinstance(shape, int) else None,
+        positional=notes.get("positional", {}).get(str(number), 1),
     )
 
 
@@ -167,12 +169,17 @@ def this_turn(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
     return messages
 
 
-def own_plans(messages: Iterable[AnyMessage]) -> list[AIMessage]:
-    """The plans among the messages. Tool calls of other agents are none."""
+def is_own_plan(message: BaseMessage) -> TypeGuard[AIMessage]:
+    """Whether a message is a plan of this kind of agent. Tool calls of other agents are none."""
     notes = {"plan", "dependencies", "tools", "errors", "maps"}
-    return [m for m in messages if isinstance(m, AIMessage) and m.tool_calls and notes <= m.response_metadata.keys()]
+    return isinstance(message, AIMessage) and bool(message.tool_calls) and notes <= message.response_metadata.keys()
 
 
-def plans_made(messages: Sequence[AnyMessage]) -> int:
-    """How many plans the present turn has taken so far."""
-    return len(own_plans(this_turn(messages)))
+def own_plans(messages: Iterable[AnyMessage]) -> list[AIMessage]:
+    """The plans among the messages."""
+    return [message for message in messages if is_own_plan(message)]
+
+
+def replans_made(messages: Sequence[AnyMessage]) -> int:
+    """How many further plans the present turn has taken so far, besides one that had no calls."""
+    return sum(1 for plan in own_plans(this_turn(messages)) if plan.content)

@@ -99,7 +99,8 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrappe
             return Command(goto="approval", update={"paused": paused})
         answer = storable(plan.response_metadata["answer"])
         messages = [with_tasks(plan, finished.tasks), *finished.results] if finished.results else []
-        update = {"messages": messages, "answer": answer, "empty": not messages}
+        empty = not messages and bool(plan.content)
+        update = {"messages": messages, "answer": answer, "empty": empty}
         if messages:
             update["own"] = own_words(state["messages"], own, _trusted_words(messages, calls))
         return Command(goto="joiner", update=update)

@@ -276,8 +276,7 @@ class PlanRun:
         future = self.outcomes[task.key]
         if future.done():
             return
-        is_map = task.over is not None or task.size is not None
-        is_empty = is_map and isinstance(outcome, ToolMessage) and outcome.status == "success"
+        is_empty = task.is_map and isinstance(outcome, ToolMessage) and outcome.status == "success"
         future.set_result(0 if is_empty else outcome)
         if isinstance(outcome, ToolMessage):
             self.calls.remember(outcome)

@@ -1,26 +1,59 @@
 """Answers without asking a model again: the plan gives the answer's words, `join("The cheetah is $3 times as fast.")`,
-and the results are put in; or a tool's result is the answer."""
+and the results are put in; or a tool's result is the answer.
 
-from collections.abc import Mapping, Sequence
+Only if everything was done that the turn's plans set out to do: such an answer was written before anything was known,
+and may tell of calls that it doesn't refer to.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
-from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+from langchain_core.messages import AnyMessage, ToolMessage
 
-from agent.conversation.messages import call_id, map_sizes, observations, shown_value
-from agent.language.references import Reference, UnresolvedReferenceError, find_references, follow, is_text, substitute
-from agent.language.values import to_text
+from agent.conversation.messages import map_sizes, observations, own_plans, shown_value, tasks_of, this_turn
+from agent.language.references import PATTERN, Reference, UnresolvedReferenceError, follow, is_text, whole_reference
+from agent.language.values import as_container, for_people, to_text
 
 LONGEST_RESULT = 300
 """Characters. Who asked a question doesn't want a page for an answer."""
 
+_LEFT_OVER = re.compile(r"[\[({]|[.?]+\w|:[,.\d]*[a-z%}]")
+"""What is part of a reference that can't be read: `$1[?].status`, `$1.upper()`, `{$1:.2f}`."""
 
-class _NotPrintableError(Exception):
+_OTHER_REFERENCE = re.compile(r"\$\{?[^\W\d]")
+_NAME = re.compile(r"\w*[^\W\d](?=[\"'\]]*\Z)")
+
+
+class _NoAnswerError(Exception):
     """A result is nothing that can stand in an answer."""
+
+
+def all_done(messages: Sequence[AnyMessage], effects: Collection[str]) -> bool:
+    """Whether everything happened that this turn's plans set out to do: every call was made as planned and succeeded,
+    and no map of a tool with side effects was over nothing.
+
+    Args:
+        messages: The conversation.
+        effects: The tools with side effects.
+    """
+    turn = this_turn(messages)
+    results = observations(turn)
+    if any(result.status == "error" or _is_a_persons(result) for result in results.values()):
+        return False
+    tasks = [task for plan in own_plans(turn) for task in tasks_of(plan)]
+    return not any(task.tool in effects and task.is_map and task.key in results for task in tasks)
+
+
+def _is_a_persons(result: ToolMessage) -> bool:
+    """Whether a person had another call made, or gave the result."""
+    return result.response_metadata.get("decision") not in (None, "approve")
 
 
 def fill_in(answer: str, messages: Sequence[AnyMessage]) -> str:
     """The answer with the results put in; empty if it takes a model after all: there is no answer, a task that it
-    refers to failed or isn't there, or a result is too long, or no text or number.
+    refers to isn't there, or a result is too long, or no text, number, or list of those.
 
     Args:
         answer: As the plan gives it.
@@ -29,89 +62,66 @@ def fill_in(answer: str, messages: Sequence[AnyMessage]) -> str:
     seen = observations(messages)
     sizes = map_sizes(seen)
     last = max((number for number, _ in seen), default=0) + 1  # the join's own number
-    if _stands_on_a_failure(answer, messages, sizes):
-        return ""
 
-    def look_up(reference: Reference) -> Any:
+    def result_of(reference: Reference) -> Any:
         number = reference.task
-        if number in sizes and (number, None) not in seen:
-            value: Any = [None] * sizes[number]
-            for element in reference.elements(sizes[number]):
-                value[element] = _printable(seen.get((number, element)))
-        elif (number, None) in seen or not is_text(reference, last):
-            value = _printable(seen.get((number, None)))
-        else:
-            raise LookupError(reference.text)
-        if isinstance(follow(value, reference), dict):
-            raise _NotPrintableError
+        if (number, None) in seen:
+            return _value(seen.get((number, None)))
+        value: list[Any] = [None] * sizes[number]
+        for element in reference.elements(sizes[number]):
+            value[element] = _value(seen.get((number, element)))
         return value
 
+    def put_in(match: re.Match[str]) -> str:
+        if match[0].startswith("\\"):
+            return match[0][1:]
+        reference = whole_reference(match[0])
+        assert reference is not None, "it has the form of one"
+        if (reference.task, None) not in seen and reference.task not in sizes:
+            if is_text(replace(reference, whole=False), last):
+                return match[0]
+            raise _NoAnswerError
+        before = answer[: match.start()]
+        if before.endswith("{") or _LEFT_OVER.match(answer, match.end()):
+            raise _NoAnswerError
+        value = follow(result_of(reference), reference)
+        named = _NAME.search(reference.path)
+        return _printable(value, about=named[0] if named else before[-20:])
+
+    if _OTHER_REFERENCE.search(PATTERN.sub("", answer)):
+        return ""
     try:
-        filled = substitute(f"{answer} ", look_up)  # with the blank, one reference alone is put into text too
-    except (_NotPrintableError, UnresolvedReferenceError):
+        return PATTERN.sub(put_in, answer).strip()
+    except (_NoAnswerError, UnresolvedReferenceError):
         return ""
-    return str(filled).strip()
 
 
-def _stands_on_a_failure(answer: str, messages: Sequence[AnyMessage], sizes: Mapping[int, int]) -> bool:
-    """Whether something has failed among the results that the answer is made from, or that those were made from: a call
-    that takes a list has been made even if some of its elements failed."""
-    failed = {m.tool_call_id for m in messages if isinstance(m, ToolMessage) and m.status == "error"}
-    arguments: dict[str | None, Any] = {
-        call["id"]: call["args"] for m in messages if isinstance(m, AIMessage) for call in m.tool_calls
-    }
-    looked_at, to_look_at = set[str](), [answer]
-    while to_look_at:
-        for reference in find_references(to_look_at.pop()):
-            number = reference.task
-            for element in reference.elements(sizes[number]) if number in sizes else [None]:
-                call = call_id((number, element))
-                if call in failed:
-                    return True
-                if call not in looked_at:
-                    looked_at.add(call)
-                    to_look_at.append(arguments.get(call, ""))
-    return False
-
-
-def direct_answer(messages: Sequence[AnyMessage]) -> str:
-    """The result of the plan's last call, if that is the answer: its tool has `return_direct`, and every call of the
-    plan has succeeded. Else nothing."""
-    results: list[ToolMessage] = []
-    for message in reversed(messages):
-        if not isinstance(message, ToolMessage):
-            break
-        results.append(message)
-    if not results or any(message.status == "error" for message in results):
-        return ""
-    return to_text(shown_value(results[0])) if results[0].response_metadata.get("return_direct") else ""
-
-
-def _printable(message: ToolMessage | None) -> Any:
-    """A result with the numbers in it as people write them."""
+def _value(message: ToolMessage | None) -> Any:
     if message is None or message.status == "error":
-        raise _NotPrintableError
-    return _for_people(shown_value(message))
+        raise _NoAnswerError
+    return shown_value(message)
 
 
-def _for_people(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _for_people(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_for_people(item) for item in value]
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise _NotPrintableError
-    text = format_number(value) if isinstance(value, int | float) else value
+def _printable(value: Any, about: str) -> str:
+    """A result as people write it: a number, a text, or a list of them."""
+    container = as_container(value)
+    items = list(container) if isinstance(container, list | tuple) else [value]
+    if not items or not all(map(_is_plain, items)):
+        raise _NoAnswerError
+    text = for_people(items, about)
     if len(text) > LONGEST_RESULT or not text.strip() or not all(c.isprintable() or c in "\n\t" for c in text):
-        raise _NotPrintableError
+        raise _NoAnswerError
     return text
 
 
-def format_number(value: float) -> str:
-    """A number for people: six significant digits and no more, but all digits before the point."""
-    if isinstance(value, int):
-        return str(value)
-    if value != value or value in (float("inf"), float("-inf")):
-        raise _NotPrintableError
-    rounded = f"{value:.2f}" if abs(value) >= 1e5 else f"{value:.6g}"
-    return rounded.rstrip("0").rstrip(".") if "." in rounded and "e" not in rounded else rounded
+def _is_plain(item: Any) -> bool:
+    return as_container(item) is None and isinstance(item, str | int | float) and not isinstance(item, bool)
+
+
+def direct_answer(messages: Sequence[AnyMessage]) -> str:
+    """The result of the plan's last call, if that is the answer: its tool has `return_direct`. Else nothing."""
+    result = messages[-1] if messages else None
+    if not isinstance(result, ToolMessage) or not result.response_metadata.get("return_direct"):
+        return ""
+    value = shown_value(result)
+    return to_text(value) if isinstance(value, dict | list) else for_people(value)

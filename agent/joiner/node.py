@@ -1,7 +1,7 @@
 """The joiner node: looks at the results, and either answers the user or asks for another plan."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -9,19 +9,20 @@ from typing import Any, Literal, cast
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.tools import BaseTool
 from langgraph.constants import TAG_NOSTREAM
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 from pydantic import ValidationError
 
 from agent.context import Context
-from agent.conversation.messages import plans_made
+from agent.conversation.messages import replans_made
 from agent.conversation.provenance import as_own_words
 from agent.conversation.saving import storable
 from agent.conversation.transcript import results_of_turn
 from agent.conversation.view import in_view
 from agent.events import Progress
-from agent.joiner.direct import direct_answer, fill_in
+from agent.joiner.direct import all_done, direct_answer, fill_in
 from agent.joiner.structured import ResponseFormat, Structured, ask
 from agent.language.reasoning import without_thoughts
 from agent.language.written_calls import read_written_calls
@@ -33,6 +34,8 @@ from agent.state import Node, State
 CALL_CONFIG: RunnableConfig = {"run_name": "join"}
 QUIET: RunnableConfig = {**CALL_CONFIG, "tags": [TAG_NOSTREAM]}
 """For what is not to be shown while it comes."""
+
+NO_FEEDBACK = "The results don't answer the question."
 
 _ACTION = re.compile(
     r"(?:Action[ \t*]*:[ \t*]*|(?:\A|\n)[ \t*]*(?=\w+[(\[]))(?P<action>Finish|Replan)\b[ \t:]*(?P<text>.*)",
@@ -64,13 +67,15 @@ class Replan:
 Decision = Answer | Replan
 
 
-def make_joiner(models: Models, system_prompt: str = "", form: ResponseFormat | None = None) -> Node:
+def make_joiner(
+    tools: Mapping[str, BaseTool], models: Models, system_prompt: str = "", form: ResponseFormat | None = None
+) -> Node:
     """The joiner node.
 
-    1. If the plan gives the answer's words, and all results that it puts into them are there, that is the answer. So is
-       the result of its last call, if that call's tool has `return_direct` and all went well.
+    1. If everything was done that this turn's plans set out to do, and the plan gives the answer's words, that is the
+       answer, with the results put in. So is the result of its last call, if that call's tool has `return_direct`.
     2. Else show the model the conversation with this turn's results. Unless the turn's replans are used up, or the last
-       plan had no calls, it may ask for another plan: with a tool call, or, if it can't call tools, in words.
+       one had no calls, it may ask for another plan: with a tool call, or, if it can't call tools, in words.
        With a `response_format`, both of these answers have to fit it.
     3. On an answer, end. On a replan, go to planner and executor.
     """
@@ -80,22 +85,23 @@ def make_joiner(models: Models, system_prompt: str = "", form: ResponseFormat | 
         context = Context.of(runtime.context)
         progress = Progress.of(runtime)
         messages = state["messages"]
-        plans = plans_made(messages)
         progress.tell("joiner_started")
-        answer = fill_in(state.get("answer", ""), messages) if context.direct_join else ""
-        if (answer := answer or direct_answer(messages)) and (given := _without_asking(answer, form)):
-            return Command(goto="__end__", update=given)
+        if all_done(messages, _with_effects(tools, context)):
+            answer = fill_in(state.get("answer", ""), messages) if context.direct_join else ""
+            if (answer := answer or direct_answer(messages)) and (given := _without_asking(answer, form)):
+                return Command(goto="__end__", update=given)
         model = await models.joiner(context)
         shown = in_view(
             messages, system_prompt=context.system_prompt or system_prompt, most_tokens=context.max_prompt_tokens
         )
         with overflow_told():
-            may_replan = 0 < plans <= context.max_replans and not state.get("empty")
+            may_replan = bool(tools) and replans_made(messages) < context.max_replans and not state.get("empty")
+            usable = tools if may_replan else ()
             decision: Decision | Structured
             if form is None:
-                decision = await decide(model, shown, may_replan=may_replan, has_results=plans > 0)
+                decision = await decide(model, shown, tools=usable)
             else:
-                asked = await ask(model, form, shown, may_replan=may_replan, has_results=plans > 0)
+                asked = await ask(model, form, shown, tools=usable)
                 decision = Replan(asked) if isinstance(asked, str) else asked
         match decision:
             case Structured():
@@ -104,7 +110,7 @@ def make_joiner(models: Models, system_prompt: str = "", form: ResponseFormat | 
                 return Command(goto="__end__", update={"messages": [message]})
             case Replan(feedback):
                 progress.tell("replanning", feedback=feedback)
-                return Command(goto=["planner", "executor"], update={"feedback": storable(feedback)})
+                return Command(goto=["planner", "executor"], update={"feedback": storable(feedback) or NO_FEEDBACK})
 
     return joiner
 
@@ -118,9 +124,14 @@ def _without_asking(answer: str, form: ResponseFormat | None) -> dict[str, Any]:
     return {}
 
 
-async def decide(
-    model: BaseChatModel, messages: Sequence[AnyMessage], *, may_replan: bool, has_results: bool
-) -> Decision:
+def _with_effects(tools: Mapping[str, BaseTool], context: Context) -> set[str]:
+    """The tools that change something, or may."""
+    marks = ("side_effects", "requires_approval")
+    marked = {name for name, tool in tools.items() if any((tool.metadata or {}).get(mark) for mark in marks)}
+    return marked | {*context.requires_approval}
+
+
+async def decide(model: BaseChatModel, messages: Sequence[AnyMessage], *, tools: Collection[str]) -> Decision:
     """Answer or replan, as the model says.
 
     A model that says nothing is asked once more, and then the results are the answer. One that wants a replan which it
@@ -129,16 +140,14 @@ async def decide(
     Args:
         model: The chat model.
         messages: The conversation with the results.
-        may_replan: Whether another plan may be made.
-        has_results: Whether this turn has any.
+        tools: The names of the tools that another plan may call; none if there may be no other.
     """
-    for attempt in range(2):
-        may = may_replan and attempt == 0
-        response, as_text = await _ask(model, messages, may_replan=may, has_results=has_results)
+    for usable in (tools, ()):
+        response, as_text = await _ask(model, messages, usable)
         decision = read_decision(response, as_text=as_text)
         match decision:
-            case Replan(feedback) if may:
-                return decision if feedback else Replan("The results don't answer the question.")
+            case Replan(feedback) if usable:
+                return decision if feedback else Replan(NO_FEEDBACK)
             case Answer(message) if str(message.text).strip():
                 return decision
     if isinstance(decision, Replan) and decision.feedback:
@@ -200,14 +209,12 @@ def _closing(text: str) -> int | None:
     return None
 
 
-async def _ask(
-    model: BaseChatModel, messages: Sequence[AnyMessage], *, may_replan: bool, has_results: bool
-) -> tuple[AIMessage, bool]:
+async def _ask(model: BaseChatModel, messages: Sequence[AnyMessage], tools: Collection[str]) -> tuple[AIMessage, bool]:
     """The model's reply, and whether it was asked to decide in words."""
-    prompt = joiner_prompt(messages, may_replan=may_replan, has_results=has_results, as_text=False)
+    prompt = joiner_prompt(messages, tools=tools)
     # The first answer of a model may begin with a thought that only its end is marked of.
     shown = QUIET if known_of(model).begins_in_thought is None else CALL_CONFIG
-    if not may_replan:
+    if not tools:
         return await _invoke(model, prompt, shown), False
     try:
         return await _invoke(model.bind_tools([REPLAN_TOOL]), prompt, shown), False
@@ -216,7 +223,7 @@ async def _ask(
     except Exception as error:
         if getattr(error, "status_code", None) not in REFUSED:
             raise
-    prompt = joiner_prompt(messages, may_replan=True, has_results=has_results, as_text=True)
+    prompt = joiner_prompt(messages, tools=tools, as_text=True)
     return await _invoke(model, prompt, QUIET), True
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -103,7 +103,7 @@ class Structured:
 
 
 async def ask(
-    model: BaseChatModel, form: ResponseFormat, messages: Sequence[AnyMessage], *, may_replan: bool, has_results: bool
+    model: BaseChatModel, form: ResponseFormat, messages: Sequence[AnyMessage], *, tools: Collection[str]
 ) -> Structured | str:
     """The model's answer in this form; or what is missing, if it asks for another plan.
 
@@ -111,20 +111,19 @@ async def ask(
         model: The chat model. One that calls no tools is asked to write JSON, and can't have another plan.
         form: The form.
         messages: The conversation with the results.
-        may_replan: Whether another plan may be made.
-        has_results: Whether this turn has any.
+        tools: The names of the tools that another plan may call; none if there may be no other.
 
     Raises:
         ModelError: The answer does not fit, and neither does a second one.
     """
     why = ""
-    for may in (may_replan, False):
-        prompt = joiner_prompt(messages, may_replan=may, has_results=has_results, as_text=False)
-        response = await _respond(model, form, prompt, may_replan=may, why=why)
+    for usable in (tools, ()):
+        prompt = joiner_prompt(messages, tools=usable)
+        response = await _respond(model, form, prompt, may_replan=bool(usable), why=why)
         feedback = next(
             (call["args"].get("feedback") for call in response.tool_calls if call["name"] == "replan"), None
         )
-        if may and feedback is not None:
+        if usable and feedback is not None:
             return str(feedback) or str(response.text)
         given = next((call["args"] for call in response.tool_calls if call["name"] == form.name), None)
         try:

@@ -122,7 +122,9 @@ class Plan:
         error = error or self._find_circle(task.number, others)
         self._dependencies[task.number] = self._dependencies.get(task.number, ()) + others
         self._awaited.update(others)
-        task = replace(task, dependencies=dependencies, error=error)
+        tool = self.tools.get(task.tool)
+        positional = tool.positional(task.arguments) if tool else 0
+        task = replace(task, dependencies=dependencies, error=error, positional=positional)
         self.tasks.append(task)
         return task
 

@@ -81,9 +81,11 @@ class Signature:
     """The parameters that take a list."""
 
     def positional(self, arguments: Collection[str]) -> int:
-        """How many of these arguments, in order, a call gives without their names: those that it can't go without."""
+        """How many of these arguments, in order, a call gives without their names: the first, and those that
+        it can't go without."""
+        unnamed = {*self.required, *self.parameters[:1]}
         pairs = zip(arguments, self.parameters, strict=False)
-        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1] and pair[0] in self.required, pairs))
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1] and pair[0] in unnamed, pairs))
 
     def __str__(self) -> str:
         return ", ".join(name if name in self.required else f"[{name}]" for name in self.parameters) or "none"
@@ -116,10 +118,18 @@ class Task:
     size: int | None = None
     """How many elements there are, if this is a map whose elements stand in the plan before it."""
 
+    positional: int = 0
+    """How many of the arguments go without their names in the plan language."""
+
     @property
     def key(self) -> Key:
         """What names it in the thread."""
         return self.number, self.element
+
+    @property
+    def is_map(self) -> bool:
+        """Whether it is a map as a whole."""
+        return self.over is not None or self.size is not None
 
     @property
     def is_call(self) -> bool:

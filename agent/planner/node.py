@@ -16,7 +16,7 @@ from langgraph.func import task as durable
 from langgraph.runtime import Runtime
 
 from agent.context import Context
-from agent.conversation.messages import map_sizes, observations, plan_message, plans_made
+from agent.conversation.messages import map_sizes, observations, plan_message, replans_made
 from agent.conversation.view import in_view
 from agent.events import Progress
 from agent.handover import Handover
@@ -93,8 +93,8 @@ def make_planner(
             earlier = observations(messages)
             taken, sizes = [number for number, _ in earlier], map_sizes(earlier)
             first = max(taken, default=0) + 1
-            round_ = plans_made(messages)
-            feedback = state.get("feedback") if round_ else None
+            feedback = state.get("feedback")
+            round_ = replans_made(messages) + bool(feedback)
             prompt = planner_prompt(
                 in_view(
                     messages,

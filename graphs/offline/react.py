@@ -66,7 +66,7 @@ class OfflineReactModel(BaseChatModel):
                 return "", calls
             done = [*before, *(message for message in turn if _number(message) <= plan.last)]
             may_replan = len(done) > len(known)  # else nothing of the plan could be called, nor could be of the next
-            prompt = joiner_prompt(done, may_replan=may_replan, has_results=bool(turn), as_text=False)
+            prompt = joiner_prompt(done, tools=[tool.name for tool in self.tools] if may_replan else ())
             decision = read_decision(self._ask(prompt, tools=[REPLAN_TOOL] if may_replan else []))
             if not isinstance(decision, Replan) or not may_replan:
                 return str(decision.feedback if isinstance(decision, Replan) else decision.message.text), []

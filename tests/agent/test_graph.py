@@ -339,7 +339,18 @@ async def test_a_question_that_needs_no_tool_is_just_answered(
     model_server.script(planner=["1. join()"], joiner=["Hello!"])
     messages = await run(chat_model, "Hi")
     assert [message.text for message in messages] == ["Hi", "Hello!"]
-    assert model_server.requests[-1].tool_names == []
+
+
+async def test_the_joiner_may_ask_for_a_plan_after_one_without_calls_and_only_as_often_as_ever(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(
+        planner=["join()", plan("add(1, 1)"), "2. add(2, 2)\njoin()"], joiner=[REPLAN, REPLAN, "Four, I think."]
+    )
+    messages = await run(chat_model, "Any change?", max_replans=2)
+    assert messages[-1].text == "Four, I think."
+    asked = [request.tool_names for request in model_server.requests if request.is_joiner]
+    assert asked == [["replan"], ["replan"], []]
 
 
 @pytest.mark.parametrize("text", ["", "I can't plan this.", "```\n```"])
@@ -368,9 +379,7 @@ async def test_a_silent_joiner_is_asked_again_and_then_the_results_are_the_answe
     model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
     model_server.script(planner=[plan("add(1, 1)")], joiner=["", ""])
-    assert (await run(chat_model))[-1].text == (
-        "The model gave no answer. What was found:\n1. add(first=1, second=1) -> 2.0"
-    )
+    assert (await run(chat_model))[-1].text == ("The model gave no answer. What was found:\n1. add(1, 1) -> 2.0")
 
 
 async def test_several_turns_share_a_thread(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
@@ -392,7 +401,7 @@ async def test_several_turns_share_a_thread(model_server: ModelServer, chat_mode
     ]
     second_plan = [request for request in model_server.requests if request.is_planner][1]
     assert [message["role"] for message in second_plan.messages] == ["system", "user", "assistant", "user"]
-    assert "1. add(first=1, second=1) -> 2.0" in second_plan.messages[1]["content"]
+    assert "1. add(1, 1) -> 2.0" in second_plan.messages[1]["content"]
     assert "Still missing" not in second_plan.user
 
 

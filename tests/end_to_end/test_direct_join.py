@@ -1,21 +1,25 @@
-"""The plan gives the answer's words, and no second model call is needed."""
+"""The plan gives the answer's words, and no second model call is needed; but only if all happened that it tells of."""
 
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.tools import tool
+from langchain_core.tools import ToolException, tool
 from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
 
 from agent import create_llm_compiler
-from agent.joiner.direct import format_number
-from tests.support.model_server import ModelServer
+from tests.support.model_server import ModelServer, Reply
+
+JOINER = "As the joiner says."
+REPLAN = Reply(tool_calls=[("replan", {"feedback": "More."})])
 
 
 @tool
 async def measure(thing: str) -> dict[str, Any]:
     """measure"""
-    return {"name": thing, "height": 8611.25 if thing == "K2" else 3776}
+    return {"name": thing, "height": 8611.25 if thing == "K2" else 3776, "order_id": 1200345, "tags": ["a", "b", "c"]}
 
 
 @tool
@@ -31,18 +35,39 @@ async def article(about: str) -> str:
 
 
 @tool
-async def count(items: list[Any]) -> int:
-    """how many"""
-    return len(items)
+async def orders() -> list[dict[str, str]]:
+    """the orders"""
+    return [{"id": "A-1", "total": "120"}, {"id": "A-2", "total": "7"}]
 
 
 @tool
-async def double(number: float) -> float:
-    """twice as much"""
-    return number * 2
+async def orders_as_text() -> str:
+    """the orders"""
+    return '[{"id": "A-1", "total": "120"}]'
 
 
-TOOLS = [measure, ratio, article, count, double]
+@tool
+async def people() -> list[str]:
+    """nobody"""
+    return []
+
+
+@tool
+async def population(of: str) -> int:
+    """how many people"""
+    return 8917000
+
+
+@tool
+async def send(to: str) -> str:
+    """send a mail"""
+    if to == "bad":
+        raise ToolException("no such address")
+    return "sent"
+
+
+send.metadata = {"side_effects": True}
+TOOLS = [measure, ratio, article, orders, orders_as_text, people, population, send]
 
 
 async def answer(model: ChatOpenAI, **context: Any) -> str:
@@ -55,13 +80,16 @@ async def answer(model: ChatOpenAI, **context: Any) -> str:
     ("plan", "text"),
     [
         ('1. ratio(6, 5)\njoin("It is $1 times as high.")', "It is 1.2 times as high."),
-        ('1. ratio(10, 3)\njoin("$1")', "3.33333"),
-        ("1. ratio(10, 3)\njoin($1)", "3.33333"),
+        ('1. ratio(10, 3)\njoin("$1")', "3.33"),
+        ("1. ratio(10, 3)\njoin($1)", "3.33"),
+        ('1. population("Bern")\njoin("$1 people, for $100.")', "8,917,000 people, for $100."),
         ('1. measure("K2")\njoin("$1.name is ${1.height} m high.")', "K2 is 8611.25 m high."),
+        ('1. measure("K2")\njoin("Order $1.order_id of K2: $1.tags.")', "Order 1200345 of K2: a, b and c."),
         ('1. measure.map(["K2", "Fuji"])\njoin("$1[0].height and $1[-1].height")', "8611.25 and 3776"),
-        ('1. ratio.map([1, 2], b=[2])\njoin("No.")', "No."),
-        ('1. ratio.map([1, 3], b=2)\njoin("They are $1.")', "They are [0.5, 1.5]."),
-        ('1. ratio(1, 0)\n2. ratio(4, 2)\njoin("It is $2, under $100.")', "It is 2, under $100."),
+        ('1. measure.map(["K2", "Fuji"])\njoin("$1.name: $1.height m")', "K2 and Fuji: 8611.25 and 3776 m"),
+        ('1. orders()\njoin("Open: $1.id.")', "Open: A-1 and A-2."),
+        ('1. send.map(["ana", "bob"])\njoin("I told both.")', "I told both."),
+        ('1. people()\n2. ratio.map($1, b=1)\njoin("Nobody to count.")', "Nobody to count."),
         ('join("Hello! It costs $5.")', "Hello! It costs $5."),
     ],
 )
@@ -75,23 +103,96 @@ async def test_the_answer_is_that_text_with_the_results_put_in(
 @pytest.mark.parametrize(
     "plan",
     [
-        '1. ratio(1, 0)\njoin("It is $1.")',
+        # what it tells of didn't happen
+        '1. send("bad")\njoin("I told them.")',
+        '1. send("bad")\n2. ratio(6, 5)\njoin("I told them; $2.")',
+        '1. send.map(["ana", "bad"])\njoin("I told both.")',
+        '1. people()\n2. send.map($1)\njoin("I told everybody.")',
+        '1. send.map([])\njoin("I told everybody.")',
+        '1. send("bad")\n2. ratio.map([1, 2], b=$1)\njoin("Both are told.")',
+        '1. sendmail("ana")\njoin("I told Ana.")',
+        '1. send("ana", "bob")\njoin("I told both.")',
+        '1. send.map("ana")\njoin("I told them.")',
+        "1. send($5)\njoin('I told them.')",
+        # what it refers to isn't there, or is nothing to read out
         '1. ratio(6, 5)\njoin("It is $1.height.")',
         '1. ratio(6, 5)\njoin("It is ${7}.")',
         '1. article("K2")\njoin("It says: $1")',
         '1. measure("K2")\njoin("It is $1.")',
-        '1. ratio.map([1, 2], b=0)\njoin("It is $1[0].")',
+        '1. orders()\njoin("They are $1.")',
+        '1. orders()\njoin("The first is $1[0].")',
+        '1. orders_as_text()\njoin("They are $1.")',
+        '1. people()\njoin("They are $1.")',
+        # something of a reference would be left over
+        '1. orders()\njoin("They are $1[?].id.")',
+        '1. orders()\njoin("They are $1[id].")',
+        '1. orders()\njoin("There are $1.id.count().")',
+        '1. ratio(6, 5)\njoin("It is {$1:.2f}.")',
+        '1. ratio(6, 5)\njoin("It is $1 of ${total}.")',
         "1. ratio(6, 5)\njoin()",
     ],
 )
 async def test_otherwise_the_joiner_is_asked(plan: str, model_server: ModelServer, chat_model: ChatOpenAI) -> None:
-    model_server.script(planner=[plan], joiner=["As the joiner says."])
-    assert await answer(chat_model) == "As the joiner says."
+    model_server.script(planner=[plan], joiner=[JOINER])
+    assert await answer(chat_model) == JOINER
+
+
+@pytest.mark.parametrize("first", ['send("bad")', "send.map([])"])
+async def test_a_later_plan_cannot_answer_for_what_an_earlier_one_of_the_turn_left_undone(
+    first: str, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    second = '2. ratio(6, 5)\njoin("I told them, and it is $2.")'
+    model_server.script(planner=[f"1. {first}\njoin()", second], joiner=[REPLAN, JOINER])
+    assert await answer(chat_model) == JOINER
+
+
+async def test_what_went_wrong_in_an_earlier_turn_is_of_no_account(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(
+        planner=['1. send("bad")\njoin("Done.")', '2. send("ana")\njoin("Done.")'], joiner=["It can't be sent."]
+    )
+    graph = create_llm_compiler(TOOLS, model=chat_model)
+    first = await graph.ainvoke({"messages": "Tell them"})
+    second = await graph.ainvoke(
+        {"messages": [*first["messages"], ("user", "Tell Ana.")]}, context={"approve_side_effects": False}
+    )
+    assert second["messages"][-1].text == "Done."
+
+
+async def test_a_plan_that_was_too_long_gives_no_answer(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    model_server.script(planner=['1. send("a")\n2. send("b")\n3. send("c")\njoin("All told.")'], joiner=[JOINER])
+    assert await answer(chat_model, max_tasks=2) == JOINER
+
+
+@pytest.mark.parametrize(
+    ("decision", "said"),
+    [
+        ({"type": "approve"}, "I told Ana."),
+        ({"type": "edit", "edited_action": {"name": "send", "args": {"to": "bob"}}}, JOINER),
+        ({"type": "reject"}, JOINER),
+        ({"type": "respond", "message": "I did it myself."}, JOINER),
+    ],
+)
+async def test_an_answer_is_not_taken_if_a_person_had_it_done_otherwise(
+    decision: dict[str, Any], said: str, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(
+        planner=['1. send("ana")\njoin("I told Ana.")'], joiner=[] if decision["type"] == "approve" else [JOINER]
+    )
+    graph = create_llm_compiler(TOOLS, model=chat_model, checkpointer=InMemorySaver())
+    run: dict[str, Any] = {
+        "config": {"configurable": {"thread_id": "t"}},
+        "context": {"requires_approval": ["send"]},
+    }
+    await graph.ainvoke({"messages": "Tell Ana"}, **run)
+    output = await graph.ainvoke(Command(resume={"decisions": [decision]}), **run)
+    assert output["messages"][-1].text == said
 
 
 async def test_the_context_turns_it_off(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
-    model_server.script(planner=['1. ratio(6, 5)\njoin("It is $1.")'], joiner=["As the joiner says."])
-    assert await answer(chat_model, direct_join=False) == "As the joiner says."
+    model_server.script(planner=['1. ratio(6, 5)\njoin("It is $1.")'], joiner=[JOINER])
+    assert await answer(chat_model, direct_join=False) == JOINER
 
 
 async def test_the_answer_streams_like_any_message(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
@@ -104,35 +205,3 @@ async def test_the_answer_streams_like_any_message(model_server: ModelServer, ch
     ]
     assert "".join(str(piece.text) for piece in pieces) == "It is 1.2."
     assert all(isinstance(piece, AIMessage | AIMessageChunk) for piece in pieces)
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        (1.2000000000000002, "1.2"),
-        (3.0, "3"),
-        (1998, "1998"),
-        (0.000123456789, "0.000123457"),
-        (123456789.126, "123456789.13"),
-        (1e22, "10000000000000000000000"),
-        (-2.50, "-2.5"),
-        (99999.99, "100000"),
-        (10**30, "1" + "0" * 30),
-    ],
-)
-def test_numbers_are_written_for_people(number: float, text: str) -> None:
-    assert format_number(number) == text
-
-
-@pytest.mark.parametrize("reference", ["$2", "$3", "$1[1]", "$1"])
-async def test_what_was_made_from_a_failure_is_told_by_a_model(
-    reference: str, model_server: ModelServer, chat_model: ChatOpenAI
-) -> None:
-    plan = f'1. double.map([1, "x"])\n2. count($1)\n3. double($2)\njoin("It is {reference}.")'
-    model_server.script(planner=[plan], joiner=["One of them failed."])
-    assert await answer(chat_model) == "One of them failed."
-
-
-async def test_what_was_made_from_the_rest_is_not(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
-    model_server.script(planner=['1. double.map([1, "x"])\n2. double($1[0])\njoin("It is $2.")'])
-    assert await answer(chat_model) == "It is 4."

@@ -14,7 +14,7 @@ from agent.conversation.messages import (
     observation,
     observations,
     plan_message,
-    plans_made,
+    replans_made,
     tasks_of,
     this_turn,
 )
@@ -146,11 +146,12 @@ def test_a_turn_starts_with_the_last_message_of_the_user() -> None:
     assert list(this_turn([HumanMessage("a"), AIMessage("b"), HumanMessage("c"), plan, result])) == [plan, result]
 
 
-def test_plans_are_counted_from_the_last_message_of_the_user() -> None:
-    first: list[AnyMessage] = [HumanMessage("a"), planned(search(1, "x")), observed(1, "r"), AIMessage("b")]
-    assert plans_made([*first, HumanMessage("c")]) == 0
-    again: list[AnyMessage] = [planned(search(2, "y"), earlier=(1,)), observed(2, "s")]
-    assert plans_made([*first, HumanMessage("c"), *again]) == 1
+def test_replans_are_counted_from_the_last_message_of_the_user_and_another_agents_calls_are_none() -> None:
+    foreign = AIMessage("Let me see.", tool_calls=[{"name": "lookup", "args": {}, "id": "call_9"}])
+    again = planned(search(2, "y"), earlier=(1,), note="more")
+    messages = [HumanMessage("a"), foreign, planned(search(1, "x")), observed(1, "r"), again, observed(2, "s")]
+    assert [replans_made(messages[:end]) for end in (1, 2, 4, 6)] == [0, 0, 0, 1]
+    assert replans_made([*messages, AIMessage("b"), HumanMessage("c")]) == 0
 
 
 def test_the_results_of_the_turn_are_text() -> None:
@@ -179,13 +180,6 @@ def test_results_stand_under_the_question_they_were_fetched_for() -> None:
             '2. search("K3") failed: not found',
         )
     ]
-
-
-def test_calls_are_shown_as_planned() -> None:
-    ((_, content),) = shown(
-        [HumanMessage("q"), planned(search(1, "a"), Call(2, "math", ["$1", ["$1"]])), observed(2, "4")]
-    )
-    assert '2. math("$1", context=["$1"]) -> 4' in content
 
 
 def test_the_results_of_all_plans_of_a_turn_are_shown_together() -> None:

@@ -262,8 +262,8 @@ def conversation() -> list[AnyMessage]:
     return [HumanMessage("How high is K2?"), message, observation(task, "8,611 m", most=100)]
 
 
-async def decided(model: BaseChatModel, *, may_replan: bool = True, has_results: bool = True) -> Decision:
-    return await decide(model, conversation(), may_replan=may_replan, has_results=has_results)
+async def decided(model: BaseChatModel, *, may_replan: bool = True) -> Decision:
+    return await decide(model, conversation(), tools=["search"] if may_replan else [])
 
 
 def text_of(decision: Decision) -> str:

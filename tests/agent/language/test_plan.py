@@ -50,7 +50,7 @@ def error(call: Call) -> str:
 def test_a_call_becomes_a_task_at_once() -> None:
     plan = Plan(TOOLS)
     task = plan.add(search(1, "K2"))
-    assert task == Task(1, "search", {"query": "K2"})
+    assert task == Task(1, "search", {"query": "K2"}, positional=1)
     assert plan.tasks == [task]
 
 
