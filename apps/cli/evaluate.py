@@ -22,6 +22,7 @@ EPILOG = """\b
 Examples:
   llm-compiler eval questions.json --model openai:gpt-4.1-mini
   llm-compiler eval questions.csv --n 20 --agents llm-compiler,react --judge
+  llm-compiler eval questions.jsonl --scorer contains
   llm-compiler eval films.jsonl --graph movie_recommendation --repeat 3 --out films
 """
 AGENTS = "llm-compiler,react,parallel-react"
@@ -52,6 +53,12 @@ def evaluate(
         Path | None,
         typer.Option(metavar="DIR", file_okay=False, help="Where results go; started again with the same, it goes on."),
     ] = None,
+    scorer: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="What is right: paper, exact, contains, number, number:0.01 (within), judge."
+        ),
+    ] = "paper",
     judge: Annotated[bool, typer.Option("--judge", help="Have a model judge the answers.")] = False,
     judge_model: Annotated[
         str | None, typer.Option(metavar="PROVIDER:MODEL", help="The judge. Default: the agents' model.")
@@ -77,6 +84,12 @@ def evaluate(
         raise WrongUsageError(f"--agents names none. There are {AGENTS}.")
     if not math.isfinite(timeout):
         raise WrongUsageError(f"--timeout is {timeout}, and should be a number of seconds.")
+    from apps.evaluation.scoring import check_scorer
+
+    try:
+        judge = judge or check_scorer(scorer) == "judge"
+    except ValueError as error:
+        raise WrongUsageError(str(error)) from None
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -97,6 +110,7 @@ def evaluate(
         seed=seed,
         concurrency=concurrency,
         repeat=repeat,
+        scorer=scorer,
         judge=(judge_model or model) if judge or judge_model else None,
         timeout=timeout,
         retry_failed=retry_failed,

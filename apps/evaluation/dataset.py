@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from apps.evaluation.scoring import check_scorer
+
 EXPECTED = "a list of objects with id, question and answer, the same as JSON lines, or CSV with a header line"
 GROUPS = ("branch", "level", "group")
 
@@ -29,6 +31,9 @@ class Question:
 
     group: str = ""
     """The dataset's own classification, as `branch 2` or `level hard`; empty if it has none."""
+
+    scorer: str = ""
+    """How answers to it are scored, if not as those to the others; see `apps.evaluation.scoring`."""
 
 
 def load(path: Path) -> list[Question]:
@@ -136,9 +141,14 @@ def _question(path: Path, line: int, record: Any, number: int) -> Question:
         if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
             raise DatasetError(f"{where}: {name!r} is {_short(value)}, and should be text or a number.")
     group = next((f"{name} {record[name]}" for name in GROUPS if record.get(name) not in (None, "")), "")
+    try:
+        scorer = check_scorer(str(record["scorer"]).strip()) if record.get("scorer") not in (None, "") else ""
+    except ValueError as error:
+        raise DatasetError(f"{where}: {error}") from None
     # Half of a surrogate pair, which JSON may have, can't be sent to a model or written to a file.
     texts = [str(value).strip().encode("utf-8", "replace").decode() for value in (*values.values(), group[:60])]
-    return Question(*texts)
+    identity, question, right, group = texts
+    return Question(identity, question, right, group, scorer)
 
 
 def _short(value: Any) -> str:

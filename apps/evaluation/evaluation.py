@@ -6,7 +6,7 @@ import json
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from apps.evaluation.judge import judge
 from apps.evaluation.prices import TABLE, Prices, load_prices
 from apps.evaluation.results import Key, Result
 from apps.evaluation.runner import INSTRUCTION, Settings, jobs, run_all
-from apps.evaluation.scoring import is_correct
 from apps.evaluation.store import Store
 from apps.evaluation.table import Watch
 from apps.runs.errors import in_one_line
@@ -48,8 +47,11 @@ class Spec:
     seed: int = 0
     concurrency: int = 4
     repeat: int = 1
+    scorer: str = "paper"
+    """How answers are scored, where the dataset says nothing else; see `apps.evaluation.scoring`."""
+
     judge: str | None = None
-    """The judge's model; None for the rules alone."""
+    """The model that judges every answer; None for none."""
 
     prices: Path = TABLE
     timeout: float = 300.0
@@ -81,6 +83,13 @@ class Evaluation:
 
     problems: list[str] = field(default_factory=list)
     """What went wrong beside the runs."""
+
+    @property
+    def settings(self) -> Settings:
+        """What holds for every run."""
+        spec = self.spec
+        judged = spec.judge is not None
+        return Settings(self.model, spec.graph, spec.instruction, spec.timeout, spec.scorer, judged)
 
     @property
     def complete(self) -> bool:
@@ -133,14 +142,13 @@ async def evaluate(spec: Spec, console: Console, stop: Callable[[], None] = lamb
     evaluation = Evaluation(spec, model, ordered, names, prices, len(order) * len(agents) * spec.repeat)
     with Store(spec.out, _config(spec, model, everything)) as store, _interrupts(stop) as stopping:
         saved = store.results()
+        scorers = {question.id: evaluation.settings.scorer_of(question) for question in ordered}
         for key in _keys(evaluation, model):
             if (result := saved.get(key)) and not (result.error and spec.retry_failed):
-                # By the rules as they are now.
-                right = not result.error and is_correct(result.question, result.expected, result.answer)
-                evaluation.results[key] = replace(result, correct=right)
+                evaluation.results[key] = result.scored(scorers[result.question_id])  # as it is chosen now
         await _run(evaluation, agents, order, store, console, stopping)
-        if spec.judge:
-            await _judge(evaluation, spec.judge, store, console, stopping)
+        if "judge" in scorers.values():
+            await _judge(evaluation, spec.judge or model, store, console, stopping)
     return evaluation
 
 
@@ -153,7 +161,7 @@ async def _run(
     stopping: asyncio.Event,
 ) -> None:
     spec, results = evaluation.spec, evaluation.results
-    settings = Settings(evaluation.model, spec.graph, spec.instruction, spec.timeout)
+    settings = evaluation.settings
     todo = jobs(agents, order, spec.repeat, settings, set(results))
     first = next(todo, None)
     if first is None:
@@ -183,7 +191,7 @@ async def _judge(evaluation: Evaluation, name: str, store: Store, console: Conso
     """Judge the answers without a verdict, after all runs, so that no latency is measured beside it."""
     model = load_model(name)
     given = store.verdicts(name)
-    answered = [result for result in evaluation.results.values() if not result.error]
+    answered = [run for run in evaluation.results.values() if run.scorer == "judge" and not run.error]
     verdicts = {r.key: given[r.key, r.answer] for r in answered if (r.key, r.answer) in given}
     evaluation.verdicts = verdicts
     todo = iter([result for result in answered if result.key not in verdicts])

@@ -107,7 +107,7 @@ def figures_of(
         failed=len(results) - len(answered),
         correct=sum(is_right(result, verdicts) for result in results),
         correct_by_rules=sum(result.correct for result in results),
-        unjudged=sum(result.key not in verdicts for result in answered) if verdicts is not None else 0,
+        unjudged=sum(run.scorer == "judge" and run.key not in (verdicts or {}) for run in answered),
         latency_mean=statistics.fmean(latencies) if latencies else None,
         latency_median=statistics.median(latencies) if latencies else None,
         latency_p95=percentile(latencies, 0.95),

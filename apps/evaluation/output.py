@@ -15,6 +15,7 @@ from apps.evaluation.figures import Figures
 from apps.evaluation.prices import TABLE
 from apps.evaluation.report import Plot, report
 from apps.evaluation.results import Result
+from apps.evaluation.scoring import WORDS_DIFFER
 from apps.evaluation.table import rows
 
 if TYPE_CHECKING:
@@ -84,6 +85,11 @@ def notes_on(evaluation: Evaluation, figures: Sequence[Figures]) -> list[str]:
             )
         if figure.unjudged:
             notes.append(f"{figure.agent}: {figure.unjudged} answers have no verdict, and count by the rules.")
+    verdicts = evaluation.verdicts or {}
+    differing = [run for run in runs if run.key not in verdicts and not run.correct and WORDS_DIFFER in run.why]
+    if differing:
+        count = f"{len(differing)} answer{' counts' if len(differing) == 1 else 's count'}"
+        notes.append(f"{count} as wrong because {WORDS_DIFFER}: --judge has a model compare what they say.")
     return notes + list(dict.fromkeys(evaluation.problems))[:3]
 
 
@@ -149,6 +155,7 @@ def _summary(
         "concurrency": spec.concurrency,
         "graph": spec.graph,
         "model": evaluation.model,
+        "scorer": spec.scorer,
         "judge": spec.judge,
         "complete": evaluation.complete,
         "baseline": evaluation.baseline,

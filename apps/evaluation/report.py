@@ -11,7 +11,7 @@ from string import Template
 
 from apps.evaluation.evaluation import Evaluation
 from apps.evaluation.figures import Figures, is_right
-from apps.evaluation.results import Result
+from apps.evaluation.results import Key, Result
 from apps.evaluation.table import interval, percent, seconds
 from apps.runs.wording import duration, printable
 
@@ -29,8 +29,8 @@ LONGEST = 2_000
 """How many characters of an answer are shown."""
 
 METHOD = """\
-A number is right within 10 %; other answers if they are the same after lower case, without articles and punctuation; \
-yes or no by the first word; an option if it is the only one named.
+By the paper's rules, a number is right within 10 %; other answers if they are the same after lower case, without \
+articles and punctuation; yes or no by the first word; an option if it is the only one named.
 An answer in a sentence counts by its part that answers; what that is, is found without looking at the right one. \
 See graphs/evaluation/scoring.py.
 The interval of an accuracy is Wilson's, for 95 %.
@@ -172,7 +172,7 @@ def _questions(evaluation: Evaluation) -> str:
         ]
         for agent in evaluation.agents:
             runs = by_question[question.id, agent]
-            inner = "".join(_run(run, is_right(run, evaluation.verdicts)) for run in runs) or NOT_RUN
+            inner = "".join(_run(run, evaluation.verdicts or {}) for run in runs) or NOT_RUN
             cells.append(f'<td data-label="{_text(agent)}">{inner}</td>')
         rows.append(f"<tr>{''.join(cells)}</tr>")
     body = "\n".join(rows)
@@ -181,12 +181,16 @@ def _questions(evaluation: Evaluation) -> str:
     return f'<table class="questions">\n{top}\n<tbody>\n{body}\n</tbody>\n</table>'
 
 
-def _run(result: Result, right: bool) -> str:
+def _run(result: Result, verdicts: Mapping[Key, bool]) -> str:
+    right = is_right(result, verdicts)
+    why = "judge" if result.key in verdicts else f"{result.scorer}: {result.why}" if result.why else ""
     mark, word = ("✓", "right") if right else ("✗", "no answer" if result.error else "wrong")
     said = result.error or result.answer
     said = said if len(said) <= LONGEST else said[:LONGEST] + "…"
     spent = f'<span class="pale small">{_text(duration(result.latency))}</span>'
     parts = [f'<span class="{"right" if right else "wrong"}">{mark} {word}</span> {spent}<br>{_text(said)}']
+    if why:
+        parts.append(f'<div class="pale small">{_text(why)}</div>')
     steps = "\n".join(_steps(result))
     if steps:
         parts.append(f"<details><summary>how</summary><pre>{_text(steps)}</pre></details>")

@@ -1,8 +1,10 @@
 """What one run of an agent on a question gave, as a line of `results.jsonl`."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple, Self
+
+from apps.evaluation.scoring import score
 
 
 class Key(NamedTuple):
@@ -80,8 +82,12 @@ class Result:
     question: str
     expected: str
     answer: str = ""
+    scorer: str = "paper"
     correct: bool = False
-    """By the rules of `apps.evaluation.scoring`; a judge's verdicts are in a file of their own."""
+    """By the scorer; a judge's verdicts are in a file of their own, and until then the paper's rules count."""
+
+    why: str = ""
+    """Why the scorer finds so."""
 
     error: str = ""
     """Why there is no answer; empty if there is one."""
@@ -105,6 +111,13 @@ class Result:
     def key(self) -> Key:
         """What makes this run."""
         return Key(self.agent, self.question_id, self.repeat, self.model, self.graph)
+
+    def scored(self, scorer: str) -> Self:
+        """The same, scored."""
+        if self.error:
+            return replace(self, scorer=scorer)
+        said = score(self.question, self.expected, self.answer, scorer)
+        return replace(self, scorer=scorer, correct=said.right, why=said.why)
 
     @property
     def tokens(self) -> Tokens:

@@ -15,7 +15,6 @@ from apps.evaluation.agents import Agent
 from apps.evaluation.dataset import Question
 from apps.evaluation.measure import Recorder
 from apps.evaluation.results import Key, Result
-from apps.evaluation.scoring import is_correct
 from apps.runs.errors import in_one_line
 
 INSTRUCTION = """\
@@ -47,6 +46,14 @@ class Settings:
 
     timeout: float = 300.0
     """Seconds that a run may take."""
+
+    scorer: str = "paper"
+    judged: bool = False
+    """Whether a judge decides on every answer."""
+
+    def scorer_of(self, question: Question) -> str:
+        """By which scorer the answers to a question are scored."""
+        return "judge" if self.judged else question.scorer or self.scorer
 
 
 def jobs(
@@ -132,7 +139,6 @@ async def run(job: Job, settings: Settings) -> Result:
         question=question.text,
         expected=question.answer,
         answer="" if error else notes.answer,
-        correct=not error and is_correct(question.text, question.answer, notes.answer),
         error=error,
         began=began,
         latency=round(latency, 4),
@@ -140,7 +146,7 @@ async def run(job: Job, settings: Settings) -> Result:
         planning=[(start, latency if end is None else end) for start, end in notes.planning],
         calls=recorder.calls,
         tools=recorder.tools,
-    )
+    ).scored(settings.scorer_of(question))
 
 
 class _Notes:

@@ -1,8 +1,15 @@
-"""Whether an answer is right, by the paper's rules: a number within 10 %, a text exactly, after the normalisation that
-HotpotQA and SQuAD use.
+"""Whether an answer is right, and why. A scorer is chosen for all questions, or in the dataset for one:
 
-An agent may answer in a sentence where the dataset has a word. What is compared is found without looking at the right
-answer's value, in this order:
+| scorer | right is |
+|---|---|
+| `paper` | as in the paper: a number within 10 %, a text exactly, after the normalisation that HotpotQA and SQuAD use |
+| `exact` | the right answer alone, after that normalisation |
+| `contains` | an answer with the right one's words in it |
+| `number`, `number:0.01` | a number within 10 %, or within that share |
+| `judge` | what a model calls so (`apps.evaluation.judge`); without its verdict, as in the paper |
+
+By the paper's rules an agent may answer in a sentence where the dataset has a word. What is compared is found without
+looking at the right answer's value, in this order:
 
 1. What follows the last `Answer:` or `answer is`, else the last bold text (`**…**` or a `\\boxed{…}`), else all of it.
 2. A number: the only one if there is one. Else, without parentheses and without the numbers that the question has
@@ -17,10 +24,16 @@ answer's value, in this order:
 import re
 import string
 import unicodedata
+from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["number", "yes or no", "option", "text"]
 TOLERANCE = 0.1
+SCORERS = ("paper", "exact", "contains", "number", "judge")
+UNKNOWN = "There is no scorer {name!r}; there are {names}, and number with a tolerance, as in number:0.01."
+
+WORDS_DIFFER = "the words differ"
+"""Why an answer is wrong that a judge might find right."""
 
 _MARKER = re.compile(r"(?:\b(?:final )?answer(?: is\b|\s*[:=])|\A\s*finish\()\s*", re.IGNORECASE)
 _BOLD = re.compile(r"\*\*(.+?)\*\*|\\boxed\{([^{}]*)\}", re.DOTALL)
@@ -52,27 +65,84 @@ def kind_of(question: str, expected: str) -> Kind:
     return "number" if _whole_number(expected) is not None else "text"
 
 
-def is_correct(question: str, expected: str, answer: str) -> bool:
-    """Whether the answer is right by the rules above.
+@dataclass(frozen=True)
+class Score:
+    """What a scorer says of an answer."""
+
+    right: bool
+    why: str
+
+
+def check_scorer(name: str) -> str:
+    """The scorer's name.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    kind, colon, tolerance = name.partition(":")
+    if kind in SCORERS and not colon:
+        return name
+    if kind == "number" and re.fullmatch(r"\d+(?:\.\d+)?", tolerance):
+        return name
+    raise ValueError(UNKNOWN.format(name=name, names=", ".join(SCORERS)))
+
+
+def score(question: str, expected: str, answer: str, scorer: str = "paper") -> Score:
+    """Whether the answer is right, and why.
 
     Args:
         question: The question.
         expected: The right answer.
         answer: The agent's.
+        scorer: One of those above.
     """
+    kind, _, tolerance = scorer.partition(":")
+    match kind:
+        case "exact":
+            return _same(normalise(answer) == normalise(expected), expected, answer)
+        case "contains":
+            has = bool(_named([normalise(expected)], normalise(answer)))
+            return Score(has, f"it has {expected!r} in it" if has else f"{WORDS_DIFFER}: it has no {expected!r}")
+        case "number":
+            return _number(question, expected, answer, float(tolerance or TOLERANCE))
+    return _by_the_paper(question, expected, answer)
+
+
+def _by_the_paper(question: str, expected: str, answer: str) -> Score:
     said = final_part(answer)
     match kind_of(question, expected):
         case "number":
-            wanted = _whole_number(expected)
-            found = numbers_meant(question, said) or numbers_meant(question, answer)
-            return wanted is not None and any(_close(wanted, number) for number in found)
+            return _number(question, expected, answer, TOLERANCE)
         case "yes or no":
-            return normalise(said).split(" ")[0] == normalise(expected)
+            first = normalise(said).split(" ")[0]
+            return Score(first == normalise(expected), f"its first word is {first!r}")
         case "option":
             named = _named([normalise(option) for option in options(question)], normalise(said))
-            return named == [normalise(expected)]
+            why = f"the options that it names: {', '.join(named) or 'none'}"
+            return Score(named == [normalise(expected)], why)
         case "text":
-            return normalise(expected) in _texts_meant(said)
+            return _same(normalise(expected) in _texts_meant(said), expected, answer)
+
+
+def _same(same: bool, expected: str, answer: str) -> Score:
+    if same:
+        return Score(True, "the words are the same")
+    if _named([normalise(expected)], normalise(answer)):
+        return Score(False, f"{WORDS_DIFFER}: it has {expected!r} in it, and says more")
+    return Score(False, f"{WORDS_DIFFER}: it has no {expected!r}")
+
+
+def _number(question: str, expected: str, answer: str, tolerance: float) -> Score:
+    wanted = _whole_number(expected)
+    if wanted is None:
+        return Score(False, f"the right answer {expected!r} is no number")
+    found = numbers_meant(question, final_part(answer)) or numbers_meant(question, answer)
+    if not found:
+        return Score(False, "it has no number")
+    right = any(abs(number - wanted) <= tolerance * abs(wanted) + 1e-9 for number in found)
+    return Score(
+        right, f"its number is {found[0]:g}, {'' if right else 'not '}within {100 * tolerance:g} % of {wanted:g}"
+    )
 
 
 def normalise(text: str) -> str:
@@ -132,10 +202,6 @@ def _plain(match: re.Match[str]) -> float:
     power = (match["power"] or match["exponent"] or "0").replace("−", "-")
     sign = "-" if match["sign"] in ("-", "−") else ""
     return float(f"{sign}{digits}{match['rest'] or ''}e{int(power[:4]):d}")
-
-
-def _close(wanted: float, found: float) -> bool:
-    return abs(found - wanted) <= TOLERANCE * abs(wanted) + 1e-9
 
 
 def _named(choices: list[str], said: str) -> list[str]:

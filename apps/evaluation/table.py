@@ -135,7 +135,8 @@ class Watch:
         self._progress.update(self._bar, completed=len(self._results))
         if not self._console.is_terminal:
             said = "no answer" if result.error else "right" if result.correct else "wrong"
-            line = f"{len(self._results)} of {self._total}: {result.agent}, {result.question_id}: {said}"
+            why = f" ({result.scorer}: {result.why})" if said == "wrong" else ""
+            line = f"{len(self._results)} of {self._total}: {result.agent}, {result.question_id}: {said}{why}"
             self._console.print(printable(f"{line}, {duration(result.latency)}"), markup=False, soft_wrap=True)
 
     def stopping(self) -> None:

@@ -1,6 +1,7 @@
 """The figures of an agent, and what its tokens cost."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ def test_a_failed_run_is_wrong_and_counts_for_nothing_else() -> None:
 
 
 def test_verdicts_of_a_judge_decide_and_answers_without_one_go_by_the_rules() -> None:
-    results = [run("a", correct=False), run("b", correct=True), run("c", correct=True), run("d", error="e")]
+    judged = partial(run, scorer="judge")
+    results = [judged("a"), judged("b", correct=True), judged("c", correct=True), judged("d", error="e")]
     verdicts = {results[0].key: True, results[1].key: False, results[3].key: True}
     found = figures(results, verdicts=verdicts)
     assert (found.correct, found.correct_by_rules, found.unjudged) == (2, 2, 1)

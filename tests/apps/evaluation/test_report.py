@@ -73,7 +73,7 @@ def test_notes_say_what_the_figures_lack(tmp_path: Path) -> None:
     results = [
         *answered("llm-compiler", 1, 1),
         run("react", QUESTIONS[0], 1, error="TimeoutError: slow"),
-        run("react", QUESTIONS[1], 1, answer="x", calls=calls),
+        run("react", QUESTIONS[1], 1, answer="x", calls=calls, scorer="judge"),
     ]
     made = evaluation(tmp_path, results)
     made.verdicts = {results[0].key: True, results[1].key: True}
@@ -86,6 +86,18 @@ def test_notes_say_what_the_figures_lack(tmp_path: Path) -> None:
         in notes
     )
     assert "react: 1 answers have no verdict" in notes
+
+
+def test_where_words_differ_a_judge_is_suggested_and_the_page_says_why(tmp_path: Path) -> None:
+    question = Question("a", "What is the capital of France?", "Paris")
+    said = run("react", question, 1, answer="France is a country with the capital Paris.").scored("paper")
+    made = evaluation(tmp_path, [said], ["react"])
+    made.questions = [question]
+    (note,) = [note for note in notes_on(made, made.figures()) if "--judge" in note]
+    assert note == "1 answer counts as wrong because the words differ: --judge has a model compare what they say."
+    write(made)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "paper: the words differ: it has &#x27;Paris&#x27; in it, and says more" in page
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,43 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.evaluation.scoring import final_part, is_correct, kind_of, normalise, numbers_meant, options
+from apps.evaluation.scoring import check_scorer, final_part, kind_of, normalise, numbers_meant, options, score
 
 FILMS = "Find a movie similar to Heat\nOptions:\nBatman\nBatman Returns\nThe Way of the Gun\n"
+
+
+def is_correct(question: str, expected: str, answer: str) -> bool:
+    """By the paper's rules."""
+    return score(question, expected, answer).right
+
+
+FRANCE = "France is a country in Europe with the capital Paris."
+
+
+@pytest.mark.parametrize(
+    ("scorer", "expected", "answer", "right", "why"),
+    [
+        ("paper", "Paris", FRANCE, False, "the words differ: it has 'Paris' in it, and says more"),
+        ("exact", "Paris", "The capital is Paris.", False, "the words differ: it has 'Paris' in it, and says more"),
+        ("exact", "Paris", "paris!", True, "the words are the same"),
+        ("contains", "Paris", FRANCE, True, "it has 'Paris' in it"),
+        ("contains", "Paris", "Comparison", False, "the words differ: it has no 'Paris'"),
+        ("number", "100", "It is 108 m.", True, "its number is 108, within 10 % of 100"),
+        ("number:0.01", "100", "It is 108 m.", False, "its number is 108, not within 1 % of 100"),
+        ("number", "100", "It is high.", False, "it has no number"),
+        ("number", "high", "100", False, "the right answer 'high' is no number"),
+        ("paper", "yes", "No.", False, "its first word is 'no'"),
+    ],
+)
+def test_a_scorer_says_why(scorer: str, expected: str, answer: str, right: bool, why: str) -> None:
+    said = score("Which?", expected, answer, check_scorer(scorer))
+    assert (said.right, said.why) == (right, why)
+
+
+@pytest.mark.parametrize("name", ["", "best", "number:", "number:x", "number:-1", "exact:1"])
+def test_a_scorer_that_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=f"There is no scorer '{name}'; there are paper, exact"):
+        check_scorer(name)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +187,8 @@ def test_the_final_part_follows_the_last_marker() -> None:
 
 @given(st.text(max_size=300), st.text(max_size=60), st.text(max_size=200))
 def test_nothing_that_is_said_raises(answer: str, expected: str, question: str) -> None:
-    is_correct(question, expected, answer)
+    for scorer in ("paper", "exact", "contains", "number"):
+        score(question, expected, answer, scorer)
 
 
 @given(st.floats(-1e12, 1e12, allow_nan=False))
