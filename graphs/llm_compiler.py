@@ -16,7 +16,7 @@ Question: If a cheetah ran 20% slower and a horse 30% faster, which would be fas
 1. search.map(["cheetah", "horse"])
 2. math.map(["top speed of the cheetah in km/h * 0.8", "top speed of the horse in km/h * 1.3"], context=$1)
 3. argmax(["cheetah", "horse"], $2)
-4. join("The $3 would be faster: $2[0] against $2[1] km/h.")
+4. join("The $3 would be faster: cheetah $2[0] km/h, horse $2[1] km/h.")
 
 Question: What do the Nile and the Danube have in common?
 1. search.map(["Nile", "Danube"])

@@ -24,7 +24,7 @@ Question: What is the ratio of the longest to the shortest of the Rhine, the Loi
 4. join("The ratio is $3.")
 
 Question: If Norway and Sweden were one country, how many people would live on a square kilometre of it?
-1. search.map(["population of Norway", "population of Sweden", "area of Norway", "area of Sweden"])
+1. search.map(["Norway", "Sweden"])
 2. math("(population of Norway + population of Sweden) / (area of Norway + area of Sweden in square kilometres)", \
 context=$1)
 3. join("$2 people to a square kilometre.")
