@@ -28,7 +28,7 @@ _NAMING = re.compile(
 SHORT_PART = 100
 """Characters."""
 
-_JSON_TOKEN = re.compile(r'\\.|"(?:[^"\\]|\\.)*+"|[\[\]{},]', re.DOTALL)
+_JSON_TOKEN = re.compile(r'\\.|"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 _SENTENCE = (
     r"[^\n]{{0,{longest}}}?(?:[.!?]{{1,9}}\s{{1,9}}|\n{{1,99}})|[^\n]{{1,{longest}}}(?<=\s)|[^\n]{{1,{longest}}}"
 )

@@ -16,6 +16,8 @@ MODELS = ("model", "planner_model", "joiner_model")
 CEILINGS = ("max_replans", "max_tasks", "max_concurrency", "max_observation_chars", "tool_timeout", "tool_retries")
 APPROVALS = ("requires_approval", "approve_side_effects")
 NAMES = (*MODELS, *CEILINGS, *APPROVALS, "direct_join")
+OPERATORS = ("system_prompt", "max_prompt_tokens", "grammar_dialect")
+"""What only who runs the server sets."""
 
 UNKNOWN = "configurable has no {name!r}; there are: {names}."
 MODEL_REFUSED = "{name}: this server lets its clients name {models}, and not {given!r} (LLM_COMPILER_CLIENT_MODELS)."

@@ -63,7 +63,8 @@ async def test_tools_with_side_effects_and_those_that_opt_out_are_called_each_ti
 ) -> None:
     tools = Tools(**metadata)
     model_server.script(planner=[PLAN], joiner=["Done."])
-    await create_llm_compiler(tools.all(), model=chat_model).ainvoke({"messages": "Question?"})
+    graph = create_llm_compiler(tools.all(), model=chat_model)
+    await graph.ainvoke({"messages": "Question?"}, context={"approve_side_effects": False})
     assert sorted(tools.calls) == ["Fuji", "K2", "K2"]
 
 

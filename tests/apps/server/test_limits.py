@@ -17,7 +17,7 @@ from agent import Context
 from apps.server.app import app, create_app
 from apps.server.errors import RefusedError
 from apps.server.limits import Limits, LimitsError
-from apps.server.settings import NAMES, context_of
+from apps.server.settings import NAMES, OPERATORS, context_of
 from apps.server.threads import LatestThreads, open_threads
 from tests.support.model_server import Cut, Gate, HttpError, ModelServer, Reply
 from tests.support.serving import Serve, Tools, ask, post, serving_agent, streaming
@@ -287,7 +287,7 @@ async def test_wrong_settings_are_refused_with_a_message(serve: Serve, path: str
 
 
 def test_every_setting_of_a_run_has_a_rule_for_clients() -> None:
-    assert set(NAMES) == Context.model_fields.keys()
+    assert {*NAMES, *OPERATORS} == Context.model_fields.keys()
 
 
 def test_clients_lower_limits_and_add_approvals(monkeypatch: pytest.MonkeyPatch) -> None:
