@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 from langchain_openai import ChatOpenAI
 
-from tests.support import prepared_python
+from tests.support import PATIENCE, prepared_python
 from tests.support.model_server import ModelServer
 
 pytest_plugins = ["tests.support.databases"]
@@ -48,6 +48,13 @@ def clean_environment() -> Iterator[None]:
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def patient_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planner and executor wait for each other, and for what a model says last, however slow the machine is."""
+    monkeypatch.setattr("agent.handover.ARRIVAL_TIMEOUT", PATIENCE)
+    monkeypatch.setattr("agent.planner.node.USAGE_TIMEOUT", PATIENCE)
 
 
 class NetworkBlockedError(OSError):

@@ -121,7 +121,6 @@ async def test_the_client_answers() -> None:
 OWN_PLAN = '1. exchange_rate("USD", quote="EUR")\n2. pay("Ann", 20, "USD")\n3. join()'
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize(("answer", "became"), [("y", "Paid 20.00 USD to Ann."), ("n", "The user said no.")])
 def test_an_agent_of_your_own_asks_before_it_pays(
     as_openai: ModelServer, tmp_path: Path, answer: str, became: str
@@ -136,7 +135,6 @@ def test_an_agent_of_your_own_asks_before_it_pays(
     assert became in results
 
 
-@pytest.mark.timeout(60)
 def test_an_agent_of_your_own_has_the_tools_of_mcp_servers(as_openai: ModelServer, tmp_path: Path) -> None:
     command, *args = prepared(str(ROOT / "tests" / "support" / "mcp_server.py"))
     server = {"command": command, "args": args}
@@ -152,7 +150,7 @@ def run_script(code: str, folder: Path, **options: Any) -> subprocess.CompletedP
     (folder / "my_agent.py").write_text(code, "utf-8")
     command = prepared("my_agent.py")
     return subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=50, **options
+        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False, **options
     )
 
 
@@ -184,15 +182,12 @@ def test_the_command_is_where_the_environment_puts_it() -> None:
     assert project["scripts"] == {"llm-compiler": "apps.cli.main:main"}
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("arguments", of("llm-compiler"))
 def test_the_command_line_does_what_the_readme_shows(arguments: list[str], tmp_path: Path) -> None:
     env = environment(XDG_STATE_HOME=str(tmp_path))
     if not arguments:
         return chat(tmp_path, env)
-    ran = subprocess.run(
-        [*COMMAND, *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=50
-    )
+    ran = subprocess.run([*COMMAND, *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout
     assert all((tmp_path / name).stat().st_size for name in arguments if name.endswith(".svg"))
@@ -260,7 +255,6 @@ def test_packages_to_install_are_spelled_as_pip_takes_them() -> None:
     assert {"serve", "mcp"} <= extras <= project["optional-dependencies"].keys()
 
 
-@pytest.mark.timeout(120)
 def test_an_evaluation_runs(tmp_path: Path) -> None:
     (span,) = [span for span in spans() if span.startswith("llm-compiler eval ")]
     _, _, dataset, *rest = shlex.split(span)
@@ -425,7 +419,6 @@ def test_graphs_that_are_named_for_studio_are_there() -> None:
         assert hasattr(module, attribute)
 
 
-@pytest.mark.timeout(60)
 def test_a_local_server_needs_no_key(model_server: ModelServer, tmp_path: Path) -> None:
     (row,) = [cells for cells in table("### Set a model") if "Ollama" in cells[0]]
     given = dict(span.split("=", 1) for span in _SPAN.findall(row[1]))

@@ -15,8 +15,6 @@ from tests.support import ROOT
 from tests.support.model_server import ModelServer
 from tests.support.terminal import scripted
 
-pytestmark = pytest.mark.timeout(120)
-
 README = (ROOT / "README.md").read_text("utf-8")
 
 OWN_GRAPH = '''\
@@ -57,7 +55,6 @@ def python(folder: Path, *arguments: str, env: dict[str, str]) -> subprocess.Com
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
     )
 
 

@@ -17,6 +17,7 @@ from agent import as_tool, create_llm_compiler
 from agent.executor import retries
 from agent.language.literals import NOT_A_VALUE, PARTS
 from agent.planner import node as planner
+from tests.support import PATIENCE
 from tests.support.model_server import MALFORMED, ChatRequest, Cut, End, Gate, HttpError, ModelServer, Reply
 
 REPLAN = Reply(tool_calls=[("replan", {"feedback": "The height of K2 is missing."})])
@@ -114,7 +115,7 @@ async def test_independent_tools_overlap(model_server: ModelServer, chat_model: 
 
 
 async def test_sync_tools_overlap_in_threads(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
-    together = threading.Barrier(12, timeout=15)
+    together = threading.Barrier(12, timeout=PATIENCE)
 
     def meet(name: int) -> int:
         """Returns when twelve calls are running."""
@@ -431,13 +432,18 @@ async def test_the_model_stream_is_closed_when_it_goes_on_after_the_join(
 
 
 async def test_joining_does_not_wait_for_the_model_to_close_its_stream(
-    model_server: ModelServer, chat_model: ChatOpenAI
+    model_server: ModelServer, chat_model: ChatOpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(planner, "USAGE_TIMEOUT", 0.01)
     model_server.script(planner=[Reply(["1. add(1, 1)\n2. join()", Gate(), " "])], joiner=["Two."])
     assert (await run(chat_model))[-1].text == "Two."
 
 
-async def test_a_stream_that_is_at_its_end_is_not_cancelled(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+async def test_a_stream_that_is_at_its_end_is_not_cancelled(
+    model_server: ModelServer, chat_model: ChatOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner, "USAGE_TIMEOUT", 0.01)
+    monkeypatch.setattr(planner, "CLOSING_TIMEOUT", PATIENCE)
     gate = Gate()
     model_server.script(planner=[Reply(["1. add(1, 1)\n2. join()", gate, " "])], joiner=["Two."])
     assert (await run(chat_model))[-1].text == "Two."
@@ -448,6 +454,7 @@ async def test_a_stream_that_is_at_its_end_is_not_cancelled(model_server: ModelS
 async def test_a_stream_that_does_not_end_is_cancelled(
     model_server: ModelServer, chat_model: ChatOpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(planner, "USAGE_TIMEOUT", 0.01)
     monkeypatch.setattr(planner, "CLOSING_TIMEOUT", 0.01)
     model_server.script(planner=[Reply(["1. add(1, 1)\n2. join()", Gate(), " "])], joiner=["Two."])
     assert (await run(chat_model))[-1].text == "Two."

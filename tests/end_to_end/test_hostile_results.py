@@ -119,7 +119,6 @@ def test_there_are_enough_payloads() -> None:
     assert len(set(PAYLOADS)) >= 100
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("part", range(2))
 async def test_a_result_is_put_in_as_it_is_and_starts_nothing(
     part: int, model_server: ModelServer, chat_model: ChatOpenAI
@@ -298,29 +297,27 @@ def command(model_server: ModelServer) -> tuple[list[str], dict[str, str]]:
     return prepared("-c", COMMAND, "--show-plan", "What?"), environment
 
 
-@pytest.mark.timeout(60)
 def test_a_pipe_gets_no_control_characters(command: tuple[list[str], dict[str, str]]) -> None:
     arguments, environment = command
-    result = subprocess.run(arguments, env=environment, capture_output=True, check=True, timeout=50)
+    result = subprocess.run(arguments, env=environment, capture_output=True, check=True)
     output = result.stdout.decode()
     assert "The answer." in output
     assert _CONTROL.findall(output) == []
 
 
-@pytest.mark.timeout(60)
 def test_a_terminal_gets_no_control_sequences_but_our_own(command: tuple[list[str], dict[str, str]]) -> None:
     arguments, environment = command
     keyboard, terminal = pty.openpty()
     process = subprocess.Popen(arguments, env=environment, stdin=terminal, stdout=terminal, stderr=terminal)
     os.close(terminal)
     output = b""
-    while select.select([keyboard], [], [], 40)[0]:
+    while select.select([keyboard], [], [])[0]:
         try:
             output += os.read(keyboard, 65536)
         except OSError:  # so Linux tells that the process has ended
             break
     os.close(keyboard)
-    assert process.wait(10) == 0
+    assert process.wait() == 0
     text = output.decode()
     assert "The answer." in text
     assert _CONTROL.findall(_OURS.sub("", text)) == []

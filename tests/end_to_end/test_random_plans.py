@@ -18,9 +18,9 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.tools import StructuredTool
 
 from agent import create_llm_compiler
+from tests.support import PATIENCE
 
 EXAMPLES = int(os.environ.get("RANDOM_PLANS", "60"))
-LONGEST_RUN = 15.0
 """Seconds."""
 
 Ending = Literal["answer", "nothing", "replan", "error"]
@@ -171,7 +171,7 @@ def values_of(messages: Sequence[AnyMessage]) -> dict[str, int]:
     return values
 
 
-@pytest.mark.timeout(max(60, EXAMPLES))
+@pytest.mark.timeout(max(120, EXAMPLES))
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 @given(
     lines=st.one_of(LINES, BACKWARDS),
@@ -196,7 +196,7 @@ def test_what_can_succeed_does_and_nothing_else(
     async def run() -> list[AnyMessage] | None:
         context = {"max_concurrency": max_concurrency, "max_replans": 1}
         try:
-            async with asyncio.timeout(LONGEST_RUN):
+            async with asyncio.timeout(PATIENCE):
                 output = await graph.ainvoke({"messages": "Question?"}, {"max_concurrency": 1}, context=context)
         except ModelFailedError:
             return None

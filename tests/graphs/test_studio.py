@@ -19,14 +19,12 @@ from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
 from agent import Context
-from tests.support import ROOT
+from tests.support import PATIENCE, ROOT
 from tests.support.model_server import ChatRequest, Gate, ModelServer, Reply
 
 CONFIG: dict[str, Any] = json.loads((ROOT / "langgraph.json").read_text())
 SCRIPTED = "scripted"
 """The graph of studio_graph.py, beside those of the repository."""
-
-pytestmark = pytest.mark.timeout(120)
 
 
 class Server:
@@ -46,7 +44,7 @@ class Server:
 
     async def _ready(self) -> None:
         """Wait until it answers; fails with what it printed when it died instead."""
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
             while True:
                 assert self.process.poll() is None, self.log.read_text()
                 try:

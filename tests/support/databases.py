@@ -49,7 +49,6 @@ def postgres_server() -> Iterator[str]:
             user=user,
             cwd=folder,
             stdout=subprocess.DEVNULL,
-            timeout=60,
         )
 
     try:

@@ -36,6 +36,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from tests.support import PATIENCE
+
 ROLES = {
     "planner": "Write a plan",
     "joiner": "Answer the user's last question",
@@ -45,7 +47,6 @@ ROLES = {
 
 _TOKEN = re.compile(r"\s?[^\W\d]{1,8}|\s?\d{1,3}|[^\w\s]|\s")
 _SECRET_HEADERS = {"authorization", "api-key", "x-api-key"}
-_START_TIMEOUT = 10.0
 _quoted = json.encoder.encode_basestring_ascii
 
 
@@ -686,8 +687,8 @@ class ModelServer:
             target=lambda: asyncio.run(self._uvicorn.serve([listener])), name="model-server", daemon=True
         )
         self._thread.start()
-        if not self._uvicorn.listening.wait(_START_TIMEOUT):
-            raise RuntimeError(f"The model server did not start within {_START_TIMEOUT:g} s.")
+        if not self._uvicorn.listening.wait(PATIENCE):
+            raise RuntimeError(f"The model server did not start within {PATIENCE:g} s.")
         return self
 
     def __exit__(self, *_: object) -> None:

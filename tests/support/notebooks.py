@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support import PATIENCE
+
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
@@ -18,7 +20,6 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-CELL_TIMEOUT = 60
 MODELS_AND_KEYS = ("OPENAI_", "LLM_COMPILER_", "LANGSMITH_", "LANGCHAIN_")
 
 
@@ -35,7 +36,7 @@ async def execute(path: Path) -> "NotebookNode":
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,
-        timeout=CELL_TIMEOUT,
+        timeout=PATIENCE,
         kernel_name="python3",
         record_timing=False,
         resources={"metadata": {"path": str(path.parent)}},

@@ -17,6 +17,7 @@ from langgraph.types import interrupt
 from agent import create_llm_compiler
 from apps.server.app import create_app
 from apps.server.limits import Limits
+from tests.support import PATIENCE
 
 
 class Uvicorn(uvicorn.Server):
@@ -166,7 +167,7 @@ async def serving_agent(
 async def streaming(url: str, input: Any, **body: Any) -> AsyncIterator[Events]:
     """The events of a run."""
     async with (
-        httpx.AsyncClient(timeout=15) as client,
+        httpx.AsyncClient(timeout=PATIENCE) as client,
         client.stream("POST", f"{url}agent/stream", json={"input": input, **body}) as response,
     ):
         if not response.is_success:
@@ -176,7 +177,7 @@ async def streaming(url: str, input: Any, **body: Any) -> AsyncIterator[Events]:
 
 
 async def post(url: str, path: str, body: Any, **options: Any) -> httpx.Response:
-    async with httpx.AsyncClient(timeout=15) as client:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
         return await client.post(f"{url}agent/{path}", json=body, **options)
 
 

@@ -13,6 +13,7 @@ import termios
 import time
 from pathlib import Path
 
+from tests.support import PATIENCE
 from tests.support.model_server import ModelServer
 from tests.support.prepared_python import prepared
 
@@ -56,7 +57,7 @@ class Terminal:
 
     def read_until(self, text: str) -> None:
         """Reads on from where it stopped last, until the text comes."""
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + PATIENCE
         while (found := (plain := _CONTROL.sub("", self.output)).find(text, self._position)) < 0:
             ready = select.select([self._keyboard], [], [], max(0, deadline - time.monotonic()))[0]
             assert ready, f"{text!r} did not come in {plain[self._position :]!r}"

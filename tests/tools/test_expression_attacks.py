@@ -453,7 +453,6 @@ def test_what_the_bounds_allow_has_a_value(text: str) -> None:
     assert isinstance(evaluate(text), int | float)
 
 
-@pytest.mark.timeout(60)
 def test_no_attack_runs_code_or_takes_much_time_or_memory() -> None:
     result = measure([*ATTACKS, *HEAVY])  # fails if it takes more than 15 s of CPU
     # Python reports whatever reaches out of it: imports, files, processes, and `exec` for code that is run.

@@ -21,7 +21,7 @@ from langchain_openai import ChatOpenAI
 
 from agent import create_llm_compiler
 from agent.tooling.describe import describe
-from tests.support import ROOT
+from tests.support import PATIENCE, ROOT
 from tests.support.model_server import ModelServer
 from tests.support.prepared_python import prepared
 from tools.mcp import McpServers, load_mcp_tools
@@ -29,7 +29,6 @@ from tools.mcp import session as mcp_session
 from tools.mcp.config import McpConfigError, read_config
 from tools.mcp.session import McpServerError, Session
 
-pytestmark = pytest.mark.timeout(60)
 SERVER = prepared(str(ROOT / "tests" / "support" / "mcp_server.py"))
 STDIO = {"command": SERVER[0], "args": SERVER[1:]}
 EXAMPLE = ROOT / "mcp.example.json"
@@ -318,6 +317,7 @@ async def test_a_server_that_does_not_answer_is_given_up(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(mcp_session, "START_TIMEOUT", 0.3)
+    monkeypatch.setattr("mcp.client.stdio.PROCESS_TERMINATION_TIMEOUT", PATIENCE)
     program = f"import sys, time; sys.stdin.read(); time.sleep(0.1); open({str(tmp_path / 'ended')!r}, 'w')"
     servers = McpServers(write(silent={"command": sys.executable, "args": ["-c", program]}))
     assert await servers.tools() == []
@@ -340,8 +340,9 @@ async def test_a_server_that_dies_fails_the_call_and_is_started_again_for_the_ne
 async def test_a_server_that_hangs_fails_the_call_and_answers_others(
     stdio: dict[str, BaseTool], model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
-    hung, fine = await observe(model_server, chat_model, stdio.values(), "hang()", 'configure("a")', tool_timeout=1.0)
-    assert hung.text == "hang took longer than 1 s and was stopped."
+    stdio["hang"].metadata = {**(stdio["hang"].metadata or {}), "timeout": 0.1}
+    hung, fine = await observe(model_server, chat_model, stdio.values(), "hang()", 'configure("a")')
+    assert hung.text == "hang took longer than 0.1 s and was stopped."
     assert fine.text == "configured a"
     assert await stdio["add"].ainvoke({"first": 1}) == 2
 

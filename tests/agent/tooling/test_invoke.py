@@ -20,6 +20,7 @@ from pydantic import BaseModel, field_validator
 
 from agent.tooling.describe import as_tools
 from agent.tooling.invoke import ContentAndArtifact, ToolError, explain, invoke, left_behind
+from tests.support import PATIENCE
 
 MODEL = FakeListChatModel(responses=["8849 - 8611"])
 
@@ -77,7 +78,7 @@ async def test_a_sync_tool_runs_in_a_thread_and_leaves_the_loop_free(release: th
 
     def wait() -> threading.Thread:
         loop.call_soon_threadsafe(started.set)
-        assert release.wait(10)
+        assert release.wait(PATIENCE)
         return threading.current_thread()
 
     running = asyncio.create_task(call(wait))
@@ -117,7 +118,7 @@ async def test_a_sync_tool_holds_one_of_the_threads_while_it_runs(release: threa
 
     def wait() -> None:
         loop.call_soon_threadsafe(started.set)
-        assert release.wait(10)
+        assert release.wait(PATIENCE)
 
     (made,) = as_tools([wait]).values()
     threads = CapacityLimiter(1)
@@ -131,7 +132,7 @@ async def test_a_sync_tool_holds_one_of_the_threads_while_it_runs(release: threa
 
 async def test_a_sync_tool_that_is_given_up_leaves_its_place_to_others(release: threading.Event) -> None:
     def hang() -> None:
-        release.wait(10)
+        release.wait(PATIENCE)
 
     def one() -> int:
         return 1
@@ -294,7 +295,7 @@ async def test_a_sync_tool_that_takes_too_long_is_given_up_and_its_thread_counte
 
     def hang() -> None:
         begun.set()
-        release.wait(10)
+        release.wait(PATIENCE)
 
     assert await failure(hang, seconds=0.2) == "hang took longer than 0.2 s and is not waited for."
     assert begun.is_set()

@@ -61,7 +61,7 @@ def run(tmp_path: Path) -> Any:
         defaults: dict[str, Any] = {"env": environment(), "stdin": subprocess.DEVNULL}
         if "input" in options:
             del defaults["stdin"]
-        options = {**defaults, "cwd": tmp_path, "timeout": 18, "capture_output": True, "text": True, **options}
+        options = {**defaults, "cwd": tmp_path, "capture_output": True, "text": True, **options}
         return subprocess.run([*command, *arguments], check=False, **options)
 
     return run

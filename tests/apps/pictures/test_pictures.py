@@ -328,7 +328,6 @@ def run_command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
 
-@pytest.mark.timeout(60)
 def test_the_command_line_saves_both_pictures(tmp_path: Path) -> None:
     question = "How much taller is Mount Everest than K2?"
     ran = run_command("-q", "--timeline", "run.html", "--graph", "plan.mmd", question, cwd=tmp_path)
@@ -338,7 +337,6 @@ def test_the_command_line_saves_both_pictures(tmp_path: Path) -> None:
     assert (tmp_path / "plan.mmd").read_text("utf-8").startswith('graph TD\n    task1["1. search<br/>')
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

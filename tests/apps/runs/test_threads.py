@@ -19,7 +19,6 @@ from tests.support.model_server import HttpError, ModelServer
 from tests.support.prepared_python import prepared
 from tests.support.terminal import COMMAND, Terminal, scripted
 
-pytestmark = pytest.mark.timeout(90)  # up to five processes that import LangGraph
 K2 = ('1. search("K2")\n2. join()', "K2 is 8,611 m high.")
 TOOLS = """
 import asyncio, os, sys, types
@@ -84,7 +83,6 @@ def run(tmp_path: Path, settings: dict[str, str]) -> Run:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
         )
 
     return run

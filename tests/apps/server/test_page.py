@@ -22,6 +22,7 @@ from agent import create_llm_compiler
 from apps.server.app import create_app
 from apps.server.limits import Limits
 from apps.server.threads import BUSY
+from tests.support import PATIENCE
 from tests.support.model_server import Control, Gate, HttpError, ModelServer, Reply
 
 CHROMIUM = Path(shutil.which("chromium") or shutil.which("google-chrome") or "/usr/bin/chromium")
@@ -39,7 +40,6 @@ EVIL = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(60),
     pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not on this machine: apt-get install chromium"),
 ]
 
@@ -100,8 +100,8 @@ Serve = Callable[..., Awaitable[Server]]
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        expect.set_options(timeout=20_000)  # a busy machine is not an error
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        expect.set_options(timeout=1000 * PATIENCE)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS, timeout=1000 * PATIENCE)
         yield browser
         await browser.close()
 
@@ -115,7 +115,9 @@ def complaints() -> list[str]:
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def tab(browser: Browser) -> Page:
     """Where tests without wishes of their own open the page: a new tab costs three times as much as a page in it."""
-    return await browser.new_page()
+    page = await browser.new_page()
+    page.set_default_timeout(1000 * PATIENCE)
+    return page
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -133,6 +135,7 @@ async def open_page(
         page = tab
         if options:
             page = await browser.new_page(**options)
+            page.set_default_timeout(1000 * PATIENCE)
             leaving.push_async_callback(page.close)
         await page.set_viewport_size({"width": width, "height": height})
         for event, listener in listeners.items():
@@ -627,8 +630,7 @@ async def test_a_reload_leaves_nothing_behind(
     await ask(page)
     await expect(node(page, "1", "running")).to_be_visible()
     await page.reload()
-    async with asyncio.timeout(10):
-        await (await model_server.exchange(0)).until_disconnected()
+    await (await model_server.exchange(0)).until_disconnected()
     await expect(page.locator(".turn")).to_have_count(0)
     await expect(page.get_by_role("button", name="Ask", exact=True)).to_be_enabled()
     await ask(page)
@@ -641,8 +643,7 @@ async def test_stop_cancels_the_run(serve: Serve, open_page: Any, model_server: 
     await ask(page)
     await expect(node(page, "2", "planned")).to_be_visible()
     await page.get_by_role("button", name="Stop").click()
-    async with asyncio.timeout(10):
-        await (await model_server.exchange(0)).until_disconnected()
+    await (await model_server.exchange(0)).until_disconnected()
     await expect(page.get_by_role("status").first).to_have_text("Stopped")
     await expect(node(page, "1", "stopped")).to_contain_text("stopped")
     await page.get_by_role("button", name="Try again").click()

@@ -19,8 +19,6 @@ from tests.support.serving import streaming
 
 QUESTION = {"question": "How tall is K2?"}
 
-pytestmark = pytest.mark.timeout(60)
-
 
 SERVER = [sys.executable, "-m", "apps.server"]
 

@@ -23,6 +23,7 @@ from agent import PROVIDERS
 from apps.runs.threads import UNANSWERED
 from apps.server.app import create_app
 from apps.server.limits import Limits
+from tests.support import PATIENCE
 from tests.support.model_server import Gate, HttpError, ModelServer, Reply
 from tests.support.serving import Serve, Tools, ask, post, serving_agent, streaming
 
@@ -245,7 +246,7 @@ async def test_wrong_input_is_refused_with_a_message(serve: Serve, path: str) ->
 
 @pytest.mark.parametrize("path", ["invoke", "batch", "stream", "stream_events"])
 async def test_what_is_not_json_is_called_so(serve: Serve, path: str) -> None:
-    async with serve() as url, httpx.AsyncClient(base_url=url) as client:
+    async with serve() as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
         response = await client.post(
             f"agent/{path}", content=b'{"input": ', headers={"Content-Type": "application/json"}
         )
@@ -254,7 +255,7 @@ async def test_what_is_not_json_is_called_so(serve: Serve, path: str) -> None:
 
 
 async def test_what_is_not_there_is_told_as_all_errors_are(serve: Serve) -> None:
-    async with serve() as url, httpx.AsyncClient(base_url=url) as client:
+    async with serve() as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
         for method, path in [("GET", "nothing.js"), ("GET", "agent/invoke"), ("POST", "nothing"), ("PUT", "healthz")]:
             response = await client.request(method, path, json={})
             assert response.status_code in (404, 405), path
@@ -473,7 +474,7 @@ async def test_a_tool_that_asks_back_gets_its_answer(model_server: ModelServer, 
 
 
 async def test_schemas_and_documentation_describe_the_api(serve: Serve) -> None:
-    async with serve() as url, httpx.AsyncClient(base_url=url) as client:
+    async with serve() as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
         fields = (await client.get("agent/input_schema")).json()["properties"]
         assert {"question", "messages", "thread_id", "decisions"} == fields.keys()
         assert all(field["title"] and field["description"] for field in fields.values())
@@ -489,7 +490,7 @@ async def test_schemas_and_documentation_describe_the_api(serve: Serve) -> None:
 
 
 async def test_the_playground_loads_with_all_its_files(serve: Serve) -> None:
-    async with serve() as url, httpx.AsyncClient(base_url=url) as client:
+    async with serve() as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
         page = await client.get("agent/playground/")
         assert page.status_code == 200
         files = [part.split('"')[0] for part in page.text.split("/agent/playground/")[1:]]
@@ -528,7 +529,7 @@ async def test_a_model_that_cant_be_had_fails_runs_and_not_the_server(monkeypatc
 
 
 async def test_the_server_says_that_it_is_up(serve: Serve) -> None:
-    async with serve() as url, httpx.AsyncClient() as client:
+    async with serve() as url, httpx.AsyncClient(timeout=PATIENCE) as client:
         assert (await client.get(f"{url}healthz")).json() == {"status": "ok"}
         for path in ("healthz", "agent/playground/", ""):  # not within a frame of a foreign page
             assert (await client.get(url + path)).headers["X-Frame-Options"] == "DENY"
