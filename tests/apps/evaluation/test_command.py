@@ -272,12 +272,17 @@ async def test_a_question_that_fails_is_a_row_and_not_the_end(model_server: Mode
 
 @pytest.mark.usefixtures("without_plots")
 async def test_a_run_that_takes_too_long_is_a_row(model_server: ModelServer, tmp_path: Path) -> None:
-    model_server.handler = lambda _: Reply([Gate()])
-    dataset = write_dataset(tmp_path)
-    code, *_ = await evaluate(model_server, dataset, "--agents", "llm-compiler", "--timeout", "0.5")
-    assert code == 0
-    errors = {row["question_id"]: row["error"] for row in rows(dataset)}
-    assert errors == dict.fromkeys(("k2", "pair", "yes", "<b>"), "No answer within 0.5 s.")
+    model_server.handler = lambda request: Reply([Gate()]) if question_of(request)["id"] == "k2" else model(request)
+    limit, errors = 0.5, {"all": ""}
+    while set(errors) - {"k2"}:  # on a slow machine, the other questions need more
+        limit *= 2
+        folder = tmp_path / str(limit)
+        folder.mkdir()
+        dataset = write_dataset(folder)
+        code, *_ = await evaluate(model_server, dataset, "--agents", "llm-compiler", "--timeout", str(limit))
+        assert code == 0
+        errors = {row["question_id"]: row["error"] for row in rows(dataset) if row["error"]}
+    assert errors == {"k2": f"No answer within {limit:g} s."}
 
 
 @pytest.mark.usefixtures("without_plots")

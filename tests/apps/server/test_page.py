@@ -544,7 +544,7 @@ async def test_the_time_of_a_run_that_paused_is_what_it_took_in_all(
         zip(await page.locator("dt").all_inner_texts(), await page.locator("dd").all_inner_texts(), strict=True)
     )
     assert float(summary["Took"].removesuffix(" s")) >= 0.2, "the plan before the pause counts"
-    assert float(summary["One after another"].removesuffix(" s")) >= 0.2
+    assert "One after another" not in summary
     assert "Infinity" not in str(summary)
     assert "NaN" not in str(summary)
 
