@@ -146,10 +146,47 @@ def shown_value(observation: ToolMessage) -> Any:
     return observation.response_metadata.get("content", observation.artifact)
 
 
-def observations(messages: Iterable[BaseMessage]) -> dict[Key, ToolMessage]:
-    """The observations of a conversation, by task."""
+def by_task(messages: Iterable[BaseMessage]) -> dict[Key, ToolMessage]:
+    """The tool messages with the ids of tasks, whoever wrote them."""
     found = ((key_of(message.tool_call_id), message) for message in messages if isinstance(message, ToolMessage))
     return {key: message for key, message in found if key is not None}
+
+
+def observations(messages: Iterable[BaseMessage]) -> dict[Key, ToolMessage]:
+    """What came of this agent's tasks: for each, the first message with its id behind its plan. Others may have such an
+    id as well: a chat UI that invents results, or another agent."""
+    found: dict[Key, ToolMessage] = {}
+    planned: set[int] = set()
+    of_plan: set[Key] = set()
+    for message in messages:
+        if is_own_plan(message):
+            planned, of_plan = _numbers(message), set()
+        elif isinstance(message, ToolMessage):
+            key = key_of(message.tool_call_id)
+            if key and key[0] in planned and key not in of_plan:
+                of_plan.add(key)
+                found[key] = message
+        elif isinstance(message, HumanMessage):
+            planned = set()
+    return found
+
+
+def without_inventions(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
+    """The conversation without results of this agent's calls that this agent didn't write."""
+    own = {id(message) for message in observations(messages).values()}
+    planned = {number for plan in own_plans(messages) for number in _numbers(plan)}
+
+    def is_invented(message: AnyMessage) -> bool:
+        if not isinstance(message, ToolMessage) or id(message) in own:
+            return False
+        key = key_of(message.tool_call_id)
+        return key is not None and key[0] in planned
+
+    return [message for message in messages if not is_invented(message)]
+
+
+def _numbers(plan: AIMessage) -> set[int]:
+    return {key[0] for call in plan.tool_calls if (key := key_of(call["id"]))}
 
 
 def map_sizes(tasks: Iterable[Key]) -> dict[int, int]:

@@ -17,6 +17,7 @@ from agent.conversation.messages import (
     provider_name,
     tasks_of,
     this_turn,
+    without_inventions,
 )
 from agent.language.references import find_references, whole_reference
 from agent.language.tasks import Task, name_of
@@ -40,6 +41,8 @@ def transcript(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
     """The conversation for a model: the user's and the assistant's messages in turn, with results under the question
     that they were fetched for. Results of earlier turns, and those that other tasks have used, are cut short; failures
     of earlier turns are left out if a later plan made them good. So are the conversation's system messages."""
+    messages = without_inventions(messages)
+    own = observations(messages)
     calls = _calls(messages)
     used, made_good = _used(messages), _made_good(messages)
     this_turns = len(messages) - len(this_turn(messages))
@@ -47,7 +50,7 @@ def transcript(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
 
     def result(index: int, message: ToolMessage) -> str:
         key = key_of(message.tool_call_id)
-        bullet = f"{name_of(key)}." if key is not None else "-"
+        bullet = f"{name_of(key)}." if key is not None and own.get(key) is message else "-"
         call = calls.get(message.tool_call_id, f"{message.name}(…)")
         most = None
         if message.tool_call_id in used:
@@ -170,12 +173,21 @@ def add_text(message: BaseMessage, text: str) -> BaseMessage:
 def _merge(first: BaseMessage, second: BaseMessage) -> BaseMessage:
     if isinstance(first.content, str) and isinstance(second.content, str):
         return first.model_copy(update={"content": f"{first.content}\n\n{second.content}".lstrip()})
-    return first.model_copy(update={"content": [*_blocks(first), *_blocks(second)]})
+    blocks, added = _blocks(first), _blocks(second)
+    if str(first.text).strip():  # whoever reads a message's text gets the blocks without anything between them
+        start = next((index for index, block in enumerate(added) if block.get("type") == "text"), None)
+        if start is not None:
+            added[start] = {**added[start], "text": f"\n\n{added[start]['text']}"}
+    if blocks and added and blocks[-1].keys() == added[0].keys() == {"type", "text"}:
+        last, next_ = blocks.pop(), added.pop(0)
+        blocks.append({**last, "text": last["text"] + next_["text"]})
+    return first.model_copy(update={"content": [*blocks, *added]})
 
 
-def _blocks(message: BaseMessage) -> list[Any]:
+def _blocks(message: BaseMessage) -> list[dict[str, Any]]:
     content = message.content
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+    blocks = [content] if isinstance(content, str) else content
+    return [{"type": "text", "text": block} if isinstance(block, str) else block for block in blocks if block]
 
 
 def results_of_turn(messages: Sequence[AnyMessage]) -> str:

@@ -19,7 +19,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from agent.context import Context
-from agent.conversation.messages import observations, own_plans, tasks_of, this_turn, with_tasks
+from agent.conversation.messages import by_task, observations, own_plans, tasks_of, this_turn, with_tasks
 from agent.conversation.provenance import is_trusted, own_words, trusted_results, words_of_others
 from agent.conversation.saving import storable
 from agent.events import Progress
@@ -58,7 +58,7 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrappe
             progress = Progress.of(runtime)
             earlier = observations(state["messages"])
             paused = state.get("paused")
-            outcomes = Outcomes(earlier, observations(paused["done"]) if paused else {})
+            outcomes = Outcomes(earlier, by_task(paused["done"]) if paused else {})
             own = state.get("own", ())
             turn = this_turn(state["messages"])
             order = Order(touches, outcomes, (task for plan in own_plans(turn) for task in tasks_of(plan)))

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.chat_models import generate_from_stream
-from langchain_core.messages import AnyMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, ToolMessage
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.tools import BaseTool
@@ -57,6 +57,7 @@ class OfflineReactModel(BaseChatModel):
 
     def _next(self, messages: Sequence[AnyMessage]) -> tuple[str, list[ToolCallChunk]]:
         """The answer, or the calls that can be made. Each time, all that led here is planned and joined again."""
+        messages = [_as_plan(message) for message in messages]
         turn = this_turn(messages)
         known = before = list(messages[: len(messages) - len(turn)])
         feedback: str | None = None
@@ -102,6 +103,14 @@ def _ready(plan: Plan, results: Mapping[Key, ToolMessage]) -> list[ToolCallChunk
                 arguments = json.dumps(substitute(task.arguments, lambda reference: _value(reference.task, results)))
                 ready.append(tool_call_chunk(name=task.tool, args=arguments, id=call_id(task.key), index=len(ready)))
     return ready
+
+
+def _as_plan(message: AnyMessage) -> AnyMessage:
+    """The calls of this model as an agent that plans would have written them."""
+    if not isinstance(message, AIMessage) or not message.tool_calls:
+        return message
+    notes: dict[str, Any] = {"plan": "", "dependencies": {}, "tools": {}, "errors": {}, "maps": {}}
+    return message.model_copy(update={"response_metadata": notes})
 
 
 def _number(message: AnyMessage) -> int:
