@@ -448,7 +448,8 @@ LIBRARIES = {"LANGSMITH_TRACING", "LANGSMITH_API_KEY", "LANGSMITH_TRACING_MODE",
 @cache
 def variables_read() -> set[str]:
     """The environment variables that the code reads."""
-    found = {PREFIX + name.upper() for name in (*Context.model_fields, *Limits.model_fields)}
+    settings = {*Context.model_fields, *Limits.model_fields} - {"system_prompt"}  # which is the graph's own
+    found = {PREFIX + name.upper() for name in settings}
     for path in (path for folder in ("agent", "tools", "graphs", "apps") for path in (ROOT / folder).rglob("*.py")):
         tree = ast.parse(path.read_text("utf-8"))
         constants = {
