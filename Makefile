@@ -20,7 +20,7 @@ setup: $(VENV)/with-all ## Create .venv with the pinned dependencies of every ex
 $(VENV)/with-core: EXTRAS =
 $(VENV)/with-serve: EXTRAS = $(OF_AN_AGENT) serve
 $(VENV)/with-studio: EXTRAS = $(OF_AN_AGENT) studio
-$(VENV)/with-all: EXTRAS = $(OF_AN_AGENT) serve studio plots notebooks dev
+$(VENV)/with-all: EXTRAS = $(OF_AN_AGENT) serve studio plots evaluation notebooks dev
 OF_AN_AGENT = mcp postgres providers search
 $(VENV)/with-%: requirements.txt pyproject.toml
 	@.ci/install $(PYTHON) $(VENV) $(EXTRAS)
