@@ -148,7 +148,8 @@ async def _open_postgres(url: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
             await AsyncPostgresSaver(connection).setup()
     except psycopg.Error as error:
         raise CheckpointError(CANT_OPEN.format(where=_without_password(url), why=error)) from error
-    pool: Any = AsyncConnectionPool(url, min_size=1, max_size=CONNECTIONS, open=False, kwargs=options)
+    check = AsyncConnectionPool.check_connection  # the database may have closed them, or been started anew
+    pool: Any = AsyncConnectionPool(url, min_size=1, max_size=CONNECTIONS, open=False, check=check, kwargs=options)
     async with pool:
         yield AsyncPostgresSaver(pool, serde=Serializer())
 

@@ -20,12 +20,14 @@ from apps.runs.threads import Session, Thread
 from apps.server.errors import RefusedError
 from apps.server.limits import Limits
 from apps.server.schema import AgentInput
-from apps.server.settings import ClientConfig, context_of, form_fields
+from apps.server.settings import ClientConfig, context_of, form_fields, thread_of
 from apps.server.threads import Busy, open_threads
 
 TOO_LONG = "The question has {given:,} characters, and may have {most:,} (LLM_COMPILER_MAX_QUESTION_CHARS)."
 TOO_MANY = "The batch has {given} questions, and may have {most} (LLM_COMPILER_MAX_BATCH)."
 TIMED_OUT = "The run took longer than {seconds:g} s and was stopped (LLM_COMPILER_RUN_TIMEOUT)."
+TWO_THREADS = "The input names the thread {input!r} and the config {config!r}. Name one."
+NO_THREAD = "With decisions or resume, give the thread_id of the run that paused."
 WAITS = "The thread {thread!r} waits for an answer to its last question: send decisions, or use another thread."
 WAITS_FOR_NOTHING = "The thread {thread!r} waits for no decisions."
 
@@ -168,7 +170,14 @@ class ServedAgent(Runnable[AgentInput, Report]):
         asked = AgentInput.model_validate(input)
         if len(asked.text) > limits.max_question_chars:
             raise RefusedError(422, TOO_LONG.format(given=len(asked.text), most=limits.max_question_chars))
-        return asked, context_of(config.get("configurable", {}), limits)
+        settings = config.get("configurable", {})
+        if (thread := thread_of(settings)) is not None:
+            if asked.thread_id not in (None, thread):
+                raise RefusedError(422, TWO_THREADS.format(input=asked.thread_id, config=thread))
+            asked = AgentInput.model_validate({**asked.model_dump(exclude_none=True), "thread_id": thread})
+        if asked.answers_a_pause and asked.thread_id is None:
+            raise RefusedError(422, NO_THREAD)
+        return asked, context_of(settings, limits)
 
     def _require(self) -> Opened:
         if self._opened is None:

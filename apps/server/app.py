@@ -16,7 +16,8 @@
 A request is JSON (`Content-Type: application/json`):
 
     {"input": {"question": "…"}}                      or {"input": {"messages": [{"role": "user", "content": "…"}]}}
-    {"input": {"question": "…", "thread_id": "…"}}    goes on with a conversation; a `thread_id` in the config does not
+    {"input": {"question": "…", "thread_id": "…"}}    goes on with a conversation
+    {"input": "…", "config": {"configurable": {"thread_id": "…"}}}       the same
     {"input": {"decisions": [{"type": "approve"}], "thread_id": "…"}}    answers an approval (see `Decision`)
     {"input": {"resume": …, "thread_id": "…"}}        answers what a tool of yours asked with `interrupt`
     {"input": …, "config": {"configurable": {"max_replans": 1}}}         a run's settings, see `agent.Context`
@@ -55,8 +56,9 @@ What clients may do is bounded by the environment; each of these variables has `
 | `CLIENT_MODELS` | openai:*,offline | the models that a client may name |
 
 Limits of a run (`max_tasks`, …) can be lowered by clients, and not raised above the server's own. Without a key the
-server answers its own machine alone. Threads are gone with it, or kept in the database that `CHECKPOINT_DB` names (see
-`apps.runs.checkpoints`); then they outlive the server and may be shared by several.
+server answers its own machine alone, and nothing that came through a proxy. Threads are gone with it, or kept in the
+database that `CHECKPOINT_DB` names (see `apps.runs.checkpoints`); then they outlive the server and may be shared by
+several.
 """
 
 import asyncio
@@ -83,7 +85,7 @@ try:
 
     from apps.server.agent import ServedAgent
     from apps.server.errors import Failure
-    from apps.server.guard import Guard
+    from apps.server.guard import NOT_JSON, Guard
     from apps.server.langserve import LangServeInput, add_agent
     from apps.server.limits import Limits
 except ModuleNotFoundError as error:
@@ -92,7 +94,6 @@ except ModuleNotFoundError as error:
     raise ImportError(NOT_INSTALLED) from error
 
 PAGE = Path(__file__).parent / "page"
-NOT_JSON = "The body is not JSON."
 LIST_WANTED = "Input should be a valid list"
 NOTHING_THERE = "{method} {path} is not served. /docs lists what is."
 

@@ -5,7 +5,9 @@ import base64
 import binascii
 import hmac
 import ipaddress
+import json
 from collections.abc import Callable
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
@@ -20,6 +22,12 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 OPEN_PATHS = frozenset({"/healthz"})
+FORWARDING = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip"})
+"""Headers of a proxy, beside `X-Forwarded-…` and those of Cloudflare, `CF-…`."""
+
+MAX_DEPTH = 100
+"""How many levels of lists and objects a body may have."""
+
 
 NO_KEY = "A key is wanted: Authorization: Bearer …, X-API-Key: …, or the password of HTTP Basic."
 WRONG_KEY = "This is not the server's key."
@@ -27,7 +35,13 @@ NOT_LOCAL = (
     "Without LLM_COMPILER_API_KEY this server answers only its own machine, as localhost, 127.0.0.1 or [::1]. "
     "Set a key to serve others, or through a proxy."
 )
-NOT_JSON = "The body must be JSON, with Content-Type: application/json."
+FORWARDED = (
+    "This request came through a proxy ({header}). Without LLM_COMPILER_API_KEY this server answers only its own "
+    "machine; set a key to serve others."
+)
+WRONG_TYPE = "The body must be JSON, with Content-Type: application/json."
+NOT_JSON = "The body is not JSON."
+TOO_DEEP = f"The body has more than {MAX_DEPTH} levels of lists and objects."
 TOO_LONG = "The body has more than {most:,} bytes (LLM_COMPILER_MAX_REQUEST_BYTES)."
 TOO_SLOW = "The body did not arrive within {seconds:g} s (LLM_COMPILER_CLIENT_TIMEOUT)."
 TOO_MANY = "This server is answering {most} requests already (LLM_COMPILER_MAX_RUNS). Try again in a moment."
@@ -41,9 +55,10 @@ class Guard:
     """ASGI middleware.
 
     1. Without a key of its own, the server answers only its own machine: neither another one's address, nor a web page
-       that has had a name of its own point here, gets through. With one, every request must bring it.
-    2. A POST starts a run. Its body must be JSON (which a form on a foreign web page can't send) and not too long, and
-       there must be room.
+       that has had a name of its own point here, nor who comes through a proxy, gets through. With one, every request
+       must bring it.
+    2. A POST starts a run. Its body must be JSON (which a form on a foreign web page can't send), neither too long nor
+       too deep, and there must be room.
     3. When the client goes away, or doesn't read on, the run is cancelled, and with it its tools and model calls.
     4. What fails is told in a sentence.
     """
@@ -75,6 +90,8 @@ class Guard:
     def _refuse(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         if (key := self._limits().api_key) is None:
+            if forwarded := next((name for name in headers if _tells_of_a_proxy(name)), None):
+                return _answer(403, FORWARDED.format(header=forwarded))
             address, _ = scope.get("server") or ("", None)
             return None if _is_loopback(address) and _is_loopback(_host(headers)) else _answer(403, NOT_LOCAL)
         given = _key(headers)
@@ -104,7 +121,7 @@ class Guard:
         limits = self._limits()
         headers = Headers(scope=scope)
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise RefusedError(415, NOT_JSON)
+            raise RefusedError(415, WRONG_TYPE)
         body = bytearray()
         declared = headers.get("content-length", "")
         too_long = declared.isdecimal() and int(declared) > limits.max_request_bytes
@@ -123,6 +140,7 @@ class Guard:
             raise RefusedError(408, TOO_SLOW.format(seconds=limits.client_timeout)) from None
         if too_long:
             raise RefusedError(413, TOO_LONG.format(most=limits.max_request_bytes))
+        _check_json(body)
         return bytes(body)
 
     async def _watched(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
@@ -189,6 +207,36 @@ def _with_headers(send: Send) -> Send:
         await send(message)
 
     return send_with_headers
+
+
+def _check_json(body: bytearray) -> None:
+    """
+    Raises:
+        RefusedError: What reads the body later could not cope with it.
+    """
+    try:
+        level = [json.loads(body, parse_constant=_refuse_constant)]
+    except RecursionError:
+        raise RefusedError(422, TOO_DEEP) from None
+    except ValueError:  # also a number of too many digits, and bytes that are no text
+        raise RefusedError(422, NOT_JSON) from None
+    for _ in range(MAX_DEPTH + 1):
+        level = [inner for value in level for inner in _inside(value)]
+        if not level:
+            return
+    raise RefusedError(422, TOO_DEEP)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _inside(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+
+
+def _tells_of_a_proxy(header: str) -> bool:
+    return header in FORWARDING or header.startswith(("x-forwarded-", "cf-"))
 
 
 async def _until_gone(receive: Receive) -> None:

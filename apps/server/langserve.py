@@ -1,14 +1,17 @@
 """LangServe's routes. This file alone knows LangServe, which is in maintenance: what replaces it replaces this file."""
 
 import json
+import os
 import uuid
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any, cast
 
+import langserve
 import orjson
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, HTTPException, Request
 from langchain_core._api import LangChainDeprecationWarning
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tracers import RunLogPatch
@@ -25,6 +28,7 @@ from apps.server.schema import AgentInput
 from apps.server.settings import ClientConfig
 
 PING_SECONDS = 15
+PLAYGROUND = Path(langserve.__file__).parent / "playground" / "dist"
 FILTERS = ("include_names", "include_types", "include_tags", "exclude_names", "exclude_types", "exclude_tags")
 STREAM = """\
 Server-sent events: `metadata` with the `run_id`; `data`, each one JSON object with a `type`: the agent's progress,
@@ -129,10 +133,22 @@ def add_agent(app: FastAPI, agent: ServedAgent, path: str) -> None:
         agent,
         path=path,
         serializer=_serializer,
-        disabled_endpoints=["stream", "stream_events", "stream_log", "config_hashes"],
+        dependencies=[Depends(_check_file)],
+        disabled_endpoints=["stream", "stream_events", "stream_log", "config_hashes", "token_feedback"],  # type: ignore[list-item]
         enable_feedback_endpoint=False,
         enable_public_trace_link_endpoint=False,
     )
+
+
+def _check_file(request: Request) -> None:
+    """LangServe tries to open whatever its playground is asked for.
+
+    Raises:
+        HTTPException: There is no such file.
+    """
+    name = request.path_params.get("file_path")
+    if name and not os.path.isfile(PLAYGROUND / name):  # noqa: PTH113 — `Path.is_file` raises for a name that can't be
+        raise HTTPException(404)
 
 
 def _config(request: StreamRequest, path: str) -> RunnableConfig:

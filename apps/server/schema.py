@@ -36,7 +36,8 @@ def _plain_text(content: Any) -> Any:
 
 
 class Message(BaseModel):
-    """A message of the conversation so far. LangChain's own messages are understood, too."""
+    """A message of the conversation so far. LangChain's own messages are understood, too, and so are `["user", "…"]`
+    and a text alone, which is the user's."""
 
     model_config = ConfigDict(title="Message")
 
@@ -48,6 +49,11 @@ class Message(BaseModel):
     def _read_langchain(cls, value: Any) -> Any:
         if isinstance(value, BaseMessage):
             value = {"type": value.type, "content": value.content}
+        match value:
+            case str():
+                return {"content": value}
+            case [str() as role, content]:
+                return {"role": _ROLES.get(role, role), "content": content}
         if isinstance(value, dict) and "role" not in value and "type" in value:
             return {"role": _ROLES.get(value["type"], value["type"]), "content": value.get("content")}
         return value
@@ -57,13 +63,18 @@ class Message(BaseModel):
         return _MESSAGES[self.role](self.content)
 
 
+def _as_list(messages: Any) -> Any:
+    """One message alone is taken, as LangGraph does."""
+    return messages if isinstance(messages, list | None) else [messages]
+
+
 class AgentInput(BaseModel):
     """A question, or the messages of a conversation; or the answer to a run that paused."""
 
     model_config = ConfigDict(title="Question", extra="forbid", json_schema_extra=without_nulls)
 
     question: str | None = Field(default=None, title="Question", description="What to answer.")
-    messages: list[Message] | None = Field(
+    messages: Annotated[list[Message] | None, BeforeValidator(_as_list)] = Field(
         default=None, title="Messages", description="In place of a question: a conversation that ends with one."
     )
     thread_id: str | None = Field(
@@ -101,11 +112,10 @@ class AgentInput(BaseModel):
         if len(given) != 1:
             raise ValueError(f"Give one of question, messages, decisions and resume; there is {given or 'none'}.")
         if self.answers_a_pause:
-            if self.thread_id is None:
-                raise ValueError(f"With {given[0]}, give the thread_id of the run that paused.")
-        elif not self.text.strip():
+            return self
+        if not self.text.strip():
             raise ValueError(f"{given[0]} is empty.")
-        elif self.messages and self.messages[-1].role != "user":
+        if self.messages and self.messages[-1].role != "user":
             raise ValueError(f"The last message is the {self.messages[-1].role}'s; it must be the user's.")
         return self
 

@@ -23,9 +23,10 @@ UNKNOWN = "configurable has no {name!r}; there are: {names}."
 MODEL_REFUSED = "{name}: this server lets its clients name {models}, and not {given!r} (LLM_COMPILER_CLIENT_MODELS)."
 TOO_HIGH = "{name} is {given}; this server allows at most {most}."
 NOT_OFF = "approve_side_effects can't be switched off for this server."
-NOT_CLIENTS = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map"})
-"""What LangGraph puts into every config: a graph that calls this server sends its own along, and they are not for it.
-The thread to go on with is part of the input."""
+OF_LANGGRAPH = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns", "checkpoint_map"})
+"""What LangGraph puts into every config. A graph that calls this server sends its own along, which are not for it."""
+
+NO_CHECKPOINTS = "configurable.{name}: this server goes on with a thread where it is, and not from a checkpoint."
 
 
 class _Settings(BaseModel):
@@ -70,6 +71,22 @@ def form_fields() -> list[ConfigurableFieldSpec]:
     ]
 
 
+def thread_of(settings: Mapping[str, Any]) -> Any:
+    """The thread that a client names in the config, as LangGraph has it; None if it names none.
+
+    Args:
+        settings: `configurable` of the config.
+
+    Raises:
+        RefusedError: It names a checkpoint as well.
+    """
+    if settings.get("checkpoint_ns") or any(name.startswith("__") for name in settings):
+        return None  # a graph calls, from within a thread of its own
+    if named := next((name for name in OF_LANGGRAPH - {"thread_id"} if settings.get(name)), None):
+        raise RefusedError(422, NO_CHECKPOINTS.format(name=named))
+    return settings.get("thread_id")
+
+
 def context_of(settings: Mapping[str, Any], limits: Limits) -> Context:
     """The context of a run with these settings of its client's.
 
@@ -84,7 +101,7 @@ def context_of(settings: Mapping[str, Any], limits: Limits) -> Context:
     given = {
         name: value
         for name, value in settings.items()
-        if value not in (None, "") and name not in NOT_CLIENTS and not name.startswith("__")
+        if value not in (None, "") and name not in OF_LANGGRAPH and not name.startswith("__")
     }
     if unknown := given.keys() - set(NAMES):
         raise RefusedError(422, UNKNOWN.format(name=min(unknown), names=", ".join(NAMES)))

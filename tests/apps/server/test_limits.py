@@ -100,6 +100,17 @@ async def test_without_a_key_another_address_is_not_answered() -> None:
             assert (await client.get("/agent/input_schema")).status_code == status, address
 
 
+async def test_without_a_key_nobody_is_answered_through_a_proxy(serve: Serve) -> None:
+    async with serve() as url, httpx.AsyncClient(base_url=url) as client:
+        for header in ("Forwarded", "X-Forwarded-For", "x-forwarded-proto", "Via", "X-Real-IP", "CF-Connecting-IP"):
+            response = await client.get("agent/input_schema", headers={header: "127.0.0.1"})
+            assert response.status_code == 403, header
+            assert "LLM_COMPILER_API_KEY" in response.json()["message"]
+    async with serve(api_key=KEY) as url, httpx.AsyncClient(base_url=url) as client:
+        headers = {"X-API-Key": KEY, "X-Forwarded-For": "10.0.0.7"}
+        assert (await client.get("agent/input_schema", headers=headers)).status_code == 200
+
+
 async def test_a_form_on_a_foreign_page_starts_nothing(serve: Serve) -> None:
     """It can send text, but not JSON; and no foreign page is allowed to by CORS."""
     async with serve() as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:

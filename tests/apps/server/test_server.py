@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import httpx
+import psycopg
 import pytest
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
@@ -202,7 +203,7 @@ async def test_some_of_langchains_events_can_be_left_out(model_server: ModelServ
 
 
 async def test_a_conversation_is_given_as_messages(model_server: ModelServer, serve: Serve) -> None:
-    model_server.script(planner=["1. join()"] * 2, joiner=["You are Ann."] * 2)
+    model_server.script(planner=["1. join()"] * 4, joiner=["You are Ann."] * 4)
     conversation: list[Any] = [HumanMessage("I am Ann."), AIMessage("Hello."), HumanMessage("Who am I?")]
     as_openai = [
         {"role": role, "content": message.content}
@@ -211,9 +212,13 @@ async def test_a_conversation_is_given_as_messages(model_server: ModelServer, se
     async with serve() as url:
         remote: RemoteRunnable[Any, Any] = RemoteRunnable(f"{url}agent/")
         assert (await remote.ainvoke({"messages": conversation}))["answer"] == "You are Ann."
-        assert (await ask(url, {"messages": as_openai}))["answer"] == "You are Ann."
-    for request in model_server.requests:
-        assert [m["content"] for m in request.messages[1:3]] == ["I am Ann.", "Hello."]
+        as_tuples = [("human", "I am Ann."), ("ai", "Hello."), ("user", "Who am I?")]
+        for messages in (as_openai, as_tuples):
+            assert (await ask(url, {"messages": messages}))["answer"] == "You are Ann."
+        for request in model_server.requests:
+            assert [m["content"] for m in request.messages[1:3]] == ["I am Ann.", "Hello."]
+        assert (await ask(url, {"messages": "Who am I?"}))["answer"] == "You are Ann."
+    assert "Who am I?" in model_server.requests[-1].user
 
 
 WRONG_INPUT: list[tuple[Any, str]] = [
@@ -244,14 +249,29 @@ async def test_wrong_input_is_refused_with_a_message(serve: Serve, path: str) ->
             assert named in response.json()["message"], wrong
 
 
+NOT_JSON = [
+    b'{"input": ',
+    b'{"input": "\xff"}',
+    b'{"input": %s}' % (b"1" * 5000),
+    b'{"input": {"resume": NaN, "thread_id": "t"}}',
+    b"",
+]
+
+
 @pytest.mark.parametrize("path", ["invoke", "batch", "stream", "stream_events"])
 async def test_what_is_not_json_is_called_so(serve: Serve, path: str) -> None:
     async with serve() as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
-        response = await client.post(
-            f"agent/{path}", content=b'{"input": ', headers={"Content-Type": "application/json"}
-        )
-        assert response.status_code == 422
-        assert response.json()["message"] == "The body is not JSON."
+        for body in NOT_JSON:
+            response = await client.post(f"agent/{path}", content=body, headers={"Content-Type": "application/json"})
+            assert response.status_code == 422, body[:30]
+            assert response.json()["message"] == "The body is not JSON."
+        for deep in (100_000, 990, 102):
+            body = b'{"input": %s}' % (b"[" * deep + b"]" * deep)
+            response = await client.post(f"agent/{path}", content=body, headers={"Content-Type": "application/json"})
+            assert response.status_code == 422, deep
+            assert "levels" in response.json()["message"]
+        for value in ([], "x", {"input": None}, 7, {"input": json.loads("[" * 90 + "]" * 90)}):
+            assert (await post(url, path, value)).status_code == 422, value
 
 
 async def test_what_is_not_there_is_told_as_all_errors_are(serve: Serve) -> None:
@@ -261,6 +281,10 @@ async def test_what_is_not_there_is_told_as_all_errors_are(serve: Serve) -> None
             assert response.status_code in (404, 405), path
             assert response.json()["status_code"] == response.status_code
             assert response.json()["message"] == f"{method} /{path} is not served. /docs lists what is."
+        for folder in ("", "agent/playground/", "agent/playground/assets/"):
+            for name in ("%00", "x%00.js", "x" * 5000, "%ff", "index.html/x", "..%2f..%2fserver.py"):
+                assert (await client.get(f"{folder}{name}")).status_code == 404, (folder, name[:20])
+        assert "/agent/token_feedback" not in (await client.get("openapi.json")).text
         response = await post(url, "batch", {"inputs": ["x", "y"], "config": [{}]})
         assert response.status_code == 422
         assert "configs (1)" in response.json()["message"]
@@ -269,11 +293,20 @@ async def test_what_is_not_there_is_told_as_all_errors_are(serve: Serve) -> None
 # --- threads
 
 
-async def test_a_thread_goes_on_with_the_conversation(model_server: ModelServer, serve: Serve) -> None:
+@pytest.mark.parametrize("named_in", ["input", "config"])
+async def test_a_thread_goes_on_with_the_conversation(model_server: ModelServer, serve: Serve, named_in: str) -> None:
     model_server.script(planner=[PLAN, '2. search("${1}!")\n3. join()'], joiner=["8611 m", "Yes."])
     async with serve() as url:
         first = await ask(url, QUESTION)
-        second = await ask(url, {"question": "Sure?", "thread_id": first["thread_id"]})
+        settings: Any = {"configurable": {"thread_id": first["thread_id"]}}
+        if named_in == "config":
+            second = await ask(url, "Sure?", config=settings)
+            for path in ("invoke", "stream", "stream_events"):
+                two = await post(url, path, {"input": {"question": "x", "thread_id": "other"}, "config": settings})
+                assert two.status_code == 422
+                assert "'other'" in two.json()["message"]
+        else:
+            second = await ask(url, {"question": "Sure?", "thread_id": first["thread_id"]})
         assert [task["task"] for task in second["tasks"]] == [2]  # this turn's alone
         assert second["tasks"][0]["result"] == "K2 is 8611 m! is 8611 m"
     planners = [request for request in model_server.requests if request.is_planner]
@@ -302,6 +335,15 @@ async def test_a_graph_that_asks_from_within_its_own_thread_asks_anew_each_time(
     assert len({*told["threads"], "mine"}) == 4
 
 
+async def end_connections(url: str) -> None:
+    """As a restart of PostgreSQL does."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
 async def test_threads_in_a_database_outlive_the_server(
     model_server: ModelServer, serve: Serve, database_url: str
 ) -> None:
@@ -309,6 +351,8 @@ async def test_threads_in_a_database_outlive_the_server(
     async with serve(database_url) as url:
         await ask(url, {**QUESTION, "thread_id": "t"})
     async with serve(database_url) as url:
+        if database_url.startswith("postgres"):
+            await end_connections(database_url)
         assert (await ask(url, {"question": "Sure?", "thread_id": "t"}))["answer"] == "Yes."
     assert "8611 m" in str(model_server.requests[-1].messages)
 
