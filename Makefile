@@ -31,7 +31,7 @@ demo: $(VENV)/with-core ## Answer a question with the live view; make demo Q="â€
 demo: export QUESTION = $(Q)
 
 test: $(VENV)/with-all ## Run the whole test suite; make test ARGS="-k parser" a part of it
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python tests/support/leave_nothing.py $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 test: WORKERS = 4
 
 notebooks: $(VENV)/with-all ## Run the notebooks and save them with their outputs; make notebooks ARGS=02 one of them

@@ -1,0 +1,56 @@
+"""`python leave_nothing.py COMMAND…` runs it, and ends all that it started and left: also if it, or make, is killed.
+
+On Linux. What is in a session of its own, as servers are, or whose parent has gone, is found all the same.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+PARENT_DEATH_SIGNAL = 1
+CHILD_SUBREAPER = 36
+"""Of prctl(2): processes whose parents have gone become children of this one."""
+
+
+def end_children() -> None:
+    """End all children, and theirs, which are ours when their parents have gone."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    while running := children.read_text().split():
+        for process in running:
+            os.kill(int(process), signal.SIGKILL)
+        for process in running:
+            os.waitpid(int(process), 0)
+
+
+def main(command: list[str]) -> int:
+    """Its exit code."""
+    prctl = ctypes.CDLL(None).prctl
+    prctl(CHILD_SUBREAPER, 1)
+    process = os.fork()
+    if process == 0:
+        prctl(PARENT_DEATH_SIGNAL, signal.SIGINT)
+        os.execvp(command[0], command)
+
+    def stop(*_: object) -> None:
+        end_children()
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command
+    signal.signal(signal.SIGTERM, stop)
+    prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
+    if os.getpgrp() != os.getpid():
+        os.setsid()  # what is killed with the command's group, this is not
+    while True:
+        ended, status = os.wait()
+        if ended == process:
+            end_children()
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    if sys.platform != "linux":
+        os.execvp(sys.argv[1], sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))
