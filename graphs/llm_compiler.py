@@ -1,10 +1,8 @@
 """The default agent: the tools of `tools.TOOLS`, and the offline model where no other is set."""
 
-from agent import PROVIDERS, create_llm_compiler
-from graphs.offline.model import OfflineChatModel
+from agent import create_llm_compiler
+from graphs import offline  # noqa: F401 — the demo model, where no other is set
 from tools import TOOLS
-
-PROVIDERS["offline"] = lambda _: OfflineChatModel()
 
 EXAMPLES = """\
 Question: How many times taller is the Eiffel Tower than Big Ben?

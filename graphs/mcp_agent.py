@@ -15,7 +15,7 @@ from typing import Any
 from langgraph.graph.state import CompiledStateGraph
 
 from agent import create_llm_compiler
-from graphs.llm_compiler import EXAMPLES
+from graphs import offline  # noqa: F401 — the demo model, where no other is set
 from tools import TOOLS
 from tools.mcp import McpServers
 
@@ -33,4 +33,4 @@ async def make_graph() -> CompiledStateGraph[Any, Any, Any, Any]:
     tools = list(TOOLS)
     if await asyncio.to_thread(CONFIG.exists):
         tools += await _servers.tools(taken=[tool.name for tool in TOOLS])
-    return create_llm_compiler(tools, examples=EXAMPLES, name="mcp_agent")
+    return create_llm_compiler(tools, name="mcp_agent")

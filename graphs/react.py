@@ -27,8 +27,7 @@ from agent.models import Models
 from agent.prompts import joiner_prompt
 from agent.tooling.describe import as_tools
 from agent.tooling.invoke import explain
-from graphs.offline import examples as offline_examples  # noqa: F401 — sets the offline model
-from graphs.offline.react import calling_tools
+from graphs import offline  # noqa: F401 — the demo model, where no other is set
 from tools import TOOLS
 
 PROMPT = """\
@@ -86,7 +85,7 @@ def create_react(
         if steps >= max_steps or state["remaining_steps"] < 3:
             last = joiner_prompt(messages, tools=())
             return {"messages": [await chat_model.ainvoke(last)]}
-        bound = bind(calling_tools(chat_model), by_name, parallel=parallel)
+        bound = bind(chat_model, by_name, parallel=parallel)
         reply = cast("AIMessage", await bound.ainvoke([SystemMessage(prompt), *messages]))
         if not parallel and len(reply.tool_calls) > 1:  # of a provider that can't be told
             reply = reply.model_copy(update={"tool_calls": reply.tool_calls[:1]})

@@ -1,14 +1,13 @@
 """ParallelQA (section 5.2 of the paper): questions whose figures are looked up at once, and then worked with.
 
-It is the default agent with more examples: the shapes that such plans have.
+It is an agent with the tools of `tools`, and examples of the shapes that such plans have.
 """
 
 from agent import create_llm_compiler
-from graphs import llm_compiler
+from graphs import offline  # noqa: F401 — the demo model, where no other is set
 from tools import TOOLS
 
-EXAMPLES = f"""\
-{llm_compiler.EXAMPLES}
+EXAMPLES = """\
 Question: If Lake Superior lost 15% of its area and Lake Victoria gained 20%, how many square kilometres would lie \
 between them?
 1. search.map(["Lake Superior", "Lake Victoria"])
@@ -29,6 +28,6 @@ Question: If Norway and Sweden were one country, how many people would live on a
 context=$1)
 3. join("$2 people to a square kilometre.")
 """
-"""The default agent's, and: a difference of changed figures, a ratio of extremes, a sum over a sum."""
+"""A difference of changed figures, a ratio of extremes, a sum over a sum."""
 
 graph = create_llm_compiler(TOOLS, examples=EXAMPLES, name="parallel_qa")

@@ -18,20 +18,14 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.tools import BaseTool
 
 from agent.conversation.messages import call_id, key_of, map_sizes, observations, this_turn
-from agent.joiner.node import Replan, read_decision
 from agent.language.parser import PlanParser
 from agent.language.plan import Plan
 from agent.language.references import substitute
 from agent.language.tasks import Call, Element, Key
-from agent.prompts import REPLAN_TOOL, joiner_prompt, planner_prompt
+from agent.prompts import joiner_prompt, planner_prompt
 from agent.tooling.describe import describe, signature_of
-from graphs.offline.examples import read_value
-from graphs.offline.model import OfflineChatModel, speak
-
-
-def calling_tools(model: BaseChatModel) -> BaseChatModel:
-    """The model itself; for the offline one its stand-in."""
-    return OfflineReactModel(planner=model) if isinstance(model, OfflineChatModel) else model
+from graphs.offline.model import OfflineChatModel, Replan, speak
+from graphs.offline.prompt import read_value
 
 
 class OfflineReactModel(BaseChatModel):
@@ -68,10 +62,10 @@ class OfflineReactModel(BaseChatModel):
             done = [*before, *(message for message in turn if _number(message) <= plan.last)]
             may_replan = len(done) > len(known)  # else nothing of the plan could be called, nor could be of the next
             prompt = joiner_prompt(done, tools=[tool.name for tool in self.tools] if may_replan else ())
-            decision = read_decision(self._ask(prompt, tools=[REPLAN_TOOL] if may_replan else []))
-            if not isinstance(decision, Replan) or not may_replan:
-                return str(decision.feedback if isinstance(decision, Replan) else decision.message.text), []
-            known, feedback = done, decision.feedback
+            said = self.planner.reply(prompt, may_replan=may_replan)
+            if not isinstance(said, Replan):
+                return said, []
+            known, feedback = done, said.feedback
 
     def _plan(self, messages: Sequence[AnyMessage], feedback: str | None) -> Plan:
         signatures = {tool.name: signature_of(tool) for tool in self.tools}
@@ -80,13 +74,11 @@ class OfflineReactModel(BaseChatModel):
         parser = PlanParser(signatures)
         tools = [describe(tool) for tool in self.tools]
         prompt = planner_prompt(messages, tools=tools, examples="", feedback=feedback, next_number=plan.last + 1)
-        for item in (*parser.feed(str(self._ask(prompt).text)), *parser.close()):
+        text = str(self.planner.reply(prompt, may_replan=False))
+        for item in (*parser.feed(text), *parser.close()):
             if isinstance(item, Call | Element):
                 deque(plan.extend(item), maxlen=0)
         return plan
-
-    def _ask(self, prompt: list[BaseMessage], **options: Any) -> Any:
-        return self.planner.model_copy(update={"delay": 0})._generate(prompt, **options).generations[0].message
 
 
 def _ready(plan: Plan, results: Mapping[Key, ToolMessage]) -> list[ToolCallChunk]:

@@ -30,7 +30,7 @@ from graphs.examples.movie_recommendation import graph as movie_recommendation
 from graphs.examples.web_shop import graph as web_shop
 from graphs.examples.web_shop.catalogue import Goal, all_goals
 from graphs.examples.web_shop.reward import find_purchase, reward
-from graphs.offline.examples import OfflineExamplesModel
+from graphs.offline.model import OfflineChatModel
 from tests.support import ROOT
 from tests.support.model_server import Answer, ChatRequest, ModelServer, Reply
 
@@ -40,7 +40,7 @@ Graph = CompiledStateGraph[Any, Any, Any, Any]
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """The offline model, at full speed."""
-    monkeypatch.setitem(PROVIDERS, "offline", lambda _: OfflineExamplesModel(delay=0))
+    monkeypatch.setitem(PROVIDERS, "offline", lambda _: OfflineChatModel(delay=0))
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_the_plans_that_a_planner_is_shown_can_be_run(name: str) -> None:
 async def test_parallel_qa_offline() -> None:
     question = "If the height of K2 is reduced by 10% and Mount Elbert grows by 50%, which one would be higher?"
     messages = await ask(parallel_qa.graph, question)
-    assert plans(messages) == [["search", "search", "math", "math"]]
+    assert plans(messages) == [["search", "search", "math", "math", "argmax"]]
     assert "K2" in messages[-1].text
 
 
@@ -182,7 +182,6 @@ async def test_parallel_qa_with_a_model(hosted: ModelServer) -> None:
     assert results(messages)[-1] == pytest.approx(8849 * 1.1 - 8611 * 0.9)
     assert messages[-1].text == "It would be 1984 metres higher."
     planner = (await hosted.exchange(0, "planner")).request
-    assert "Eiffel Tower" in planner.system
     assert "Lake Superior" in planner.system
 
 

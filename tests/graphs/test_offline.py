@@ -1,5 +1,7 @@
 """The offline model: asked with prompts as planner, joiner and math tool write them, and through the graph."""
 
+from typing import Any
+
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
@@ -9,28 +11,30 @@ from tools import TOOLS
 
 SEARCH = "search(query: str) -> str: the encyclopedia entry that fits the query best"
 MATH = "math(problem: str, context: list[str] = []) -> float: evaluates an expression, or solves a word problem"
+ARGMAX = "argmax(labels: list[str], values: list[number]) -> str: the label of the largest value"
+ARGMIN = "argmin(labels: list[str], values: list[number]) -> str: the label of the smallest value"
 RENAMED = (
     "lookup(phrase: str) -> str: the entry on a thing",
     "calculator(expression: str, notes: list[str] = []) -> float",
 )
 ZORBO = "Mount Zorbo is a mountain. Its height is 5,000 metres (16,404 feet). It was first climbed in 1950."
-QUUX = "The Quux Tower is a tower of 1.25 km, opened in 1999. Its height is 1.25 km and its cost 3 million dollars."
+QUUX = "The Quux Tower is a tower. Its height is 1.25 km, its mass 3 tonnes. It was opened in 1999."
 REPLAN = {"type": "function", "function": {"name": "replan", "parameters": {"type": "object", "properties": {}}}}
-TURN = "How tall is Mount Zorbo?"
 MODEL = OfflineChatModel(delay=0)
+CANNOT = ("offline demo model", "in English", "OPENAI_API_KEY", "LLM_COMPILER_MODEL")
 
 
-def conversation(system: str, texts: tuple[str, ...]) -> list[BaseMessage]:
+def conversation(system: str, texts: tuple[Any, ...]) -> list[BaseMessage]:
     turns = [HumanMessage(text) if i % 2 == 0 else AIMessage(text) for i, text in enumerate(texts)]
     return [SystemMessage(system), *turns]
 
 
-def plan(*texts: str, tools: tuple[str, ...] = (SEARCH, MATH)) -> list[str]:
+def plan(*texts: Any, tools: tuple[str, ...] = (SEARCH, MATH, ARGMAX, ARGMIN)) -> list[str]:
     listed = "\n".join(tools)
     return MODEL.invoke(conversation(f"Write a plan.\n\nTools:\n{listed}\n\nRules:\n- One", texts)).text.splitlines()
 
 
-def answer(*texts: str, form: str = "") -> str:
+def answer(*texts: Any, form: str = "") -> str:
     return MODEL.invoke(conversation(f"Answer the user's last question.{form}", texts)).text
 
 
@@ -49,113 +53,122 @@ def with_results(question: str, *results: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("question", "lines"),
+    ("question", "expected"),
     [
-        ("What is 15% of 80?", ['1. math("15 / 100 * 80")']),
-        ("square root of 144", ['1. math("sqrt(144)")']),
-        ("12 times 7 plus three", ['1. math("12 * 7 + 3")']),
-        ("the product of 12 and 7", ['1. math("12 * 7")']),
-        ("twelve divided by four", ['1. math("12 / 4")']),
-        ("Subtract 5 from twenty-five", ['1. math("25 - 5")']),
-        ("Divide 144 by 12 and add 7", ['1. math("144 / 12 + 7")']),
-        ("Add 15 and 27, then multiply the result by 2", ['1. math("(15 + 27) * 2")']),
-        ("What is 45 minus 19, times 3?", ['1. math("(45 - 19) * 3")']),
-        ("seven hundred and twelve plus forty-two", ['1. math("712 + 42")']),
-        ("two thirds of 90", ['1. math("2 / 3 * 90")']),
-        ("25 squared", ['1. math("25 ** 2")']),
-        ("2 to the power of 10", ['1. math("2 ** 10")']),
-        (
-            "What's (2+3)*4? What's 7/2? What's the sum of those two values?",
-            ['1. math("(2 + 3) * 4")', '2. math("7 / 2")', '3. math("$1 + $2")'],
-        ),
+        ("What is 15% of 80?", "15 / 100 * 80"),
+        ("square root of 144", "sqrt(144)"),
+        ("12 times 7 plus three", "12 * 7 + 3"),
+        ("the product of 12 and 7", "12 * 7"),
+        ("the average of 3, 4 and 8", "(3 + 4 + 8) / 3"),
+        ("twelve divided by four", "12 / 4"),
+        ("Subtract 5 from twenty-five", "25 - 5"),
+        ("Divide 144 by 12 and add 7", "144 / 12 + 7"),
+        ("Add 15 and 27, then multiply the result by 2", "(15 + 27) * 2"),
+        ("What is 45 minus 19, times 3?", "(45 - 19) * 3"),
+        ("25 squared", "25 ** 2"),
+        ("1,000 / 8", "1000 / 8"),
     ],
 )
-def test_arithmetic_is_planned_without_a_search(question: str, lines: list[str]) -> None:
-    assert plan(question) == [*lines, f"{len(lines) + 1}. join()"]
+def test_arithmetic_is_planned_without_a_search_and_answered_in_the_plan(question: str, expected: str) -> None:
+    assert plan(question) == [f'1. math("{expected}")', f'2. join("{expected} = $1.")']
 
 
-def test_searches_come_first_and_one_expression_combines_them() -> None:
-    assert plan("How much taller is Mount Zorbo than the Quux Tower?") == [
-        '1. search("Mount Zorbo")',
-        '2. search("Quux Tower")',
-        '3. math("height of Mount Zorbo - height of Quux Tower, in metres", context=["$1", "$2"])',
-        "4. join()",
+def test_a_later_question_uses_the_results_of_earlier_ones() -> None:
+    assert plan("What's (2+3)*4? What's 7/2? What's the sum of those two values?") == [
+        '1. math("(2 + 3) * 4")',
+        '2. math("7 / 2")',
+        '3. math("$1 + $2")',
+        '4. join("(2 + 3) * 4 = $1. 7 / 2 = $2. $1 + $2 = $3.")',
     ]
+
+
+SEARCHES = '1. search.map(["Mount Zorbo", "Quux"])'
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        (
+            "How tall is Mount Zorbo?",
+            ['1. search("Mount Zorbo")', '2. math("height of Mount Zorbo, in metres", context=["$1"])',
+             '3. join("The height of Mount Zorbo is $2 metres.")'],
+        ),
+        (
+            "How much taller is Mount Zorbo than the Quux?",
+            [SEARCHES, '2. math("height of Mount Zorbo - height of Quux, in metres", context=$1)',
+             '3. join("Mount Zorbo is $2 metres taller than the Quux.")'],
+        ),
+        (
+            "How many times heavier is a zorbo than a quux?",
+            ['1. search.map(["zorbo", "quux"])', '2. math("mass of zorbo / mass of quux, in kg", context=$1)',
+             '3. join("A zorbo is $2 times as heavy as a quux.")'],
+        ),
+        (
+            "Which is deeper, Mount Zorbo or the Quux?",
+            [SEARCHES, '2. math.map(["depth of Mount Zorbo, in metres", "depth of Quux, in metres"], context=$1)',
+             '3. argmax(["Mount Zorbo", "the Quux"], $2)',
+             '4. join("The deeper one is $3: $2[0] metres for Mount Zorbo and $2[1] metres for the Quux.")'],
+        ),
+        (
+            "If Mount Zorbo lost 20% of its area and the Quux doubled, which would be smaller?",
+            [SEARCHES, '2. math.map(["area of Mount Zorbo * 0.8, in square kilometres", '
+             '"area of Quux * 2, in square kilometres"], context=$1)',
+             '3. argmin(["Mount Zorbo", "the Quux"], $2)',
+             '4. join("The smaller one would be $3: $2[0] square kilometres for Mount Zorbo and '
+             '$2[1] square kilometres for the Quux.")'],
+        ),
+        ("When was the Zorbo Canal opened?", ['1. search("Zorbo Canal")', '2. join("$1")']),
+        ("Who built the Tower of Quux?", ['1. search("Tower of Quux")', '2. join("$1")']),
+        ("Where is St. Zorbo's Basilica?", ['1. search("St. Zorbo\'s Basilica")', '2. join("$1")']),
+        ("What is the highest mountain in Zorbia?", ['1. search("highest mountain in Zorbia")', '2. join("$1")']),
+    ],
+)  # fmt: skip
+def test_a_question_is_planned_with_maps_and_the_answers_words(question: str, expected: list[str]) -> None:
+    assert plan(question) == expected
 
 
 @pytest.mark.parametrize(
     ("question", "problem"),
     [
-        ("How many times heavier is a zorbo than a quux?", "mass of zorbo / mass of quux, in kg"),
-        ("What is the combined length of the Zorbo and the Quux?", "length of Zorbo + length of Quux, in kilometres"),
+        ("What is the combined length of Zorbo and Quux?", "length of Zorbo + length of Quux, in kilometres"),
         ("What is the average speed of Zorbo and Quux?", "(speed of Zorbo + speed of Quux) / 2, in km/h"),
         ("By how many metres is Zorbo shallower than Quux?", "depth of Quux - depth of Zorbo, in metres"),
-        (
-            "What is the population of Zorbo and Quux together, in millions?",
-            "population of Zorbo + population of Quux, in millions",
-        ),
+        ("What is the population of Zorbo and Quux together, in millions?",
+         "population of Zorbo + population of Quux, in millions"),
         ("By what percent is Zorbo taller than Quux?", "(height of Zorbo / height of Quux - 1) * 100, in metres"),
         ("By what percent is Zorbo lighter than Quux?", "(mass of Zorbo / mass of Quux - 1) * -100, in kg"),
-        ("How many times would Zorbo fit into the length of Quux?", "length of Quux / length of Zorbo, in kilometres"),
-        (
-            "What is the sum of the heights of Zorbo and Quux divided by 3?",
-            "(height of Zorbo + height of Quux) / 3, in metres",
-        ),
-        ("What are the melting points of zorbium and quuxium?", "melting point of zorbium, in °C"),
-        ("How much shorter is Zorbo than Quux?", "extent of Quux - extent of Zorbo"),
-        ("If a zorbo ran 20% slower, would it still be faster than a quux?", "speed of zorbo * 0.8, in km/h"),
+        ("How far apart in height are Zorbo and Quux, what is the difference?",
+         "abs(height of Zorbo - height of Quux), in metres"),
+        ("How much shorter is Zorbo than Quux?",
+         "height or length of Quux - height or length of Zorbo, in metres"),
     ],
-)
+)  # fmt: skip
 def test_the_operation_is_read_from_the_words(question: str, problem: str) -> None:
-    assert plan(question)[2].startswith(f'3. math("{problem}", context=["$1"')
+    assert plan(question)[1] == f'2. math("{problem}", context=$1)'
 
 
 @pytest.mark.parametrize(
-    ("question", "changed"),
+    ("question", "first", "second"),
     [
-        ("If Zorbo was 20% shallower and Quux 10% deeper, which would be shallower?", ("depth", "0.8", "1.1")),
-        ("If the Zorbo doubled in area and the Quux lost 25%, which has more area?", ("area", "2", "0.75")),
-        (
-            "After increasing the height of Zorbo by 60% and decreasing the height of Quux by 30%, which is taller?",
-            ("height", "1.6", "0.7"),
-        ),
-        (
-            "Given that Zorbo's population grows by 8% and Quux's decreases by 7%, which is more populous?",
-            ("population", "1.08", "0.93"),
-        ),
+        ("If Zorbo was 20% shallower and Quux 10% deeper, which would be shallower?",
+         "depth of Zorbo * 0.8", "Quux * 1.1"),
+        ("After increasing the height of Zorbo by 60% and halving the height of Quux, which is taller?",
+         "height of Zorbo * 1.6", "Quux * 0.5"),
+        ("Given that Zorbo's population grows by 8% and Quux's decreases by 7%, which has more people?",
+         "population of Zorbo * 1.08", "Quux * 0.93"),
+        ("If Zorbo was 3 times as fast, would it be faster than Quux?", "speed of Zorbo * 3", "speed of Quux,"),
     ],
-)
-def test_each_change_is_a_calculation_of_its_own(question: str, changed: tuple[str, str, str]) -> None:
-    what, first, second = changed
-    lines = plan(question)
-    assert lines[2].startswith(f'3. math("{what} of Zorbo * {first}, in ')
-    assert lines[3].startswith(f'4. math("{what} of Quux * {second}, in ')
-
-
-@pytest.mark.parametrize(
-    ("question", "name"),
-    [
-        ("When was the Zorbo Canal opened?", "Zorbo Canal"),
-        ("Who built the Tower of Quux?", "Tower of Quux"),
-        ("Where is St. Zorbo's Basilica?", "St. Zorbo's Basilica"),
-    ],
-)
-def test_a_name_does_not_tell_what_is_asked(question: str, name: str) -> None:
-    assert plan(question) == [f'1. search("{name}")', "2. join()"]
-
-
-def test_a_verb_before_an_article_is_no_thing() -> None:
-    assert plan("Take the height of Mount Zorbo, double it")[:2] == [
-        '1. search("Mount Zorbo")',
-        '2. math("height of Mount Zorbo * 2, in metres", context=["$1"])',
-    ]
+)  # fmt: skip
+def test_each_change_is_a_calculation_of_its_own(question: str, first: str, second: str) -> None:
+    line = plan(question)[1]
+    assert line.startswith(f'2. math.map(["{first}, in ')
+    assert second in line
 
 
 def test_tools_are_called_by_the_names_of_the_prompt() -> None:
-    assert plan("How tall is Mount Zorbo?", tools=RENAMED) == [
+    assert plan("How tall is Mount Zorbo?", tools=RENAMED)[:2] == [
         '1. lookup("Mount Zorbo")',
         '2. calculator("height of Mount Zorbo, in metres", notes=["$1"])',
-        "3. join()",
     ]
 
 
@@ -164,23 +177,48 @@ def test_without_the_tools_it_needs_it_only_joins(tools: tuple[str, ...]) -> Non
     assert plan("How tall is Mount Zorbo?", tools=tools) == ["1. join()"]
 
 
-@pytest.mark.parametrize("text", ["Hello!", "Write a poem about the sea.", "What should I cook?", ""])
-def test_what_needs_no_tool_is_only_joined(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hello!",
+        "Write a poem about the sea.",
+        "What should I cook?",
+        "",
+        "?",
+        "If K2 were 300 metres taller, how tall would it be?",
+        "Is K2 at least 3 times as tall as Mount Fuji?",
+        "Is K2 twice as tall as Mount Fuji?",
+        "What is 17 modulo 5?",
+        "Wie hoch ist der Mount Everest?",
+        "Quelle est la population de la France ?",
+        "¿Cuál es más alto, K2 o el Everest?",
+        "珠穆朗玛峰有多高？",
+    ],
+)
+def test_what_it_can_not_do_it_does_not_plan_but_says_what_it_can(text: str) -> None:
     assert plan(text) == ["1. join()"]
+    assert all(part in answer(text) for part in CANNOT)
 
 
 def test_a_later_turn_goes_on_with_numbers_and_results() -> None:
-    first = with_results(TURN, f'1. search("Mount Zorbo") -> {ZORBO}', '2. math("…", context=["$1"]) -> 5000')
-    second = with_results(
-        "And how tall is Quux?", f'4. search("Quux") -> {QUUX}', '5. math("…", context=["$4"]) -> 1250'
-    )
-    assert plan(first, "5,000", "And how tall is Quux?\n\nPlan from number 4 on.") == [
+    first = with_results("How tall is Mount Zorbo?", f'1. search("Mount Zorbo") -> {ZORBO}', "2. math(…) -> 5000")
+    second = with_results("And Quux?", f'4. search("Quux") -> {QUUX}', '5. math("…", context=["$4"]) -> 1250')
+    assert plan(first, "5,000", "And Quux?\n\nPlan from number 4 on.") == [
         '4. search("Quux")',
         '5. math("height of Quux, in metres", context=["$4"])',
-        "6. join()",
+        '6. join("The height of Quux is $5 metres.")',
     ]
     last = "What is the sum of those two?\n\nPlan from number 7 on."
-    assert plan(first, "5,000", second, "1,250", last) == ['7. math("$2 + $5")', "8. join()"]
+    assert plan(first, "5,000", second, "1,250", last) == ['7. math("$2 + $5")', '8. join("$2 + $5 = $7.")']
+
+
+def test_messages_may_come_in_blocks() -> None:
+    """As chat UIs send them; what the agent adds is a further one."""
+    asked = [{"type": "text", "text": "How tall is "}, {"type": "text", "text": "Mount Zorbo?"}]
+    assert plan(asked) == plan("How tall is Mount Zorbo?")
+    assert plan([*asked, {"type": "text", "text": "Plan from number 4 on."}])[0] == '4. search("Mount Zorbo")'
+    results = {"type": "text", "text": with_results("", "1. search(…) -> …", "2. math(…) -> 5000").strip()}
+    assert answer([*asked, results]) == "The height of Mount Zorbo is 5000 metres."
 
 
 # --- arithmetic over texts
@@ -196,9 +234,9 @@ def test_a_later_turn_goes_on_with_numbers_and_results() -> None:
         ("depth of Zorbo, in metres", ("Zorbo: its area is 31,500 km² and its greatest depth 1,642 m.",), "1642"),
         ("height of Mount Zorbo, in metres", (QUUX,), "unknown: height of Mount Zorbo"),
         ("depth of Mount Zorbo, in metres", (ZORBO,), "unknown: depth of Mount Zorbo"),
-        ("extent of Mount Zorbo - extent of Quux", (ZORBO, QUUX), "5000 - 1250"),
+        ("height or length of Mount Zorbo - height or length of Quux, in metres", (ZORBO, QUUX), "5000 - 1250"),
         ("melting point of Zorbo, in °C", ("Zorbo: its melting point is 0 °C.",), "0"),
-        ("height of Mount Zorbo, in fathoms", (ZORBO,), "unknown: height of Mount Zorbo, in fathoms"),
+        ("height of Mount Zorbo, in fathoms", (ZORBO,), "unknown: height of Mount Zorbo"),
         ("height of Zorbo Tower", ("The tower of Quux: its height is 5 m.", "Zorbo Tower: its height is 7 m."), "7"),
     ],
 )
@@ -208,93 +246,28 @@ def test_figures_are_taken_from_the_context(problem: str, context: tuple[str, ..
 
 # --- answering
 
-FIRST = '1. search("Mount Zorbo") -> …'
-SECOND = '2. search("Quux") -> …'
-
 
 @pytest.mark.parametrize(
     ("question", "results", "expected"),
     [
-        (TURN, (FIRST, "2. math(…) -> 1234567.891"), "The height is 1,234,567.89 metres for Mount Zorbo."),
-        (
-            "How much taller is Quux than Mount Zorbo?",
-            (FIRST, SECOND, "3. math(…) -> -238"),
-            "Mount Zorbo is 238 metres taller than Quux.",
-        ),
-        (
-            "What is the ratio of the height of Mount Zorbo to that of Quux?",
-            (FIRST, SECOND, "3. math(…) -> 2.7572"),
-            "The height of Mount Zorbo is 2.76 times that of Quux.",
-        ),
+        ("What is 6 times 7?", ['1. math("6 * 7") -> 42'], "6 * 7 = 42."),
+        ("Who invented the zorbo?", ['1. search("zorbo") -> Ann invented it.'], "Ann invented it."),
         (
             "Is Mount Zorbo taller than Quux?",
-            (FIRST, SECOND, "3. math(…) -> 5", "4. math(…) -> 7"),
-            "No. The height is 5 metres for Mount Zorbo and 7 metres for Quux.",
+            ["1[0]. search(…) -> …", "2[0]. math(…) -> 5", "2[1]. math(…) -> 7", "3. argmax(…) -> Quux"],
+            "The taller one is Quux: 5 metres for Mount Zorbo and 7 metres for Quux.",
         ),
         (
-            "Which would be shorter if Quux grew by 10%, Mount Zorbo or Quux?",
-            (FIRST, SECOND, "3. math(…) -> 5", "4. math(…) -> 7"),
-            "The smallest would be Mount Zorbo. The height would be 5 metres for Mount Zorbo and 7 metres for Quux.",
+            "How tall is Mount Zorbo?",
+            ['1. search("Mount Zorbo") failed: There is no entry.', "2. math(…) failed: Not run."],
+            'I can\'t tell: search("Mount Zorbo") failed: There is no entry.',
         ),
-        (
-            "By what percent is Mount Zorbo taller than Quux?",
-            (FIRST, SECOND, "3. math(…) -> 22.7434"),
-            "Mount Zorbo is 22.74% taller than Quux.",
-        ),
-        (
-            "How many times as tall as the shortest is the tallest of Mount Zorbo and Quux?",
-            (FIRST, SECOND, "3. math(…) -> 4"),
-            "The tallest is 4 times as tall as the shortest.",
-        ),
-        (
-            "How much taller is the tallest than the shortest of Mount Zorbo, Foo and Quux?",
-            (FIRST, '2. search("Foo") -> …', '3. search("Quux") -> …', "4. math(…) -> 27"),
-            "The tallest is 27 metres taller than the shortest.",
-        ),
-        (
-            "How much shorter is Zorbo than Quux?",
-            ("1. search(…) -> Its length is 2 km.", "2. search(…) -> Its length is 3 km.", "3. math(…) -> 1"),
-            "Zorbo is 1 kilometres shorter than Quux.",
-        ),
-        (
-            "Is Mount Zorbo at least 3 times as tall as Quux?",
-            (FIRST, SECOND, '3. math("height of Mount Zorbo") -> 9', '4. math("height of Quux * 3") -> 12'),
-            "No. The height would be 9 metres for Mount Zorbo and 12 metres for Quux.",
-        ),
-        ("3/4 + 1/8", ('1. math("3 / 4 + 1 / 8") -> 0.875',), "3 / 4 + 1 / 8 = 0.875."),
-        ("Who invented the zorbo?", ('1. search("zorbo") -> Ann invented the zorbo.',), "Ann invented the zorbo."),
-        ("What is 6 times 7?", ('1. math("6 * 7") -> 42',), "6 * 7 = 42."),
     ],
-)
-def test_the_answer_has_the_figures_of_the_results(question: str, results: tuple[str, ...], expected: str) -> None:
+)  # fmt: skip
+def test_where_the_plan_does_not_answer_the_joiner_does(question: str, results: list[str], expected: str) -> None:
     assert answer(with_results(question, *results)) == expected
-
-
-def test_a_failed_call_is_reported_with_its_reason() -> None:
-    text = answer(with_results(TURN, '1. search("Mount Zorbo") failed: no entry', "2. math(…) failed: Not run"))
-    assert "no height for Mount Zorbo" in text
-    assert "no entry" in text
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Hi!",
-        "Write a poem about the sea.",
-        "Why is the sky blue?",
-        "If K2 were 300 metres taller, how tall would it be?",
-        "What is 17 modulo 5?",
-        "",
-        "?",
-    ],
-)
-def test_it_says_what_it_is_and_how_to_set_a_real_model(text: str) -> None:
-    assert all(part in answer(text) for part in ("offline demo model", "OPENAI_API_KEY", "LLM_COMPILER_MODEL"))
-
-
-def test_a_text_only_joiner_gets_the_form_that_it_asks_for() -> None:
-    text = answer(with_results("What is 6 * 7?", '1. math("6 * 7") -> 42'), form="\nAction: Finish(your answer)")
-    assert text.endswith("Action: Finish(6 * 7 = 42.)")
+    in_words = answer(with_results(question, *results), form="\nAction: Finish(your answer)")
+    assert in_words == f"Action: Finish({expected})"
 
 
 # --- the model
@@ -320,18 +293,23 @@ def test_it_is_named_offline_and_takes_its_time_by_default() -> None:
 @pytest.mark.parametrize(
     ("questions", "expected"),
     [
-        (["What's ((3*(4+5)/0.5)+3245) + 8? What's 32/4.23? What's the sum of those two values?"], "3,314.57"),
-        (["How much taller is Mount Everest than K2?"], "238 metres taller"),
-        (["If the Nile were 10% shorter, would it still be longer than the Amazon?"], "No. "),
+        (["What's ((3*(4+5)/0.5)+3245) + 8? What's 32/4.23? What's the sum of those two values?"], "= 3314.57."),
+        (["How much taller is Mount Everest than K2?"], "Mount Everest is 238 metres taller than K2."),
+        (["If the Nile were 10% shorter, would it still be longer than the Amazon?"],
+         "The longer one would be the Amazon: 5985 kilometres for the Nile and 6400 kilometres for the Amazon."),
         (["Who invented the telephone?"], "Bell"),
-        (["How tall is K2?", "And how tall is Mont Blanc?", "What is the sum of those two?"], "13,417"),
-        (["How high is K2?", "And Mount Everest?", "What's the ratio?"], "8,611 / 8,849 = 0.97."),
-        (["How much shorter is the Danube than the Volga?"], "681 kilometres shorter than"),
-        (["When was the Suez Canal opened?"], "1869"),
+        (["How tall is K2?", "And how tall is Mont Blanc?", "What is the sum of those two?"], "8611 + 4806 = 13417."),
+        (["How high is K2?", "And Mount Everest?", "What's the ratio?"], "8611 / 8849 = 0.973104."),
+        (["How much heavier is an African elephant than a hippopotamus?"], "is 4500 kg heavier than"),
+        (["How tall is Everest in feet?"], "29032.2 feet"),
+        (["Which is the most populous of Spain, Italy and France?"], "The one with the greatest population is France"),
         (["Double the length of the Loire and subtract the length of the Rhine."], "would be 782 kilometres"),
+        (["How much taller is the tallest than the shortest of K2, Mount Fuji and Mont Blanc?"], "4835 metres"),
+        (["If Norway's population grew by 10% and Sweden's fell by 5%, how many would live in both together?"],
+         "16025000 people"),
         (["How tall is Mount Zorbo?"], "No entry fits"),
     ],
-)
+)  # fmt: skip
 async def test_questions_are_answered_through_the_graph(questions: list[str], expected: str) -> None:
     graph = create_llm_compiler(TOOLS, model=MODEL)
     messages: list[BaseMessage] = []

@@ -20,8 +20,8 @@ from langgraph.constants import TAG_NOSTREAM
 from typing_extensions import TypedDict
 
 from agent import create_llm_compiler
+from graphs.examples.game_of_24 import offline  # noqa: F401 — rules for the demo model
 from graphs.examples.game_of_24.arithmetic import TARGET, take_step, value_of
-from graphs.offline import examples as offline_examples  # noqa: F401 — the offline model's rules for this graph
 
 PROPOSE = f"""\
 Game of {TARGET}: propose steps. A step combines two of the numbers with +, -, * or /, and its result takes their \

@@ -15,8 +15,8 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, ToolException, tool
 
 from agent import create_llm_compiler
+from graphs.examples.movie_recommendation import offline  # noqa: F401 — rules for the demo model
 from graphs.examples.movie_recommendation.films import NoSuchFilmError, find_film
-from graphs.offline import examples as offline_examples  # noqa: F401 — the offline model's rules for this graph
 from tools.search import search
 
 

@@ -13,8 +13,8 @@ from langchain_core.tools import BaseTool, ToolException, tool
 from typing_extensions import TypedDict
 
 from agent import create_llm_compiler
+from graphs.examples.web_shop import offline  # noqa: F401 — rules for the demo model
 from graphs.examples.web_shop.catalogue import Product, ShopError, find_products, get_product
-from graphs.offline import examples as offline_examples  # noqa: F401 — the offline model's rules for this graph
 
 
 class Listing(TypedDict):

@@ -12,10 +12,10 @@ from langchain_openai import ChatOpenAI
 
 from graphs.examples.game_of_24.arithmetic import combine, leads_to_target, steps_from, take_step, value_of
 from graphs.examples.game_of_24.graph import state_evaluator, thought_proposer, top_k_select
-from graphs.offline.examples import OfflineExamplesModel
+from graphs.offline.model import OfflineChatModel
 from tests.support.model_server import ModelServer
 
-OFFLINE: RunnableConfig = {"configurable": {"model": OfflineExamplesModel(delay=0)}}
+OFFLINE: RunnableConfig = {"configurable": {"model": OfflineChatModel(delay=0)}}
 NUMBERS = st.lists(st.integers(1, 13), min_size=2, max_size=4)
 
 
@@ -154,7 +154,7 @@ async def test_a_selected_end_is_the_solution() -> None:
 
 @given(NUMBERS)
 def test_the_offline_judge_is_exact(numbers: list[int]) -> None:
-    model = OfflineExamplesModel(delay=0)
+    model = OfflineChatModel(delay=0)
     text = " ".join(map(str, numbers))
     said = model.invoke([("system", "Game of 24: judge states."), ("human", f"1. {text}\n2. 24")]).text
     assert said == f"1. {'sure' if leads_to_target(text.split()) else 'impossible'}\n2. sure"
