@@ -239,7 +239,7 @@ def _combined_in_words(question: Question, result: str) -> str:
         return f"The {word} {measure} of {_listed(names)} {is_} {figure}."
     if len(names) > 2:
         amount = figure if question.operation == "difference" else result
-        return f"The {question.operation} of the greatest and the least {measure} {is_} {amount}."
+        return f"The {question.operation} between the greatest and the least {measure} {is_} {amount}."
     match question.operation:
         case "difference" if base:
             text = f"{first} {is_} {figure} {form} than {last}."
