@@ -1,6 +1,7 @@
 """What holds for the source as a whole: who imports whom, what runs on import, what is public, how the graph looks."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -225,3 +226,11 @@ def test_the_packages_are_typed() -> None:
 def test_the_graph_looks_like_this() -> None:
     graph = agent.create_llm_compiler([], model=FakeListChatModel(responses=[]))
     assert graph.get_graph().draw_mermaid() == GRAPH
+
+
+def test_the_guide_for_coding_agents_is_short_and_names_what_is_there() -> None:
+    guide = (ROOT / "AGENTS.md").read_text("utf-8")
+    assert len(guide.splitlines()) <= 60
+    paths = re.findall(r"(?:`|[ =\"])((?:agent|apps|graphs|tests|tools)/[\w./]*)", guide)
+    assert len(paths) > 15
+    assert [path for path in paths if not (ROOT / path).exists()] == []
