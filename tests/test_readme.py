@@ -509,4 +509,4 @@ def test_a_copy_of_env_example_changes_nothing(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert "7.565" in ran.stdout, ran.stderr
+    assert "7.57" in ran.stdout, ran.stderr

@@ -162,6 +162,12 @@ async def test_each_stream_mode_shows_its_side_of_a_run(server: Server) -> None:
         thread = await client.threads.create()
         parts = await streamed(client, thread["thread_id"], "llm_compiler", input=EVEREST, stream_mode=modes)
         state: Any = await client.threads.get_state(thread["thread_id"])
+        failing = asking("How tall is Mount Nowhere?")  # so that the joiner is asked
+        joined = await streamed(client, None, "llm_compiler", input=failing, stream_mode="messages-tuple")
+    spoken = [data for event, data in joined if event == "messages"]
+    pieces = [message["content"] for message, about in spoken if about["langgraph_node"] == "joiner"]
+    assert len(pieces) > 3
+    assert "Mount Nowhere" in "".join(pieces)
     seen: dict[str, list[Any]] = {}
     for event, data in parts:
         seen.setdefault(event, []).append(data)

@@ -334,7 +334,7 @@ def test_the_command_line_saves_both_pictures(tmp_path: Path) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "238" in ran.stdout
     assert question in (tmp_path / "run.html").read_text("utf-8")
-    assert (tmp_path / "plan.mmd").read_text("utf-8").startswith('graph TD\n    task1["1. search<br/>')
+    assert (tmp_path / "plan.mmd").read_text("utf-8").startswith('graph TD\n    task1_0["1[0]. search<br/>')
 
 
 @pytest.mark.parametrize(
