@@ -7,7 +7,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.prebuilt import ToolCallTransformer
 from langgraph.store.base import BaseStore
+from langgraph.stream.transformers import CustomTransformer
 from langgraph.types import Checkpointer
 from pydantic import BaseModel
 
@@ -107,4 +109,7 @@ def create_llm_compiler(
     )
     graph.add_edge(START, "planner")
     graph.add_edge(START, "executor")
-    return LLMCompiler.of(graph.compile(checkpointer=checkpointer, store=store, name=name))
+    compiled = graph.compile(
+        checkpointer=checkpointer, store=store, name=name, transformers=[ToolCallTransformer, CustomTransformer]
+    )
+    return LLMCompiler.of(compiled)

@@ -1,11 +1,11 @@
 """The conversation as messages: plans and observations written to it, and read back.
 
-A plan is an `AIMessage` whose tool calls have the references as planned; each call has one `ToolMessage` as its
-observation. The elements of a map are calls like any others.
+A plan is an `AIMessage` whose tool calls are shown as they were made, and have been planned as its metadata says; each
+call has one `ToolMessage` as its observation. The elements of a map are calls like any others.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeGuard
 
@@ -22,7 +22,10 @@ from langchain_core.messages.tool import tool_call
 
 from agent.language.plan import Plan
 from agent.language.tasks import Key, Task, name_of
-from agent.language.values import excerpt, to_text
+from agent.language.values import cut, excerpt, to_text
+
+ARGUMENT_CHARS = 500
+"""How much people are shown of an argument that a call was made with."""
 
 _ID = re.compile(r"task_(\d+)(?:_(\d+))?")
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
@@ -46,27 +49,48 @@ def plan_message(plan: Plan, *, text: str, note: str, usage: UsageMetadata | Non
     )
 
 
-def with_tasks(plan: AIMessage, tasks: Sequence[Task]) -> AIMessage:
-    """The plan's message with these tasks, such as the calls of a map whose length was not known before."""
-    calls, notes = _calls_of(tasks)
+def with_tasks(plan: AIMessage, tasks: Sequence[Task], results: Iterable[ToolMessage] = ()) -> AIMessage:
+    """The plan's message as it was carried out.
+
+    Args:
+        plan: The plan's message.
+        tasks: Its tasks, such as the calls of a map whose length was not known before.
+        results: What came of them. A call that was made is shown as it was made.
+    """
+    calls, notes = _calls_of(tasks, {result.tool_call_id: result for result in results})
     return plan.model_copy(update={"tool_calls": calls, "response_metadata": {**plan.response_metadata, **notes}})
 
 
-def _calls_of(tasks: Sequence[Task]) -> tuple[list[ToolCall], dict[str, Any]]:
-    """The tasks as tool calls, and what tool calls can't say of them."""
-    calls = [
-        tool_call(name=provider_name(task.tool), args=task.arguments, id=call_id(task.key))
-        for task in tasks
-        if task.is_call
-    ]
+def _calls_of(
+    tasks: Sequence[Task], results: Mapping[str, ToolMessage] | None = None
+) -> tuple[list[ToolCall], dict[str, Any]]:
+    """The tasks as tool calls, and what tool calls can't say of them: how they were planned, if it was otherwise."""
+    planned = [task for task in tasks if task.is_call]
+    calls = [_call_of(task, (results or {}).get(call_id(task.key))) for task in planned]
+    both = list(zip(planned, calls, strict=True))
     notes = {
         "dependencies": {name_of(task.key): list(task.dependencies) for task in tasks if task.dependencies},
-        "tools": {name_of(task.key): task.tool for task in tasks if task.tool != provider_name(task.tool)},
+        "tools": {name_of(task.key): task.tool for task, call in both if task.tool != call["name"]},
+        "arguments": {name_of(task.key): task.arguments for task, call in both if task.arguments != call["args"]},
         "errors": {name_of(task.key): task.error for task in tasks if task.error},
         "maps": {name_of(task.key): task.over or task.size for task in tasks if task.is_map},
         "positional": {str(task.number): task.positional for task in tasks if task.arguments and task.positional != 1},
     }
     return calls, notes
+
+
+def _call_of(task: Task, result: ToolMessage | None) -> ToolCall:
+    """A task as a tool call: as it was made, if it was."""
+    made = result.response_metadata.get("arguments") if result else None
+    if result is None or made is None:
+        return tool_call(name=provider_name(task.tool), args=task.arguments, id=call_id(task.key))
+    args = {name: _short(value) for name, value in made.items()}
+    return tool_call(name=result.name or task.tool, args=args, id=call_id(task.key))
+
+
+def _short(value: Any) -> Any:
+    text = to_text(value)
+    return value if len(text) <= ARGUMENT_CHARS else cut(text, ARGUMENT_CHARS)
 
 
 def tasks_of(plan: AIMessage) -> list[Task]:
@@ -87,7 +111,7 @@ def _task_of(plan: AIMessage, call: ToolCall) -> Task:
     return Task(
         number,
         tool=notes["tools"].get(name, call["name"]),
-        arguments=call["args"],
+        arguments=notes.get("arguments", {}).get(name, call["args"]),
         dependencies=tuple(notes["dependencies"].get(name, ())),
         error=notes["errors"].get(name),
         element=element,

@@ -98,7 +98,7 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrappe
             paused = _pause(plan, finished, [*state["messages"], *finished.results], tools)
             return Command(goto="approval", update={"paused": paused})
         answer = storable(plan.response_metadata["answer"])
-        messages = [with_tasks(plan, finished.tasks), *finished.results] if finished.results else []
+        messages = [with_tasks(plan, finished.tasks, finished.results), *finished.results] if finished.results else []
         empty = not messages and bool(plan.content)
         update = {"messages": messages, "answer": answer, "empty": empty}
         if messages:

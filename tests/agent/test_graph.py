@@ -74,7 +74,7 @@ async def test_a_question_becomes_a_plan_observations_and_an_answer(
     assert question == HumanMessage("Question?", id=question.id)
     assert [(call["id"], call["name"], call["args"]) for call in planned.tool_calls] == [
         ("task_1", "search", {"query": "K2"}),
-        ("task_2", "measure", {"thing": "$1"}),
+        ("task_2", "measure", {"thing": "entry of K2"}),
     ]
     assert planned.usage_metadata["total_tokens"] > 0
     assert (first.text, first.artifact, first.status) == ("entry of K2", "entry of K2", "success")
@@ -759,3 +759,18 @@ async def test_tool_calls_of_other_agents_use_up_no_replans(model_server: ModelS
         {"messages": others}, context={"max_replans": 1}
     )
     assert output["messages"][-1].text == "Four."
+
+
+@pytest.mark.filterwarnings("ignore:The v3 streaming protocol")
+async def test_the_event_stream_has_the_tool_calls_and_the_progress(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(planner=[plan('search("K2")')], joiner=["High."])
+    graph = create_llm_compiler(TOOLS, model=chat_model)
+    events = [event async for event in await graph.astream_events({"messages": "Question?"}, version="v3")]
+    told = {kind: [e["params"]["data"] for e in events if e["method"] == kind] for kind in ("tools", "custom")}
+    assert [(data["event"], data.get("tool_name")) for data in told["tools"]] == [
+        ("tool-started", "search"),
+        ("tool-finished", None),
+    ]
+    assert "task_finished" in [data["type"] for data in told["custom"]]

@@ -5,7 +5,7 @@ import json
 from typing import Annotated, Any
 
 import pytest
-from langchain_core.messages import AnyMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from langchain_core.tools import StructuredTool, tool
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
@@ -164,6 +164,11 @@ async def test_a_rejected_call_fails_and_one_may_be_answered_or_changed(
     }
     decisions = [m.response_metadata.get("decision") for m in output["messages"] if isinstance(m, ToolMessage)]
     assert decisions == [None, "reject", "edit", None, "respond"]
+    told = str((await model_server.exchange(0, "joiner")).request.messages[-1]["content"])
+    assert '3. mail(to="bill", text="$1") [a person changed it from: mail("bob", "hello")] -> sent to bill' in told
+    assert '5. mail("eve", "x") [a person gave this result] -> I told her.' in told
+    shown = {call["id"]: call["args"] for m in output["messages"] if isinstance(m, AIMessage) for call in m.tool_calls}
+    assert shown["task_3"] == {"to": "bill", "text": "$1"}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.tools import StructuredTool
 
 from agent import create_llm_compiler
+from agent.conversation.messages import call_id, is_own_plan, tasks_of
 from tests.support import PATIENCE
 
 EXAMPLES = int(os.environ.get("RANDOM_PLANS", "60"))
@@ -159,15 +160,15 @@ def values_of(messages: Sequence[AnyMessage]) -> dict[str, int]:
     """What each call of a conversation should give that can give anything, by the plainest algorithm there is."""
     values: dict[str, int] = {}
     for message in messages:
-        calls = message.tool_calls if isinstance(message, AIMessage) else []
-        for _ in calls:
-            for call in calls:
-                arguments = call["args"]
-                if call["name"] not in ADDING or not isinstance(arguments.get("number"), int):
+        tasks = tasks_of(message) if is_own_plan(message) else []
+        for _ in tasks:
+            for task in tasks:
+                arguments = task.arguments
+                if task.tool not in ADDING or not isinstance(arguments.get("number"), int):
                     continue
                 needed = [f"task_{reference.removeprefix('$')}" for reference in arguments["values"]]
                 if all(name in values for name in needed):
-                    values[str(call["id"])] = arguments["number"] + sum(values[name] for name in needed)
+                    values[call_id(task.key)] = arguments["number"] + sum(values[name] for name in needed)
     return values
 
 

@@ -17,6 +17,7 @@ from agent.conversation.messages import (
     replans_made,
     tasks_of,
     this_turn,
+    with_tasks,
 )
 from agent.conversation.transcript import EARLIER_CHARS, add_text, results_of_turn, system_text, transcript
 from agent.language.plan import Plan
@@ -85,6 +86,17 @@ def test_the_names_of_calls_are_such_as_providers_accept() -> None:
     (call,) = message.tool_calls
     assert call["name"] == ("get_weather_" + "x" * 100)[:64]
     assert observation(Task(1, "get weather!", {}), "", most=10).name == "get_weather_"
+
+
+def test_a_call_is_shown_as_it_was_made_and_read_back_as_it_was_planned() -> None:
+    plan = make_plan(search(1, "K2"), search(2, "$1"))
+    tasks = plan.tasks
+    made = observation(tasks[1], "r", "r", most=100, arguments={"query": "x" * 2000})
+    message = with_tasks(plan_message(plan, text="", note="", usage=None), tasks, [made])
+    assert message.tool_calls[0]["args"] == {"query": "K2"}
+    assert message.tool_calls[1]["args"]["query"].startswith("x" * 100)
+    assert len(message.tool_calls[1]["args"]["query"]) < 600
+    assert [task.arguments for task in tasks_of(message)] == [{"query": "K2"}, {"query": "$1"}]
 
 
 def test_the_last_number_of_a_plan_counts_its_join() -> None:
