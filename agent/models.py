@@ -26,6 +26,8 @@ PROVIDERS: dict[str, Callable[[str], BaseChatModel]] = {}
 
 _loaded: dict[tuple[object, ...], BaseChatModel] = {}
 _loading = Lock()
+MOST_LOADED = 32
+"""How many models are kept: whoever may name some could name any number."""
 
 
 TOO_LONG = (
@@ -78,6 +80,8 @@ def load_model(model: str | BaseChatModel) -> BaseChatModel:
     with _loading:
         if key not in _loaded:
             _loaded[key] = for_any_server(_load(model))
+            if len(_loaded) > MOST_LOADED:
+                del _loaded[next(iter(_loaded))]
         return _loaded[key]
 
 

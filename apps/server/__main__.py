@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import sys
 
 from dotenv import load_dotenv
@@ -13,6 +14,7 @@ NOT_WITHOUT_KEY = (
     "HOST={host} lets other machines ask this server, and anyone there could run its tools at your expense. "
     "Set LLM_COMPILER_API_KEY, which clients then have to bring, or listen at 127.0.0.1."
 )
+CANT_LISTEN = "The server can't listen at {host}:{port}: {why}. Another PORT may be free."
 WRONG_PORT = "PORT={port!r} is no port; it must be a number from 0 to 65535."
 
 
@@ -35,18 +37,34 @@ def main() -> None:
 
     load_dotenv(".env")
     host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8000"
-    try:
-        limits = Limits.from_environment()
-        asyncio.run(try_to_start())
-    except Exception as error:  # noqa: BLE001 — whatever it is, uvicorn would tell it with a traceback
-        sys.exit(in_one_line(error).removeprefix("LimitsError: "))
     if not port.isdecimal() or int(port) > 65535:
         sys.exit(WRONG_PORT.format(port=port))
+    try:
+        limits = Limits.from_environment()
+    except ValueError as error:
+        sys.exit(str(error))
     if not may_listen(host, limits):
         sys.exit(NOT_WITHOUT_KEY.format(host=host))
+    try:
+        _try_to_listen(host, int(port))
+    except OSError as error:
+        sys.exit(CANT_LISTEN.format(host=host, port=port, why=error.strerror))
+    try:
+        asyncio.run(try_to_start())
+    except Exception as error:  # noqa: BLE001 — whatever it is, uvicorn would tell it with a traceback
+        sys.exit(in_one_line(error))
     # Some seconds more than the runs have: then they have ended by themselves, or been cancelled.
     grace = round(limits.shutdown_timeout) + 5
     uvicorn.run(app, host=host, port=int(port), timeout_graceful_shutdown=grace, server_header=False)
+
+
+def _try_to_listen(host: str, port: int) -> None:
+    """
+    Raises:
+        OSError: The port is taken, or there is no such address. uvicorn would tell it after it has started the app.
+    """
+    for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
+        socket.create_server(address[:2], family=family).close()
 
 
 if __name__ == "__main__":

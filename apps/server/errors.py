@@ -8,6 +8,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from langchain_core.exceptions import ContextOverflowError
 from pydantic import ValidationError
 
 from agent import ModelError
@@ -17,6 +18,7 @@ MODEL_REFUSED_KEY = "The model's server refused the key of this server."
 MODEL_BUSY = "The model's server has too many requests at the moment, or no quota left. Try again later."
 MODEL_FAILED = "The model's server answered {status}. The log of this server says more."
 MODEL_UNREACHABLE = "The model's server can't be reached."
+MODEL_MISSING = "The model of this server can't be used. The log of this server says why."
 FAILED = "The run failed ({kind}). The log of this server says more."
 
 RETRY_AFTER = 5
@@ -61,7 +63,9 @@ def explain(error: Exception) -> Failure:
     if isinstance(error, ValidationError):
         return Failure(422, in_one_line(error))
     if isinstance(error, ModelError):
-        failure = Failure(500, in_one_line(error))
+        if isinstance(error.__cause__, ContextOverflowError):
+            return Failure(422, in_one_line(error))
+        failure = Failure(500, MODEL_MISSING)
     elif isinstance(status := getattr(error, "status_code", None), int):
         failure = _of_the_model(status)
     elif _NO_CONNECTION & {kind.__name__ for kind in type(error).__mro__}:

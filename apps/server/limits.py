@@ -6,6 +6,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from agent import ModelError, default_model
+
 PREFIX = "LLM_COMPILER_"
 
 
@@ -31,8 +33,9 @@ class Limits(BaseModel):
     shutdown_timeout: float = Field(
         default=10.0, ge=0, le=86_400, description="Seconds that runs may go on when the server is to stop."
     )
-    client_models: str = Field(
-        default="openai:*,offline", description="The models that a client may name, with * for any; empty: none."
+    client_models: str | None = Field(
+        default=None,
+        description="The models that a client may name, with * for any; empty: none; not set: those of the server.",
     )
 
     @classmethod
@@ -53,5 +56,19 @@ class Limits(BaseModel):
 
     def allows(self, model: str) -> bool:
         """Whether a client may name this model."""
-        patterns = (pattern.strip() for pattern in self.client_models.split(","))
-        return any(pattern and fnmatchcase(model, pattern) for pattern in patterns)
+        return any(fnmatchcase(model, pattern) for pattern in self.models)
+
+    @property
+    def models(self) -> list[str]:
+        """The models that a client may name, as patterns."""
+        if self.client_models is None:
+            return _own_models()
+        return [pattern for each in self.client_models.split(",") if (pattern := each.strip())]
+
+
+def _own_models() -> list[str]:
+    """The models that the environment names for runs, or that are used if it names none."""
+    try:
+        return list(dict.fromkeys([default_model(), default_model("planner"), default_model("joiner")]))
+    except ModelError:
+        return []

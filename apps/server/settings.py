@@ -108,8 +108,8 @@ def context_of(settings: Mapping[str, Any], limits: Limits) -> Context:
     own, wanted = Context(), Context.model_validate(given)
     for name in given.keys() & set(MODELS):
         if not limits.allows(given[name]):
-            models = limits.client_models or "no model"
-            raise RefusedError(422, MODEL_REFUSED.format(name=name, models=models, given=given[name]))
+            models = ", ".join(limits.models) or "no model"
+            raise RefusedError(422, MODEL_REFUSED.format(name=name, models=models, given=given[name][:100]))
     for name in given.keys() & set(CEILINGS):
         if given[name] > (most := getattr(own, name)):
             raise RefusedError(422, TOO_HIGH.format(name=name, given=given[name], most=most))

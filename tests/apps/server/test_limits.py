@@ -327,6 +327,15 @@ def test_models_that_clients_may_name() -> None:
     assert not Limits(client_models="").allows("")
 
 
+def test_by_default_clients_may_name_the_models_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_COMPILER_MODEL", "openai:large")
+    monkeypatch.setenv("LLM_COMPILER_JOINER_MODEL", "openai:small")
+    assert Limits().models == ["openai:large", "openai:small"]
+    with pytest.raises(RefusedError, match=r"name openai:large, openai:small, and not 'openai:x+'") as refused:
+        context_of({"model": "openai:" + "x" * 10_000}, Limits())
+    assert len(str(refused.value)) < 300
+
+
 # --- limits and threads
 
 

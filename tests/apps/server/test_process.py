@@ -70,6 +70,15 @@ async def test_a_server_that_may_not_start_says_why(tmp_path: Path, variables: d
         assert "Traceback" not in log.read_text()
 
 
+async def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with process(tmp_path, prepared("-m", "apps.server"), PORT=str(port)) as (running, log):
+            assert await asyncio.to_thread(running.wait) == 1
+            (line,) = log.read_text().splitlines()
+    assert line.startswith(f"The server can't listen at 127.0.0.1:{port}: ")
+
+
 @pytest.mark.parametrize("missing", ["fastapi", "langserve"])
 async def test_without_its_packages_the_server_says_what_to_install(missing: str) -> None:
     code = f"""
