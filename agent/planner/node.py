@@ -261,7 +261,7 @@ class Planning:
         if anew:
             self._handover.begin_anew()
             self._begin()
-            self._progress.tell("plan_started", round=self._round)
+            self._progress.tell("plan_started", round=self._round, anew=True)
         if self._ended:
             self._talked += str(chunk.text)
             return

@@ -168,7 +168,9 @@ class Run:
         """Note what has happened."""
         match event:
             case {"type": "plan_started", "time": float(now)}:
-                self._begin_plan(now)
+                if event.get("anew"):
+                    self._drop_plan()
+                self.rounds[-1].plan.started = now
             case {"type": "plan_finished", "time": float(now)}:
                 self.rounds[-1].plan.finished = now
             case {"type": "plan_text", "text": str(text)}:
@@ -203,10 +205,10 @@ class Run:
                 self.replans.append(feedback)
                 self.answer = ""  # what the joiner said before it asked for another plan
 
-    def _begin_plan(self, now: float) -> None:
-        """A plan begins; one that had begun in this round was only a thought of the model's."""
+    def _drop_plan(self) -> None:
+        """What seemed to be a plan was only a thought of the model's."""
         round_ = self.rounds[-1]
-        round_.plan.started, round_.text = now, ""
+        round_.text = ""
         for task in round_.tasks:
             self._tasks.pop((task.number, task.element), None)
         round_.tasks.clear()

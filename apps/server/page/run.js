@@ -131,7 +131,7 @@ export class Run {
     const round = this.rounds.at(-1);
     switch (event.type) {
       case "plan_started":
-        this.#openRound(event.round ?? this.rounds.length, time);
+        this.#openRound(event.round ?? this.rounds.length, time, event.anew);
         break;
       case "plan_text":
         if (round) round.text += event.text;
@@ -214,7 +214,7 @@ export class Run {
    * @param {number} index
    * @param {number} time
    */
-  #openRound(index, time) {
+  #openRound(index, time, anew = false) {
     // A replan's round has been opened by `replanning`, which has its reason.
     if (!this.rounds.length || (index >= this.rounds.length && this.rounds.at(-1)?.plan.started !== undefined)) {
       this.rounds.push(new Round());
@@ -222,7 +222,7 @@ export class Run {
     const round = this.rounds.at(-1);
     if (round) {
       round.plan.started ??= time;
-      round.text = ""; // a plan that begins again was a thought before
+      if (anew) round.text = ""; // it was only a thought
     }
     this.phase = "planning";
   }
