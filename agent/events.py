@@ -4,7 +4,7 @@ Every event has a `type` and a `time` (Unix seconds):
 
 | type | further fields |
 |---|---|
-| `plan_started` | `round`: 0 for the turn's first plan, 1 for its first replan; `anew`, if it was only a thought so far |
+| `plan_started` | `round`: 0 for the turn's first plan, 1 for its first replan; `anew` if it was but a thought yet |
 | `plan_text` | `text`: what the model has just written of the plan |
 | `task_planned` | `task`: its number; `element`, in a map; `tool`; `arguments` as planned; `dependencies`: numbers |
 | `plan_finished` | `round`, `tasks` (how many) |
