@@ -210,13 +210,15 @@ async def _run_graph(
     _check_turn(asked, before)
     history, question = asked.as_messages()
     run = Run(question or before.questions[-1])
+    resume: Command[Any] | bool = False
     if asked.answers_a_pause:
         run.recall(before)
+        resume = Command(resume=asked.answer) if before.waits_for else True
     events = follow(
         run,
         session=session,
         history=[*before.closing, *history],
-        resume=asked.answers_a_pause and Command(resume=asked.answer),
+        resume=resume,
         context=context,
         callbacks=config.get("callbacks"),
         durability=opened.durability,
@@ -236,5 +238,7 @@ def _check_turn(asked: AgentInput, thread: Thread) -> None:
         RefusedError: The thread waits for something else than what it is given.
     """
     waiting = bool(thread.waits_for)
+    if asked.resume is True and thread.state == "broken":
+        return
     if asked.answers_a_pause != waiting:
         raise RefusedError(409, (WAITS if waiting else WAITS_FOR_NOTHING).format(thread=thread.name))

@@ -20,6 +20,7 @@ A request is JSON (`Content-Type: application/json`):
     {"input": "…", "config": {"configurable": {"thread_id": "…"}}}       the same
     {"input": {"decisions": [{"type": "approve"}], "thread_id": "…"}}    answers an approval (see `Decision`)
     {"input": {"resume": …, "thread_id": "…"}}        answers what a tool of yours asked with `interrupt`
+    {"input": {"resume": true, "thread_id": "…"}}     goes on with a run that died, or failed: what is done is kept
     {"input": …, "config": {"configurable": {"max_replans": 1}}}         a run's settings, see `agent.Context`
 
 `/agent/stream` answers with server-sent events. Each `event: data` is one JSON object with a `type`:

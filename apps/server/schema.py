@@ -88,7 +88,9 @@ class AgentInput(BaseModel):
         title="Decisions",
         description="Answers an approval: for each of its action requests {type: approve | edit | reject | respond}.",
     )
-    resume: SkipJsonSchema[Any] = Field(default=None, description="Answers a pause that a tool asked for: any value.")
+    resume: SkipJsonSchema[Any] = Field(
+        default=None, description="Answers a pause that a tool asked for: any value; true goes on with a run that died."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -380,6 +380,21 @@ async def test_a_question_that_was_stopped_or_failed_is_not_a_part_of_the_next(
     assert said[1:] == [("assistant", UNANSWERED), ("user", "Is Lhotse tall?")]
 
 
+async def test_a_run_that_died_goes_on(model_server: ModelServer, serve: Serve, tools: Tools, tmp_path: Path) -> None:
+    model_server.script(planner=[PLAN], joiner=[HttpError(401), "8611 m"])
+    database = f"sqlite:///{tmp_path}/threads.db"
+    thread = {"thread_id": "t"}
+    async with serve(database) as url:
+        assert (await post(url, "invoke", {"input": {**QUESTION, **thread}})).status_code == 502
+    async with serve(database) as url:
+        done = await ask(url, {"resume": True, **thread})
+        assert done["answer"] == "8611 m"
+        assert [(task["tool"], task["result"]) for task in done["tasks"]] == [("search", "K2 is 8611 m")]
+        assert tools.called == ["K2"]
+        over = await post(url, "invoke", {"input": {"resume": True, **thread}})
+        assert over.status_code == 409
+
+
 async def test_a_thread_answers_one_request_at_a_time(model_server: ModelServer, serve: Serve, tools: Tools) -> None:
     model_server.script(planner=[PLAN, PLAN], joiner=["8611 m", "8611 m"])
     door = tools.close("K2")
