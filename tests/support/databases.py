@@ -15,6 +15,12 @@ import pytest
 
 NO_POSTGRES = "PostgreSQL is not on this machine: apt-get install postgresql"
 
+KEEPER = """
+"$0" start --wait --pgdata "$1" --log "$2" --options "$3" >&2 && echo started && cat
+"$0" stop --wait --mode immediate --pgdata "$1" >&2
+"""
+"""Runs the server until its standard input ends: when the tests are over, or have been killed."""
+
 _numbers = itertools.count()
 
 
@@ -57,11 +63,18 @@ def postgres_server() -> Iterator[str]:
         data = str(folder / "data")
         run("initdb", "--pgdata", data, "--username", "test", "--auth", "trust", "--no-sync", "--encoding", "UTF8")
         options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-        run("pg_ctl", "start", "--wait", "--pgdata", data, "--log", str(folder / "log"), "--options", options)
-        try:
-            yield f"postgresql://test@/{{database}}?host={folder}"
-        finally:
-            run("pg_ctl", "stop", "--wait", "--mode", "immediate", "--pgdata", data)
+        keeper = subprocess.Popen(
+            ["sh", "-c", KEEPER, str(programs / "pg_ctl"), data, str(folder / "log"), options],
+            user=user,
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for pytest
+        )
+        assert keeper.stdout
+        assert keeper.stdout.readline(), (folder / "log").read_text()
+        yield f"postgresql://test@/{{database}}?host={folder}"
+        keeper.communicate()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
