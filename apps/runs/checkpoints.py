@@ -5,6 +5,12 @@
 | `sqlite:///threads.db` | a file in the current folder; folders are made |
 | `sqlite:////var/lib/threads.db` | a file by its absolute path |
 | `postgresql://user:password@host/name` | PostgreSQL; needs the extra `postgres` |
+
+LangGraph takes the checkpoint with the latest time for a thread's last one: after a machine's clock has been set back,
+what is saved before it has caught up is not found again. Keep the clocks of all that share a database in step.
+
+Nothing here keeps two processes from running the same thread at the same time: send the requests of one thread to one
+of them, else a call may be made twice.
 """
 
 import asyncio

@@ -59,7 +59,7 @@ What clients may do is bounded by the environment; each of these variables has `
 Limits of a run (`max_tasks`, …) can be lowered by clients, and not raised above the server's own. Without a key the
 server answers its own machine alone, and nothing that came through a proxy. Threads are gone with it, or kept in the
 database that `CHECKPOINT_DB` names (see `apps.runs.checkpoints`); then they outlive the server and may be shared by
-several.
+several, each of which keeps a thread to one request at a time: requests of one thread have to go to the same server.
 """
 
 import asyncio
