@@ -6,7 +6,7 @@ Every event has a `type` and a `time` (Unix seconds):
 |---|---|
 | `plan_started` | `round`: 0 for the turn's first plan, 1 for its first replan; `anew` if it was but a thought yet |
 | `plan_text` | `text`: what the model has just written of the plan |
-| `task_planned` | `task`: its number; `element`, in a map; `tool`; `arguments` as planned; `dependencies`: numbers |
+| `task_planned` | `task`: number; `element`, in a map; `tool`; `arguments` as planned; `call`: text; `dependencies` |
 | `plan_finished` | `round`, `tasks` (how many) |
 | `task_paused` | as `task_planned`, the arguments resolved: it waits for an approval |
 | `task_started` | the same, and `namespace`: where the events of a graph that the tool runs stand (`subgraphs=True`) |
@@ -32,7 +32,7 @@ from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
 
 from agent.language.tasks import Task
-from agent.language.values import cut, to_text
+from agent.language.values import cut, render_call, to_text
 
 SHOWN_CHARS = 500
 
@@ -57,13 +57,15 @@ class Progress:
 
     def tell_of(self, task: Task, kind: str, arguments: Mapping[str, Any], **fields: Any) -> None:
         """Send an event of a task."""
+        short = {name: shown(value) for name, value in arguments.items()}
         element = {} if task.element is None else {"element": task.element}
         self.tell(
             kind,
             task=task.number,
             **element,
             tool=task.tool,
-            arguments={name: shown(value) for name, value in arguments.items()},
+            arguments=short,
+            call=render_call(task.tool, short, positional=task.positional, mapped=task.is_map),
             dependencies=list(task.dependencies),
             **fields,
         )

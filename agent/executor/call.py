@@ -98,20 +98,21 @@ class Calls:
             waiting = self.decided.get(task.key)
             if waiting is None or waiting["decision"] is None or waiting["arguments"] != shown_in_full(arguments):
                 if not self.saved:
-                    return self.fail(task, NO_CHECKPOINTER.format(tool=task.tool))
+                    return self.fail(task, NO_CHECKPOINTER.format(tool=task.tool), **self._record(arguments))
                 self.progress.tell_of(task, "task_paused", arguments)
                 return Paused(task, arguments, why)
             decision = waiting["decision"]
             if decision["type"] == "reject":
                 why = REJECTED.format(message=decision.get("message", "")).strip()
-                return self.fail(task, why, decision="reject")
+                return self.fail(task, why, decision="reject", **self._record(arguments))
             if decision["type"] == "respond":
-                return self._observe(task, decision["message"], decision["message"], decision="respond")
+                said = decision["message"]
+                return self._observe(task, said, said, decision="respond", **self._record(arguments))
             if decision["type"] == "edit":
                 action = decision["edited_action"]
-                task, arguments = replace(task, tool=action["name"]), action["args"]
+                task, arguments = replace(task, tool=action["name"], positional=0), action["args"]
                 if task.tool not in self.tools:
-                    return self.fail(task, GONE.format(tool=task.tool), decision="edit")
+                    return self.fail(task, GONE.format(tool=task.tool), decision="edit", **self._record(arguments))
         outcome = await self._in_order(task, arguments)
         if decision and isinstance(outcome, ToolMessage):
             outcome.response_metadata["decision"] = decision["type"]
@@ -124,6 +125,11 @@ class Calls:
     def no_calls(self, task: Task) -> ToolMessage:
         """The observation of a map over an empty list."""
         return self._observe(task, "[]", [])
+
+    def _record(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments that a call was made with, for its observation."""
+        most = self.context.max_observation_chars
+        return {"arguments": {name: shown(value, most) for name, value in arguments.items()}}
 
     def _observe(self, task: Task, text: str, value: Any = None, **metadata: Any) -> ToolMessage:
         return observation(task, text, value, most=self.context.max_observation_chars, **metadata)
@@ -166,12 +172,7 @@ class Calls:
     async def _within_limits(self, task: Task, arguments: dict[str, Any], metadata: dict[str, Any]) -> ToolMessage:
         """The call's observation, when there is a slot for it: what the tool gives, or why it failed."""
         async with self._slots:
-            most = self.context.max_observation_chars
-            record: dict[str, Any] = {
-                **metadata,
-                "arguments": {name: shown(value, most) for name, value in arguments.items()},
-                "started": time.time(),
-            }
+            record = {**metadata, **self._record(arguments), "started": time.time()}
             self.progress.tell_of(task, "task_started", arguments, namespace=_namespace())
             try:
                 value = await self._again(task, arguments)

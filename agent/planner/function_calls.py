@@ -17,10 +17,10 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from agent.language.parser import Item, PlanParser
 from agent.language.reasoning import without_thoughts
-from agent.language.tasks import Call, Element, Join
+from agent.language.tasks import Call, Element, Join, Signature
 from agent.language.values import render_call
 from agent.language.written_calls import looks_like_calls, read_arguments, read_written_calls, without_marks
-from agent.tooling.describe import purpose_of
+from agent.tooling.describe import purpose_of, signature_of
 
 NO_JSON = "The arguments of {tool} are no JSON object: {text}"
 CUT_OFF = "The plan ends in the middle of this call."
@@ -58,6 +58,7 @@ class Functions:
     def __init__(self, tools: Iterable[BaseTool]) -> None:
         self._tools: dict[str, str] = {}
         self._arguments: dict[str, dict[str, str]] = {}
+        self._signatures: dict[str, Signature] = {}
         self.specifications = [*map(self._specify, tools), JOIN]
         """As providers want them."""
 
@@ -66,6 +67,7 @@ class Functions:
         function = specification["function"]
         name = _accepted(tool.name, {*self._tools, "join"})
         self._tools[name] = tool.name
+        self._signatures[tool.name] = signature_of(tool)
         parameters = function.get("parameters", {})
         own: dict[str, str] = {}
         for argument in parameters.get("properties", {}):
@@ -97,6 +99,18 @@ class Functions:
         tool = self._tool(name)
         own = self._arguments.get(tool, {})
         return tool, {own.get(argument, argument): value for argument, value in arguments.items()}
+
+    def written(self, item: Item) -> str:
+        """A line of the plan, in the plan language."""
+        match item:
+            case Join(number, answer):
+                return f"{number}. join({json.dumps(answer, ensure_ascii=False) if answer else ''})\n"
+            case Call(number=number, tool=tool, keywords=keywords):
+                signature = self._signatures.get(tool)
+                positional = signature.positional(keywords) if signature else 0
+                return f"{number}. {render_call(tool, keywords, positional=positional)}\n"
+            case _:
+                return ""
 
 
 def _accepted(name: str, taken: Collection[str]) -> str:
@@ -149,7 +163,7 @@ class ToolCallReader:
             self._take(piece, seen)
         items = self._certain()
         self.ended = any(isinstance(item, Join) for item in items)
-        return "".join(map(_written, items)), items, False
+        return "".join(map(self._functions.written, items)), items, False
 
     def close(self) -> list[Item]:
         """The items that the end of the turn completes."""
@@ -317,13 +331,3 @@ class _OpenCall:
             if (arguments := read_arguments(text)) is not None:
                 return arguments
         return None
-
-
-def _written(item: Item) -> str:
-    match item:
-        case Join(number, answer):
-            return f"{number}. join({json.dumps(answer, ensure_ascii=False) if answer else ''})\n"
-        case Call(number=number, tool=tool, keywords=keywords):
-            return f"{number}. {render_call(tool, keywords)}\n"
-        case _:
-            return ""

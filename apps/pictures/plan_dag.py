@@ -39,7 +39,7 @@ def needs_of(task: TaskRun, tasks: list[TaskRun]) -> list[TaskRun]:
     for number in task.dependencies:
         found = [other for other in tasks if other.number == number and other is not task]
         if any(other.element is not None for other in found):
-            paths = [_ELEMENT.match(ref.path) for ref in find_references(task.arguments) if ref.task == number]
+            paths = [_ELEMENT.match(ref.path) for ref in find_references(task.planned_arguments) if ref.task == number]
             if paths and all(paths):
                 wanted = {int(path[1]) for path in paths if path}
                 found = [other for other in found if other.element in wanted] or found

@@ -131,7 +131,7 @@ def _as_seen(task: TaskRun, round_: int) -> TaskReport:
         element=task.element,
         round=round_,
         tool=task.tool,
-        planned=task.arguments,
+        planned=task.planned_arguments,
         arguments=task.arguments,
         dependencies=task.dependencies,
         status=task.state,  # type: ignore[arg-type]

@@ -53,8 +53,14 @@ class TaskRun(Span):
     """Which call of a map it is."""
 
     tool: str = ""
+    planned_arguments: dict[str, Any] = field(default_factory=dict)
+    """With references; long ones cut."""
+
     arguments: dict[str, Any] = field(default_factory=dict)
-    """As planned, long ones cut."""
+    """With the references resolved, as soon as they are."""
+
+    call: str = ""
+    """The same, as plans write it."""
 
     dependencies: list[int] = field(default_factory=list)
     planned: float | None = None
@@ -175,28 +181,8 @@ class Run:
                 self.rounds[-1].plan.finished = now
             case {"type": "plan_text", "text": str(text)}:
                 self.rounds[-1].text += text
-            case {"type": "task_planned", "task": number, "tool": tool, "arguments": arguments, "dependencies": needs}:
-                key = (number, event.get("element"))
-                before = self._tasks.get(key)
-                if not before or (before.tool, before.arguments) != (tool, arguments):  # else it was, before a pause
-                    task = self._tasks[key] = TaskRun(
-                        number=number,
-                        element=key[1],
-                        tool=tool,
-                        arguments=arguments,
-                        dependencies=needs,
-                        planned=event.get("time"),
-                    )
-                    self.rounds[-1].tasks.append(task)
-            case {"type": "task_paused", "task": number}:
-                self._tasks[number, event.get("element")].state = "paused"
-            case {"type": "task_started", "task": number, "time": float(now)}:
-                if begun := self._tasks.get((number, event.get("element"))):
-                    begun.started, begun.state = now, "running"
-            case {"type": "task_finished" | "task_failed" | "task_skipped" as kind, "task": number, "time": float(now)}:
-                if ended := self._tasks.get((number, event.get("element"))):
-                    ended.finished, ended.state = now, _OUTCOMES[kind]
-                    ended.outcome = str(event.get("result", event.get("error", "")))
+            case {"type": str(kind), "task": number} if kind.startswith("task_"):
+                self._take_task(kind, (number, event.get("element")), event)
             case {"type": "joiner_started", "time": float(now)}:
                 self.rounds[-1].join.started = now
             case {"type": "replanning", "time": float(now), "feedback": str(feedback)}:
@@ -204,6 +190,24 @@ class Run:
                 self.rounds.append(Round(feedback))
                 self.replans.append(feedback)
                 self.answer = ""  # what the joiner said before it asked for another plan
+
+    def _take_task(self, kind: str, key: Key, event: Event) -> None:
+        task = self._tasks.get(key)
+        if kind == "task_planned" and (not task or task.planned_arguments != event["arguments"]):
+            task = self._tasks[key] = TaskRun(number=key[0], element=key[1], planned_arguments=event["arguments"])
+            task.planned, task.dependencies = event.get("time"), event["dependencies"]
+            self.rounds[-1].tasks.append(task)
+        if not task:
+            return
+        task.tool, task.arguments, task.call = event["tool"], event["arguments"], event["call"]
+        match kind:
+            case "task_paused":
+                task.state = "paused"
+            case "task_started":
+                task.started, task.state = event["time"], "running"
+            case "task_finished" | "task_failed" | "task_skipped":
+                task.finished, task.state = event["time"], _OUTCOMES[kind]
+                task.outcome = str(event.get("result", event.get("error", "")))
 
     def _drop_plan(self) -> None:
         """What seemed to be a plan was only a thought of the model's."""

@@ -29,9 +29,9 @@ def in_short(text: str, most: int) -> str:
 
 def call_of(task: "TaskRun") -> str:
     """The task's call, on one line."""
-    from agent.language.values import render_call
+    from agent.language.values import for_people
 
-    return printable(render_call(task.tool, task.arguments)).replace("\n", " ")
+    return printable(for_people(task.call)).replace("\n", " ")
 
 
 def duration(seconds: float) -> str:

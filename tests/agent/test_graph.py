@@ -636,9 +636,10 @@ async def test_progress_is_told_for_every_task(model_server: ModelServer, chat_m
         4: ["task_planned", "task_skipped"],
     }
     finished = next(e for e in events if e["type"] == "task_finished" and e["task"] == 2)
-    assert {key: finished[key] for key in ("tool", "arguments", "dependencies", "result")} == {
+    assert {key: finished[key] for key in ("tool", "arguments", "call", "dependencies", "result")} == {
         "tool": "add",
         "arguments": {"first": 2.0, "second": 1},
+        "call": "add(2.0, 1)",
         "dependencies": [1],
         "result": "3.0",
     }

@@ -1,7 +1,7 @@
 /** What is known of the task that was chosen: its arguments, and its result or why there is none. */
 
 import { element, icon, setText } from "./dom.js";
-import { inFull, inline, preview, seconds } from "./format.js";
+import { inFull, inline, seconds } from "./format.js";
 import { duration, WORDS } from "./states.js";
 import { stateOf } from "./units.js";
 
@@ -87,7 +87,7 @@ export class DetailsView {
             { type: "button", "data-state": task.state, click },
             icon(task.state),
             element("span", { class: "number" }, task.key),
-            element("span", { class: "preview" }, preview(task.template)),
+            element("span", { class: "preview" }, task.given),
             element("span", { class: "state" }, WORDS[task.state]),
           );
           return element("li", {}, open);

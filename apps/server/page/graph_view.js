@@ -1,7 +1,6 @@
 /** The graph of a plan: a node for each task, in layers from left to right, which grows while the plan is written. */
 
 import { element, icon, setAttribute, setIcon, setText, svg, widthOf } from "./dom.js";
-import { preview } from "./format.js";
 import { layout } from "./layout.js";
 import { byArrows } from "./roving.js";
 import { shortState, spoken, WORDS } from "./states.js";
@@ -184,7 +183,7 @@ export class GraphView {
     setIcon(symbol, now);
     setText(tool, titleOf(unit));
     setText(state, many ? `${settled(unit)}/${unit.tasks.length}` : shortState(this.run, task));
-    setText(args, preview(task.template));
+    setText(args, task.given);
     const after = needs.length && now === "planned" ? `, needs ${needs.map((one) => one.label).join(", ")}` : "";
     setAttribute(node, "aria-label", spoken(unit) + after);
     setAttribute(node, "aria-expanded", unit.key === selected ? "true" : "false");

@@ -22,6 +22,8 @@ export class Task extends Span {
   /** @type {number | undefined} */ planned;
   /** @type {Record<string, any>} As planned, with references. */ template = {};
   /** @type {Record<string, any>} With the references resolved, once it has started. */ arguments = {};
+  /** The same, as plans write it. */
+  call = "";
   /** @type {number[]} The numbers of the tasks that it refers to. */ dependencies = [];
   /** The result, or why there is none. */
   outcome = "";
@@ -44,6 +46,11 @@ export class Task extends Span {
 
   get key() {
     return keyOf(this.number, this.index);
+  }
+
+  /** What stands between the call's parentheses. */
+  get given() {
+    return this.call.slice(this.call.indexOf("(", this.tool.length) + 1, -1);
   }
 
   /** Whether something is still to come of it. */
@@ -244,19 +251,19 @@ export class Run {
     if (Array.isArray(event.dependencies)) task.dependencies = event.dependencies.map(Number);
     if (event.tool) task.tool = String(event.tool); // a person may have put another call in its place
     const args = event.arguments ?? {};
+    task.call = String(event.call ?? "");
+    task.arguments = args;
     switch (event.type) {
       case "task_planned":
         task.planned ??= time;
-        if (task.state === "planned") task.template = task.arguments = args;
+        if (task.state === "planned") task.template = args;
         break;
       case "task_paused":
         task.state = "paused";
-        task.arguments = args;
         break;
       case "task_started":
         task.started = time;
         task.state = "running";
-        task.arguments = args;
         break;
       case "task_retried":
         task.retries += 1;
@@ -266,7 +273,6 @@ export class Run {
       case "task_skipped":
         task.state = event.type === "task_finished" ? "done" : event.type === "task_failed" ? "failed" : "skipped";
         task.finished = time;
-        task.arguments = args;
         task.outcome = String(event.result ?? event.error ?? "");
         task.reused = String(event.reused ?? "");
     }

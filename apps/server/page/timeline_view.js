@@ -1,7 +1,7 @@
 /** The timeline of a run: a row and a bar in time for each plan, task and join, growing with the clock. */
 
 import { element, icon, setAttribute, setIcon, setText } from "./dom.js";
-import { preview, seconds } from "./format.js";
+import { seconds } from "./format.js";
 import { byArrows } from "./roving.js";
 import { clock, spoken } from "./states.js";
 import { settled, spanOf, stateOf, unitsOf } from "./units.js";
@@ -163,7 +163,7 @@ export class TimelineView {
     setText(took, lasted === undefined ? missing : row.finished === undefined ? clock(lasted) : seconds(lasted));
     if (!row.unit) return;
     const when = start === undefined ? "" : `, from ${clock(start)}${row.finished ? ` to ${clock(end)}` : ""}`;
-    setAttribute(made, "title", row.unit.tasks.length > 1 ? progress(row.unit) : preview(row.unit.tasks[0].template));
+    setAttribute(made, "title", row.unit.tasks.length > 1 ? progress(row.unit) : row.unit.tasks[0].given);
     setAttribute(made, "aria-label", spoken(row.unit) + (row.finished || !start ? when : ""));
     setAttribute(made, "aria-expanded", row.key === selected ? "true" : "false");
   }

@@ -349,7 +349,8 @@ def long_run(tasks: int) -> Run:
     run.take({"type": "plan_started", "time": 100.0})
     for number in range(1, tasks + 1):
         needs = [number - 1] if number > 1 else []
-        task = {"task": number, "tool": "search", "arguments": {"query": "山" * 50}, "dependencies": needs}
+        call = {"tool": "search", "arguments": {"query": "山" * 50}, "call": f'search("{"山" * 50}")'}
+        task = {"task": number, **call, "dependencies": needs}
         run.take({"type": "task_planned", "time": 100.0, **task})
         run.take({"type": "task_started", "time": 100.0 + number, **task})
         if number < tasks:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from agent.language.values import render_call
 from apps.pictures.pictures import (
     GRAPH_FORMATS,
     TIMELINE_FORMATS,
@@ -43,7 +44,7 @@ def task(
 ) -> TaskRun:
     """A task that ran from one time to another, in seconds from the run's start."""
     start, end, planned = (None if time is None else 1000 + time for time in (start, end, planned))
-    fields = {"tool": "search", "arguments": {"query": f"task {number}"}, "state": "done", "outcome": "found"} | fields
+    fields = {"tool": "search", "call": f'search("task {number}")', "state": "done", "outcome": "found"} | fields
     made = TaskRun(start, end, number=number, element=element, dependencies=list(needs), **fields)
     vars(made).update(planned=planned)
     return made
@@ -68,7 +69,9 @@ def failing() -> Run:
     tasks = [
         task(1, 0.5, 1.0),
         task(2, 0.6, 1.5, state="failed", outcome="ConnectionError: no route"),
-        task(3, None, 1.5, 1, 2, state="skipped", outcome="Not run: it needs task 2", tool="math"),
+        task(
+            3, None, 1.5, 1, 2, state="skipped", outcome="Not run: it needs task 2", tool="math", call='math("task 3")'
+        ),
     ]
     return run_of(Round(plan=span(0, 0.9), tasks=tasks, join=span(1.5, 2)))
 
@@ -130,8 +133,8 @@ def test_circles_and_tasks_that_do_not_exist_do_not_trap_the_chain() -> None:
 
 def test_an_element_of_a_map_needs_the_element_that_it_refers_to() -> None:
     first = [task(1, 0, 1, element=element) for element in range(3)]
-    one = task(2, 1, 2, 1, element=1, arguments={"context": "$1[1]"})
-    whole = task(3, 1, 2, 1, arguments={"context": "$1"})
+    one = task(2, 1, 2, 1, element=1, planned_arguments={"context": "$1[1]"})
+    whole = task(3, 1, 2, 1, planned_arguments={"context": "$1"})
     assert needs_of(one, [*first, one, whole]) == [first[1]]
     assert needs_of(whole, [*first, one, whole]) == first
 
@@ -167,7 +170,7 @@ def test_the_graph_as_mermaid() -> None:
 
 
 def test_no_text_gets_out_of_its_mermaid_node() -> None:
-    run = run_of(Round(tasks=[task(1, 0, 1, tool="a]b", arguments={"query": HOSTILE})]))
+    run = run_of(Round(tasks=[task(1, 0, 1, tool="a]b", call=render_call("a]b", {"query": HOSTILE}))]))
     node = mermaid(run).splitlines()[1]
     assert re.fullmatch(r'    task1\["[^"<>`]*(<br/>[^"<>`]*)*"\]', node)
 
@@ -220,7 +223,9 @@ def test_any_run_can_be_drawn(run: Run) -> None:
 
 
 def test_no_text_breaks_a_picture(tmp_path: Path) -> None:
-    tasks = [task(1, 0, 1, tool=HOSTILE, arguments={"query": HOSTILE}, outcome=HOSTILE, state="failed")]
+    tasks = [
+        task(1, 0, 1, tool=HOSTILE, call=render_call(HOSTILE, {"query": HOSTILE}), outcome=HOSTILE, state="failed")
+    ]
     run = run_of(Round(HOSTILE, span(0, 1), tasks, span(1, 2), HOSTILE), Round(HOSTILE), question=HOSTILE)
     run.model = HOSTILE
     for picture in (timeline(run), plan_graph(run)):
@@ -243,7 +248,7 @@ def test_of_very_many_tasks_those_are_shown_that_matter() -> None:
 
 
 def test_long_calls_are_cut() -> None:
-    run = run_of(Round(plan=span(0, 1), tasks=[task(1, 0, 1, arguments={"query": "W" * 1000})], join=span(1, 2)))
+    run = run_of(Round(plan=span(0, 1), tasks=[task(1, 0, 1, call=f'search("{"W" * 1000}")')], join=span(1, 2)))
     label = next(text for text in texts(timeline(run).svg()) if text.startswith("1. search"))
     assert label.endswith("…")
     assert len(label) < 60
