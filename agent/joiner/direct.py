@@ -51,14 +51,19 @@ def _is_a_persons(result: ToolMessage) -> bool:
     return result.response_metadata.get("decision") not in (None, "approve")
 
 
-def fill_in(answer: str, messages: Sequence[AnyMessage]) -> str:
+def fill_in(answer: str, messages: Sequence[AnyMessage], effects: Collection[str]) -> str:
     """The answer with the results put in; empty if it takes a model after all: there is no answer, a task that it
-    refers to isn't there, or a result is too long, or no text, number, or list of those.
+    refers to isn't there, or a result is too long, or no text, number, or list of those; or it is words alone, where
+    they might claim what no call of the turn has done.
 
     Args:
         answer: As the plan gives it.
         messages: The conversation with the observations.
+        effects: The tools with side effects.
     """
+    called = {task.tool for plan in own_plans(this_turn(messages)) for task in tasks_of(plan)}
+    may_claim = bool(effects) and called.isdisjoint(effects)
+    uses_results = False
     seen = observations(messages)
     sizes = map_sizes(seen)
     last = max((number for number, _ in seen), default=0) + 1  # the join's own number
@@ -84,6 +89,8 @@ def fill_in(answer: str, messages: Sequence[AnyMessage]) -> str:
         before = answer[: match.start()]
         if before.endswith("{") or _LEFT_OVER.match(answer, match.end()):
             raise _NoAnswerError
+        nonlocal uses_results
+        uses_results = True
         value = follow(result_of(reference), reference)
         named = _NAME.search(reference.path)
         return _printable(value, about=named[0] if named else before[-20:])
@@ -91,9 +98,10 @@ def fill_in(answer: str, messages: Sequence[AnyMessage]) -> str:
     if _OTHER_REFERENCE.search(PATTERN.sub("", answer)):
         return ""
     try:
-        return PATTERN.sub(put_in, answer).strip()
+        filled = PATTERN.sub(put_in, answer).strip()
     except (_NoAnswerError, UnresolvedReferenceError):
         return ""
+    return filled if uses_results or not may_claim else ""
 
 
 def _value(message: ToolMessage | None) -> Any:

@@ -86,8 +86,9 @@ def make_joiner(
         progress = Progress.of(runtime)
         messages = state["messages"]
         progress.tell("joiner_started")
-        if all_done(messages, _with_effects(tools, context)):
-            answer = fill_in(state.get("answer", ""), messages) if context.direct_join else ""
+        effects = _with_effects(tools, context)
+        if all_done(messages, effects):
+            answer = fill_in(state.get("answer", ""), messages, effects) if context.direct_join else ""
             if (answer := answer or direct_answer(messages)) and (given := _without_asking(answer, form)):
                 return Command(goto="__end__", update=given)
         model = await models.joiner(context)

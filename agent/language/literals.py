@@ -34,6 +34,7 @@ _IN_BRACES = re.compile(r"\{([^{}\n]{1,200})\}")
 _CODE_CHARS = 2000
 """Text without quotes that is longer than this is none of code."""
 
+NO_VALUE = "There is no value in '{text}'; leave out an argument that has none."
 NOT_A_VALUE = (
     "{text} is not a value, and a plan computes nothing. {hint} What has to be computed is a task of a tool; text "
     "stands in quotes."
@@ -132,6 +133,8 @@ def _read_bare(written: str, results: Mapping[str, str]) -> str:
         return results[written]
     if PATTERN.fullmatch(written) or len(written) > _CODE_CHARS:
         return written
+    if not written.strip("=$.… "):
+        raise UnreadableError(NO_VALUE.format(text=written))
     if _LAMBDA.match(written):
         raise UnreadableError(NOT_A_VALUE.format(text=shorten(written), hint=PARTS))
     source = PATTERN.sub(lambda match: match[0] if match[0].startswith("\\") else f" _({match[0]!r})", written)

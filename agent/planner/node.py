@@ -58,6 +58,7 @@ SILENCE = 0.5
 """Seconds without a word after which a plan that has ended stands, although its stream is open."""
 
 _MARKED_THOUGHT = re.compile(r"[\s*_\d.)]*thought", re.IGNORECASE)
+_NUMBERED = re.compile(r"[\s>*_`\-•]*(?:(?:step|task|action|call)\s*)?#?\d{1,9}[.):](?![\s*_`]*thought)", re.IGNORECASE)
 _CLOSING = re.compile(r"[\s`]*(?:</?[A-Z_]*>?)?[\s`]*")
 """What may follow the join without the model having gone on talking."""
 
@@ -227,6 +228,9 @@ class Planning:
         self._sent = 0
         self._holds = False
         self._ended = False
+        self._unread = False
+        """Whether it has a line that may be meant as a call, and isn't one: its answer may tell of that."""
+
         self._talked = ""
 
     async def run(
@@ -252,6 +256,8 @@ class Planning:
         if not self._ended:
             self._take(self._reader.close())
         self._release()
+        if self._unread:
+            self._plan.answer = ""
         return plan_message(self._plan, text="".join(self._text), note=note, usage=self._usage)
 
     def _read(self, chunk: AIMessageChunk) -> None:
@@ -280,6 +286,7 @@ class Planning:
                     self._plan.end(item)
                     self._ended = True
                 case Thought(text):
+                    self._unread = self._unread or bool(_NUMBERED.match(text))
                     self._holds = self._holds or not (self._plan.tasks or _MARKED_THOUGHT.match(text))
                 case Call() | Element():
                     list(self._plan.extend(item))

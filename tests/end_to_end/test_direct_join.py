@@ -89,8 +89,6 @@ async def answer(model: ChatOpenAI, **context: Any) -> str:
         ('1. measure.map(["K2", "Fuji"])\njoin("$1.name: $1.height m")', "K2 and Fuji: 8611.25 and 3776 m"),
         ('1. orders()\njoin("Open: $1.id.")', "Open: A-1 and A-2."),
         ('1. send.map(["ana", "bob"])\njoin("I told both.")', "I told both."),
-        ('1. people()\n2. ratio.map($1, b=1)\njoin("Nobody to count.")', "Nobody to count."),
-        ('join("Hello! It costs $5.")', "Hello! It costs $5."),
     ],
 )
 async def test_the_answer_is_that_text_with_the_results_put_in(
@@ -114,6 +112,12 @@ async def test_the_answer_is_that_text_with_the_results_put_in(
         '1. send("ana", "bob")\njoin("I told both.")',
         '1. send.map("ana")\njoin("I told them.")',
         "1. send($5)\njoin('I told them.')",
+        '1. send(to=)\njoin("I told them.")',
+        '1. send(...)\njoin("I told them.")',
+        '1. send ana a mail\n2. ratio(6, 5)\njoin("I told Ana; $2.")',
+        'Step 1: send\njoin("I told Ana.")',
+        '1. ratio(6, 5)\njoin("I told Ana.")',
+        'join("I told Ana, for $5.")',
         # what it refers to isn't there, or is nothing to read out
         '1. ratio(6, 5)\njoin("It is $1.height.")',
         '1. ratio(6, 5)\njoin("It is ${7}.")',
@@ -135,6 +139,17 @@ async def test_the_answer_is_that_text_with_the_results_put_in(
 async def test_otherwise_the_joiner_is_asked(plan: str, model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     model_server.script(planner=[plan], joiner=[JOINER])
     assert await answer(chat_model) == JOINER
+
+
+@pytest.mark.parametrize(
+    "plan", ['join("Hello! It costs $5.")', '1. people()\n2. ratio.map($1, b=1)\njoin("Hello! It costs $5.")']
+)
+async def test_words_alone_are_the_answer_where_no_tool_could_have_done_anything(
+    plan: str, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(planner=[plan])
+    graph = create_llm_compiler([people, ratio], model=chat_model)
+    assert (await graph.ainvoke({"messages": "Hello!"}))["messages"][-1].text == "Hello! It costs $5."
 
 
 @pytest.mark.parametrize("first", ['send("bad")', "send.map([])"])
