@@ -4,8 +4,9 @@
 
 `make_graph` is for LangGraph's server, which calls it for each run; elsewhere, call it once and keep the graph. The
 servers are started, or reached, at the first call, and keep their sessions for the life of the process. A tool that
-its server does not call read-only counts as one with side effects, unless `"alwaysAllow"` in the file names it: once
-results are in view, its calls wait for a person (see `Context.approve_side_effects`).
+its server does not call read-only counts as one with side effects, unless `"alwaysAllow"` in the file names it: its
+calls wait for a person if results are in view or in their arguments, and fail without a checkpointer (see
+`Context.approve_side_effects`).
 """
 
 import asyncio

@@ -95,7 +95,7 @@ TOOLS: list[BaseTool] = [search, click, buy]
 EXAMPLES = """\
 Question: I want to buy a rain jacket, packable and hooded, in color teal and size M, for less than 90 dollars.
 1. search("rain jacket packable hooded")
-2. click.map(["$1[0].id", "$1[1].id", "$1[2].id", "$1[3].id", "$1[4].id"])
+2. click.map($1.id)
 3. join()
 
 The same question, when P150 has turned out to fit best:
