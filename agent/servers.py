@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, cast
 
+from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.tool import tool_call_chunk
@@ -202,8 +203,10 @@ class Asking:
         names_usage = "stream_options" in said or "include_usage" in said
         if self._with_usage and status and names_usage:
             self._leave_out("stream_options")
-        elif status not in REFUSED:
+        elif status not in REFUSED or isinstance(error, ContextOverflowError):
             return False
+        elif self._with_usage and not any(name in said for name in ("tool", "function", "stream")):
+            self._leave_out("stream_options")
         elif "tool_choice" in self.options:
             self._leave_out("tool_choice")
         elif self.streams and "stream" in said and not names_usage:
@@ -329,7 +332,7 @@ def _message(said: dict[str, Any]) -> dict[str, Any]:
 def _call(call: dict[str, Any]) -> dict[str, Any]:
     given = call.get("function")
     function: dict[str, Any] = given if isinstance(given, dict) else call
-    arguments = function.get("arguments", function.get("parameters"))
+    arguments = next((function[key] for key in ("arguments", "parameters", "input") if key in function), None)
     if arguments is not None and not isinstance(arguments, str):
         arguments = json.dumps(arguments)
     index = call.get("index")

@@ -1,5 +1,6 @@
 """The joiner node: looks at the results, and either answers the user or asks for another plan."""
 
+import ast
 import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -38,15 +39,28 @@ QUIET: RunnableConfig = {**CALL_CONFIG, "tags": [TAG_NOSTREAM]}
 NO_FEEDBACK = "The results don't answer the question."
 
 _ACTION = re.compile(
-    r"(?:Action[ \t*]*:[ \t*]*|(?:\A|\n)[ \t*]*(?=\w+[(\[]))(?P<action>Finish|Replan)\b[ \t:]*(?P<text>.*)",
+    r"(?:(?:Action|Answer)[ \t*]*:[ \t*]*|(?:\A|\n)[ \t*]*(?=\w+[(\[]))(?P<action>Finish|Replan)\b[ \t:]*(?P<text>.*)",
     re.DOTALL | re.IGNORECASE,
 )
 _FINAL = re.compile(r"(?:\A|\n)\W*Final Answer\W*:\s*(?P<text>.*)", re.DOTALL | re.IGNORECASE)
-_FORM = re.compile(r"[\s*]*(?:Thought|Action)[\s*]*:|\s*(?:Finish|Replan)[(\[].*[)\]]\s*\Z", re.DOTALL | re.IGNORECASE)
+_FORM = re.compile(
+    r"[\s*]*(?:Thought|Action)[\s*]*:|[\s*]*Answer[\s*]*:\s*(?=Finish[(\[])|\s*(?:Finish|Replan)[(\[].*[)\]]\s*\Z",
+    re.DOTALL | re.IGNORECASE,
+)
 _GIVEN = r"(?:(?:final_)?answer|feedback|response|text|message|missing)"
 _KEYWORD = re.compile(
     rf"\A{_GIVEN}\s*[=:]\s*|\A\w+\s*=\s*(?=[\"'])|\A\{{\s*[\"']{_GIVEN}[\"']\s*:\s*(?=[\"'].*\}}\Z)", re.DOTALL
 )
+_AROUND = re.compile(
+    r"\A(?:\s|```\w*|<[|｜]?\w+[|｜]?>|\[(?=\w+\()|functions\.)+|(?:\s|```|</?[|｜]?\w+[|｜]?>|(?<=\))[\];.])+\Z"
+)
+"""What models set around calls in Python."""
+
+_BACKSLASH = re.compile(r"\\(?![\"'])")
+"""Of LaTeX, say; one before a quotation mark is Python's."""
+
+_ACTIONS = ("replan", "Replan", "finish", "Finish")
+
 _THOUGHT = re.compile(r"\A[\s*]*Thought[\s*]*:[\s*]*", re.IGNORECASE)
 
 
@@ -168,20 +182,48 @@ def read_decision(response: AIMessage, *, as_text: bool = False) -> Decision:
             return Replan((broken["args"] or "").strip())
     text = str(response.text)
     answer = without_thoughts(text)
-    for name, arguments in read_written_calls(answer, ["replan"]):
-        if name == "replan":
-            return Replan(str(arguments.get("feedback", "")).strip())
-    if as_text or _FORM.match(answer):
-        words = answer.partition("\nObservation:")[0]
+    for name, arguments in read_written_calls(answer, _ACTIONS):
+        if name in _ACTIONS and len(arguments) == 1:
+            ((given),) = map(str, arguments.values())
+            if name.lower() == "replan":
+                return Replan(given.strip())
+            return Answer(_plain(response, given))
+    bare = _AROUND.sub("", answer)
+    if as_text or _FORM.match(bare):
+        words = bare.partition("\nObservation:")[0]
         action = _ACTION.search(words)
         final = None if action else _FINAL.search(words)
-        answer = _without_parentheses(action["text"]) if action else final["text"] if final else _THOUGHT.sub("", words)
+        answer = _given(action["text"]) if action else final["text"] if final else _THOUGHT.sub("", words)
         if action and action["action"].lower() == "replan":
             return Replan(answer)
     if answer == text and not response.tool_calls and not response.invalid_tool_calls:
         return Answer(response)
-    plain = {"content": answer, "tool_calls": [], "invalid_tool_calls": []}
-    return Answer(response.model_copy(update=plain))
+    return Answer(_plain(response, answer))
+
+
+def _plain(response: AIMessage, answer: str) -> AIMessage:
+    return response.model_copy(update={"content": answer, "tool_calls": [], "invalid_tool_calls": []})
+
+
+def _literal(text: str) -> str | None:
+    """The text that stands, as Python has it, in the parentheses that this begins with; None if none does."""
+    written = _BACKSLASH.sub(r"\\\\", text.strip().rstrip("*`;. \n"))
+    try:
+        called: ast.AST = ast.parse(f"_{written}", mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    match called:
+        case ast.Call(args=[given]) | ast.Call(keywords=[ast.keyword(value=given), *_]) | ast.Subscript(slice=given):
+            parts = given.values if isinstance(given, ast.JoinedStr | ast.Dict) else [given]
+        case _:
+            return None
+    texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+    return "".join(texts).strip() if texts and len(texts) == len(parts) else None
+
+
+def _given(text: str) -> str:
+    literal = _literal(text)
+    return _without_parentheses(text) if literal is None else literal
 
 
 def _without_parentheses(text: str) -> str:
@@ -194,9 +236,9 @@ def _without_parentheses(text: str) -> str:
         content = content[1:-1].strip()
     if keyword := _KEYWORD.match(content):
         content = content[keyword.end() :].removesuffix("}" if content.startswith("{") else "").strip()
-    for quote in ('"""', '"', "'"):
-        if len(content) >= 2 * len(quote) and content.startswith(quote) and content.endswith(quote):
-            return content[len(quote) : -len(quote)].strip()
+    for opening, closing in (('"""', '"""'), ('"', '"'), ("'", "'"), ("“", "”"), ("`", "`")):
+        if len(content) >= 2 * len(opening) and content.startswith(opening) and content.endswith(closing):
+            return content[len(opening) : -len(closing)].strip()
     return content
 
 

@@ -7,8 +7,8 @@ of models has its own of. All of them stand here.
 import re
 
 _NAMES = (
-    r"(?:(?:inner|internal|hidden)_)?(?:think|thinking|thoughts?|reasoning|analysis|reflection|monologue|scratchpad)"
-    r"(?:_process)?"
+    r"(?:(?:inner|internal|hidden|ant)_?)?(?:think|thinking|thoughts?|reason|reasoning|analysis|reflection|monologue"
+    r"|scratchpad|cot|chain_of_thought)(?:_process)?"
 )
 _WORDS = r"(?:thought|thoughts|thinking|think|reasoning)"
 
@@ -36,15 +36,20 @@ _CLOSING = "|".join(
 )
 _END_OF_MESSAGE = r"<\|(?:end|return|begin_of_solution|end_of_solution)\|>|<\|start\|>\s*assistant"
 
-_MARK = re.compile(rf"(?P<opening>{_OPENING})|(?P<closing>{_CLOSING})|{_END_OF_MESSAGE}", re.IGNORECASE)
+_FENCE_END = re.compile(r"(?<![^\n])[ \t]*(?:`{3,}|~{3,})[ \t]*(?:\n|\Z)")
+
+_MARK = re.compile(
+    rf"(?P<fence>(?:`{{3,}}|~{{3,}}){_WORDS}[ \t]*\n)|(?P<opening>{_OPENING})|(?P<closing>{_CLOSING})|{_END_OF_MESSAGE}",
+    re.IGNORECASE,
+)
 _END = re.compile(rf"{_CLOSING}|{_END_OF_MESSAGE}", re.IGNORECASE)
 _UNFINISHED = re.compile(
     r"(?:<\|(?:end|start|channel)\|>[^<\n]{0,60}(?:<[|\w]{0,10})?){1,3}"
     rf"|<{_NAMES}\s[^<>/\n]{{0,80}}"
-    r"|<[|｜]?/?[\w:]{0,30}\s?[|｜]?|\[/?[a-z]{0,10}|◁/?[a-z]{0,10}",
+    r"|<[|｜]?/?[\w:]{0,30}\s?[|｜]?|\[/?[a-z]{0,10}|◁/?[a-z]{0,10}|[`~]{1,8}|[`~]{3,8}[rt][a-z]{0,8}[ \t]*|[`~]{3,8}[ \t]*",
     re.IGNORECASE,
 )
-_MARK_BEGINS = re.compile(r"[<\[◁]")
+_MARK_BEGINS = re.compile(r"[<\[◁]|[`~]+")
 _LONGEST = 200
 _IN_CALL = re.compile(r"[\s>*_`\-•]*(?:\d{1,9}\s*[.):]\s*)?[^\W\d][\w.\-]*\(")
 
@@ -68,6 +73,7 @@ class Thoughts:
         """Whether a mark has opened a thought: no closing mark of this text is one that nothing opened."""
 
         self._inside = inside
+        self._end = _END
         self._expected: list[str] | None = [] if inside else None
         self._rest = ""
         self._shown = False
@@ -90,15 +96,16 @@ class Thoughts:
         read: list[str] = []
         shown, anew = self._shown, False
         position = 0
-        while mark := (_END if self._inside else _MARK).search(text, position):
+        while mark := (self._end if self._inside else _MARK).search(text, position):
             read.append(self._take(text[position : mark.start()]))
             position = mark.end()
             if self._inside:
                 self._end_thought(lone=self._expected is not None)
             elif self._is_text:
                 read.append(self._take(mark[0]))
-            elif mark["opening"]:
+            elif mark["opening"] or mark["fence"]:
                 self._inside = self.opened = True
+                self._end = _FENCE_END if mark["fence"] else _END
             elif mark["closing"]:
                 anew = shown
                 read.clear()
@@ -112,6 +119,7 @@ class Thoughts:
         self.begins_inside = self.begins_inside or lone
         self._expected = None
         self._inside = self._shown = False
+        self._end = _END
         self._strips = True
         self._line, self._last, self._quotes = "", "", 0
 

@@ -30,7 +30,9 @@ _PAIR = re.compile(
     re.DOTALL,
 )
 _NO_ARGUMENTS = re.compile(r"[\"']?\s*/?>\s*</(?:function|invoke)>")
-_MARK = re.compile(r"</?[|｜]?[a-z][\w|｜▁=\"' ]{0,40}[|｜]?>|\[/?[A-Z_]{4,}\]|```\w*|\bprint\s*(?=\()", re.IGNORECASE)
+_MARK = re.compile(
+    r"</?[|｜]?[a-z][\w|｜▁=\"' ]{0,40}[|｜]?>|\[/?[A-Z_]{4,}\]|```\w*|\bTOOL_CALL\s*:|\bprint\s*(?=\()", re.IGNORECASE
+)
 _NAMESPACE = re.compile(r"\b(?:functions?|default_api|tools?)\.(?=[^\W\d])")
 _BARE_KEY = re.compile(r"([{,]\s*)([^\W\d]\w*)\s*:")
 _OPENING = re.compile(r"[\[{]")
@@ -52,7 +54,9 @@ def read_written_calls(text: str, tools: Collection[str]) -> list[Written]:
         tools: The names that can be called.
     """
     in_marks = bool(_LOOKS_LIKE_CALLS.search(text))
-    text = _NAMESPACE.sub("", text.replace('<|"|>', '"'))  # Gemma's quotation mark
+    text = _NAMESPACE.sub(
+        "", text.replace('<|"|>', '"').replace("｜DSML｜", "")
+    )  # Gemma's quotation mark, DeepSeek's name
     return list(_after_names(text, tools)) or list(_in_json(text, tools, any_name=in_marks))
 
 

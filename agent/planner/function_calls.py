@@ -42,7 +42,7 @@ JOIN = {
 LONGEST_NAME = 64
 """Characters."""
 
-_ADORNED = re.compile(r"\Afunctions?[./:]|:\d+\Z")
+_ADORNED = re.compile(r"\A(?:functions?|default_api|tools?)[./:]|(?::\d+|\(\)|<[|｜].*)\Z")
 _NOT_ACCEPTED = re.compile(r"[^a-zA-Z0-9_-]")
 _TOKENS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 _DEPTH = {"{": 1, "[": 1, "}": -1, "]": -1}
