@@ -39,14 +39,16 @@ _END_OF_MESSAGE = r"<\|(?:end|return|begin_of_solution|end_of_solution)\|>|<\|st
 _FENCE_END = re.compile(r"(?<![^\n])[ \t]*(?:`{3,}|~{3,})[ \t]*(?:\n|\Z)")
 
 _MARK = re.compile(
-    rf"(?P<fence>(?:`{{3,}}|~{{3,}}){_WORDS}[ \t]*\n)|(?P<opening>{_OPENING})|(?P<closing>{_CLOSING})|{_END_OF_MESSAGE}",
+    rf"(?P<fence>(?:`{{3,}}|~{{3,}}){_WORDS}[ \t]*\n)"
+    rf"|(?P<opening>{_OPENING})|(?P<closing>{_CLOSING})|{_END_OF_MESSAGE}",
     re.IGNORECASE,
 )
 _END = re.compile(rf"{_CLOSING}|{_END_OF_MESSAGE}", re.IGNORECASE)
 _UNFINISHED = re.compile(
     r"(?:<\|(?:end|start|channel)\|>[^<\n]{0,60}(?:<[|\w]{0,10})?){1,3}"
     rf"|<{_NAMES}\s[^<>/\n]{{0,80}}"
-    r"|<[|｜]?/?[\w:]{0,30}\s?[|｜]?|\[/?[a-z]{0,10}|◁/?[a-z]{0,10}|[`~]{1,8}|[`~]{3,8}[rt][a-z]{0,8}[ \t]*|[`~]{3,8}[ \t]*",
+    r"|<[|｜]?/?[\w:]{0,30}\s?[|｜]?|\[/?[a-z]{0,10}|◁/?[a-z]{0,10}"
+    r"|[`~]{1,8}|[`~]{3,8}[rt][a-z]{0,8}[ \t]*|[`~]{3,8}[ \t]*",
     re.IGNORECASE,
 )
 _MARK_BEGINS = re.compile(r"[<\[◁]|[`~]+")
