@@ -66,11 +66,11 @@ def remove_the_demo(folder: Path) -> None:
         assert found, f"README removes {pattern}, which isn't there"
         for path in found:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for name, gone in [("tools/__init__.py", "tools.search"), ("graphs/llm_compiler.py", "Offline")]:
-        cut(folder / name, gone)
-    cut(folder / "graphs" / "cli.py", "evaluation")
+    cut(folder / "tools" / "__init__.py", "tools.search")
     text = (folder / "tools" / "__init__.py").read_text("utf-8")
     (folder / "tools" / "__init__.py").write_text(text.replace("[search, ", "["), "utf-8")
+    for name in ("llm_compiler", "mcp_agent", "react"):
+        cut(folder / "graphs" / f"{name}.py", "import offline")
 
 
 def use_an_own_graph(folder: Path) -> None:
@@ -113,17 +113,17 @@ with TestClient(app, base_url="http://127.0.0.1") as client:
 """
 
 
-def test_without_the_demo_the_server_answers_and_has_no_page(copy: Path, model_server: ModelServer) -> None:
+def test_without_the_demo_the_server_answers_and_has_its_page(copy: Path, model_server: ModelServer) -> None:
     remove_the_demo(copy)
     use_an_own_graph(copy)
     model_server.script(planner=[PLAN])
     ran = python(copy, "-c", ASK_THE_SERVER, env=scripted(model_server))
-    assert ran.stdout == "K2 is 8611 m high. 404\n", ran.stderr
+    assert ran.stdout == "K2 is 8611 m high. 200\n", ran.stderr
 
 
 def test_what_remains_names_nothing_that_is_gone(copy: Path) -> None:
     remove_the_demo(copy)
-    remaining = [path for folder in ("agent", "tools", "graphs") for path in (copy / folder).rglob("*.py")]
+    remaining = [path for folder in ("agent", "tools", "graphs", "apps") for path in (copy / folder).rglob("*.py")]
     modules = {".".join(path.relative_to(copy).with_suffix("").parts).removesuffix(".__init__") for path in remaining}
     code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
     ran = python(copy, "-c", code, *sorted(modules), env=dict(os.environ))
@@ -132,5 +132,5 @@ def test_what_remains_names_nothing_that_is_gone(copy: Path) -> None:
 
 def test_such_a_name_would_be_found(copy: Path) -> None:
     remove_the_demo(copy)
-    ran = python(copy, "-c", "import graphs.react", env=dict(os.environ))
-    assert "No module named 'graphs.react'" in ran.stderr
+    ran = python(copy, "-c", "import graphs.offline", env=dict(os.environ))
+    assert "No module named 'graphs.offline'" in ran.stderr
