@@ -35,7 +35,7 @@ class Limits(BaseModel):
     )
     client_models: str | None = Field(
         default=None,
-        description="The models that a client may name, with * for any; empty: none; not set: those of the server.",
+        description="The models that a client may name, with * for any; `none`: none; not set: those of the server.",
     )
 
     @classmethod
@@ -47,8 +47,7 @@ class Limits(BaseModel):
         """
         given = {name: os.environ.get(PREFIX + name.upper()) for name in cls.model_fields}
         try:
-            # An empty line in .env sets nothing, but for the one that may well be empty.
-            return cls.model_validate({k: v for k, v in given.items() if v or (v == "" and k == "client_models")})
+            return cls.model_validate({name: value for name, value in given.items() if value})
         except ValidationError as error:
             detail: Any = error.errors()[0]
             name = PREFIX + str(detail["loc"][0]).upper()

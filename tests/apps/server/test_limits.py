@@ -324,7 +324,7 @@ def test_models_that_clients_may_name() -> None:
         False,
         False,
     ]
-    assert not Limits(client_models="").allows("")
+    assert not Limits(client_models="none").allows("")
 
 
 def test_by_default_clients_may_name_the_models_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,9 +342,9 @@ def test_by_default_clients_may_name_the_models_of_the_server(monkeypatch: pytes
 def test_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLM_COMPILER_MAX_RUNS", "7")
     monkeypatch.setenv("LLM_COMPILER_API_KEY", "")
-    monkeypatch.setenv("LLM_COMPILER_CLIENT_MODELS", "")
+    monkeypatch.setenv("LLM_COMPILER_CLIENT_MODELS", "none")
     limits = Limits.from_environment()
-    assert (limits.max_runs, limits.api_key, limits.client_models) == (7, None, "")
+    assert (limits.max_runs, limits.api_key, limits.client_models) == (7, None, "none")
     monkeypatch.setenv("LLM_COMPILER_RUN_TIMEOUT", "soon")
     with pytest.raises(LimitsError, match="LLM_COMPILER_RUN_TIMEOUT is 'soon'"):
         Limits.from_environment()
