@@ -205,8 +205,6 @@ class Asking:
             self._leave_out("stream_options")
         elif status not in REFUSED or isinstance(error, ContextOverflowError):
             return False
-        elif self._with_usage and not any(name in said for name in ("tool", "function", "stream")):
-            self._leave_out("stream_options")
         elif "tool_choice" in self.options:
             self._leave_out("tool_choice")
         elif self.streams and "stream" in said and not names_usage:

@@ -66,7 +66,7 @@ async def test_the_calls_of_a_turn_are_the_plan(model_server: ModelServer, chat_
     assert results(messages) == {"task_1": "3.0", "task_2": "12", "task_3": "15.0", "task_4": "entry of what is 15.0"}
     assert messages[-1].text == "Fifteen."
     assert messages[1].response_metadata["plan"] == (
-        '1. add(first=1, second=2)\n2. now()\n3. add("$1", second="$2")\n4. search("what is $3")\n5. join()\n'
+        '1. add(1, 2)\n2. now()\n3. add("$1", "$2")\n4. search("what is $3")\n5. join()\n'
     )
 
 

@@ -654,7 +654,7 @@ async def test_a_question_waits_for_a_thread_that_is_about_to_be_free(
     serve: Serve, open_page: Any, model_server: ModelServer, complaints: list[str]
 ) -> None:
     """As after a stop, while the run that was stopped is ending."""
-    model_server.script(planner=['1. join("Here.")'])
+    model_server.script(planner=['1. join("Here.")'], joiner=["Here."])
     page: Page = await open_page((await serve()).url)
     busy = {"status_code": 409, "message": BUSY.format(thread="t")}
     await page.route("**/agent/stream", lambda route: route.fulfill(status=409, json=busy), times=2)
