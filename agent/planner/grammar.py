@@ -93,7 +93,7 @@ def _choice(alternatives: Iterable[Alternative]) -> str:
 
 
 def plan_grammar(tools: Iterable[BaseTool]) -> Grammar:
-    """The grammar of the plans that these tools make possible. Ten tools take about 2 ms."""
+    """The grammar of the plans that these tools make possible."""
     builder = _Builder()
     # A task and the end begin alike: engines that cut the text into words first can't tell them apart otherwise.
     builder.rules["root"] = [("thinking", "opening", "line")]
