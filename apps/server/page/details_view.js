@@ -9,8 +9,6 @@ import { stateOf } from "./units.js";
 /** @typedef {import("./run.js").Task} Task */
 /** @typedef {import("./units.js").Unit} Unit */
 
-const HINT = "Choose a task in the graph or the timeline to see its arguments and its result.";
-
 export class DetailsView {
   #shown = "";
   #content = element("div", { class: "content" });
@@ -29,7 +27,6 @@ export class DetailsView {
       { class: "details", "aria-label": "Details of the task", "aria-live": "polite" },
       this.#content,
     );
-    this.#content.append(element("p", { class: "hint" }, HINT));
   }
 
   /** @param {Unit | undefined} unit */
@@ -43,8 +40,8 @@ export class DetailsView {
     if (unit) this.root.dataset.key = unit.key;
     else delete this.root.dataset.key;
     this.root.classList.toggle("open", unit !== undefined);
-    if (!unit) this.#content.replaceChildren(element("p", { class: "hint" }, HINT));
-    else this.#content.replaceChildren(...(unit.tasks.length > 1 ? this.#map(unit) : this.#task(unit.tasks[0])));
+    const content = !unit ? [] : unit.tasks.length > 1 ? this.#map(unit) : this.#task(unit.tasks[0]);
+    this.#content.replaceChildren(...content);
   }
 
   /** @param {Task} task */

@@ -11,6 +11,9 @@ import { summaryView } from "./summary_view.js";
 import { TimelineView } from "./timeline_view.js";
 import { unitsOf } from "./units.js";
 
+const HINT = "Choose a task to see its arguments and its result.";
+const NARROW = matchMedia("(max-width: 900px)"); // as in page.css
+
 /** @typedef {import("./run.js").Run} Run */
 /** @typedef {import("./units.js").Unit} Unit */
 /** @typedef {import("./approval_view.js").Reply} Reply */
@@ -77,7 +80,12 @@ export class TurnView {
       element(
         "div",
         { class: "columns" },
-        element("section", { class: "panel" }, element("h3", {}, "Timeline"), this.#timeline.root),
+        element(
+          "section",
+          { class: "panel" },
+          element("h3", {}, "Timeline", element("span", { class: "hint" }, HINT)),
+          this.#timeline.root,
+        ),
         this.#details.root,
       ),
     );
@@ -124,6 +132,7 @@ export class TurnView {
     const nothing = !run.tasks.size && run.rounds.every((round) => !round.text);
     this.#fold.hidden = !run.ended || nothing;
 
+    this.#placeWork();
     this.#work.hidden = run.started === undefined || (run.ended && nothing);
     while (this.#views.length < run.rounds.length) {
       const view = new RoundView(run, this.#views.length, (key) => this.#select(key));
@@ -142,6 +151,12 @@ export class TurnView {
       this.#summary.replaceChildren();
     }
     this.#ended = run.ended;
+  }
+
+  /** Before the answer, to which it leads; where there is room for one of them only, after it. */
+  #placeWork() {
+    const next = NARROW.matches ? null : this.#approvals;
+    if (this.#work.nextElementSibling !== next) this.root.insertBefore(this.#work, next);
   }
 
   /** @returns {string} */

@@ -300,20 +300,64 @@ async def test_nothing_from_outside_becomes_markup(
     assert await page.evaluate("window.hacked") is None
 
 
-async def test_bold_code_and_lists_of_an_answer_are_shown_so(
-    serve: Serve, open_page: Any, model_server: ModelServer
-) -> None:
-    answer = f"It is **hot**, `2**3**2`:\n\n- Rome, **21** °C\n* {EVIL}\n\nand 2 ** 3 ** 4, 5**6 + 7**8. **Open"
-    model_server.script(planner=["1. join()"], joiner=[answer])
+MARKDOWN = f"""\
+# Heights
+
+It is **hot**, `2**3**2`, {EVIL}, see [docs](https://example.org) and https://example.com.
+Not [this](javascript:alert(1)), ![nor](x.png), nor 2 ** 3, 5**6 + 7**8*9*2. **Open
+
+- Rome, **21** °C
+- Oslo
+  1. in *summer*
+
+| city | °C |
+|---|---|
+| Rome | 21 |
+
+```python
+print("<b>")
+```
+"""
+
+
+async def test_markdown_of_an_answer_is_shown_so(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
+    model_server.script(planner=["1. join()"], joiner=[MARKDOWN])
     page: Page = await open_page((await serve()).url)
     await ask(page)
     shown = page.get_by_role("region", name="Answer")
-    await expect(shown).to_contain_text("and 2 ** 3 ** 4, 5**6 + 7**8. **Open")
-    await expect(shown.locator("strong")).to_have_text(["hot", "21"])
-    await expect(shown.locator("code")).to_have_text(["2**3**2"])
-    await expect(shown.locator("li")).to_have_text(["Rome, 21 °C", EVIL])
-    await expect(page.locator("#turns img, #turns script")).to_have_count(0)
+    await expect(shown).to_contain_text("nor 2 ** 3, 5**6 + 7**8*9*2. **Open")
+    for selector, texts in {
+        "h3": ["Heights"],
+        "strong": ["hot", "21"],
+        "em": ["summer"],
+        "code": ["2**3**2", 'print("<b>")'],
+        "ol li": ["in summer"],
+        "td": ["Rome", "21"],
+        "a": ["docs", "https://example.com", "nor"],
+    }.items():
+        await expect(shown.locator(selector)).to_have_text(texts)
+    await expect(page.locator("#turns img, #turns script, #turns b")).to_have_count(0)
     assert await page.evaluate("window.hacked") is None
+
+
+HOSTILE = ("**a ", "[", "[[[[", "![", ">>>>", "> ", "`a``b```", "- ", "*_", "|a", "<", "&", "1. ", "#", "~~a ", "\\")
+RICH_TEXT = """async (texts) => {
+  const { richText } = await import("/rich_text.js");
+  return texts.map(text => {
+    const made = document.createElement("div");
+    made.append(...richText(text));
+    return [made.innerText.length, [...made.querySelectorAll("*")].map(one => one.localName).join()];
+  });
+}"""
+
+
+async def test_hostile_markdown_is_text_in_no_time(serve: Serve, open_page: Any) -> None:
+    page: Page = await open_page((await serve()).url)
+    made = await page.evaluate(
+        RICH_TEXT, [marks * (size // len(marks)) for marks in HOSTILE for size in (50_000, 80_000)]
+    )
+    assert all(elements == "p" and length >= 79_000 for length, elements in made[1::2]), "too long to be read"
+    assert "script" not in str(made)
 
 
 async def test_the_policy_forbids_markup_made_of_text(
@@ -362,7 +406,7 @@ async def test_a_failing_tool(serve: Serve, open_page: Any, model_server: ModelS
     await expect(details).to_contain_text("Why there is no result")
     await expect(details).to_contain_text("broken tool")
     await details.get_by_role("button", name="Close the details").click()
-    await expect(details).to_contain_text("Choose a task")
+    await expect(details).to_be_hidden()
 
 
 async def test_a_second_plan_comes_after_the_first(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
@@ -804,7 +848,7 @@ async def test_everything_can_be_done_with_the_keyboard(
     await expect(details).to_contain_text("a b")
     await expect(node(page, "3")).to_have_attribute("aria-expanded", "true")
     await press("Escape")
-    await expect(details).to_contain_text("Choose a task")
+    await expect(details).to_be_hidden()
     assert await focused() == "3"
 
     await press("Tab")  # the plan, which scrolls
@@ -925,6 +969,19 @@ async def test_it_can_be_read_in_every_light_and_width(
     await answered(page, "A long word: " + "x" * 300)
     await can_be_read()
     assert await page.evaluate("document.getAnimations().length") == 0
+
+
+@pytest.mark.parametrize(("width", "first"), [(390, "answer"), (1280, "work")])
+async def test_on_a_phone_the_answer_comes_before_the_work(
+    serve: Serve, open_page: Any, model_server: ModelServer, width: int, first: str
+) -> None:
+    model_server.script(planner=['1. quick("a")\n2. join("It is $1.")'])
+    page: Page = await open_page((await serve()).url, width)
+    await ask(page)
+    await answered(page, "It is a.")
+    order = await page.locator(".work, .answer").evaluate_all("all => all.map(one => one.className)")
+    assert order[0] == first
+    await expect(page.get_by_label("Details of the task")).to_be_hidden()
 
 
 # --- the layout, by itself
