@@ -16,13 +16,12 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.constants import CONFIG_KEY_CHECKPOINTER
-from langgraph.graph import MessagesState
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 
 from agent.context import Context
 from agent.conversation.saving import savable_answer
-from agent.state import State
+from agent.state import Conversation, State
 
 AHEAD = 100
 """How many items the generator may be ahead of its consumer."""
@@ -36,12 +35,12 @@ OTHER_LOOP = (
 T = TypeVar("T")
 
 
-class LLMCompiler(CompiledStateGraph[State, Context, MessagesState, MessagesState]):
+class LLMCompiler(CompiledStateGraph[State, Context, Conversation, Conversation]):
     """The compiled graph. Its nodes are async; `invoke`, `stream` and `batch` run them on an event loop in the
     background."""
 
     @classmethod
-    def of(cls, graph: CompiledStateGraph[State, Context, MessagesState, MessagesState]) -> Self:
+    def of(cls, graph: CompiledStateGraph[State, Context, Conversation, Conversation]) -> Self:
         """The same graph, as an `LLMCompiler`."""
         return cls(**vars(graph))
 

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
-from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import ToolCallTransformer
 from langgraph.store.base import BaseStore
@@ -21,7 +21,7 @@ from agent.joiner.node import make_joiner
 from agent.joiner.structured import ResponseFormat
 from agent.models import Models
 from agent.planner.node import PlannerProtocol, make_planner
-from agent.state import State, StructuredOutput
+from agent.state import Conversation, State, StructuredOutput
 from agent.tooling.describe import as_tools
 from agent.tooling.invoke import Wrapper
 
@@ -40,7 +40,7 @@ def create_llm_compiler(
     checkpointer: Checkpointer = None,
     store: BaseStore | None = None,
     name: str = "llm_compiler",
-) -> CompiledStateGraph[State, Context, MessagesState, MessagesState]:
+) -> CompiledStateGraph[State, Context, Conversation, Conversation]:
     """An agent that compiles a question into a DAG of tool calls and runs it in parallel (Kim et al., 2024, arXiv
     2312.04511).
 
@@ -91,8 +91,8 @@ def create_llm_compiler(
     form = None if response_format is None else ResponseFormat(response_format)
     by_name = as_tools(tools)
     models = Models(model, planner_model, joiner_model)
-    output = MessagesState if form is None else StructuredOutput
-    graph = StateGraph(State, context_schema=Context, input_schema=MessagesState, output_schema=output)
+    output = Conversation if form is None else StructuredOutput
+    graph = StateGraph(State, context_schema=Context, input_schema=Conversation, output_schema=output)
     graph.add_node(
         "planner",
         make_planner(by_name, models, examples, planner_protocol, system_prompt),

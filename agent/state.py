@@ -3,15 +3,16 @@
 from collections.abc import Awaitable
 from typing import Annotated, Any, Literal, NotRequired, Protocol
 
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from langgraph.channels import EphemeralValue
-from langgraph.graph import MessagesState
+from langgraph.graph.message import _messages_delta_reducer
 from langgraph.runtime import Runtime
 from typing_extensions import (
     TypedDict,
 )  # Pydantic, which tools with this state go through, refuses typing's before 3.12
 
 from agent.context import Context
+from agent.conversation.channel import MessagesChannel
 
 
 class Approve(TypedDict):
@@ -77,13 +78,21 @@ class PausedPlan(TypedDict):
     waiting: list[Waiting]
 
 
-class StructuredOutput(MessagesState, total=False):
+class Conversation(TypedDict):
+    """What the graph takes and gives."""
+
+    messages: Annotated[list[AnyMessage], MessagesChannel(_messages_delta_reducer)]
+    """As in LangGraph's `MessagesState`, but a checkpointer saves what each step adds, and the whole after every 100
+    additions instead of each one. LangGraph knows the reducer, and gives messages their ids before they are saved."""
+
+
+class StructuredOutput(Conversation, total=False):
     """What a graph with a `response_format` gives."""
 
     structured_response: Any
 
 
-class State(MessagesState, total=False):
+class State(Conversation, total=False):
     """The conversation is the state: questions, plans (an `AIMessage` with tool calls), observations (a `ToolMessage`
     for each call) and answers."""
 

@@ -93,7 +93,7 @@ async def test_a_sync_saver_can_be_used_from_async_code(
     model_server.script(planner=['1. take("a")\n2. join()'], joiner=["Done."])
     graph = create_llm_compiler([take], model=chat_model, checkpointer=sync_saver)
     await graph.ainvoke({"messages": "Question?"}, CONFIG)
-    assert sync_saver.get_tuple(CONFIG).checkpoint["channel_values"]["messages"][-1].text == "Done."
+    assert graph.get_state(CONFIG).values["messages"][-1].text == "Done."
 
 
 async def test_an_async_saver_on_another_loop_is_told_how(tmp_path: Path, chat_model: ChatOpenAI) -> None:

@@ -5,13 +5,18 @@ import itertools
 import os
 import pwd
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import AnyMessage
+from langgraph.channels import BinaryOperatorAggregate
+from langgraph.graph import add_messages
 
 NO_POSTGRES = "PostgreSQL is not on this machine: apt-get install postgresql"
 
@@ -24,7 +29,7 @@ KEEPER = """
 _numbers = itertools.count()
 
 
-def _programs() -> Path | None:
+def postgres_programs() -> Path | None:
     """Where initdb and pg_ctl are; Debian has them outside of the path."""
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     found = str(debian[-1]) if debian else shutil.which("initdb")
@@ -39,12 +44,9 @@ def _unprivileged() -> str:
     return "postgres" if "postgres" in users else "nobody"
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """A PostgreSQL server that is gone after the tests; its URL without a database. It listens on a Unix socket."""
-    programs = _programs()
-    if programs is None:
-        pytest.skip(NO_POSTGRES)
+@contextmanager
+def running_postgres(programs: Path) -> Iterator[str]:
+    """A PostgreSQL server that is gone afterwards; its URL without a database. It listens on a Unix socket."""
     user = _unprivileged()
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
 
@@ -79,6 +81,16 @@ def postgres_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server that is gone after the tests; its URL without a database."""
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip(NO_POSTGRES)
+    with running_postgres(programs) as url:
+        yield url
+
+
 @pytest.fixture
 def postgres_url(postgres_server: str) -> str:
     """The URL of a new, empty database."""
@@ -105,3 +117,30 @@ def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[]
     monkeypatch.setenv("XDG_STATE_HOME", str(folder))
     monkeypatch.delenv("CHECKPOINT_DB", raising=False)
     return lambda: sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def stored_bytes(url: str) -> int:
+    """How many bytes of threads are in a database."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            (size,) = connection.execute(
+                "SELECT (SELECT total(length(checkpoint) + length(metadata)) FROM checkpoints)"
+                " + (SELECT total(length(value)) FROM writes)"
+            ).fetchone()
+            return int(size)
+    import psycopg
+
+    with psycopg.connect(url) as database:
+        row = database.execute(
+            "SELECT (SELECT sum(length(checkpoint::text) + length(metadata::text)) FROM checkpoints)"
+            " + (SELECT sum(length(blob)) FROM checkpoint_blobs) + (SELECT sum(length(blob)) FROM checkpoint_writes)"
+        ).fetchone()
+    assert row
+    return int(row[0])
+
+
+def with_whole_lists(graph: Any) -> Any:
+    """The agent as it was when each checkpoint had the whole conversation in it, as `MessagesState` has it."""
+    whole: Any = BinaryOperatorAggregate(list[AnyMessage], add_messages)
+    whole.key = "messages"
+    return graph.copy(update={"channels": {**graph.channels, "messages": whole}})
