@@ -52,9 +52,13 @@ def clean_environment() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def patient_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Planner and executor wait for each other, and for what a model says last, however slow the machine is."""
+    """Planner and executor wait for each other, for what a model says last, and for the end of what they cancel,
+    however slow the machine is."""
     monkeypatch.setattr("agent.handover.ARRIVAL_TIMEOUT", PATIENCE)
     monkeypatch.setattr("agent.planner.node.USAGE_TIMEOUT", PATIENCE)
+    monkeypatch.setattr("agent.planner.node.CLOSING_TIMEOUT", PATIENCE)
+    monkeypatch.setattr("agent.planner.node.SILENCE", PATIENCE)
+    monkeypatch.setattr("agent.tooling.invoke.STOPPING_SECONDS", PATIENCE)
 
 
 class NetworkBlockedError(OSError):

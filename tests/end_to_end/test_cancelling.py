@@ -22,6 +22,7 @@ from apps.runs.checkpoints import open_checkpointer
 from tests.support.model_server import Gate, ModelServer, Reply
 from tests.support.prepared_python import prepared
 from tests.support.terminal import scripted
+from tests.support.waiting import until, until_said
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 QUESTION = {"messages": "Question?"}
@@ -37,7 +38,7 @@ class Tools:
         self.ran: list[str] = []
         self.hanging = threading.Event()
         self.stopped = threading.Event()
-        self.released = False
+        self.released = asyncio.Event()
 
     def all(self) -> list[Any]:
         async def work(name: str) -> str:
@@ -49,8 +50,7 @@ class Tools:
             """Hangs."""
             self.hanging.set()
             try:
-                while not self.released:  # noqa: ASYNC110 — it may be another event loop that releases it
-                    await asyncio.sleep(0.005)
+                await self.released.wait()
             except asyncio.CancelledError:
                 self.stopped.set()
                 raise
@@ -129,8 +129,7 @@ async def test_stopping_a_run_stops_all_of_it_and_it_goes_on_later(
     async def until_all_is_saved() -> None:
         await asyncio.to_thread(tools.hanging.wait)
         results = 3 if plan_is_done else 1  # of `work`, and the plan at both its ends
-        while str(saver.get_tuple(THREAD)).count("'__return__'") < results:  # noqa: ASYNC110 — savers tell nobody
-            await asyncio.sleep(0.005)
+        await until(lambda: str(saver.get_tuple(THREAD)).count("'__return__'") >= results)
 
     before = asyncio.all_tasks()
     await stop(graph, until_all_is_saved)
@@ -139,7 +138,7 @@ async def test_stopping_a_run_stops_all_of_it_and_it_goes_on_later(
     await (exchange.until_finished() if plan_is_done else exchange.until_disconnected())
     assert asyncio.all_tasks() == before
 
-    tools.released = True
+    tools.released.set()
     output = await graph.ainvoke(None, THREAD)
     assert [message.text for message in output["messages"][2:]] == ["A", "B", "A and B."]
     assert tools.ran == ["a", "b"]
@@ -148,7 +147,7 @@ async def test_stopping_a_run_stops_all_of_it_and_it_goes_on_later(
 async def test_a_run_that_is_stopped_while_it_answers_is_asked_for_the_answer_only(
     model_server: ModelServer, chat_model: ChatOpenAI, tools: Tools
 ) -> None:
-    tools.released = True
+    tools.released.set()
     gate = Gate()
     model_server.script(planner=[PLAN], joiner=[Reply(["A and", gate, " B."]), "A and B."])
     graph = create_llm_compiler(tools.all(), model=chat_model, checkpointer=InMemorySaver())
@@ -176,7 +175,7 @@ async def test_a_run_that_is_drained_finishes_its_tools_and_goes_on_later(
         running = asyncio.ensure_future(graph(saver).ainvoke(QUESTION, THREAD, control=control))
         await asyncio.to_thread(tools.hanging.wait)
         control.request_drain("deploy")
-        tools.released = True
+        tools.released.set()
         with pytest.raises(GraphDrained, match="deploy"):
             await running
         assert not tools.stopped.is_set()
@@ -196,9 +195,9 @@ async def work(name: str) -> str:
     return name.upper()
 
 async def hang(name: str) -> str:
-    "Waits for a file of that name."
-    while not Path(name).exists():
-        await asyncio.sleep(0.01)
+    "Hangs, if there is no file of that name."
+    if not Path(name).exists():
+        await asyncio.Event().wait()
     return name.upper()
 
 graphs = types.ModuleType("graphs.llm_compiler")
@@ -221,9 +220,7 @@ async def test_ctrl_c_leaves_a_thread_that_goes_on(
         return await asyncio.create_subprocess_exec(*command, cwd=tmp_path, env=scripted(model_server), **pipes)
 
     process = await start("Question?")
-    assert process.stdout
-    while (await process.stdout.readline()) != b"started   2.\n":
-        pass
+    await until_said(process, "started   2.\n")
     process.send_signal(signal.SIGINT)
     _, errors = await process.communicate()
     assert (process.returncode, errors) == (130, b"")

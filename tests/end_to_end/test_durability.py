@@ -26,6 +26,7 @@ from agent import create_llm_compiler
 from apps.runs.checkpoints import open_checkpointer
 from tests.support import ROOT
 from tests.support.model_server import Gate, ModelServer, Reply
+from tests.support.waiting import until
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 
@@ -69,8 +70,7 @@ async def test_a_result_is_not_given_to_the_same_words_in_another_plan(
     running = asyncio.ensure_future(graph.ainvoke({"messages": "Question?"}, THREAD))
     for _ in range(2):
         await worked.acquire()
-    while str(await saver.aget_tuple(THREAD)).count("'__return__'") < 2:  # noqa: ASYNC110 — savers tell nobody
-        await asyncio.sleep(0)
+    await until(lambda: str(saver.get_tuple(THREAD)).count("'__return__'") >= 2)
     running.cancel()
     await asyncio.wait([running])
 
@@ -88,7 +88,7 @@ class RecordingSaver(InMemorySaver):
 
     async def aput(self, config: Any, checkpoint: Any, metadata: Any, versions: Any) -> Any:
         if metadata["step"] == 0:
-            await asyncio.sleep(0.5)  # in which calls would be made and saved, if they did not wait
+            await asyncio.sleep(0.5)  # in which calls that do not wait would be made and saved; those that do cannot
         self.saved.append(checkpoint["id"])
         return await super().aput(config, checkpoint, metadata, versions)
 

@@ -21,6 +21,7 @@ from langgraph_sdk.client import LangGraphClient
 from agent import Context
 from tests.support import PATIENCE, ROOT
 from tests.support.model_server import ChatRequest, Gate, ModelServer, Reply
+from tests.support.waiting import until
 
 CONFIG: dict[str, Any] = json.loads((ROOT / "langgraph.json").read_text())
 SCRIPTED = "scripted"
@@ -44,14 +45,16 @@ class Server:
 
     async def _ready(self) -> None:
         """Wait until it answers; fails with what it printed when it died instead."""
+
+        async def answers() -> bool:
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                return (await client.get(f"{self.url}/ok")).is_success
+            except httpx.TransportError:
+                return False
+
         async with httpx.AsyncClient(timeout=PATIENCE) as client:
-            while True:
-                assert self.process.poll() is None, self.log.read_text()
-                try:
-                    if (await client.get(f"{self.url}/ok")).is_success:
-                        return
-                except httpx.TransportError:
-                    await asyncio.sleep(0.1)
+            await until(answers)
 
 
 @pytest.fixture(scope="module")

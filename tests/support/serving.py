@@ -21,7 +21,15 @@ from tests.support import PATIENCE
 
 
 class Uvicorn(uvicorn.Server):
-    """Leaves the signals to pytest."""
+    """Tells when it listens, and leaves the signals to pytest."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -39,11 +47,12 @@ async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
     config = uvicorn.Config(app, **{"port": 0, "log_config": None, "timeout_graceful_shutdown": 2, **options})
     server = Uvicorn(config)
     running = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-        if running.done():
-            await running
-            raise RuntimeError("The server did not start.")
+    listening = asyncio.create_task(server.listening.wait())
+    await asyncio.wait([running, listening], return_when=asyncio.FIRST_COMPLETED)
+    if not server.started:
+        listening.cancel()
+        await running
+        raise RuntimeError("The server did not start.")
     host, port = server.servers[0].sockets[0].getsockname()[:2]
     try:
         yield f"http://{host}:{port}/"

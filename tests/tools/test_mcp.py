@@ -9,12 +9,13 @@ import re
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, ToolException
 from langchain_openai import ChatOpenAI
@@ -24,6 +25,7 @@ from agent.tooling.describe import describe
 from tests.support import PATIENCE, ROOT
 from tests.support.model_server import ModelServer
 from tests.support.prepared_python import prepared
+from tests.support.waiting import until
 from tools.mcp import McpServers, load_mcp_tools
 from tools.mcp import session as mcp_session
 from tools.mcp.config import McpConfigError, read_config
@@ -65,29 +67,29 @@ class HttpServer:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/mcp"
-        self.start()
 
-    def start(self) -> None:
-        self._process = subprocess.Popen([*SERVER, str(self.port)], stderr=subprocess.DEVNULL)
-        while True:
-            assert self._process.poll() is None
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-            except ConnectionRefusedError:
-                time.sleep(0.05)
-            else:
-                return
+    async def start(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(*SERVER, str(self.port), stderr=subprocess.DEVNULL)
+        await until(self._listens)
 
-    def stop(self) -> None:
+    def _listens(self) -> bool:
+        assert self._process.returncode is None
+        with suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", self.port)).close()
+            return True
+        return False
+
+    async def stop(self) -> None:
         self._process.kill()
-        self._process.wait()
+        await self._process.wait()
 
 
-@pytest.fixture
-def http() -> Iterator[HttpServer]:
+@pytest_asyncio.fixture
+async def http() -> AsyncIterator[HttpServer]:
     server = HttpServer()
+    await server.start()
     yield server
-    server.stop()
+    await server.stop()
 
 
 async def observe(
@@ -351,10 +353,10 @@ async def test_a_server_that_was_restarted_is_asked_in_a_new_session(http: HttpS
     servers = McpServers(write(one={"url": http.url}))
     tools = {tool.name: tool for tool in await servers.tools()}
     assert await tools["add"].ainvoke({"first": 1}) == 2
-    http.stop()
+    await http.stop()
     with pytest.raises(McpServerError, match=r"MCP server 'one' \(http://127"):
         await tools["add"].ainvoke({"first": 1})
-    http.start()
+    await http.start()
     assert await tools["add"].ainvoke({"first": 1}) == 2
     await asyncio.to_thread(servers.close)
 
@@ -365,22 +367,20 @@ async def test_a_request_that_the_server_refuses_is_a_failure(stdio: dict[str, B
         await gone.ainvoke({})
 
 
-def wait_until_gone(process: int) -> None:
-    """Bounded by the test's timeout."""
-    while True:
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.05)
-
-
 async def test_servers_end_when_their_tools_are_forgotten(write: Write) -> None:
     tools = {tool.name: tool for tool in await load_mcp_tools(write(test=STDIO))}
     process = await tools["process"].ainvoke({})
     del tools
     gc.collect()
-    await asyncio.to_thread(wait_until_gone, process)
+
+    def has_gone() -> bool:
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    await until(has_gone)
 
 
 # --- the file

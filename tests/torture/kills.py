@@ -16,11 +16,9 @@ from typing import Any
 from langchain_core.messages import AIMessage, ToolMessage
 
 from apps.runs.checkpoints import Serializer
+from tests.support import PATIENCE
 from tests.torture.child import Orders, start
 from tests.torture.dags import Step, changed, random_steps, shape_of, write_plan
-
-LONGEST_RUN = 15.0
-"""Seconds; the runs take a tenth of one, and one more when planner and executor wait for each other in vain."""
 
 _SERIALIZER = Serializer()
 
@@ -110,7 +108,7 @@ def _kill(orders: Orders, seconds: float, chance: random.Random) -> bool:
     if chance.random() < 0.5:
         writes = chance.randint(0, 3 * orders.plan.count("\n") + 12)
         child = start(replace(orders, writes_before_death=writes), "killed")
-        child.join(LONGEST_RUN)
+        child.join(PATIENCE)
     else:
         child = start(orders, "killed")
         child.join(chance.uniform(0, 1.1 * seconds))
@@ -122,7 +120,7 @@ def _kill(orders: Orders, seconds: float, chance: random.Random) -> bool:
 def _finish(orders: Orders, report: Report) -> dict[str, Any]:
     """What the run gives when nobody kills it."""
     child = start(orders, "result")
-    child.join(LONGEST_RUN)
+    child.join(PATIENCE)
     if child.exitcode is None:
         child.kill()
         child.join()

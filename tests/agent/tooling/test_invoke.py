@@ -21,6 +21,7 @@ from pydantic import BaseModel, field_validator
 from agent.tooling.describe import as_tools
 from agent.tooling.invoke import ContentAndArtifact, ToolError, explain, invoke, left_behind
 from tests.support import PATIENCE
+from tests.support.waiting import let_pass, until
 
 MODEL = FakeListChatModel(responses=["8849 - 8611"])
 
@@ -30,13 +31,13 @@ class Place(BaseModel):
     tags: list[str]
 
 
-async def call(function: BaseTool | Callable[..., Any], *, seconds: float = 10, **given: Any) -> Any:
+async def call(function: BaseTool | Callable[..., Any], *, seconds: float = PATIENCE, **given: Any) -> Any:
     """The result of a tool, or of a function made into one."""
     (made,) = as_tools([function]).values()
     return await invoke(made, given, model=MODEL, seconds=seconds, threads=CapacityLimiter(4))
 
 
-async def failure(function: BaseTool | Callable[..., Any], *, seconds: float = 10, **given: Any) -> str:
+async def failure(function: BaseTool | Callable[..., Any], *, seconds: float = PATIENCE, **given: Any) -> str:
     """What models are told of a call that fails."""
     with pytest.raises(Exception) as caught:  # noqa: PT011 — `explain` is for any exception
         await call(function, seconds=seconds, **given)
@@ -122,7 +123,7 @@ async def test_a_sync_tool_holds_one_of_the_threads_while_it_runs(release: threa
 
     (made,) = as_tools([wait]).values()
     threads = CapacityLimiter(1)
-    running = asyncio.create_task(invoke(made, {}, model=MODEL, seconds=10, threads=threads))
+    running = asyncio.create_task(invoke(made, {}, model=MODEL, seconds=PATIENCE, threads=threads))
     await started.wait()
     assert threads.available_tokens == 0
     release.set()
@@ -141,7 +142,7 @@ async def test_a_sync_tool_that_is_given_up_leaves_its_place_to_others(release: 
     threads = CapacityLimiter(1)
     with pytest.raises(ToolError):
         await invoke(hanging, {}, model=MODEL, seconds=0.01, threads=threads)
-    assert await invoke(other, {}, model=MODEL, seconds=10, threads=threads) == 1
+    assert await invoke(other, {}, model=MODEL, seconds=PATIENCE, threads=threads) == 1
 
 
 async def test_a_result_keeps_its_type() -> None:
@@ -260,12 +261,13 @@ async def test_an_async_tool_that_takes_too_long_is_cancelled() -> None:
     ended = asyncio.Event()
 
     async def hang() -> None:
+        let_pass(30)
         try:
             await asyncio.Event().wait()
         finally:
             ended.set()
 
-    assert await failure(hang, seconds=0.01) == "hang took longer than 0.01 s and was stopped."
+    assert await failure(hang, seconds=30) == "hang took longer than 30 s and was stopped."
     assert ended.is_set()
 
 
@@ -276,6 +278,7 @@ async def test_an_async_tool_that_goes_on_although_it_was_cancelled_is_given_up(
     released = asyncio.Event()
 
     async def stubborn() -> str:
+        let_pass(30)
         while not released.is_set():
             try:
                 await released.wait()
@@ -283,7 +286,7 @@ async def test_an_async_tool_that_goes_on_although_it_was_cancelled_is_given_up(
                 continue
         return "late"
 
-    assert await failure(stubborn, seconds=0.5) == "stubborn took longer than 0.5 s and is not waited for."
+    assert await failure(stubborn, seconds=30) == "stubborn took longer than 30 s and is not waited for."
     assert "stubborn took too long, was cancelled, and runs on all the same." in caplog.text
     released.set()
 
@@ -291,19 +294,17 @@ async def test_an_async_tool_that_goes_on_although_it_was_cancelled_is_given_up(
 async def test_a_sync_tool_that_takes_too_long_is_given_up_and_its_thread_counted(
     release: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
-    begun, threads = threading.Event(), left_behind()
+    loop, threads = asyncio.get_running_loop(), left_behind()
 
     def hang() -> None:
-        begun.set()
+        loop.call_soon_threadsafe(let_pass, 30)
         release.wait(PATIENCE)
 
-    assert await failure(hang, seconds=0.2) == "hang took longer than 0.2 s and is not waited for."
-    assert begun.is_set()
+    assert await failure(hang, seconds=30) == "hang took longer than 30 s and is not waited for."
     assert left_behind() == threads + 1
     assert f"runs on in its thread. Threads left behind so: {threads + 1}." in caplog.text
     release.set()
-    while left_behind() > threads:
-        await asyncio.to_thread(lambda: None)  # gives the thread time to end
+    await until(lambda: left_behind() == threads)
 
 
 async def test_a_timeout_of_the_tools_own_is_told_as_its_own() -> None:
@@ -453,7 +454,7 @@ async def test_a_tool_that_wants_its_call_id_has_it_and_its_result_keeps_its_typ
         return [x, id_]
 
     (made,) = as_tools([mark_in_thread if in_thread else mark]).values()
-    result = await invoke(made, {"x": "1"}, model=MODEL, seconds=10, threads=CapacityLimiter(4), call_id="task_3")
+    result = await invoke(made, {"x": "1"}, model=MODEL, seconds=PATIENCE, threads=CapacityLimiter(4), call_id="task_3")
     assert result == [1, "task_3"]
 
 
@@ -471,7 +472,7 @@ async def test_a_class_that_wants_its_call_id_has_it_and_its_result_keeps_its_ty
             return [x, id_]
 
     (made,) = as_tools([Mark()]).values()
-    result = await invoke(made, {"x": 1}, model=MODEL, seconds=10, threads=CapacityLimiter(4), call_id="task_3")
+    result = await invoke(made, {"x": 1}, model=MODEL, seconds=PATIENCE, threads=CapacityLimiter(4), call_id="task_3")
     assert result == [1, "task_3"]
 
 
@@ -481,7 +482,7 @@ async def test_a_tool_that_answers_with_a_message_for_its_call_has_that_for_a_re
         return _update(ToolMessage("marked", tool_call_id=id_))
 
     (made,) = as_tools([mark]).values()
-    result = await invoke(made, {}, model=MODEL, seconds=10, threads=CapacityLimiter(4), call_id="task_3")
+    result = await invoke(made, {}, model=MODEL, seconds=PATIENCE, threads=CapacityLimiter(4), call_id="task_3")
     assert result == "marked"
 
 

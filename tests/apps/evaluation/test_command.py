@@ -23,6 +23,7 @@ from tests.support import ROOT
 from tests.support.model_server import Answer, ChatRequest, Gate, HttpError, ModelServer, Raw, Reply
 from tests.support.prepared_python import prepared
 from tests.support.terminal import COMMAND, Terminal
+from tests.support.waiting import until_said
 
 AGENTS = ["llm-compiler", "react", "parallel-react"]
 QUESTIONS = [
@@ -121,12 +122,6 @@ def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("plot_style", "plots"):
         monkeypatch.delitem(sys.modules, f"apps.evaluation.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-
-
-async def until_said(process: Process, words: str) -> None:
-    assert process.stdout
-    while words not in (line := await process.stdout.readline()).decode():
-        assert line, f"it ended without saying {words!r}"
 
 
 def rows(dataset: Path) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from apps.runs.threads import UNANSWERED, list_threads
 from tests.support.model_server import HttpError, ModelServer
 from tests.support.prepared_python import prepared
 from tests.support.terminal import COMMAND, Terminal, scripted
+from tests.support.waiting import until, until_said
 
 K2 = ('1. search("K2")\n2. join()', "K2 is 8,611 m high.")
 TOOLS = """
@@ -34,10 +35,10 @@ def work(name: str) -> str:
     return name.upper()
 
 async def hold(name: str) -> str:
-    "Waits for a file of that name."
+    "Hangs, if there is no file of that name."
     print("holding", flush=True)
-    while not Path(name).exists():
-        await asyncio.sleep(0.01)
+    if not Path(name).exists():
+        await asyncio.Event().wait()
     return work(name)
 
 def approve(name: str) -> str:
@@ -174,10 +175,7 @@ async def test_a_killed_run_goes_on(
     environment = {**settings, "CHECKPOINT_DB": database_url}
     pipes: Any = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.STDOUT}
     process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, env=environment, **pipes)
-    assert process.stdout
-    lines = set[bytes]()
-    while not {b"holding", b"done      1."} <= lines:
-        lines.add((await process.stdout.readline()).strip()[:12])
+    await until_said(process, "holding\n", "done      1.")
     await saved(database_url, results=3)  # the plan at both its ends, and of task 1
     process.send_signal(signal.SIGKILL)
     await process.communicate()
@@ -194,12 +192,13 @@ async def test_a_killed_run_goes_on(
 async def saved(database_url: str, results: int) -> None:
     """Wait for the results of so many model and tool calls to be in the database, where a kill can't reach them."""
     async with open_checkpointer(database_url) as saver:
-        while True:
+
+        async def are_there() -> bool:
             checkpoint = await saver.aget_tuple({"configurable": {"thread_id": "t"}})
             writes = checkpoint.pending_writes or [] if checkpoint else []
-            if [channel for _, channel, _ in writes].count("__return__") >= results:
-                return
-            await asyncio.sleep(0.01)
+            return [channel for _, channel, _ in writes].count("__return__") >= results
+
+        await until(are_there)
 
 
 def test_without_anything_to_resume_it_says_so(run: Run, model_server: ModelServer) -> None:

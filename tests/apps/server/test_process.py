@@ -4,11 +4,12 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
 import sys
+from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.support import ROOT
 from tests.support.model_server import Gate, ModelServer, Reply
 from tests.support.prepared_python import prepared
 from tests.support.serving import streaming
+from tests.support.waiting import until_said
 
 QUESTION = {"question": "How tall is K2?"}
 
@@ -23,32 +25,25 @@ QUESTION = {"question": "How tall is K2?"}
 SERVER = [sys.executable, "-m", "apps.server"]
 
 
-def _start(command: list[str], folder: Path, environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
-    with log.open("wb") as output:
-        return subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
-
-
-async def until_said(log: Path, words: str, running: "subprocess.Popen[bytes]") -> None:
-    while words not in log.read_text():  # noqa: ASYNC240 — another process writes it
-        assert running.poll() is None, log.read_text()  # noqa: ASYNC240
-        await asyncio.sleep(0.02)
-
-
 @asynccontextmanager
-async def process(
-    tmp_path: Path, command: list[str] = SERVER, **variables: str
-) -> AsyncIterator[tuple["subprocess.Popen[bytes]", Path]]:
-    """`python -m apps.server`, and the file with what it prints."""
-    log = tmp_path / "log"
+async def process(tmp_path: Path, command: list[str] = SERVER, **variables: str) -> AsyncIterator[Process]:
+    """`python -m apps.server`, with all that it prints on one stream."""
     keep = {"PATH", "HOME", "LANG"}
     environment = {name: os.environ[name] for name in keep & os.environ.keys()} | variables
     environment |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "LANGSMITH_TRACING": "false"}
-    running = _start(command, tmp_path, environment, log)
+    streams: Any = {"stdout": PIPE, "stderr": STDOUT}
+    running = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, env=environment, **streams)
     try:
-        yield running, log
+        yield running
     finally:
-        running.kill()
-        running.wait()
+        with suppress(ProcessLookupError):
+            running.kill()
+        await running.communicate()
+
+
+async def all_said(running: Process) -> str:
+    """What it prints until it ends."""
+    return (await running.communicate())[0].decode()
 
 
 @pytest.mark.parametrize(
@@ -63,19 +58,20 @@ async def process(
     ],
 )
 async def test_a_server_that_may_not_start_says_why(tmp_path: Path, variables: dict[str, str], said: str) -> None:
-    async with process(tmp_path, prepared("-m", "apps.server"), **variables) as (running, log):
-        assert await asyncio.to_thread(running.wait) != 0
-        assert said in log.read_text()
-        assert "secret" not in log.read_text()
-        assert "Traceback" not in log.read_text()
+    async with process(tmp_path, prepared("-m", "apps.server"), **variables) as running:
+        told = await all_said(running)
+    assert running.returncode != 0
+    assert said in told
+    assert "secret" not in told
+    assert "Traceback" not in told
 
 
 async def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        async with process(tmp_path, prepared("-m", "apps.server"), PORT=str(port)) as (running, log):
-            assert await asyncio.to_thread(running.wait) == 1
-            (line,) = log.read_text().splitlines()
+        async with process(tmp_path, prepared("-m", "apps.server"), PORT=str(port)) as running:
+            (line,) = (await all_said(running)).splitlines()
+    assert running.returncode == 1
     assert line.startswith(f"The server can't listen at 127.0.0.1:{port}: ")
 
 
@@ -90,8 +86,7 @@ except ImportError as error:
     print(error, file=sys.stderr)
 runpy.run_module("apps.server", run_name="__main__")
 """
-    pipe = asyncio.subprocess.PIPE
-    python = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=ROOT, stderr=pipe)
+    python = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=ROOT, stderr=PIPE)
     _, said = await python.communicate()
     assert python.returncode == 1
     assert said.decode() == 2 * "The server needs the extra 'serve': pip install -e '.[serve]'\n"
@@ -105,17 +100,18 @@ async def test_a_server_that_is_stopped_finishes_what_runs(model_server: ModelSe
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}/"
     model = {"OPENAI_BASE_URL": model_server.base_url, "OPENAI_API_KEY": "sk-test-123456"}
-    async with process(tmp_path, PORT=str(port), **model) as (running, log):
-        await until_said(log, "Uvicorn running", running)
+    async with process(tmp_path, PORT=str(port), **model) as running:
+        said = await until_said(running, "Uvicorn running")
         async with streaming(url, QUESTION) as events:
             await events.until("answer_text")
             running.send_signal(signal.SIGTERM)
-            await until_said(log, "Shutting down", running)
+            said += await until_said(running, "Shutting down")
             joining.open()
             assert (await events.until("result"))["answer"] == "8611"
-        assert await asyncio.to_thread(running.wait) in (0, -signal.SIGTERM)
-        assert "Traceback" not in log.read_text()
-        assert "Warning" not in log.read_text()
+        said += await all_said(running)
+    assert running.returncode in (0, -signal.SIGTERM)
+    assert "Traceback" not in said
+    assert "Warning" not in said
 
 
 async def test_a_server_that_is_stopped_cancels_what_does_not_end(model_server: ModelServer, tmp_path: Path) -> None:
@@ -124,12 +120,13 @@ async def test_a_server_that_is_stopped_cancels_what_does_not_end(model_server: 
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}/"
     model = {"OPENAI_BASE_URL": model_server.base_url, "OPENAI_API_KEY": "sk-test-123456"}
-    async with process(tmp_path, PORT=str(port), LLM_COMPILER_SHUTDOWN_TIMEOUT="0", **model) as (running, log):
-        await until_said(log, "Uvicorn running", running)
+    async with process(tmp_path, PORT=str(port), LLM_COMPILER_SHUTDOWN_TIMEOUT="0", **model) as running:
+        said = await until_said(running, "Uvicorn running")
         async with streaming(url, QUESTION) as events:
             await events.until("plan_started")
             exchange = await model_server.exchange(0)
             running.send_signal(signal.SIGTERM)
             await exchange.until(lambda: exchange.state == "disconnected")
-        assert await asyncio.to_thread(running.wait) in (0, -signal.SIGTERM)
-        assert "Traceback" not in log.read_text()
+        said += await all_said(running)
+    assert running.returncode in (0, -signal.SIGTERM)
+    assert "Traceback" not in said

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from langchain_openai import ChatOpenAI
 
+from tests.support import PATIENCE
 from tests.support.model_server import Body, ModelServer, Reply
 from tests.support.serving import Serve, Tools, post, serving_agent
 
@@ -54,7 +55,7 @@ async def test_thoughts_reach_no_client(form: str, path: str, model_server: Mode
 async def test_half_a_character_in_a_question_is_no_error(path: str, model_server: ModelServer, serve: Serve) -> None:
     model_server.script(planner=["1. join()"], joiner=["Hi!"])
     body = {"question": "Hi \ud83d"}
-    async with serve() as url, httpx.AsyncClient(timeout=15) as client:
+    async with serve() as url, httpx.AsyncClient(timeout=PATIENCE) as client:
         sent = json.dumps({"input": body, "inputs": [body]})
         response = await client.post(f"{url}agent/{path}", content=sent, headers={"content-type": "application/json"})
     assert response.status_code == 200

@@ -27,6 +27,7 @@ from apps.server.limits import Limits
 from tests.support import PATIENCE
 from tests.support.model_server import Gate, HttpError, ModelServer, Reply
 from tests.support.serving import Serve, Tools, ask, post, serving_agent, streaming
+from tests.support.waiting import until
 
 PLAN = '1. search("K2")\n2. join()'
 QUESTION = {"question": "How tall is K2?"}
@@ -372,9 +373,12 @@ async def test_a_question_that_was_stopped_or_failed_is_not_a_part_of_the_next(
                 await events.until("task_started")
             await tools.until(lambda: tools.cancelled == ["K2"])
         asked: Any = {"input": {"question": "Is Lhotse tall?", "thread_id": "t"}}
-        while (response := await post(url, "invoke", asked)).status_code == 409:  # noqa: ASYNC110 — it ends unseen
-            await asyncio.sleep(0.01)
-        assert response.json()["output"]["answer"] == "Yes."
+
+        async def is_answered() -> bool:
+            response = await post(url, "invoke", asked)
+            return response.status_code != 409 and response.json()["output"]["answer"] == "Yes."
+
+        await until(is_answered)  # the run before ends unseen
     said = [(m["role"], m["content"]) for m in model_server.requests[-1].messages if m["role"] != "system"]
     assert said[0][1].startswith("How tall is K2?")
     assert said[1:] == [("assistant", UNANSWERED), ("user", "Is Lhotse tall?")]
