@@ -1,5 +1,6 @@
 """The process that forks: `python -m tests.support.prepared_python.server FILENO`, the number of a socket."""
 
+import atexit
 import gc
 import importlib
 import json
@@ -129,9 +130,33 @@ def run(arguments: list[str]) -> None:
         runpy.run_path(how, run_name="__main__")
 
 
+def run_and_leave(arguments: list[str]) -> None:
+    """Runs them, and ends behind the last `atexit` function: to take down all that was imported takes three times as
+    long as to start."""
+    code = 0
+
+    def leave() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+    atexit.register(leave)
+    try:
+        run(arguments)
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        raise
+    except KeyboardInterrupt:
+        atexit.unregister(leave)  # Python ends itself by the signal
+        raise
+    except BaseException:
+        code = 1
+        raise
+
+
 if __name__ == "__main__":
     for name in MODULES:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
-    run(serve(socket.socket(fileno=int(sys.argv[1]))))
+    run_and_leave(serve(socket.socket(fileno=int(sys.argv[1]))))
