@@ -1,13 +1,15 @@
 """What there is to tell of a run when it has ended: what the command line prints as JSON, and the server sends."""
 
+from itertools import pairwise
 from typing import Any, Literal
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent.conversation.messages import observations, tasks_of
+from agent.conversation.messages import observations, own_plans, tasks_of
 from agent.language.tasks import Key, Task
 from apps.runs.run import Run, TaskRun
+from apps.runs.threads import UNANSWERED, Thread
 
 COUNTS = ("input_tokens", "output_tokens", "total_tokens")
 
@@ -43,18 +45,25 @@ class Approval(BaseModel):
     )
 
 
-class Report(BaseModel):
-    """The answer and how it came about."""
+class Turn(BaseModel):
+    """A question, its answer, and how it came about."""
+
+    model_config = ConfigDict(title="Turn")
+
+    question: str = Field(title="Question")
+    answer: str | None = Field(default=None, title="Answer", description="Null if there is none yet.")
+    approval: Approval | None = Field(default=None, title="Approval", description="What a paused run waits for.")
+    plans: list[str] = Field(default=[], title="Plans", description="Each plan as the model wrote it.")
+    replans: list[str] = Field(default=[], title="Replans", description="Why there is a second plan, a third, …")
+    tasks: list[TaskReport] = Field(default=[], title="Tasks", description="The tool calls, in plan order.")
+
+
+class Report(Turn):
+    """What there is to tell of a run."""
 
     model_config = ConfigDict(title="Result")
 
     type: Literal["result"] = Field(default="result", title="Type")
-    question: str = Field(title="Question")
-    answer: str | None = Field(default=None, title="Answer", description="Null if the run paused.")
-    approval: Approval | None = Field(default=None, title="Approval", description="What a paused run waits for.")
-    plans: list[str] = Field(title="Plans", description="Each plan as the model wrote it.")
-    replans: list[str] = Field(title="Replans", description="Why there is a second plan, a third, …")
-    tasks: list[TaskReport] = Field(title="Tasks", description="The tool calls, in plan order.")
     thread_id: str | None = Field(title="Thread", description="Send it with the next question to go on.")
     model: str = Field(title="Model", description="The model that answered, as provider:model.")
     usage: dict[str, dict[str, int]] = Field(
@@ -92,9 +101,33 @@ def report_of(run: Run, thread_id: str | None) -> Report:
     )
 
 
+def turns_of(thread: Thread) -> list[Turn]:
+    """The conversation of a thread, as far as it has been saved."""
+    messages = thread.messages
+    starts = [place for place, message in enumerate(messages) if isinstance(message, HumanMessage)]
+    turns = [_turn(messages[start], messages[start + 1 : end]) for start, end in pairwise([*starts, len(messages)])]
+    if turns and thread.waits_for:
+        approval = Approval(thread_id=thread.name, request=thread.waits_for[0].value)
+        last = _turn(messages[starts[-1]], [*thread.turn, *thread.set_aside])
+        turns[-1] = last.model_copy(update={"approval": approval})
+    return turns
+
+
+def _turn(question: AnyMessage, messages: list[AnyMessage]) -> Turn:
+    plans = own_plans(messages)
+    answers = [str(each.text) for each in messages if isinstance(each, AIMessage) and not each.tool_calls]
+    return Turn(
+        question=str(question.text),
+        answer=answers[-1] if answers and answers[-1] != UNANSWERED else None,
+        plans=[plan.response_metadata["plan"] for plan in plans],
+        replans=[str(plan.text) for plan in plans[1:]],
+        tasks=_tasks(Run("", messages=messages)),
+    )
+
+
 def _tasks(run: Run) -> list[TaskReport]:
     messages = [*run.messages, *run.set_aside]
-    plans = [message for message in messages if isinstance(message, AIMessage) and message.tool_calls]
+    plans = own_plans(messages)
     planned: dict[Key, tuple[int, Task]] = {
         task.key: (round_, task) for round_, plan in enumerate(plans) for task in tasks_of(plan)
     }

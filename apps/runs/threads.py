@@ -32,18 +32,27 @@ class Thread:
     used: str
     """When something was saved last, as ISO 8601."""
 
-    questions: list[str]
+    messages: list[AnyMessage]
+    """The conversation."""
+
     waits_for: list[Interrupt]
     """What the user is asked for."""
-
-    turn: list[AnyMessage]
-    """The messages since the last question."""
 
     set_aside: list[AnyMessage]
     """The plan that waits for an approval, and its observations so far: they are not among the messages yet."""
 
     planned: bool
     """Whether no plan needs to be written before it goes on."""
+
+    @property
+    def questions(self) -> list[str]:
+        """The user's."""
+        return [str(message.text) for message in self.messages if isinstance(message, HumanMessage)]
+
+    @property
+    def turn(self) -> list[AnyMessage]:
+        """The messages since the last question."""
+        return list(this_turn(self.messages))
 
     @property
     def closing(self) -> list[AnyMessage]:
@@ -88,14 +97,12 @@ class Session:
     async def thread(self) -> Thread:
         """How the thread stands."""
         snapshot = await self.graph.aget_state(self.config)
-        messages = snapshot.values.get("messages", [])
         return Thread(
             self.name,
             _state_of(snapshot),
             snapshot.created_at or "",
-            [str(message.text) for message in messages if isinstance(message, HumanMessage)],
+            snapshot.values.get("messages", []),
             list(snapshot.interrupts),
-            list(this_turn(messages)),
             _set_aside(snapshot),
             "planner" not in snapshot.next,
         )

@@ -8,19 +8,21 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, cast
 
 from langchain_core.runnables import ConfigurableFieldSpec, Runnable, RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.types import Command
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from agent import Context
 from agent.compiled import in_a_task
 from apps.runs.graphs import Graph
-from apps.runs.report import Report, report_of
+from apps.runs.report import Report, Turn, report_of, turns_of
 from apps.runs.run import Run, follow
 from apps.runs.threads import Session, Thread
 from apps.server.errors import RefusedError
 from apps.server.limits import Limits
 from apps.server.schema import AgentInput
 from apps.server.settings import ClientConfig, context_of, form_fields, thread_of
+from apps.server.streams import LiveRuns
 from apps.server.threads import Busy, open_threads
 
 TOO_LONG = "The question has {given:,} characters, and may have {most:,} (LLM_COMPILER_MAX_QUESTION_CHARS)."
@@ -30,6 +32,9 @@ TWO_THREADS = "The input names the thread {input!r} and the config {config!r}. N
 NO_THREAD = "With decisions or resume, give the thread_id of the run that paused."
 WAITS = "The thread {thread!r} waits for an answer to its last question: send decisions, or use another thread."
 WAITS_FOR_NOTHING = "The thread {thread!r} waits for no decisions."
+NO_THREAD_TO_KEEP = "With on_disconnect: continue, give a thread_id, a name of your own, by which to come back."
+NO_ROOM = "This server has {most} runs already (LLM_COMPILER_MAX_RUNS). Try again in a moment."
+UNKNOWN_THREAD = "There is no thread {thread!r}."
 
 Event = dict[str, Any]
 
@@ -44,8 +49,23 @@ class Opened:
     limits: Limits
     room: asyncio.Semaphore
     busy: Busy
+    live: LiveRuns
     durability: Literal["exit", "async"]
     """When a run's state is saved: what is gone with the process need not outlive a crash."""
+
+
+class Conversation(BaseModel):
+    """What a thread holds."""
+
+    model_config = ConfigDict(title="Conversation")
+
+    thread_id: str = Field(title="Thread")
+    state: Literal["running", "finished", "broken", "waiting"] = Field(
+        title="State",
+        description="What becomes of the last turn: `running`: it can be read; `broken`: the run died or was stopped, "
+        "and can be resumed, or runs for a client of its own; `waiting`: for an answer to its approval.",
+    )
+    turns: list[Turn] = Field(title="Turns")
 
 
 class ServedAgent(Runnable[AgentInput, Report]):
@@ -78,16 +98,22 @@ class ServedAgent(Runnable[AgentInput, Report]):
         async with open_threads(database, max(limits.max_threads, limits.max_runs)) as saver:
             graph = graph.copy(update={"checkpointer": saver})
             durability: Literal["exit", "async"] = "async" if database else "exit"
-            self._opened = Opened(graph, limits, asyncio.Semaphore(limits.max_runs), Busy(), durability)
+            self._opened = Opened(graph, limits, asyncio.Semaphore(limits.max_runs), Busy(), LiveRuns(), durability)
             try:
                 yield
             finally:
+                await self.live.stop()
                 self._opened = None
 
     @property
     def limits(self) -> Limits:
         """What clients may do."""
         return self._require().limits
+
+    @property
+    def live(self) -> LiveRuns:
+        """The runs that go on when their client has gone."""
+        return self._require().live
 
     # --- what LangServe asks for
 
@@ -146,9 +172,8 @@ class ServedAgent(Runnable[AgentInput, Report]):
         asked, context = self._read(input, config)
         thread = asked.thread_id or str(uuid.uuid4())
         with opened.busy.entered(thread):
-            steps = in_a_task(_answer(opened, asked, thread, context, config))
-            async with aclosing(steps):
-                async for event in steps:
+            async with aclosing(in_a_task(_answer(opened, asked, thread, context, config))) as steps:
+                async for event in _in_time(steps, opened.limits.run_timeout):
                     yield event
 
     async def check(self, input: Any, config: RunnableConfig) -> None:
@@ -163,6 +188,51 @@ class ServedAgent(Runnable[AgentInput, Report]):
         if asked.thread_id:
             with opened.busy.entered(asked.thread_id):
                 _check_turn(asked, await Session(opened.graph, asked.thread_id).thread())
+
+    def thread_to_keep(self, input: Any, config: RunnableConfig) -> str:
+        """The thread of a run that is to go on when its client has gone.
+
+        Raises:
+            RefusedError: It names none, or there are too many runs.
+        """
+        asked, _ = self._read(input, config)
+        if asked.thread_id is None:
+            raise RefusedError(422, NO_THREAD_TO_KEEP)
+        if self._require().room.locked():
+            raise RefusedError(503, NO_ROOM.format(most=self.limits.max_runs))
+        return asked.thread_id
+
+    async def conversation(self, thread_id: str) -> Conversation:
+        """What a thread holds.
+
+        Raises:
+            RefusedError: There is no such thread.
+        """
+        opened = self._require()
+        run = opened.live.get(thread_id)
+        thread = await Session(opened.graph, thread_id).thread()
+        turns = turns_of(thread)
+        if run is None:
+            if thread.state == "empty":
+                raise RefusedError(404, UNKNOWN_THREAD.format(thread=thread_id))
+            return Conversation(thread_id=thread_id, state=thread.state, turns=turns)
+        # The question that it answers may have been saved already, or not yet.
+        question = run.question
+        if turns and (question is None or (turns[-1].question == question and turns[-1].answer is None)):
+            question = turns.pop().question
+        return Conversation(thread_id=thread_id, state="running", turns=[*turns, Turn(question=question or "")])
+
+    async def forget(self, thread_id: str) -> None:
+        """Delete a thread, and end what runs in it.
+
+        Raises:
+            RefusedError: It answers another client.
+        """
+        opened = self._require()
+        if run := opened.live.get(thread_id):
+            await run.stop()
+        with opened.busy.entered(thread_id):
+            await cast("BaseCheckpointSaver[Any]", opened.graph.checkpointer).adelete_thread(thread_id)
 
     def _read(self, input: Any, config: RunnableConfig) -> tuple[AgentInput, Context]:
         """What is asked, and the settings for it."""
@@ -188,18 +258,31 @@ class ServedAgent(Runnable[AgentInput, Report]):
 async def _answer(
     opened: Opened, asked: AgentInput, thread: str, context: Context, config: RunnableConfig
 ) -> AsyncGenerator[Event]:
-    """Run the graph, and tell what happens."""
-    seconds = opened.limits.run_timeout
-    try:
-        # It is in a task of its own, and so this may stay around what is yielded.
-        events = _run_graph(opened, asked, thread, context, config)
-        async with asyncio.timeout(seconds) as deadline, opened.room, aclosing(events):
-            async for event in events:
-                yield event
-    except TimeoutError:
-        if deadline.expired():
-            raise RefusedError(504, TIMED_OUT.format(seconds=seconds)) from None
-        raise
+    """Run the graph when there is room, and tell what happens."""
+    async with opened.room, aclosing(_run_graph(opened, asked, thread, context, config)) as events:
+        async for event in events:
+            yield event
+
+
+async def _in_time(events: AsyncGenerator[Event], seconds: float) -> AsyncGenerator[Event]:
+    """The same events. The time is watched here, outside of the run's task: there, a timeout that came while an event
+    was being handed over would cancel the run without a word.
+
+    Raises:
+        RefusedError: They took longer.
+    """
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline) as timeout:
+                event = await anext(events)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            if timeout.expired():
+                raise RefusedError(504, TIMED_OUT.format(seconds=seconds)) from None
+            raise
+        yield event
 
 
 async def _run_graph(

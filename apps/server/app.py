@@ -5,6 +5,8 @@
 | `/` | the page, on which a question is seen compiling (`apps/server/page/`) |
 | `/agent/stream` | a question in, progress and answer out, as they happen |
 | `/agent/invoke`, `/agent/batch` | the same at the end; for one question, and for several |
+| `/agent/threads/{thread_id}` | GET: what a thread holds; DELETE: forget it |
+| `/agent/threads/{thread_id}/stream` | POST: read a run again that goes on without its client; DELETE: stop it |
 | `/agent/stream_events`, `/agent/stream_log` | LangChain's own events of everything inside |
 | `/agent/input_schema`, `output_schema`, `config_schema` | JSON schemas |
 | `/agent/playground/` | LangServe's form for trying it out |
@@ -22,6 +24,9 @@ A request is JSON (`Content-Type: application/json`):
     {"input": {"resume": …, "thread_id": "…"}}        answers what a tool of yours asked with `interrupt`
     {"input": {"resume": true, "thread_id": "…"}}     goes on with a run that died, or failed: what is done is kept
     {"input": …, "config": {"configurable": {"max_replans": 1}}}         a run's settings, see `agent.Context`
+
+A run is cancelled when its client goes. One that was started with `"on_disconnect": "continue"` beside its `input`, as
+the page does, goes on to its end, and can be read again in its thread.
 
 `/agent/stream` answers with server-sent events. Each `event: data` is one JSON object with a `type`:
 
@@ -85,7 +90,8 @@ try:
     from starlette.staticfiles import StaticFiles
 
     from apps.server.agent import ServedAgent
-    from apps.server.errors import Failure
+    from apps.server.conversations import add_conversations
+    from apps.server.errors import Failure, RefusedError, explain
     from apps.server.guard import NOT_JSON, Guard
     from apps.server.langserve import LangServeInput, add_agent
     from apps.server.limits import Limits
@@ -127,7 +133,9 @@ def create_app(
     app.add_middleware(Guard, limits=lambda: agent.limits)
     app.add_exception_handler(RequestValidationError, _explain_request)
     app.add_exception_handler(HTTPException, _explain_status)
+    app.add_exception_handler(RefusedError, _explain_refusal)
     add_agent(app, agent, "/agent")
+    add_conversations(app, agent, "/agent")
 
     @app.get("/healthz", tags=["server"])
     async def healthz() -> dict[str, str]:
@@ -187,6 +195,11 @@ async def _explain_status(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(
         {**Failure(error.status_code, message).body, "detail": message}, error.status_code, error.headers
     )
+
+
+async def _explain_refusal(_: Request, error: Exception) -> JSONResponse:
+    failure = explain(error)
+    return JSONResponse(failure.body, failure.status, failure.headers)
 
 
 app = create_app()

@@ -59,7 +59,8 @@ class Guard:
        must bring it.
     2. A POST starts a run. Its body must be JSON (which a form on a foreign web page can't send), neither too long nor
        too deep, and there must be room.
-    3. When the client goes away, or doesn't read on, the run is cancelled, and with it its tools and model calls.
+    3. When the client goes away, or doesn't read on, the run is cancelled, and with it its tools and model calls; one
+       that was started to go on is only left.
     4. What fails is told in a sentence.
     """
 

@@ -4,10 +4,10 @@ import json
 import os
 import uuid
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import langserve
 import orjson
@@ -19,15 +19,14 @@ from langserve import CustomUserType, add_routes
 from langserve.serialization import WellKnownLCSerializer
 from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse
-from starlette.types import Receive, Scope, Send
 
 from agent.language.values import without_surrogates
 from apps.server.agent import ServedAgent
 from apps.server.errors import explain
 from apps.server.schema import AgentInput
 from apps.server.settings import ClientConfig
+from apps.server.streams import LiveRun, Message, Stream
 
-PING_SECONDS = 15
 PLAYGROUND = Path(langserve.__file__).parent / "playground" / "dist"
 FILTERS = ("include_names", "include_types", "include_tags", "exclude_names", "exclude_types", "exclude_tags")
 STREAM = """\
@@ -41,17 +40,28 @@ Server-sent events: `data`, each with the `ops` (JSON patches) of LangChain's `a
 run; then `end`, or `error` with `status_code` and `message`."""
 
 
-class StreamRequest(BaseModel):
-    """What `/agent/stream` takes."""
+class RunRequest(BaseModel):
+    """A run."""
 
-    model_config = ConfigDict(title="Stream request")
+    model_config = ConfigDict(title="Run request")
 
     input: AgentInput
     config: ClientConfig | None = None
     kwargs: dict[str, Any] = Field(default_factory=dict, description="LangServe's clients send it; not used.")
 
 
-class TraceRequest(StreamRequest):
+class StreamRequest(RunRequest):
+    """What `/agent/stream` takes."""
+
+    model_config = ConfigDict(title="Stream request")
+
+    on_disconnect: Literal["cancel", "continue"] = Field(
+        default="cancel",
+        description="What becomes of the run if its client goes: one that continues can be read again in its thread.",
+    )
+
+
+class TraceRequest(RunRequest):
     """What `/agent/stream_events` and `/agent/stream_log` take: some of what is inside a run can be left out."""
 
     model_config = ConfigDict(title="Trace request")
@@ -94,9 +104,13 @@ def add_agent(app: FastAPI, agent: ServedAgent, path: str) -> None:
     anything to stream, and write to clients who have gone.
     """
 
+    def _stream(messages: AsyncGenerator[Message], source: AsyncGenerator[Any]) -> Stream:
+        return Stream(messages, source, agent.limits.shutdown_timeout)
+
     @app.post(f"{path}/stream", description=STREAM, response_class=EventSourceResponse, tags=[path.strip("/")])
     async def stream(request: StreamRequest) -> EventSourceResponse:
         config = _config(request, path)
+        keep_in = agent.thread_to_keep(request.input, config) if request.on_disconnect == "continue" else None
         events = agent.events(request.input, config)
         try:
             first = await anext(events)  # what fails until here is an HTTP error
@@ -104,22 +118,26 @@ def add_agent(app: FastAPI, agent: ServedAgent, path: str) -> None:
             await events.aclose()
             raise
         metadata = {"event": "metadata", "data": json.dumps({"run_id": str(config["run_id"])})}
-        return _Stream([metadata, _data(first)], events, agent.limits.shutdown_timeout)
+        messages = _server_sent(events, metadata, _data(first))
+        if not keep_in:
+            return _stream(messages, events)
+        reader = agent.live.add(keep_in, LiveRun(request.input.asks, messages, events)).read()
+        return _stream(reader, reader)
 
     @app.post(f"{path}/stream_events", description=EVENTS, response_class=EventSourceResponse, tags=[path.strip("/")])
     async def stream_events(request: TraceRequest) -> EventSourceResponse:
         config = _config(request, path)
         await agent.check(request.input, config)
         filters = request.model_dump(include=set(FILTERS))
-        events = agent.astream_events(request.input, config, version="v2", **filters)
-        return _Stream([], cast("AsyncGenerator[Any]", events), agent.limits.shutdown_timeout)
+        events = cast("AsyncGenerator[Any]", agent.astream_events(request.input, config, version="v2", **filters))
+        return _stream(_server_sent(events), events)
 
     @app.post(f"{path}/stream_log", description=LOG, response_class=EventSourceResponse, tags=[path.strip("/")])
     async def stream_log(request: TraceRequest) -> EventSourceResponse:
         config = _config(request, path)
         await agent.check(request.input, config)
-        patches = agent.astream_log(request.input, config, **request.model_dump(include=set(FILTERS)))
-        return _Stream([], _ops(patches), agent.limits.shutdown_timeout)
+        patches = _ops(agent.astream_log(request.input, config, **request.model_dump(include=set(FILTERS))))
+        return _stream(_server_sent(patches), patches)
 
     @app.get(f"{path}/c/{{config}}/input_schema", include_in_schema=False)
     async def input_schema(config: str) -> dict[str, Any]:  # noqa: ARG001 — there is one, whatever the settings
@@ -151,7 +169,7 @@ def _check_file(request: Request) -> None:
         raise HTTPException(404)
 
 
-def _config(request: StreamRequest, path: str) -> RunnableConfig:
+def _config(request: RunRequest, path: str) -> RunnableConfig:
     """What a run is started with."""
     config: RunnableConfig = {"run_id": uuid.uuid4(), "run_name": path}
     if request.config and request.config.configurable:
@@ -174,24 +192,9 @@ def _not_taken_for_a_message(op: dict[str, Any]) -> dict[str, Any]:
     return op
 
 
-class _Stream(EventSourceResponse):
-    """A run as server-sent events. However it ends, the run ends with it."""
-
-    def __init__(self, first: Sequence[dict[str, str]], events: AsyncGenerator[Any], grace: float) -> None:
-        self._events = events
-        content = _server_sent(first, events)
-        super().__init__(content, ping=PING_SECONDS, shutdown_grace_period=grace)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self._events.aclose()
-
-
-async def _server_sent(first: Sequence[dict[str, str]], events: AsyncGenerator[Any]) -> AsyncGenerator[dict[str, str]]:
-    for event in first:
-        yield event
+async def _server_sent(events: AsyncGenerator[Any], *first: Message) -> AsyncGenerator[Message]:
+    for message in first:
+        yield message
     try:
         async for event in events:
             yield _data(event)
@@ -201,5 +204,5 @@ async def _server_sent(first: Sequence[dict[str, str]], events: AsyncGenerator[A
         yield {"event": "end", "data": ""}
 
 
-def _data(event: Any) -> dict[str, str]:
+def _data(event: Any) -> Message:
     return {"event": "data", "data": _serializer.dumps(event).decode()}

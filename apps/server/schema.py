@@ -132,6 +132,11 @@ class AgentInput(BaseModel):
         return self.question or "\n".join(message.content for message in self.messages or ())
 
     @property
+    def asks(self) -> str | None:
+        """The question; None if this answers a pause."""
+        return None if self.answers_a_pause else self.as_messages()[1]
+
+    @property
     def answer(self) -> Any:
         """What a run that paused is resumed with."""
         return self.resume if self.decisions is None else {"decisions": self.decisions}

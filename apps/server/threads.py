@@ -39,10 +39,13 @@ class LatestThreads(InMemorySaver):
         self._used.pop(thread, None)
         self._used[thread] = None
         if len(self._used) > self._most:
-            oldest = next(iter(self._used))
-            del self._used[oldest]
-            self.delete_thread(oldest)
+            self.delete_thread(next(iter(self._used)))
         return saved
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Forget a thread."""
+        self._used.pop(thread_id, None)
+        super().delete_thread(thread_id)
 
 
 class Busy:

@@ -10,6 +10,8 @@
  * @typedef {import("./client.js").Event} Event
  */
 
+import { preview } from "./format.js";
+
 /** From when to when something ran. */
 export class Span {
   /** @type {number | undefined} */ started;
@@ -93,6 +95,10 @@ export class Run {
   /** @type {number | undefined} */ started;
   /** @type {number | undefined} */ finished;
   /** @type {{from: number, until: number | undefined}[]} While it waited for a person. */ pauses = [];
+  /** Whether it can go on where it was broken off. */
+  resumable = false;
+  /** Whether it is from the server's memory, which has the tools' times but not the run's. */
+  recalled = false;
   #ahead = Infinity; // how far the clock of this machine is ahead of the server's, in seconds
 
   /** @param {string} question */
@@ -174,7 +180,36 @@ export class Run {
     }
   }
 
-  /** Go on after the decisions have been made. */
+  /**
+   * What the server has kept of it.
+   *
+   * @param {import("./client.js").KnownTurn} turn
+   */
+  recall({ plans, replans, tasks, answer, approval }) {
+    this.recalled = true;
+    this.rounds = plans.map((text, index) => Object.assign(new Round(index ? replans[index - 1] : ""), { text }));
+    for (const { task: number, element, round, tool, planned, arguments: args, ...known } of tasks) {
+      const { status: state, result: outcome, dependencies, started = undefined, finished = undefined } = known;
+      const task = new Task(number, element ?? undefined, tool);
+      Object.assign(task, { state, outcome, dependencies, template: planned, arguments: args });
+      Object.assign(task, { call: `${tool}(${preview(args)})`, started: started ?? undefined, finished });
+      this.tasks.set(task.key, task);
+      insert(this.rounds[round].tasks, task);
+    }
+    const times = tasks.flatMap(({ started, finished }) => (started && finished ? [started, finished] : []));
+    this.started = times.length ? Math.min(...times) : plans.length ? this.now : undefined;
+    this.finished = times.length ? Math.max(...times) : this.started;
+    this.answer = answer ?? "";
+    this.phase = "done";
+    if (answer !== null) return;
+    this.pauses.push({ from: this.finished ?? this.now, until: undefined });
+    this.approval = approval ?? undefined;
+    this.phase = approval ? "waiting" : "stopped";
+    this.error = approval ? "" : "This run was interrupted.";
+    this.resumable = !approval;
+  }
+
+  /** Go on after the decisions have been made, or after an interruption. */
   resume() {
     const pause = this.pauses.at(-1);
     if (pause) pause.until ??= this.now;
@@ -182,7 +217,7 @@ export class Run {
     this.phase = "running";
     this.error = "";
     this.finished = undefined;
-    // Of what a reply that was lost had broken off.
+    // What had been broken off.
     for (const task of this.tasks.values()) {
       if (task.state === "stopped") Object.assign(task, { state: "planned", finished: undefined });
     }
@@ -196,9 +231,11 @@ export class Run {
    *
    * @param {"stopped" | "failed"} phase
    * @param {string} error
+   * @param {boolean} [resumable]
    */
-  breakOff(phase, error) {
+  breakOff(phase, error, resumable = this.started !== undefined && this.phase !== "waiting") {
     this.finished = this.now;
+    this.resumable = resumable;
     this.phase = phase;
     this.error = error;
     this.approval = undefined;
@@ -228,10 +265,18 @@ export class Run {
     }
     const round = this.rounds.at(-1);
     if (round) {
+      // It was only a thought, or had been broken off.
+      if (anew || (round.plan.started !== undefined && round.plan.finished === undefined)) this.#empty(round);
       round.plan.started ??= time;
-      if (anew) round.text = ""; // it was only a thought
     }
     this.phase = "planning";
+  }
+
+  /** @param {Round} round Its plan is written once more. */
+  #empty(round) {
+    for (const task of round.tasks) this.tasks.delete(task.key);
+    round.tasks = [];
+    round.text = "";
   }
 
   /**

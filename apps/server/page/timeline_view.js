@@ -117,7 +117,7 @@ export class TimelineView {
       const covered = pauses.some((pause) => (Math.abs(pause - tick) / total) * width < WORD);
       marks.push(["tick", tick / total, covered ? "" : `${Number(tick.toFixed(4))} s`]);
     }
-    for (const pause of pauses) marks.push(["pause", pause / total, "approval"]);
+    for (const pause of pauses) marks.push(["pause", pause / total, "pause"]);
     this.#axis.replaceChildren(...marks.map(([kind, share, text]) => mark(kind, share, text)));
     this.#grid.replaceChildren(...marks.map(([kind, share]) => mark(kind, share, "")));
     return total;

@@ -62,13 +62,16 @@ export class TurnView {
 
   /**
    * @param {Run} run
-   * @param {{stop: () => void, retry: () => void, reply: (reply: Reply) => void}} actions
+   * @param {{stop: () => void, retry: () => void, resume: () => void, reply: (reply: Reply) => void}} actions
    */
   constructor(run, actions) {
     this.run = run;
     this.actions = actions;
     this.#stop = element("button", { type: "button", class: "secondary", click: () => actions.stop() }, "Stop");
-    const fold = () => this.fold(!this.root.classList.contains("folded"));
+    const fold = () => {
+      this.fold(!this.root.classList.contains("folded"));
+      this.update(); // what was hidden had no width
+    };
     this.#fold = element("button", { type: "button", class: "link", click: fold, hidden: true });
     const select = (/** @type {string} */ key) => this.#select(key);
     this.#timeline = new TimelineView(run, select);
@@ -169,7 +172,7 @@ export class TurnView {
     if (tasks.length)
       parts.push(run.ended ? plural(tasks.length, "task") : `${settled.length} of ${plural(tasks.length, "task")}`);
     if (missing) parts.push(`${missing} without a result`);
-    if (run.started !== undefined) parts.push(run.ended ? seconds(run.elapsed()) : clock(run.elapsed()));
+    if (run.started !== undefined && !run.recalled) parts.push(run.ended ? seconds(run.elapsed()) : clock(run.elapsed()));
     return parts.join(" · ");
   }
 
@@ -198,16 +201,20 @@ export class TurnView {
 
   #showEnd() {
     const { run } = this;
-    if (run.phase === "done") this.#summary.replaceChildren(summaryView(run));
+    if (run.phase === "done") this.#summary.replaceChildren(...(run.recalled ? [] : [summaryView(run)]));
     else {
-      const text = run.phase === "stopped" ? "You stopped this run." : run.error;
-      const retry = element(
-        "button",
-        { type: "button", class: "secondary", click: () => this.actions.retry() },
-        "Try again",
-      );
+      const button = (/** @type {string} */ text, /** @type {() => void} */ click) =>
+        element("button", { type: "button", class: "secondary", click }, text);
       const role = run.phase === "failed" ? "alert" : null;
-      this.#problem.replaceChildren(element("div", { class: "problem", role }, element("p", {}, text), retry));
+      this.#problem.replaceChildren(
+        element(
+          "div",
+          { class: "problem", role },
+          element("p", {}, run.error),
+          ...(run.resumable ? [button("Resume", () => this.actions.resume())] : []),
+          button(run.resumable ? "Ask again" : "Try again", () => this.actions.retry()),
+        ),
+      );
     }
     const end = run.phase === "done" ? this.#summary : this.#problem;
     end.firstElementChild?.scrollIntoView({ block: "nearest" });

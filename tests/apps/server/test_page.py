@@ -3,8 +3,8 @@
 import asyncio
 import shutil
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -21,9 +21,9 @@ from pydantic import SecretStr
 from agent import create_llm_compiler
 from apps.server.app import create_app
 from apps.server.limits import Limits
-from apps.server.threads import BUSY
 from tests.support import PATIENCE
 from tests.support.model_server import Control, Gate, HttpError, ModelServer, Reply
+from tests.support.serving import Uvicorn
 
 CHROMIUM = Path(shutil.which("chromium") or shutil.which("google-chrome") or "/usr/bin/chromium")
 # Without sandbox, because tests may run as root; the others keep it from looking for its maker's servers.
@@ -47,14 +47,6 @@ pytestmark = [
 # --- the server, the browser, and what a test does with them
 
 
-class _Uvicorn(uvicorn.Server):
-    """Leaves the signals to pytest."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 class Server:
     """A server on a port of its own, which can go away and come back."""
 
@@ -66,7 +58,7 @@ class Server:
 
     async def __aenter__(self) -> Self:
         config = uvicorn.Config(self.app, port=self.port, log_config=None, timeout_graceful_shutdown=1)
-        self._uvicorn = _Uvicorn(config)
+        self._uvicorn = Uvicorn(config)
         self._serving = asyncio.create_task(self._uvicorn.serve())
         while not self._uvicorn.started:
             await asyncio.sleep(0.01)
@@ -115,7 +107,7 @@ def complaints() -> list[str]:
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def tab(browser: Browser) -> Page:
     """Where tests without wishes of their own open the page: a new tab costs three times as much as a page in it."""
-    page = await browser.new_page()
+    page = await browser.new_page(reduced_motion="reduce")  # what moves without an end is half of the work
     page.set_default_timeout(1000 * PATIENCE)
     return page
 
@@ -134,7 +126,7 @@ async def open_page(
     async def open_(url: str, width: int = 1280, height: int = 900, **options: Any) -> Page:
         page = tab
         if options:
-            page = await browser.new_page(**options)
+            page = await browser.new_page(reduced_motion="reduce", **options)
             page.set_default_timeout(1000 * PATIENCE)
             leaving.push_async_callback(page.close)
         await page.set_viewport_size({"width": width, "height": height})
@@ -148,7 +140,7 @@ async def open_page(
         yield open_
         await tab.unroute_all()
         if tab.url.startswith("http"):
-            await tab.evaluate("sessionStorage.clear()")
+            await tab.evaluate("sessionStorage.clear(), localStorage.clear()")
         await tab.goto("about:blank")
     assert not complaints
 
@@ -192,9 +184,9 @@ async def serve(chat_model: ChatOpenAI, doors: Doors) -> AsyncIterator[Serve]:
 
     async with AsyncExitStack() as stack:
 
-        async def start(**limits: Any) -> Server:
+        async def start(database: str | None = None, **limits: Any) -> Server:
             graph = create_llm_compiler([search, quick, fail, ask_back, booking], model=chat_model)
-            return await stack.enter_async_context(Server(create_app(graph, Limits(**limits))))
+            return await stack.enter_async_context(Server(create_app(graph, Limits(**limits), database)))
 
         yield start
 
@@ -384,14 +376,6 @@ async def test_the_link_to_the_api_leads_to_its_description(serve: Serve, open_p
     assert "/agent/stream" in (await described.json())["paths"]
 
 
-async def test_an_answer_in_the_plan_needs_no_joiner(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
-    model_server.script(planner=['1. quick("a")\n2. join("It is $1.")'])
-    page: Page = await open_page((await serve()).url)
-    await ask(page)
-    await answered(page, "It is a.")
-    await expect(page.get_by_label("Summary")).to_contain_text("test-model")
-
-
 async def test_a_failing_tool(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
     model_server.script(planner=['1. fail("tool")\n2. quick("$1")\n3. quick("fine")\n4. join()'], joiner=["No luck."])
     page: Page = await open_page((await serve()).url)
@@ -426,19 +410,18 @@ async def test_a_second_plan_comes_after_the_first(serve: Serve, open_page: Any,
     )
 
 
-@pytest.mark.parametrize("width", [400, 1280])
 @pytest.mark.parametrize("tasks", [2, 12, 30])
-async def test_names_of_tools_are_not_cut(
-    serve: Serve, open_page: Any, model_server: ModelServer, tasks: int, width: int
-) -> None:
+async def test_names_of_tools_are_not_cut(serve: Serve, open_page: Any, model_server: ModelServer, tasks: int) -> None:
     chain = "".join(f'{number}. quick("${number - 1}")\n' for number in range(2, tasks))
     model_server.script(planner=[f'1. quick("a")\n{chain}{tasks}. book("A")\n{tasks + 1}. join()'])
-    page: Page = await open_page((await serve()).url, width)
+    page: Page = await open_page((await serve()).url)
     await ask(page)
     await expect(node(page, str(tasks), "paused")).to_contain_text("to approve")
     cut = """texts => texts.filter(text => text.scrollWidth > text.clientWidth).map(text => text.textContent)"""
-    assert await page.locator(".node .tool, .node .state").evaluate_all(cut) == []
-    assert await fits(page)
+    for width in (1280, 400):
+        await page.set_viewport_size({"width": width, "height": 900})
+        assert await page.locator(".node .tool, .node .state").evaluate_all(cut) == []
+        assert await fits(page)
 
 
 async def test_what_runs_is_kept_in_sight_until_the_reader_scrolls(
@@ -663,22 +646,7 @@ async def test_stopped_while_it_waits_the_next_question_begins_anew(
     await expect(page.get_by_role("button", name="Try again")).to_be_hidden()
 
 
-# --- what goes wrong
-
-
-async def test_a_reload_leaves_nothing_behind(
-    serve: Serve, open_page: Any, model_server: ModelServer, doors: Doors
-) -> None:
-    model_server.script(planner=[Reply(['1. search("a")\n', Gate()]), "1. join()"], joiner=["Fine."])
-    page: Page = await open_page((await serve()).url)
-    await ask(page)
-    await expect(node(page, "1", "running")).to_be_visible()
-    await page.reload()
-    await (await model_server.exchange(0)).until_disconnected()
-    await expect(page.locator(".turn")).to_have_count(0)
-    await expect(page.get_by_role("button", name="Ask", exact=True)).to_be_enabled()
-    await ask(page)
-    await answered(page, "Fine.")
+# --- stopping
 
 
 async def test_stop_cancels_the_run(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
@@ -690,50 +658,144 @@ async def test_stop_cancels_the_run(serve: Serve, open_page: Any, model_server: 
     await (await model_server.exchange(0)).until_disconnected()
     await expect(page.get_by_role("status").first).to_have_text("Stopped")
     await expect(node(page, "1", "stopped")).to_contain_text("stopped")
-    await page.get_by_role("button", name="Try again").click()
+    await page.get_by_role("button", name="Ask again").click()
     await answered(page, "Fine.")
 
 
-async def test_a_question_waits_for_a_thread_that_is_about_to_be_free(
-    serve: Serve, open_page: Any, model_server: ModelServer, complaints: list[str]
+async def test_what_was_stopped_is_resumed(
+    serve: Serve, open_page: Any, model_server: ModelServer, doors: Doors
 ) -> None:
-    """As after a stop, while the run that was stopped is ending."""
-    model_server.script(planner=['1. join("Here.")'], joiner=["Here."])
+    model_server.script(planner=['1. quick("a")\n2. search("$1")\n3. join()'], joiner=["Found."])
     page: Page = await open_page((await serve()).url)
-    busy = {"status_code": 409, "message": BUSY.format(thread="t")}
-    await page.route("**/agent/stream", lambda route: route.fulfill(status=409, json=busy), times=2)
     await ask(page)
-    await answered(page, "Here.")
-    await expect(page.get_by_role("alert")).to_have_count(0)
-    assert all("409" in complaint for complaint in complaints), complaints
-    complaints.clear()
+    await expect(node(page, "2", "running")).to_be_visible()
+    await page.get_by_role("button", name="Stop").click()
+    await expect(node(page, "2", "stopped")).to_be_visible()
+    doors["a"].set()
+    await page.get_by_role("button", name="Resume").click()
+    await answered(page, "Found.")
+    await expect(page.locator(".node[data-state=done]")).to_have_count(2)
+    await expect(page.get_by_label("The plan as the model wrote it")).to_contain_text("2. search")
 
 
-async def test_a_server_that_goes_away_can_be_asked_again(
-    serve: Serve, open_page: Any, model_server: ModelServer, complaints: list[str]
+# --- coming back
+
+
+async def test_a_run_is_found_again_after_a_reload_and_a_lost_connection(
+    serve: Serve, open_page: Any, model_server: ModelServer, doors: Doors, complaints: list[str]
 ) -> None:
-    model_server.script(planner=[Reply(['1. search("a")\n', Gate()])])
+    written = Gate()
+    plan: list[str | Control] = ['1. search("a")\n', written, '2. quick("$1")\n3. join()']
+    model_server.script(planner=[Reply(plan)], joiner=["Fine."])
     server = await serve()
     page: Page = await open_page(server.url)
     await ask(page, "Still there?")
     await expect(node(page, "1", "running")).to_be_visible()
-    await expect(page.get_by_label("The plan as the model wrote it")).to_have_text('1. search("a")')
-    server.drop_connections()
-    await expect(page.get_by_role("alert")).to_contain_text("The connection to the server was lost.")
-    await expect(node(page, "1", "stopped")).to_be_visible()
-
-    await server.__aexit__()
-    await page.get_by_role("button", name="Try again").click()
-    await expect(page.get_by_role("alert")).to_contain_text("The server can't be reached.")
-
-    await server.__aenter__()
-    model_server.script(planner=['1. quick("a")\n2. join()'], joiner=["Here again."])
-    await page.get_by_role("button", name="Try again").click()
-    await answered(page, "Here again.")
-    await expect(page.locator(".turn")).to_have_count(1)
-    await expect(page.get_by_role("heading", name="Still there?")).to_be_visible()
+    for lose in (page.reload, server.drop_connections):
+        if lost := lose():
+            await lost
+        await expect(page.locator(".turn")).to_have_count(1)
+        await expect(page.get_by_role("heading", name="Still there?")).to_be_visible()
+        await expect(node(page, "1", "running")).to_be_visible()
+        await expect(page.get_by_label("The plan as the model wrote it")).to_have_text('1. search("a")')
+    written.open()
+    doors["a"].set()
+    await answered(page, "Fine.")
+    await expect(page.locator(".node[data-state=done]")).to_have_count(2)
     assert all("net::ERR_" in complaint for complaint in complaints), complaints
     complaints.clear()
+
+
+async def test_a_run_that_died_with_its_server_is_resumed(
+    serve: Serve,
+    open_page: Any,
+    model_server: ModelServer,
+    doors: Doors,
+    complaints: list[str],
+    tmp_path: Path,
+) -> None:
+    model_server.script(planner=['1. quick("a")\n2. search("$1")\n3. join()'], joiner=["Here again."])
+    server = await serve(f"sqlite:///{tmp_path}/threads.db")
+    page: Page = await open_page(server.url)
+    await ask(page, "Still there?")
+    await expect(node(page, "2", "running")).to_be_visible()
+    await server.__aexit__()
+    await expect(page.get_by_text("Connecting again")).to_be_visible()
+    doors["a"].set()
+    await server.__aenter__()
+    await expect(page.get_by_text("This run was interrupted.")).to_be_visible()
+    await page.get_by_role("button", name="Resume").click()
+    await answered(page, "Here again.")
+    await expect(page.get_by_role("heading", name="Still there?")).to_be_visible()
+    await expect(page.locator(".node[data-state=done]")).to_have_count(2)
+    assert all("net::ERR_" in complaint for complaint in complaints), complaints
+    complaints.clear()
+
+
+async def test_a_conversation_is_there_after_a_reload(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
+    model_server.script(
+        planner=['1. fail("a")\n2. join()', '3. quick("b")\n4. join()', '5. book("A")\n6. join()'],
+        joiner=[Reply("", [("replan", {"feedback": "No a."})]), "It is **b**.", "Booked."],
+    )
+    page: Page = await open_page((await serve()).url)
+    await ask(page, "First?")
+    await answered(page, "It is b.")
+    await ask(page, "Second?")
+    await expect(page.get_by_label("Call of book")).to_be_visible()
+    await page.reload()
+    await expect(page.locator("h2:visible")).to_have_text(["First?", "Second?"])
+    await expect(page.get_by_role("region", name="Answer").locator("strong")).to_have_text("b")
+    await page.get_by_role("button", name="Show work").click()
+    await expect(page.get_by_text("Planned again: No a.")).to_be_visible()
+    await node(page, "3", "done").click()
+    await expect(page.locator(".details.open .outcome")).to_have_text("b")
+    await page.get_by_role("button", name="Approve", exact=True).click()
+    await expect(page.get_by_role("region", name="Answer").last).to_have_text("Booked.")
+    await expect(node(page, "5", "done")).to_be_visible()
+
+
+async def test_conversations_are_opened_renamed_and_deleted(
+    serve: Serve, open_page: Any, model_server: ModelServer, complaints: list[str]
+) -> None:
+    model_server.script(planner=["1. join()"] * 2, joiner=["One.", "Two."])
+    page: Page = await open_page((await serve()).url)
+    await ask(page, "First?")
+    await answered(page, "One.")
+    first = page.url
+    await page.get_by_role("button", name="New conversation").click()
+    await ask(page, "Second?")
+    await answered(page, "Two.")
+
+    dialog, links = page.get_by_role("dialog"), page.get_by_role("dialog").get_by_role("link")
+    await page.get_by_role("button", name="Conversations").click()
+    await expect(links).to_have_text(["Second?", "First?"])
+    await dialog.get_by_role("button", name="Rename First?").click()
+    await dialog.get_by_label("Title").fill("The first")
+    await page.keyboard.press("Enter")
+    await expect(links).to_have_text(["Second?", "The first"])
+    await links.last.click()
+    await expect(page.get_by_role("heading", name="First?")).to_be_visible()
+    assert page.url == first
+    await page.go_back()
+    await expect(page.get_by_role("heading", name="Second?")).to_be_visible()
+    await page.go_forward()
+    await expect(page.get_by_role("heading", name="First?")).to_be_visible()
+
+    await page.get_by_role("button", name="Conversations").click()
+    await dialog.get_by_role("button", name="Delete The first").click()
+    await dialog.get_by_role("button", name="Keep").click()
+    await dialog.get_by_role("button", name="Delete The first").click()
+    await dialog.get_by_role("button", name="Delete for good").click()
+    await expect(links).to_have_text(["Second?"])
+    await page.keyboard.press("Escape")
+    await expect(page.locator(".turn")).to_have_count(0)
+    await page.goto(first)
+    await expect(page.get_by_text("no such conversation")).to_be_visible()
+    assert all("404" in complaint for complaint in complaints), complaints
+    complaints.clear()
+
+
+# --- what goes wrong
 
 
 async def test_decisions_that_were_lost_are_sent_again(
@@ -808,7 +870,7 @@ async def test_a_key_is_asked_for_and_kept_in_the_tab(
         await ask(page)
         await answered(page, "Again.")
         assert await page.evaluate("Object.values(sessionStorage).join()") == "new"
-        assert await page.evaluate("localStorage.length + document.cookie.length") == 0
+        assert "new" not in await page.evaluate("Object.values(localStorage).join() + document.cookie")
     assert all("401" in complaint for complaint in complaints), complaints
     complaints.clear()
 
@@ -942,22 +1004,23 @@ CONTRASTS = """
 """
 
 
-@pytest.mark.parametrize("width", [400, 1600])
 async def test_it_can_be_read_in_every_light_and_width(
-    serve: Serve, open_page: Any, model_server: ModelServer, width: int, tmp_path: Path
+    serve: Serve, open_page: Any, model_server: ModelServer, tmp_path: Path
 ) -> None:
     model_server.script(
         planner=['1. fail("a")\n2. quick("$1")\n3. quick("b")\n4. book("C")\n5. quick("$3 $4")\n6. join()'],
         joiner=["A long word: " + "x" * 300],
     )
-    page: Page = await open_page((await serve()).url, width, reduced_motion="reduce")
+    page: Page = await open_page((await serve()).url)
 
     async def can_be_read() -> None:
-        assert await fits(page)
-        for scheme in ("light", "dark"):
-            await page.emulate_media(color_scheme=scheme)
-            assert await page.evaluate(CONTRASTS) == [], scheme
-            assert (await page.screenshot(path=tmp_path / f"{scheme}.png")).startswith(b"\x89PNG")
+        for width in (400, 1600):
+            await page.set_viewport_size({"width": width, "height": 900})
+            assert await fits(page)
+            for scheme in ("light", "dark"):
+                await page.emulate_media(color_scheme=scheme)
+                assert await page.evaluate(CONTRASTS) == [], scheme
+                assert (await page.screenshot(path=tmp_path / f"{scheme}.png")).startswith(b"\x89PNG")
 
     await can_be_read()
     await ask(page, "Which? " + "y" * 300)
@@ -967,6 +1030,8 @@ async def test_it_can_be_read_in_every_light_and_width(
     await page.keyboard.press("Escape")
     await page.get_by_role("button", name="Approve", exact=True).click()
     await answered(page, "A long word: " + "x" * 300)
+    await can_be_read()
+    await page.get_by_role("button", name="Conversations").click()
     await can_be_read()
     assert await page.evaluate("document.getAnimations().length") == 0
 

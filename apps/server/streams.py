@@ -1,0 +1,120 @@
+"""Runs as server-sent events, and those that go on when their client has gone, so that it can come back to them."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from sse_starlette import EventSourceResponse
+from starlette.types import Receive, Scope, Send
+
+PING_SECONDS = 15
+KEPT_CHARS = 1_000_000
+"""How much of what a run has told is kept for who comes back: the last of it, if it is more."""
+
+Message = Mapping[str, str]
+"""A server-sent event: `event` and `data`."""
+
+
+class Stream(EventSourceResponse):
+    """A run as server-sent events."""
+
+    def __init__(self, messages: AsyncGenerator[Message], source: AsyncGenerator[Any], grace: float) -> None:
+        """
+        Args:
+            messages: What is sent.
+            source: Where it comes from, which is closed however this ends.
+            grace: Seconds that it may go on when the server is stopped.
+        """
+        self._source = source
+        super().__init__(messages, ping=PING_SECONDS, shutdown_grace_period=grace)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._source.aclose()
+
+
+class LiveRun:
+    """A run that needs no reader: it ends by itself, at the latest after `LLM_COMPILER_RUN_TIMEOUT`."""
+
+    def __init__(self, question: str | None, messages: AsyncGenerator[Message], source: AsyncGenerator[Any]) -> None:
+        """
+        Args:
+            question: What was asked; None if the run goes on with what was asked before.
+            messages: What it tells.
+            source: Where it comes from, which is closed however this ends.
+        """
+        self.question = question
+        self._told: list[Message] = []
+        self._dropped = 0
+        self._chars = 0
+        self._news = asyncio.Event()
+        self.running = asyncio.create_task(self._run(messages, source))
+        self.running.add_done_callback(lambda _: self._tell())
+
+    async def read(self) -> AsyncGenerator[Message]:
+        """What it has told so far, and then what it tells."""
+        number = 0
+        while True:
+            number = max(number, self._dropped)
+            if number < self._dropped + len(self._told):
+                yield self._told[number - self._dropped]
+                number += 1
+            elif self.running.done():
+                return
+            else:
+                await self._news.wait()
+
+    async def stop(self) -> None:
+        """Cancel it, and wait until it has ended."""
+        self.running.cancel()
+        await asyncio.wait([self.running])
+
+    async def _run(self, messages: AsyncGenerator[Message], source: AsyncGenerator[Any]) -> None:
+        async with aclosing(source), aclosing(messages):
+            async for message in messages:
+                self._told.append(message)
+                self._chars += len(message["data"])
+                if self._chars > KEPT_CHARS:
+                    self._drop()
+                self._tell()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def _drop(self) -> None:
+        """Half of what is kept, but never the last."""
+        count = 0
+        while self._chars > KEPT_CHARS // 2 and count < len(self._told) - 1:
+            self._chars -= len(self._told[count]["data"])
+            count += 1
+        del self._told[:count]
+        self._dropped += count
+
+
+class LiveRuns:
+    """The runs that need no reader, by their threads."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, LiveRun] = {}
+
+    def get(self, thread: str) -> LiveRun | None:
+        """The one in this thread."""
+        return self._runs.get(thread)
+
+    def add(self, thread: str, run: LiveRun) -> LiveRun:
+        """Know it until it ends."""
+        self._runs[thread] = run
+        run.running.add_done_callback(lambda _: self._forget(thread, run))
+        return run
+
+    async def stop(self) -> None:
+        """Cancel all."""
+        await asyncio.gather(*(run.stop() for run in list(self._runs.values())))
+
+    def _forget(self, thread: str, run: LiveRun) -> None:
+        if self._runs.get(thread) is run:
+            del self._runs[thread]
