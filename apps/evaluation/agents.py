@@ -1,11 +1,7 @@
 """The agents that are compared: on the same tools, with the same model."""
 
-import importlib
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from langchain_core.tools import BaseTool
@@ -13,17 +9,14 @@ from langgraph.graph.state import CompiledStateGraph
 
 from agent import Context
 from agent.models import load_model
-from apps.runs.graphs import listed_graph
+from apps.runs.graphs import find_graph
 from graphs.react import PROMPT, create_react
 
 NAMES = ("llm-compiler", "react", "parallel-react")
 REACT = "react"
 
 UNKNOWN_AGENT = "There is no agent {name!r}; there are {names}."
-NO_MODULE = "The module {name!r} can't be imported: {error}."
-NOT_USABLE = (
-    "{module} can't be evaluated: it needs {missing} (a compiled graph `graph`, and its tools as the list `TOOLS`)."
-)
+NO_TOOLS = "{module} can't be evaluated: it needs its tools as the list `TOOLS`, which the baselines get too."
 
 
 class AgentError(RuntimeError):
@@ -55,22 +48,17 @@ class Subject:
 
 
 def find_subject(name: str) -> Subject:
-    """The graph of that name in `langgraph.json`, or of any module by its full name, such as `my_package.my_graph`.
+    """The graph of that name (see `apps.runs.graphs`), whose module has its tools as `TOOLS`.
 
     Raises:
-        AgentError: There is no such module, or it lacks `graph` or `TOOLS`.
-        GraphError: There is no graph of that name.
+        AgentError: It has no `TOOLS`.
+        GraphError: There is no graph of that name, or it can't be loaded.
     """
-    if "." not in name:
-        found = listed_graph(name)
-        return Subject(name, found.graph, _attribute(found.module, "TOOLS"))
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.append(here)  # a console script does not look there
-    try:
-        module = importlib.import_module(name)
-    except ImportError as error:
-        raise AgentError(NO_MODULE.format(name=name, error=error)) from error
-    return Subject(name, _attribute(module, "graph"), _attribute(module, "TOOLS"))
+    found = find_graph(name)
+    tools = getattr(found.module, "TOOLS", None)
+    if tools is None:
+        raise AgentError(NO_TOOLS.format(module=found.module.__name__))
+    return Subject(name, found.graph, tools)
 
 
 def make_agents(names: Sequence[str], subject: Subject, model: str, instruction: str) -> list[Agent]:
@@ -102,10 +90,3 @@ def _make(name: str, subject: Subject, context: Context, instruction: str) -> Ag
     prompt = f"{PROMPT}\n\n{instruction}" if instruction else PROMPT
     graph = create_react(subject.tools, parallel=name == "parallel-react", prompt=prompt)
     return Agent(name, graph, context, told=True)
-
-
-def _attribute(module: ModuleType, name: str) -> Any:
-    try:
-        return getattr(module, name)
-    except AttributeError:
-        raise AgentError(NOT_USABLE.format(module=module.__name__, missing=f"`{name}`")) from None

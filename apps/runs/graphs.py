@@ -1,4 +1,7 @@
-"""The graphs that `langgraph.json` lists. Command line and server run the one that LLM_COMPILER_GRAPH names."""
+"""Graphs by name. Command line and server run the one that LLM_COMPILER_GRAPH names.
+
+A name is one of `langgraph.json`, or that of any module that has a compiled `graph`, such as `my_package.my_graph`.
+"""
 
 import asyncio
 import importlib
@@ -30,7 +33,7 @@ class GraphError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class ListedGraph:
+class NamedGraph:
     """A graph that can be run."""
 
     name: str
@@ -44,32 +47,33 @@ class ListedGraph:
         return tuple(getattr(self.module, "QUESTIONS", ()))
 
 
-def served_graph() -> ListedGraph:
+def served_graph() -> NamedGraph:
     """The graph that LLM_COMPILER_GRAPH names, `llm_compiler` by default.
 
     Raises:
         GraphError: There is none of that name, or it can't be loaded.
     """
-    return listed_graph(os.environ.get("LLM_COMPILER_GRAPH") or DEFAULT)
+    return find_graph(os.environ.get("LLM_COMPILER_GRAPH") or DEFAULT)
 
 
-def listed_graph(name: str) -> ListedGraph:
-    """The graph of that name in `langgraph.json`.
+def find_graph(name: str) -> NamedGraph:
+    """The graph of that name in `langgraph.json`, or the `graph` of the module of that name.
 
     Raises:
         GraphError: There is none of that name, or it can't be loaded.
     """
     places = listed()
-    if name not in places:
+    if name not in places and "." not in name:
         raise GraphError(NOT_LISTED.format(name=name, names=", ".join(places)))
-    path, _, attribute = places[name].rpartition(":")
+    place = places.get(name, f"{name}:graph")
+    path, _, attribute = place.rpartition(":")
     try:
-        module = importlib.import_module(_module_name(path))
+        module = _import(path)
         made = getattr(module, attribute)
         graph = _make(made) if inspect.isfunction(made) else made
     except Exception as error:
-        raise GraphError(NOT_LOADED.format(name=name, place=places[name], error=error)) from error
-    return ListedGraph(name, graph, module)
+        raise GraphError(NOT_LOADED.format(name=name, place=place, error=error)) from error
+    return NamedGraph(name, graph, module)
 
 
 def listed() -> dict[str, str]:
@@ -78,13 +82,13 @@ def listed() -> dict[str, str]:
     return {name: entry if isinstance(entry, str) else entry["path"] for name, entry in graphs.items()}
 
 
-def _module_name(path: str) -> str:
-    """The module in a file of the project, or of that name."""
-    if not path.endswith(".py"):
-        return path
-    if (project := str(FILE.parent)) not in sys.path:
-        sys.path.append(project)  # a console script does not look there
-    return ".".join(Path(path).with_suffix("").parts)
+def _import(path: str) -> ModuleType:
+    """The module in a file of the project, or of that name: one that is installed, or in the working directory."""
+    is_file = path.endswith(".py")
+    folder = str(FILE.parent if is_file else Path.cwd())
+    if folder not in sys.path:
+        sys.path.append(folder)  # a console script does not look there
+    return importlib.import_module(".".join(Path(path).with_suffix("").parts) if is_file else path)
 
 
 @cache

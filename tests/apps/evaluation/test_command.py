@@ -77,7 +77,7 @@ def model(request: ChatRequest) -> Answer:
 
 
 def arguments(dataset: Path, *options: str) -> list[str]:
-    fixed = ["eval", str(dataset), "--graph", "tests.support.eval_subject", "--model", "openai:test-model"]
+    fixed = ["eval", str(dataset), "--graph", "tests.support.mountains", "--model", "openai:test-model"]
     return [*fixed, "--out", str(dataset.with_name("out")), "--prices", str(dataset.with_name("prices.json")), *options]
 
 
@@ -428,7 +428,8 @@ async def test_without_matplotlib_it_is_named_and_the_rest_is_written(
         ),
         (["--agents", ","], 2, "--agents names none."),
         (["--graph", "no_such"], 1, "There is no graph 'no_such' in langgraph.json; there are llm_compiler, "),
-        (["--graph", "apps.runs.errors"], 1, "apps.runs.errors can't be evaluated: it needs `graph`"),
+        (["--graph", "apps.runs.errors"], 1, "can't be loaded from apps.runs.errors:graph: module"),
+        (["--graph", "tests.support.studio_graph"], 1, "tests.support.studio_graph can't be evaluated: it needs its"),
         (["--model", "nobody:knows"], 1, "nobody"),
         (["--prices", "none.json"], 1, "none.json: can't be read"),
         (["--timeline", "k3"], 1, "there is no id 'k3'"),

@@ -1,4 +1,4 @@
-"""Which graph is run: the one of `langgraph.json` that LLM_COMPILER_GRAPH names."""
+"""Which graph is run: the one of `langgraph.json`, or the module, that LLM_COMPILER_GRAPH names."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from apps.runs import graphs
-from apps.runs.graphs import GraphError, listed, listed_graph, served_graph
+from apps.runs.graphs import GraphError, find_graph, listed, served_graph
 
 MODULE = '''
 from agent import create_llm_compiler
@@ -48,7 +48,15 @@ def test_the_default_is_llm_compiler_and_its_questions_stand_beside_it() -> None
 async def test_a_graph_may_be_made_by_an_async_function_and_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLM_COMPILER_GRAPH", "made")
     assert served_graph().graph.get_name() == "made"
-    assert served_graph().graph is listed_graph("made").graph
+    assert served_graph().graph is find_graph("made").graph
+
+
+def test_a_module_in_the_working_directory_needs_no_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "mountains.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LLM_COMPILER_GRAPH", "own.mountains")
+    assert served_graph().questions == ("How high is K2?",)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +72,7 @@ async def test_a_graph_may_be_made_by_an_async_function_and_is_made_once(monkeyp
 )
 def test_what_can_not_be_had_is_said(name: str, said: str) -> None:
     with pytest.raises(GraphError) as raised:
-        listed_graph(name)
+        find_graph(name)
     assert said in str(raised.value)
 
 
