@@ -16,7 +16,7 @@ def _picker(*nodes: str) -> dict[str, JsonValue]:
     return {
         "__template_metadata__": {"kind": "llm"},
         "langgraph_nodes": list(nodes),
-        "examples": ["openai:gpt-4.1-mini", "offline"],
+        "examples": ["openai:gpt-4.1-mini"],
     }
 
 
@@ -35,7 +35,7 @@ class Context(BaseModel):
 
     model: str | None = Field(
         default=None,
-        description="The model that plans and joins, as provider:model, such as openai:gpt-4.1-mini; or offline.",
+        description="The model that plans and joins, as provider:model, such as openai:gpt-4.1-mini.",
         json_schema_extra=_picker("planner", "joiner"),
     )
     planner_model: str | None = Field(

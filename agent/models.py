@@ -51,11 +51,13 @@ def overflow_told() -> Iterator[None]:
 
 
 def default_model(role: Literal["planner", "joiner"] | None = None) -> str:
-    """The model that is used when none is given: that of the role, `LLM_COMPILER_PLANNER_MODEL` or
-    `LLM_COMPILER_JOINER_MODEL`, else `LLM_COMPILER_MODEL`, else OpenAI's if there is a key, else the offline one.
+    """The model that is used when none is given.
+
+    That of the role, `LLM_COMPILER_PLANNER_MODEL` or `LLM_COMPILER_JOINER_MODEL`, else `LLM_COMPILER_MODEL`, else
+    OpenAI's if there is a key, else that of the first of `PROVIDERS`.
 
     Raises:
-        ModelError: There is no key and no offline model.
+        ModelError: There is none.
     """
     variables = [f"LLM_COMPILER_{role.upper()}_MODEL"] if role else []
     for variable in [*variables, "LLM_COMPILER_MODEL"]:
@@ -63,8 +65,8 @@ def default_model(role: Literal["planner", "joiner"] | None = None) -> str:
             return name
     if os.environ.get("OPENAI_API_KEY"):
         return DEFAULT_OPENAI_MODEL
-    if "offline" in PROVIDERS:
-        return "offline"
+    for provider in PROVIDERS:
+        return provider
     raise ModelError("No model is set. Set OPENAI_API_KEY, or LLM_COMPILER_MODEL to a provider:model.")
 
 

@@ -34,7 +34,7 @@ async def ask(question: str, options: Options, session: "Session | None" = None,
         question: The question.
         options: What the command line asks for.
         session: The conversation, if it is neither that of `options.thread` nor a new one.
-        note: Whether to say so if the model is the offline one.
+        note: Whether to say what there is to say of the model.
 
     Raises:
         typer.Exit: The run waits for an answer that can't be asked for here.
@@ -148,13 +148,13 @@ async def _show_live(run: "Run", events: "AsyncGenerator[Event]", options: Optio
 
 async def _show_in_lines(run: "Run", events: "AsyncGenerator[Event]", options: Options, *, note: bool) -> None:
     from apps.cli.plain_view import plain_lines
-    from apps.runs.wording import OFFLINE_NOTE, printable, summary
+    from apps.runs.wording import NOTES, printable, summary
 
     out = sys.stdout
     with redirect_stdout(sys.stderr):  # what tools print
         async for event in events:
-            if note and run.model == "offline":
-                say(OFFLINE_NOTE, out)
+            if note and run.model in NOTES:
+                say(NOTES[run.model], out)
             note = note and not run.model
             for line in plain_lines(run, event, show_plan=options.show_plan):
                 say(line, out)

@@ -23,7 +23,7 @@ Examples:
   llm-compiler eval questions.json --model openai:gpt-4.1-mini
   llm-compiler eval questions.csv --n 20 --agents llm-compiler,react --judge
   llm-compiler eval questions.jsonl --scorer contains
-  llm-compiler eval films.jsonl --graph movie_recommendation --repeat 3 --out films
+  llm-compiler eval questions.jsonl --graph my_package.my_graph --repeat 3 --out mine
 """
 AGENTS = "llm-compiler,react,parallel-react"
 

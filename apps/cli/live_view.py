@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from apps.runs.run import Round, Run, Span, TaskRun
-from apps.runs.wording import OFFLINE_NOTE, call_of, duration, in_short, numbers, printable, summary
+from apps.runs.wording import NOTES, call_of, duration, in_short, numbers, printable, summary
 
 FRAMES_PER_SECOND = 10
 WIDE = 110
@@ -73,7 +73,7 @@ class LiveView:
             run: The run, which changes while it is shown.
             console: A terminal.
             show_plan: Whether the plan is shown in the model's own words, too.
-            note: Whether to say so if the model is the offline one.
+            note: Whether to say what there is to say of the model.
         """
         self._run = run
         self._note = note
@@ -92,7 +92,7 @@ class LiveView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, height = options.max_width, console.height - 1
-        note = [Text(OFFLINE_NOTE, "dim")] if self._note and self._run.model == "offline" else []
+        note = [Text(NOTES[self._run.model], "dim")] if self._note and self._run.model in NOTES else []
         note.append(Text())
         rows, answer = self._rows(width), self._answer(console, width)
         if self._complete:

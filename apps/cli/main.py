@@ -37,7 +37,11 @@ Examples:
 \b
 Ends with: 0 answered, 1 an error, 2 wrong usage, 3 waits for an approval that nobody could be asked for, 130 Ctrl-C.
 """
-MODEL_HELP = "The model, as provider:model. Default: LLM_COMPILER_MODEL, else OpenAI's with a key, else offline."
+MODEL_HELP = (
+    "The model, as provider:model. Default: LLM_COMPILER_MODEL, else OpenAI's with a key"
+    ", else offline"  # demo
+    "."
+)
 THREAD_HELP = (
     "The conversation to go on with, or to begin; it is kept. Without a question, a run that broke off or waits for "
     "you goes on."

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from apps.runs.run import Run, TaskRun
 
-OFFLINE_NOTE = "Offline demo model; for a real one set OPENAI_API_KEY, or use --model."
+NOTES: dict[str, str] = {
+    "offline": "Offline demo model; for a real one set OPENAI_API_KEY, or use --model.",  # demo
+}
+"""What is said of a model, by its name, when it begins to answer."""
 
 _CONTROLS = [*range(9), *range(11, 32), *range(127, 160), 0x2028, 0x2029]
 _DIRECTIONS = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]

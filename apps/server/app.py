@@ -59,7 +59,7 @@ What clients may do is bounded by the environment; each of these variables has `
 | `CLIENT_TIMEOUT` | 30 | seconds that a client may take to send its request (408), or to read on |
 | `SHUTDOWN_TIMEOUT` | 10 | seconds that runs may go on when the server is stopped; then they are cancelled |
 | `MAX_THREADS` | 1000 | threads kept without a database; the one not used for longest goes first |
-| `CLIENT_MODELS` | the server's own | the models that a client may name, as `openai:gpt-4.1*,offline`; or `none` |
+| `CLIENT_MODELS` | the server's own | the models that a client may name, as `openai:gpt-4.1*,anthropic:*`; or `none` |
 
 Limits of a run (`max_tasks`, …) can be lowered by clients, and not raised above the server's own. Without a key the
 server answers its own machine alone, and nothing that came through a proxy. Threads are gone with it, or kept in the

@@ -30,25 +30,24 @@ def only_mine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_variable_for_the_model_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLM_COMPILER_MODEL", "mine:large")
     monkeypatch.setenv("OPENAI_API_KEY", "key")
-    monkeypatch.setitem(PROVIDERS, "offline", fake)
     assert default_model() == "mine:large"
 
 
 def test_with_a_key_the_default_is_openai(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "key")
-    monkeypatch.setitem(PROVIDERS, "offline", fake)
     assert default_model() == DEFAULT_OPENAI_MODEL
 
 
 @pytest.mark.parametrize("key", [None, ""])
-def test_without_a_key_the_default_is_offline(key: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_key_the_default_is_the_first_of_ones_own(key: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if key is not None:
         monkeypatch.setenv("OPENAI_API_KEY", key)
-    monkeypatch.setitem(PROVIDERS, "offline", fake)
-    assert default_model() == "offline"
+    monkeypatch.setitem(PROVIDERS, "another", fake)
+    assert default_model() == "mine"
 
 
-def test_without_anything_it_is_said_what_to_set() -> None:
+def test_without_anything_it_is_said_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(PROVIDERS, "mine")
     with pytest.raises(ModelError, match="Set OPENAI_API_KEY, or LLM_COMPILER_MODEL"):
         default_model()
 
@@ -80,7 +79,7 @@ def test_a_run_has_a_model_that_is_there_at_once() -> None:
     assert had.value.value is model
 
 
-@pytest.mark.parametrize("name", ["gpt-4.1-mini", "openai:", "", "offline"])
+@pytest.mark.parametrize("name", ["gpt-4.1-mini", "openai:", "", "nobody"])
 def test_a_name_without_a_model_is_refused_with_the_form(name: str) -> None:
     with pytest.raises(ModelError, match=f"'{name}' names no model; the form is provider:model"):
         load_model(name)

@@ -17,14 +17,15 @@ from langchain_openai import ChatOpenAI
 from agent import as_tool, create_llm_compiler
 from tests.support import ROOT
 from tests.support.model_server import ModelServer
+from tests.support.mountains import PLAN
 from tests.support.prepared_python import prepared
 
 Tree = tuple[str, list[Any]]
 
 ASK = """\
 from langchain_core.tracers.langchain import wait_for_all_tracers
-from graphs.llm_compiler import graph
-print(graph.invoke({"messages": "How much taller is Mount Everest than Mount Nowhere?"})["messages"][-1].text)
+from tests.support.mountains import graph
+print(graph.invoke({"messages": "How much taller is Mount Everest than K9?"})["messages"][-1].text)
 wait_for_all_tracers()
 """
 
@@ -175,13 +176,16 @@ def collector() -> Iterator[Collector]:
         thread.join()
 
 
-def ask(collector: Collector, **environment: str) -> None:
-    """Ask the default graph in a process of its own: LangSmith reads its switches once."""
+def ask(collector: Collector, model_server: ModelServer, **environment: str) -> None:
+    """Ask in a process of its own: LangSmith reads its switches once."""
+    model_server.script(planner=[PLAN.replace("K2", "K9")], joiner=["There is no K9."])
     switches = {
         "LANGSMITH_TRACING": "true",
         "LANGSMITH_ENDPOINT": collector.url,
         "LANGSMITH_API_KEY": "lsv2_test",
         "LANGSMITH_PROJECT": "a project",
+        "LLM_COMPILER_MODEL": "openai:test-model",
+        "OPENAI_BASE_URL": model_server.base_url,
     }
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     run = subprocess.run(
@@ -193,15 +197,15 @@ def ask(collector: Collector, **environment: str) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert "No entry fits 'Mount Nowhere'" in run.stdout  # of the joiner, which is asked when a call fails
+    assert run.stdout == "There is no K9.\n"
 
 
-def test_langsmith_is_switched_on_by_environment_variables(collector: Collector) -> None:
-    ask(collector)
+def test_langsmith_is_switched_on_by_environment_variables(collector: Collector, model_server: ModelServer) -> None:
+    ask(collector, model_server)
     posted = [run for batch in collector.batches for run in batch.get("post", ())]
     by_id = {run["id"]: run for run in posted}
     tools = {run["extra"]["metadata"]["task"]: run["name"] for run in posted if run["run_type"] == "tool"}
-    assert tools == {"1[0]": "search", "1[1]": "search", "2": "math"}
+    assert tools == {"1[0]": "height", "1[1]": "height"}
     assert {run["name"] for run in posted if run["run_type"] == "llm"} >= {"plan", "join"}
     (root,) = [run for run in posted if not run.get("parent_run_id")]
     assert (root["name"], root["session_name"]) == ("llm_compiler", "a project")
@@ -211,10 +215,10 @@ def test_langsmith_is_switched_on_by_environment_variables(collector: Collector)
     assert collector.keys == {"lsv2_test"}
 
 
-def test_opentelemetry_is_switched_on_by_langsmiths_variable(collector: Collector) -> None:
-    ask(collector, LANGSMITH_OTEL_ENABLED="true", LANGSMITH_OTEL_ONLY="true")
+def test_opentelemetry_is_switched_on_by_langsmiths_variable(collector: Collector, model_server: ModelServer) -> None:
+    ask(collector, model_server, LANGSMITH_OTEL_ENABLED="true", LANGSMITH_OTEL_ONLY="true")
     spans = b"".join(collector.spans)
     assert spans
-    for name in (b"llm_compiler", b"plan", b"search", b"join"):
+    for name in (b"llm_compiler", b"plan", b"height", b"join"):
         assert name in spans
     assert not collector.batches

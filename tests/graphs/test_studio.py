@@ -21,11 +21,15 @@ from langgraph_sdk.client import LangGraphClient
 from agent import Context
 from tests.support import PATIENCE, ROOT
 from tests.support.model_server import ChatRequest, Gate, ModelServer, Reply
+from tests.support.mountains import PLAN, QUESTIONS
 from tests.support.waiting import until
 
 CONFIG: dict[str, Any] = json.loads((ROOT / "langgraph.json").read_text())
 SCRIPTED = "scripted"
 """The graph of studio_graph.py, beside those of the repository."""
+
+MOUNTAINS = "mountains"
+"""That of mountains.py."""
 
 
 class Server:
@@ -59,12 +63,13 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, _running_model_server: ModelServer) -> Iterator[Server]:
-    """The server with the repository's graphs, which have the offline model, and the scripted one."""
+    """The server with the repository's graphs, and two that the scripted model plans for."""
     folder = tmp_path_factory.mktemp("server")
     graphs: dict[str, Any] = {
         name: {**entry, "path": str(ROOT / entry["path"])} for name, entry in CONFIG["graphs"].items()
     }
     graphs[SCRIPTED] = f"{ROOT}/tests/support/studio_graph.py:graph"
+    graphs[MOUNTAINS] = f"{ROOT}/tests/support/mountains.py:graph"
     (folder / "langgraph.json").write_text(json.dumps({"dependencies": [str(ROOT)], "graphs": graphs}))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -72,8 +77,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, _running_model_server: Mode
     command = ["dev", "--no-browser", "--no-reload", "--host", "127.0.0.1", "--port", str(port)]
     keep = {"PATH", "HOME", "LANG"}
     environment = {name: os.environ[name] for name in keep & os.environ.keys()}
-    # Without a key the default stays the offline model.
     environment |= {"LANGSMITH_TRACING": "false", "OPENAI_BASE_URL": _running_model_server.base_url}
+    environment |= {"LLM_COMPILER_MODEL": "openai:test-model"}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [Path(sys.executable).parent / "langgraph", *command],
@@ -93,7 +98,7 @@ def asking(question: str) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": question}]}
 
 
-EVEREST = asking("How much taller is Mount Everest than K2?")
+EVEREST = asking(QUESTIONS[0])
 
 
 async def streamed(client: LangGraphClient, *where: Any, **how: Any) -> list[tuple[str, Any]]:
@@ -115,12 +120,12 @@ async def test_every_graph_of_the_repository_is_served_with_its_description(serv
     async with server.client() as client:
         served = {assistant["graph_id"]: assistant["description"] for assistant in await client.assistants.search()}
     described = {name: entry["description"] for name, entry in CONFIG["graphs"].items()}
-    assert served == {**described, SCRIPTED: None}
+    assert served == {**described, SCRIPTED: None, MOUNTAINS: None}
 
 
 async def test_the_graph_is_drawn_with_the_stream_between_planner_and_executor(server: Server) -> None:
     async with server.client() as client:
-        drawn: Any = await client.assistants.get_graph("llm_compiler")
+        drawn: Any = await client.assistants.get_graph(MOUNTAINS)
     assert {"planner", "executor", "approval", "joiner"} <= {node["id"] for node in drawn["nodes"]}
     edges = {(edge["source"], edge["target"]): edge for edge in drawn["edges"]}
     assert edges["planner", "executor"]["conditional"]  # Studio draws it dashed
@@ -129,7 +134,7 @@ async def test_the_graph_is_drawn_with_the_stream_between_planner_and_executor(s
 
 async def test_the_schemas_are_clean_json_schemas(server: Server) -> None:
     async with server.client() as client:
-        (assistant,) = await client.assistants.search(graph_id="llm_compiler", limit=1, sort_by="created_at")
+        (assistant,) = await client.assistants.search(graph_id=MOUNTAINS, limit=1, sort_by="created_at")
         schemas: Any = await client.assistants.get_schemas(assistant["assistant_id"])
     assert list(schemas["input_schema"]["properties"]) == ["messages"]
     assert list(schemas["output_schema"]["properties"]) == ["messages"]
@@ -159,18 +164,19 @@ def _references(schema: Any) -> Iterator[str]:
 # --- running
 
 
-async def test_each_stream_mode_shows_its_side_of_a_run(server: Server) -> None:
+async def test_each_stream_mode_shows_its_side_of_a_run(server: Server, model_server: ModelServer) -> None:
+    model_server.script(planner=[PLAN, '1. height("K9")\n2. join()'], joiner=["I know of no K9, and can't tell."])
     modes: Any = ["values", "updates", "messages-tuple", "custom", "tasks"]
     async with server.client() as client:
         thread = await client.threads.create()
-        parts = await streamed(client, thread["thread_id"], "llm_compiler", input=EVEREST, stream_mode=modes)
+        parts = await streamed(client, thread["thread_id"], MOUNTAINS, input=EVEREST, stream_mode=modes)
         state: Any = await client.threads.get_state(thread["thread_id"])
-        failing = asking("How tall is Mount Nowhere?")  # so that the joiner is asked
-        joined = await streamed(client, None, "llm_compiler", input=failing, stream_mode="messages-tuple")
+        failing = asking("How tall is K9?")  # so that the joiner is asked
+        joined = await streamed(client, None, MOUNTAINS, input=failing, stream_mode="messages-tuple")
     spoken = [data for event, data in joined if event == "messages"]
     pieces = [message["content"] for message, about in spoken if about["langgraph_node"] == "joiner"]
     assert len(pieces) > 3
-    assert "Mount Nowhere" in "".join(pieces)
+    assert "".join(pieces) == "I know of no K9, and can't tell."
     seen: dict[str, list[Any]] = {}
     for event, data in parts:
         seen.setdefault(event, []).append(data)
@@ -187,11 +193,14 @@ async def test_each_stream_mode_shows_its_side_of_a_run(server: Server) -> None:
     assert [call["id"] for call in plan["tool_calls"]] == [result["tool_call_id"] for result in results]
 
 
-async def test_a_thread_has_more_than_one_turn(server: Server) -> None:
+async def test_a_thread_has_more_than_one_turn(server: Server, model_server: ModelServer) -> None:
+    model_server.script(
+        planner=['1. height("K2")\n2. join("$1 m.")', '3. height("Mount Everest")\n4. join("$3 m.")'],
+    )
     async with server.client() as client:
         thread = await client.threads.create()
         for question, answer in [("How tall is K2?", "8611"), ("And Mount Everest?", "8849")]:
-            values = await client.runs.wait(thread["thread_id"], "llm_compiler", input=asking(question))
+            values = await client.runs.wait(thread["thread_id"], MOUNTAINS, input=asking(question))
             assert answer in last(values)
         state: Any = await client.threads.get_state(thread["thread_id"])
     assert [m["content"] for m in state["values"]["messages"] if m["type"] == "human"] == [
@@ -200,9 +209,10 @@ async def test_a_thread_has_more_than_one_turn(server: Server) -> None:
     ]
 
 
-async def test_an_assistant_has_a_context_of_its_own(server: Server) -> None:
+async def test_an_assistant_has_a_context_of_its_own(server: Server, model_server: ModelServer) -> None:
+    model_server.handler = lambda request: PLAN if request.is_planner else "I can't tell."
     async with server.client() as client:
-        assistant = await client.assistants.create("llm_compiler", context={"max_tasks": 1}, name="hasty")
+        assistant = await client.assistants.create(MOUNTAINS, context={"max_tasks": 1}, name="hasty")
         values: Any = await client.runs.wait(None, assistant["assistant_id"], input=EVEREST)
         failed = [m["content"] for m in values["messages"] if m["type"] == "tool" and m["status"] == "error"]
         assert any("max_tasks" in text for text in failed)
@@ -212,7 +222,7 @@ async def test_an_assistant_has_a_context_of_its_own(server: Server) -> None:
 async def test_a_wrong_context_is_refused_with_a_message(server: Server, context: dict[str, Any], named: str) -> None:
     """Unknown keys never reach the graph: the server itself drops them."""
     async with server.client() as client:
-        stream = client.runs.stream(None, "llm_compiler", input=EVEREST, context=context)
+        stream = client.runs.stream(None, MOUNTAINS, input=EVEREST, context=context)
         errors = [part.data for part in [part async for part in stream] if part.event == "error"]
     assert named in errors[0]["message"]
 
@@ -264,28 +274,35 @@ async def test_an_approval_interrupts_the_run_and_resumes_it(server: Server, mod
     assert [m["content"] for m in values["messages"] if m["type"] == "tool"] == ["red", "booked LH2"]  # type: ignore[call-overload]
 
 
-async def test_a_thread_is_forked_from_any_checkpoint(server: Server) -> None:
+def how_tall(request: ChatRequest) -> str:
+    """The plan for a question about one mountain."""
+    return f'1. height("{"Mount Everest" if "Everest" in request.user else "K2"}")\n2. join("$1 m.")'
+
+
+async def test_a_thread_is_forked_from_any_checkpoint(server: Server, model_server: ModelServer) -> None:
+    model_server.handler = how_tall
     async with server.client() as client:
         thread = await client.threads.create()
         name = thread["thread_id"]
-        await client.runs.wait(name, "llm_compiler", input=asking("How tall is K2?"))
+        await client.runs.wait(name, MOUNTAINS, input=asking("How tall is K2?"))
         history: Any = await client.threads.get_history(name, limit=50)
         unfinished = [state for state in history if state["next"]]
         assert {node for state in unfinished for node in state["next"]} >= {"planner", "executor", "joiner"}
         for state in unfinished:
-            values = await client.runs.wait(name, "llm_compiler", input=None, checkpoint=state["checkpoint"])
+            values = await client.runs.wait(name, MOUNTAINS, input=None, checkpoint=state["checkpoint"])
             assert "8611" in last(values), state["next"]
 
 
-async def test_an_edited_message_is_answered_anew(server: Server) -> None:
+async def test_an_edited_message_is_answered_anew(server: Server, model_server: ModelServer) -> None:
+    model_server.handler = how_tall
     async with server.client() as client:
         name = (await client.threads.create())["thread_id"]
-        await client.runs.wait(name, "llm_compiler", input=asking("How tall is K2?"))
+        await client.runs.wait(name, MOUNTAINS, input=asking("How tall is K2?"))
         history: Any = await client.threads.get_history(name, limit=50)
         (asked,) = [state for state in history if "planner" in state["next"]]
         edited = {**asked["values"]["messages"][0], "content": "How tall is Mount Everest?"}
         fork: Any = await client.threads.update_state(name, {"messages": [edited]}, checkpoint=asked["checkpoint"])
-        values = await client.runs.wait(name, "llm_compiler", input=None, checkpoint=fork["checkpoint"])
+        values = await client.runs.wait(name, MOUNTAINS, input=None, checkpoint=fork["checkpoint"])
     assert "8849" in last(values)
     assert "8611" not in json.dumps(values)
 

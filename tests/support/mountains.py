@@ -1,5 +1,6 @@
 """A small agent for tests that are about something else, such as the command line: `LLM_COMPILER_GRAPH=…mountains`."""
 
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import ToolException, tool
 
 from agent import create_llm_compiler
@@ -21,7 +22,13 @@ async def subtract(a: float, b: float) -> float:
     return a - b
 
 
-TOOLS = [height, subtract]
+@tool
+async def estimate(what: str, config: RunnableConfig) -> str:
+    """asks the model"""
+    return str((await config["configurable"]["model"].ainvoke(what)).text)
+
+
+TOOLS = [height, subtract, estimate]
 QUESTIONS = ["How much taller is Mount Everest than K2?"]
 PLAN = """\
 1. height.map(["Mount Everest", "K2"])

@@ -13,7 +13,7 @@ import termios
 import time
 from pathlib import Path
 
-from tests.support import PATIENCE
+from tests.support import PATIENCE, ROOT
 from tests.support.model_server import ModelServer
 from tests.support.prepared_python import prepared
 
@@ -34,6 +34,11 @@ def scripted(server: ModelServer, **more: str) -> dict[str, str]:
     """The environment in which a scripted server is the model."""
     settings = {"OPENAI_API_KEY": "sk-very-secret", "OPENAI_BASE_URL": server.base_url}
     return environment(LLM_COMPILER_MODEL="openai:test-model", **settings, **more)
+
+
+def mountains(server: ModelServer, **more: str) -> dict[str, str]:
+    """The same, over the agent of `tests.support.mountains`."""
+    return scripted(server, LLM_COMPILER_GRAPH="tests.support.mountains", PYTHONPATH=str(ROOT), **more)
 
 
 class Terminal:

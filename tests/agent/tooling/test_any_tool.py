@@ -378,6 +378,7 @@ async def _shout(text: str) -> str:
     return text + "!"
 
 
+# demo
 async def test_a_toolkit_of_the_community_works_in_a_plan(run: Run, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it is archived, and says so when it is imported first
@@ -393,3 +394,6 @@ async def test_a_toolkit_of_the_community_works_in_a_plan(run: Run, tmp_path: Pa
     assert read.text == "8849 m"
     assert set(listed.text.splitlines()) == {"a.txt", "b.txt"}
     assert "Access denied" in outside.text
+
+
+# /demo

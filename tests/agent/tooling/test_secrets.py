@@ -17,13 +17,13 @@ from agent.servers import REFUSED
 from agent.tooling.secrets import without_secrets
 from apps.runs.errors import in_one_line
 from tests.support.model_server import HttpError, ModelServer
+from tests.support.mountains import TOOLS
 from tests.support.terminal import COMMAND
-from tools import math
 
 KEY = "sk-proj-4f8a0c2e6b1d9735THEKEY"
 OTHER_KEY = "opaque7f3b9d1e5a"
 ECHO = f"Incorrect API key provided: {KEY}. Authorization: Bearer {KEY}; x-other-key: {OTHER_KEY}."
-IN_WORDS = '1. math("height of K2 in feet", context=["K2 is 8611 m high."])\n2. join()'
+IN_WORDS = '1. estimate("height of K2")\n2. join()'
 STATUSES = [400, 401, 403, 500]
 
 
@@ -32,6 +32,7 @@ def keys(model_server: ModelServer) -> None:
     """The keys in the environment, and the server as its model."""
     os.environ |= {"OPENAI_API_KEY": KEY, "OTHER_API_KEY": OTHER_KEY, "OPENAI_BASE_URL": model_server.base_url}
     os.environ |= {"LLM_COMPILER_MODEL": "openai:test-model", "LLM_COMPILER_TOOL_RETRIES": "1"}
+    os.environ |= {"LLM_COMPILER_GRAPH": "tests.support.mountains"}
 
 
 def assert_no_key(*shown: object) -> None:
@@ -64,7 +65,7 @@ async def run() -> tuple[list[Any], list[BaseMessage], Exception | None, Trace, 
     """Events and messages of a run, what it raised, what a tracer was told, and the errors saved with the thread."""
     trace = Trace()
     model = ChatOpenAI(model="test-model", max_retries=0)
-    graph = create_llm_compiler([math], model=model, checkpointer=InMemorySaver())
+    graph = create_llm_compiler(TOOLS, model=model, checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "1"}, "callbacks": [trace]}
     events: list[Any] = []
     raised: Exception | None = None
@@ -81,7 +82,7 @@ async def run() -> tuple[list[Any], list[BaseMessage], Exception | None, Trace, 
 @pytest.mark.parametrize("role", ["planner", "joiner"])
 async def test_a_failed_model_call_tells_no_key(role: str, status: int, model_server: ModelServer) -> None:
     failures = [HttpError(status, ECHO)] * (2 if role == "joiner" and status in REFUSED else 1)
-    replies: dict[str, Any] = {"planner": ['1. math("6 * 7")\n2. join()'], role: failures}
+    replies: dict[str, Any] = {"planner": ['1. height("K2")\n2. join()'], role: failures}
     model_server.script(**replies)
     events, messages, raised, trace, _ = await run()
     assert raised is not None
@@ -91,7 +92,7 @@ async def test_a_failed_model_call_tells_no_key(role: str, status: int, model_se
 
 @pytest.mark.parametrize("role", ["planner", "joiner"])
 async def test_what_a_failed_run_raises_and_saves_has_no_key(role: str, model_server: ModelServer) -> None:
-    replies: dict[str, Any] = {"planner": ['1. math("6 * 7")\n2. join()'], role: [HttpError(401, ECHO)]}
+    replies: dict[str, Any] = {"planner": ['1. height("K2")\n2. join()'], role: [HttpError(401, ECHO)]}
     model_server.script(**replies)
     _, _, raised, _, errors = await run()
     assert "401" in repr(raised)
@@ -101,9 +102,7 @@ async def test_what_a_failed_run_raises_and_saves_has_no_key(role: str, model_se
 
 @pytest.mark.parametrize("status", STATUSES)
 async def test_a_failed_model_call_of_a_tool_tells_no_key(status: int, model_server: ModelServer) -> None:
-    model_server.script(
-        planner=[IN_WORDS], math=[HttpError(status, ECHO)] * (2 if status == 500 else 1), joiner=["No."]
-    )
+    model_server.script(*[HttpError(status, ECHO)] * (2 if status == 500 else 1), planner=[IN_WORDS], joiner=["No."])
     events, messages, raised, trace, _ = await run()
     assert raised is None
     assert str(status) in str(messages[2].text)
@@ -159,7 +158,7 @@ def test_the_command_line_tells_no_key(options: list[str], model_server: ModelSe
 
 
 def test_the_json_of_the_command_line_has_no_key(model_server: ModelServer) -> None:
-    model_server.script(planner=[IN_WORDS], math=[HttpError(401, ECHO)], joiner=["I can't tell."])
+    model_server.script(HttpError(401, ECHO), planner=[IN_WORDS], joiner=["I can't tell."])
     result = command(model_server, "--json")
     assert json.loads(result.stdout)["tasks"][0]["status"] == "failed"
     assert_no_key(result.stdout, result.stderr)

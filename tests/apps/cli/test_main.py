@@ -21,19 +21,18 @@ from rich.console import Console
 
 from agent import Context, ModelError, load_model
 from apps.cli.live_view import LiveView
-from apps.cli.main import EXAMPLES
 from apps.runs.errors import REFUSED_KEY, in_one_line
 from apps.runs.run import Run
 from apps.runs.threads import UNANSWERED
-from apps.runs.wording import OFFLINE_NOTE
 from tests.support.model_server import Gate, HttpError, ModelServer, Reply
+from tests.support.mountains import PLAN, QUESTIONS
 from tests.support.prepared_python import prepared
-from tests.support.terminal import COMMAND, INSTALLED_COMMAND, Terminal, environment, scripted
+from tests.support.terminal import COMMAND, INSTALLED_COMMAND, Terminal, environment, mountains, scripted
 from tests.support.waiting import until_said
 
-QUESTION = "How much taller is Mount Everest than K2?"
-ANSWER = "238"
-K2_PLAN = '1. search("K2")\n2. join()'
+QUESTION = QUESTIONS[0]
+ANSWER = "Mount Everest is 238 m taller than K2."
+K2_PLAN = '1. height("K2")\n2. join()'
 BLOCKING_TOOL = """
 import sys, threading, types
 from agent import create_llm_compiler
@@ -71,39 +70,42 @@ def run(tmp_path: Path) -> Any:
 # Answers
 
 
-def test_a_pipe_gets_plain_lines_and_then_the_answer(run: Any) -> None:
-    result = run(QUESTION, command=INSTALLED_COMMAND)
+def test_a_pipe_gets_plain_lines_and_then_the_answer(run: Any, model_server: ModelServer) -> None:
+    model_server.script(planner=[PLAN])
+    result = run(QUESTION, command=INSTALLED_COMMAND, env=mountains(model_server))
     assert (result.returncode, result.stderr) == (0, "")
-    first, *lines, last = result.stdout.splitlines()
-    assert first == OFFLINE_NOTE
-    assert lines[0].startswith("planned   1[0]. search(")
-    assert any(re.fullmatch(r"done      2\. math\(.* in .* m?s: 238.*", line) for line in lines)
-    assert any(ANSWER in line for line in lines[lines.index("") :])
-    assert re.fullmatch(r"3 tasks · plan .+ s · total .+ s · one after another .+ s · offline", last)
+    *lines, blank, answer, _, last = result.stdout.splitlines()
+    assert lines[0] == 'planned   1[0]. height("Mount Everest")'
+    assert any(re.fullmatch(r"done      2\. subtract\(8849, 8611\) in .* m?s: 238.*", line) for line in lines)
+    assert (blank, answer) == ("", ANSWER)
+    assert re.fullmatch(r"3 tasks · plan .+ s · total .+ s · one after another .+ s · openai:test-model", last)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", result.stdout)
 
 
 def test_json_has_answer_plans_tasks_timings_and_usage(run: Any, model_server: ModelServer) -> None:
     model_server.script(
-        planner=['1. math("6 * 7")\n2. math("$1 + 1")\n3. serch("K2")\n4. math("1 + $3")\n5. join()', "6. join()"],
-        joiner=[Reply("Hmm.", tool_calls=[("replan", {"feedback": "It is called search."})]), "It\u2019s \x9b43."],
+        planner=[
+            '1. height("K2")\n2. subtract($1, b=1)\n3. hight("K2")\n4. subtract(1, $3)\n5. join()',
+            "6. join()",
+        ],
+        joiner=[Reply("Hmm.", tool_calls=[("replan", {"feedback": "It is called height."})]), "It\u2019s \x9b43."],
     )
-    result = run("--json", QUESTION, env=scripted(model_server))
+    result = run("--json", QUESTION, env=mountains(model_server))
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.isascii()
     assert result.stdout.replace("\n", "").isprintable()
     report = json.loads(result.stdout)
     assert (report["question"], report["answer"]) == (QUESTION, "It\u2019s \x9b43.")
     assert report["model"] == "openai:test-model"
-    assert report["replans"] == ["It is called search."]
+    assert report["replans"] == ["It is called height."]
     assert [text.count("\n") for text in report["plans"]] == [4, 0]
     first, done, failed, skipped = report["tasks"]
-    assert [task["tool"] for task in report["tasks"]] == ["math", "math", "serch", "math"]
-    assert (done["task"], done["round"], done["status"], done["result"]) == (2, 0, "done", "43")
-    assert (done["planned"], done["arguments"]) == ({"problem": "$1 + 1"}, {"problem": "42 + 1"})
+    assert [task["tool"] for task in report["tasks"]] == ["height", "subtract", "hight", "subtract"]
+    assert (done["task"], done["round"], done["status"], done["result"]) == (2, 0, "done", "8610.0")
+    assert (done["planned"], done["arguments"]) == ({"a": "$1", "b": 1}, {"a": 8611, "b": 1})
     assert done["dependencies"] == [1]
     assert (failed["status"], failed["started"]) == ("failed", None)
-    assert "There is no tool 'serch'." in failed["result"]
+    assert "There is no tool 'hight'." in failed["result"]
     assert skipped["status"] == "skipped"
     timings = report["timings"]
     spent = sum(task["finished"] - task["started"] for task in (first, done))
@@ -115,14 +117,14 @@ def test_json_has_answer_plans_tasks_timings_and_usage(run: Any, model_server: M
 
 
 def test_a_replan_is_shown_with_its_reason_and_plans_as_they_were_written(run: Any, model_server: ModelServer) -> None:
-    plan = 'Thought: more.\n3. math("6 * 7")\n4. join()'
+    plan = "Thought: more.\n3. subtract(44, 2)\n4. join()"
     model_server.script(
         planner=[K2_PLAN, plan],
         joiner=[Reply("Hmm.", tool_calls=[("replan", {"feedback": "More,\nplease."})]), "It is \x1b[31m42."],
     )
-    output = run("--show-plan", QUESTION, env=scripted(model_server)).stdout
+    output = run("--show-plan", QUESTION, env=mountains(model_server)).stdout
     lines = output.splitlines()
-    assert lines.index("replan    1: More, please.") < lines.index('planned   3. math("6 * 7")')
+    assert lines.index("replan    1: More, please.") < lines.index("planned   3. subtract(44, 2)")
     assert f"\n\n{plan}\n\n" in output
     assert lines[-3] == "It is [31m42."
     assert lines[-1].startswith("2 tasks")
@@ -163,9 +165,10 @@ def test_nothing_that_others_have_written_commands_the_terminal(
     assert commands_in("".join(part for each in (answered, failed, told) for part in (each.stdout, each.stderr))) == []
 
 
-def test_a_reader_that_has_gone_is_no_error(tmp_path: Path) -> None:
+def test_a_reader_that_has_gone_is_no_error(tmp_path: Path, model_server: ModelServer) -> None:
+    model_server.handler = lambda _: PLAN
     process = subprocess.Popen(
-        [*COMMAND, QUESTION], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*COMMAND, QUESTION], cwd=tmp_path, env=mountains(model_server), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdout
     process.stdout.close()
@@ -186,16 +189,6 @@ def test_help_and_version(run: Any) -> None:
     assert "  threads  List the conversations that were kept, the last used first." in told
     assert "delete" in run("threads", "--help").stdout
     assert re.fullmatch(r"llm-compiler \d+\.\d+\.\d+\n", run("--version").stdout)
-
-
-@pytest.mark.parametrize("line", [line for line in EXAMPLES.splitlines() if '"' in line])
-def test_the_examples_of_the_help_work_offline(run: Any, line: str) -> None:
-    """Without what pipes them on, or in."""
-    question = "-" if line.rstrip().endswith("-") else line.split('"')[-2]
-    options = [word for word in line.partition("llm-compiler")[2].partition('"')[0].split() if word != "-"]
-    ran = run(*options, question, **({"input": line.split('"')[1]} if question == "-" else {}))
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert re.search(r"\d|Nile", ran.stdout)
 
 
 @pytest.mark.parametrize("arguments", [["ask", "threads", "--quiet"], ["--quiet", "threads"]])
@@ -327,8 +320,10 @@ def terminal(tmp_path: Path) -> Iterator[Any]:
         started.close()
 
 
-def test_the_live_view_has_a_row_and_a_bar_for_each_task(terminal: Any) -> None:
-    command = terminal(QUESTION, columns=80)
+def test_the_live_view_has_a_row_and_a_bar_for_each_task(terminal: Any, model_server: ModelServer) -> None:
+    plan, _, _ = PLAN.rpartition("\n")
+    model_server.script(planner=[f"{plan}\n3. join()"], joiner=[ANSWER])
+    command = terminal(QUESTION, columns=80, env=mountains(model_server))
     picture = command.read_all()
     assert command.process.wait() == 0
     lines = picture.split("\n")
@@ -336,14 +331,13 @@ def test_the_live_view_has_a_row_and_a_bar_for_each_task(terminal: Any) -> None:
     rows = [line for line in lines if re.match(r" *[\d\[\]]+  \w+\(|      (plan|join) ", line)]
     assert [row.split("(")[0].split()[:2] for row in rows] == [
         ["plan", "done"],
-        *(["1[0]", "search"], ["1[1]", "search"], ["2", "math"]),
+        *(["1[0]", "height"], ["1[1]", "height"], ["2", "subtract"]),
         ["join", "done"],
     ]
     assert all(re.search(r" done +\d[\d.]* m?s  [ ━╺╸]*[━╺╸]", row) for row in rows)
     assert [bool(re.search(r" 1 +done ", row)) for row in rows[1:4]] == [False, False, True]  # what they wait for
-    assert any(line.startswith("      Mount Everest is") for line in lines)
-    assert OFFLINE_NOTE in picture
-    assert re.search(rf"\n\S.*{ANSWER}.*\n\n3 tasks · plan .* · offline\n", picture)
+    assert any(line.startswith("      8849") for line in lines)
+    assert re.search(rf"\n{ANSWER}\n\n3 tasks · plan .* · (openai:)?test-model\n", picture)
 
 
 def long_run(tasks: int) -> Run:
@@ -391,10 +385,10 @@ async def test_the_answer_streams_and_without_colours_where_these_are_not_wanted
 
 async def test_ctrl_c_gives_the_cursor_back(terminal: Any, model_server: ModelServer) -> None:
     gate = Gate()
-    model_server.script(planner=[Reply(['1. search("K2")\n', gate])])
-    command = terminal("Hello", env=scripted(model_server))
+    model_server.script(planner=[Reply(['1. height("K2")\n', gate])])
+    command = terminal("Hello", env=mountains(model_server))
     await gate.reached()
-    await asyncio.to_thread(command.read_until, 'search("K2")')
+    await asyncio.to_thread(command.read_until, 'height("K2")')
     command.process.send_signal(signal.SIGINT)
     await asyncio.to_thread(command.read_all)
     assert command.process.wait() == 130
@@ -406,7 +400,7 @@ def test_a_chat_remembers_and_survives_an_error(terminal: Any, model_server: Mod
         planner=[K2_PLAN, HttpError(401), "3. join()"],
         joiner=["K2 is 8,611 m high.", "As I said: 8,611 m."],
     )
-    command = terminal(env=scripted(model_server))
+    command = terminal(env=mountains(model_server))
     for question, answer, end in [
         ("How high is K2?", "K2 is 8,611 m high.", "test-model"),
         ("What?", f"Error: {REFUSED_KEY}"[:70], "."),
@@ -430,14 +424,9 @@ def test_a_chat_remembers_and_survives_an_error(terminal: Any, model_server: Mod
     ]
 
 
-def test_a_chat_says_what_there_is_and_names_the_offline_model_once(terminal: Any) -> None:
+def test_a_chat_says_what_there_is(terminal: Any) -> None:
     command = terminal()
-    for typed, answer in [
-        ("/help", "/quit   ends the chat"),
-        ("/halp", "There is no /halp"),
-        ("2 + 3?", "= 5"),
-        ("4 + 5?", "= 9"),
-    ]:
+    for typed, answer in [("/help", "/quit   ends the chat"), ("/halp", "There is no /halp")]:
         command.read_until("> ")
         command.type(f"{typed}\n")
         command.read_until(answer)
@@ -445,8 +434,6 @@ def test_a_chat_says_what_there_is_and_names_the_offline_model_once(terminal: An
     command.type("/quit\n")
     command.read_all()
     assert command.process.wait() == 0
-    assert set(re.findall(OFFLINE_NOTE, command.output)) == {OFFLINE_NOTE}
-    assert OFFLINE_NOTE not in command.output.rpartition("= 5")[2]
 
 
 def test_a_chat_ends_with_ctrl_d(terminal: Any) -> None:

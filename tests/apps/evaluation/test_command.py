@@ -469,23 +469,3 @@ async def test_on_a_terminal_the_figures_run_along(model_server: ModelServer, tm
         assert await asyncio.to_thread(terminal.process.wait) == 130
     finally:
         terminal.close()
-
-
-async def test_the_papers_comparison_can_be_made_on_the_scripted_model(tmp_path: Path) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *prepared("-m", "tests.benchmarks.paper_comparison", "--n", "4", "--out", str(tmp_path)),
-        *("--first-token", "0", "--rate", "100000", "--search", "0"),
-        cwd=ROOT,
-        stdout=PIPE,
-        stderr=PIPE,
-    )
-    out, err = (said.decode() for said in await process.communicate())
-    assert (process.returncode, err) == (0, "")
-    assert "report.html" in out
-    agents = json.loads((tmp_path / "summary.json").read_text("utf-8"))["agents"]
-    assert [agents[agent]["correct"] for agent in AGENTS] == [4, 4, 4]
-    # Two, three, four and five things each: a search and a calculation for each, and a sum where one is asked for.
-    calls = agents["react"]["tool_calls"]
-    assert [agents[agent]["tool_calls"] for agent in AGENTS] == [calls] * 3
-    assert agents["react"]["model_calls"] == calls + 1
-    assert agents["parallel-react"]["model_calls"] < agents["react"]["model_calls"]

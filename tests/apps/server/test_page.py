@@ -1098,6 +1098,7 @@ async def test_a_reference_further_down_the_plan_is_drawn(serve: Serve, open_pag
     assert await page.evaluate(plan) == [{"from": "2", "to": "1", "through": []}]
 
 
+# demo
 # --- as it comes
 
 
@@ -1118,3 +1119,6 @@ async def test_the_examples_on_the_page_are_answered_without_a_key(open_page: An
             await expect(page.get_by_role("status").first).to_have_text("Done")
             await expect(page.get_by_role("region", name="Answer")).to_contain_text(answer)
             await expect(page.get_by_label("Summary")).to_contain_text("offline")
+
+
+# /demo

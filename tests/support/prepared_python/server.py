@@ -24,20 +24,20 @@ MODULES = (
     "apps.evaluation.output",
     "apps.evaluation.table",
     "apps.cli.live_view",
-    "graphs.offline.model",
+    "graphs.offline.model",  # demo
     "apps.cli.plain_view",
     "graphs.react",
     "apps.server.agent",
     "apps.server.langserve",
     "apps.cli.ask",
     "apps.cli.threads",
-    "langchain_community.retrievers.bm25",
+    "langchain_community.retrievers.bm25",  # demo
     "langchain_core.tracers.stdout",
     "langchain_openai",
     "langgraph.checkpoint.postgres.aio",
     "langgraph.checkpoint.sqlite.aio",
     "mcp.server.fastmcp",
-    "rank_bm25",
+    "rank_bm25",  # demo
     "rich.status",
     "tools",
     "uvicorn",
