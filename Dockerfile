@@ -14,7 +14,11 @@ RUN awk '/^uv==/ {on = 1} on {print} on && !/\\$/ {exit}' requirements.txt > uv.
     && pip install --no-cache-dir --require-hashes -r uv.txt \
     && uv venv /venv \
     && uv pip install --no-cache --compile-bytecode --python /venv/bin/python --require-hashes --constraint requirements.txt \
-        --requirement pyproject.toml --extra serve --extra mcp --extra postgres --extra search --extra providers
+        --requirement pyproject.toml --extra serve --extra mcp --extra postgres \
+# demo
+        --extra search \
+# /demo
+        --extra providers
 
 FROM python:3.12-slim
 RUN useradd --create-home --uid 10001 agent

@@ -9,7 +9,7 @@ Q ?= If Mount Everest were 12% taller, Aconcagua 18% lower and the CN Tower 22% 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test notebooks torture bench lint format requirements audit studio serve load clean
+.PHONY: help setup demo test torture bench lint format requirements audit studio serve load clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -20,8 +20,12 @@ setup: $(VENV)/with-all ## Create .venv with the pinned dependencies of every ex
 $(VENV)/with-core: EXTRAS =
 $(VENV)/with-serve: EXTRAS = $(OF_AN_AGENT) serve
 $(VENV)/with-studio: EXTRAS = $(OF_AN_AGENT) studio
-$(VENV)/with-all: EXTRAS = $(OF_AN_AGENT) serve studio plots evaluation notebooks dev
-OF_AN_AGENT = mcp postgres providers search
+$(VENV)/with-all: EXTRAS = $(OF_AN_AGENT) serve studio plots evaluation $(NOTEBOOKS) dev
+OF_AN_AGENT = mcp postgres providers
+# demo
+OF_AN_AGENT += search
+NOTEBOOKS = notebooks
+# /demo
 $(VENV)/with-%: requirements.txt pyproject.toml
 	@.ci/install $(PYTHON) $(VENV) $(EXTRAS)
 	@touch $@
@@ -34,8 +38,16 @@ test: $(VENV)/with-all ## Run the whole test suite; make test ARGS="-k parser" a
 	@$(BIN)/python tests/support/leave_nothing.py $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 test: WORKERS = 4
 
+# demo
+.PHONY: notebooks remove-demo
 notebooks: $(VENV)/with-all ## Run the notebooks and save them with their outputs; make notebooks ARGS=02 one of them
 	@$(BIN)/python -m tests.support.notebooks $(ARGS)
+
+remove-demo: $(VENV)/with-all ## Take away what is there for show; what stays is the agent and one tool, to go on from
+	@$(BIN)/python .ci/remove_demo.py
+	@$(BIN)/ruff check --quiet --fix --exit-zero .
+	@$(BIN)/ruff format --quiet .
+# /demo
 
 torture: $(VENV)/with-all ## Kill N=1000 runs at random moments and resume them; 10 N random plans with failures
 	@$(BIN)/python -m tests.torture --kills $(N) --changed $$(($(N) / 5))

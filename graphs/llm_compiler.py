@@ -1,7 +1,7 @@
 """The default agent: the tools of `tools.TOOLS`, and the offline model where no other is set."""
 
 from agent import create_llm_compiler
-from graphs import offline  # noqa: F401 — the demo model, where no other is set
+from graphs import offline  # noqa: F401 — the model where no other is set # demo
 from tools import TOOLS
 
 EXAMPLES = """\

@@ -16,7 +16,7 @@ from typing import Any
 from langgraph.graph.state import CompiledStateGraph
 
 from agent import create_llm_compiler
-from graphs import offline  # noqa: F401 — the demo model, where no other is set
+from graphs import offline  # noqa: F401 — the model where no other is set # demo
 from tools import TOOLS
 from tools.mcp import McpServers
 

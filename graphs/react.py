@@ -27,7 +27,7 @@ from agent.models import Models
 from agent.prompts import joiner_prompt
 from agent.tooling.describe import as_tools
 from agent.tooling.invoke import explain
-from graphs import offline  # noqa: F401 — the demo model, where no other is set
+from graphs import offline  # noqa: F401 — the model where no other is set # demo
 from tools import TOOLS
 
 PROMPT = """\

@@ -1,8 +1,7 @@
-"""What is there for show can be deleted, and what remains works: a copy of the project, in processes of its own."""
+"""What is there for show can be taken away, and what remains works: a copy of the project, in processes of its own."""
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -13,11 +12,9 @@ import pytest
 
 from tests.support import ROOT
 from tests.support.model_server import ModelServer
-from tests.support.terminal import scripted
+from tests.support.terminal import environment, scripted
 
-README = (ROOT / "README.md").read_text("utf-8")
-
-OWN_GRAPH = '''\
+AGENT = '''\
 from langchain_core.tools import tool
 
 from agent import create_llm_compiler
@@ -30,107 +27,101 @@ async def height(mountain: str) -> int:
 
 
 graph = create_llm_compiler([height])
+print(graph.invoke({"messages": "?"})["messages"][-1].text)
 '''
-PLAN = '1. height("K2")\n2. join("K2 is $1 m high.")'
+SCRIPTS = ("langgraph", "llm-compiler", "mypy")
+GONE = re.compile(
+    r"graphs[./](offline|examples)|tools[./](search|math|argmax|expression|corpus)|notebooks/|docs/\w+\.(svg|png)"
+    r"|langchain.community|rank.bm25|support.notebooks|paper_comparison|# /?demo|demo -->|remove-demo"
+)
+TESTED = "tests/tools/test_clock.py tests/test_conventions.py tests/test_images.py"
+"""Those of its tests that look at what the command has changed; all of them would take minutes."""
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The files that git knows, without the tests."""
+    """The files that git knows, all committed in a repository of their own."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file() and not name.startswith("tests/"):
+        if (ROOT / name).is_file():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, tmp_path / name)
+    git(tmp_path, "init", "--quiet")
+    commit(tmp_path)
     return tmp_path
 
 
-def python(folder: Path, *arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Runs Python on the copy. Without `site` (-S), so that the editable install doesn't lend what was deleted."""
-    path = os.pathsep.join([str(folder), sysconfig.get_path("purelib")])
-    return subprocess.run(
-        [sys.executable, "-S", *arguments],
-        cwd=folder,
-        env={**env, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def git(folder: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    return subprocess.run(["git", *who, *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
-def remove_the_demo(folder: Path) -> None:
-    """Follows the README: its `rm`, and then the lines that name what is gone."""
-    (block,) = re.findall(r"```bash\n(rm -r .*?)```", README, re.DOTALL)
-    for pattern in shlex.split(block.replace("\\\n", " "))[2:]:
-        found = list(folder.glob(pattern))
-        assert found, f"README removes {pattern}, which isn't there"
-        for path in found:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    cut(folder / "tools" / "__init__.py", "tools.search")
-    text = (folder / "tools" / "__init__.py").read_text("utf-8")
-    (folder / "tools" / "__init__.py").write_text(text.replace("[search, ", "["), "utf-8")
-    for name in ("llm_compiler", "mcp_agent", "react"):
-        cut(folder / "graphs" / f"{name}.py", "import offline")
+def commit(folder: Path) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "all")
 
 
-def use_an_own_graph(folder: Path) -> None:
-    """Command line and server use what stands here."""
-    (folder / "graphs" / "llm_compiler.py").write_text(OWN_GRAPH, "utf-8")
+@pytest.fixture
+def project(copy: Path) -> Path:
+    """The copy with an environment: the packages are this one's, but the project is its own."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", copy / ".venv"], check=True)
+    (packages,) = (copy / ".venv" / "lib").glob("*/site-packages")
+    (packages / "shared.pth").write_text(f"{sysconfig.get_path('purelib')}\n{copy}\n")
+    here, there = Path(sys.executable).parent, copy / ".venv" / "bin"
+    for name in SCRIPTS:
+        (there / name).write_text((here / name).read_text().replace(str(here), str(there)))
+        (there / name).chmod(0o755)
+    (there / "ruff").symlink_to(here / "ruff")
+    if (cache := ROOT / ".mypy_cache").exists():
+        shutil.copytree(cache, copy / ".mypy_cache")
+    return copy
 
 
-def cut(path: Path, name: str) -> None:
-    """Takes the lines out that name it."""
-    lines = path.read_text("utf-8").splitlines(keepends=True)
-    assert any(name in line for line in lines)
-    path.write_text("".join(line for line in lines if name not in line), "utf-8")
+def make(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> str:
+    """What a command prints that needs no more installed."""
+    for kind in ("core", "all"):
+        (folder / ".venv" / f"with-{kind}").touch()
+    given = {name: value for name, value in (env or environment()).items() if not name.startswith("MAKE")}
+    ran = subprocess.run(["make", *arguments], cwd=folder, env=given, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
 
 
 def test_the_agent_needs_nothing_of_the_rest(copy: Path, model_server: ModelServer) -> None:
     for path in copy.iterdir():
         if path.name != "agent":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    (copy / "own.py").write_text(f'{OWN_GRAPH}\nprint(graph.invoke({{"messages": "?"}})["messages"][-1].text)\n')
-    model_server.script(planner=[PLAN])
-    ran = python(copy, "own.py", env=scripted(model_server))
+    (copy / "own.py").write_text(AGENT)
+    model_server.script(planner=['1. height("K2")\n2. join("K2 is $1 m high.")'])
+    # Without `site` (-S), so that the editable install doesn't lend what was deleted.
+    path = os.pathsep.join([str(copy), sysconfig.get_path("purelib")])
+    env = {**scripted(model_server), "PYTHONPATH": path}
+    command = [sys.executable, "-S", "own.py"]
+    ran = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, check=False)
     assert (ran.stdout, ran.stderr) == ("K2 is 8611 m high.\n", "")
 
 
-def test_without_the_demo_the_command_line_answers(copy: Path, model_server: ModelServer) -> None:
-    remove_the_demo(copy)
-    use_an_own_graph(copy)
-    model_server.script(planner=[PLAN])
-    ran = python(copy, "-m", "apps.cli.main", "--quiet", "How high is K2?", env=scripted(model_server))
-    assert (ran.stdout, ran.stderr) == ("K2 is 8611 m high.\n", "")
+def test_what_is_not_committed_is_not_touched(project: Path) -> None:
+    (project / "graphs" / "llm_compiler.py").write_text("mine = True\n")
+    ran = subprocess.run(
+        [sys.executable, ".ci/remove_demo.py"], cwd=project, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == "Commit first, so that you can go back:\n M graphs/llm_compiler.py\n"
+    assert git(project, "status", "--short", "--untracked-files=no") == " M graphs/llm_compiler.py\n"
 
 
-ASK_THE_SERVER = """
-from starlette.testclient import TestClient
-from apps.server.app import app
-
-with TestClient(app, base_url="http://127.0.0.1") as client:
-    answer = client.post("/agent/invoke", json={"input": {"question": "How high is K2?"}})
-    print(answer.json()["output"]["answer"], client.get("/").status_code)
-"""
-
-
-def test_without_the_demo_the_server_answers_and_has_its_page(copy: Path, model_server: ModelServer) -> None:
-    remove_the_demo(copy)
-    use_an_own_graph(copy)
-    model_server.script(planner=[PLAN])
-    ran = python(copy, "-c", ASK_THE_SERVER, env=scripted(model_server))
-    assert ran.stdout == "K2 is 8611 m high. 200\n", ran.stderr
-
-
-def test_what_remains_names_nothing_that_is_gone(copy: Path) -> None:
-    remove_the_demo(copy)
-    remaining = [path for folder in ("agent", "tools", "graphs", "apps") for path in (copy / folder).rglob("*.py")]
-    modules = {".".join(path.relative_to(copy).with_suffix("").parts).removesuffix(".__init__") for path in remaining}
-    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
-    ran = python(copy, "-c", code, *sorted(modules), env=dict(os.environ))
-    assert (ran.returncode, ran.stderr) == (0, "")
-
-
-def test_such_a_name_would_be_found(copy: Path) -> None:
-    remove_the_demo(copy)
-    ran = python(copy, "-c", "import graphs.offline", env=dict(os.environ))
-    assert "No module named 'graphs.offline'" in ran.stderr
+@pytest.mark.timeout(600)
+def test_the_project_that_remains_is_sound_and_names_nothing_that_is_gone(
+    project: Path, model_server: ModelServer
+) -> None:
+    make(project, "remove-demo")
+    commit(project)
+    make(project, "lint")
+    assert make(project, "demo") == "Set OPENAI_API_KEY, here or in .env, for a model that answers.\n"
+    model_server.script(planner=['1. clock("Asia/Tokyo")\n2. join("There it is $1.")'])
+    assert "There it is" in make(project, "demo", env=scripted(model_server))
+    make(project, "test", f"ARGS=-n 0 -q {TESTED}")
+    texts = {name: (project / name).read_text("utf-8", "replace") for name in git(project, "ls-files").splitlines()}
+    del texts["requirements.txt"]  # whose pins `make requirements` refreshes
+    assert {name: found[0] for name, text in texts.items() if (found := GONE.search(text))} == {}

@@ -4,7 +4,7 @@ It is an agent with the tools of `tools`, and examples of the shapes that such p
 """
 
 from agent import create_llm_compiler
-from graphs import offline  # noqa: F401 — the demo model, where no other is set
+from graphs import offline  # noqa: F401 — the model where no other is set # demo
 from tools import TOOLS
 
 EXAMPLES = """\
