@@ -32,7 +32,7 @@ from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
 
 from agent.language.tasks import Task
-from agent.language.values import cut, render_call, to_text
+from agent.language.values import excerpt, render_call, to_text
 
 SHOWN_CHARS = 500
 
@@ -75,7 +75,7 @@ class Progress:
         notes = outcome.response_metadata
         failed = outcome.status == "error"
         kind = "task_finished" if not failed else "task_skipped" if notes.get("skipped") else "task_failed"
-        says = {"error" if failed else "result": cut(str(outcome.text), SHOWN_CHARS)}
+        says = {"error" if failed else "result": excerpt(str(outcome.text), SHOWN_CHARS)}
         if reused := notes.get("reused"):
             says["reused"] = reused
         self.tell_of(task, kind, notes.get("arguments", task.arguments), **says)
@@ -89,4 +89,4 @@ def shown(value: Any, most: int = SHOWN_CHARS) -> Any:
     if isinstance(value, dict | list) and len(text) <= most:
         with suppress(ValueError):  # raised for a text that isn't JSON, such as that of a dict whose keys are dates
             return json.loads(text, parse_constant=lambda name: str(float(name)))
-    return cut(text, most)
+    return excerpt(text, most)

@@ -22,7 +22,7 @@ from langchain_core.messages.tool import tool_call
 
 from agent.language.plan import Plan
 from agent.language.tasks import Key, Task, name_of
-from agent.language.values import cut, excerpt, to_text
+from agent.language.values import excerpt, to_text
 
 ARGUMENT_CHARS = 500
 """How much people are shown of an argument that a call was made with."""
@@ -90,7 +90,7 @@ def _call_of(task: Task, result: ToolMessage | None) -> ToolCall:
 
 def _short(value: Any) -> Any:
     text = to_text(value)
-    return value if len(text) <= ARGUMENT_CHARS else cut(text, ARGUMENT_CHARS)
+    return value if len(text) <= ARGUMENT_CHARS else excerpt(text, ARGUMENT_CHARS)
 
 
 def tasks_of(plan: AIMessage) -> list[Task]:

@@ -28,7 +28,7 @@ from typing_extensions import TypedDict  # Pydantic refuses typing's before Pyth
 from agent.context import Context
 from agent.conversation.messages import shown_value
 from agent.conversation.provenance import sources_of
-from agent.language.values import as_container, cut, to_text
+from agent.language.values import as_container, excerpt, to_text
 from agent.state import Decision, Node, State, Waiting
 
 DECISIONS = ["approve", "edit", "reject", "respond"]
@@ -131,7 +131,7 @@ def _about(name: str, value: Any) -> Iterator[str]:
         if isinstance(container, dict):
             plain = {key: item for key, item in container.items() if isinstance(item, str | int | float)}
             if name in plain.values() and len(plain) > 1:
-                yield cut(
+                yield excerpt(
                     ", ".join(f"{key}: {' '.join(str(item).split())}" for key, item in plain.items()), LONGEST_SEEN
                 )
             to_look_at += reversed(container.values())
@@ -140,7 +140,7 @@ def _about(name: str, value: Any) -> Iterator[str]:
         elif isinstance(value, str) and value != name and name in value:
             for line in value.splitlines():
                 if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", line):
-                    yield cut(line.strip(), LONGEST_SEEN)
+                    yield excerpt(line.strip(), LONGEST_SEEN)
 
 
 def make_approval(tools: Mapping[str, BaseTool]) -> Node:

@@ -27,7 +27,7 @@ from agent.executor.order import Order
 from agent.executor.outcomes import BlockedError, Outcomes, Paused
 from agent.executor.retries import delay_before_retry, tries_of
 from agent.language.tasks import Key, Task, name_of
-from agent.language.values import cut, to_text, without_surrogates
+from agent.language.values import excerpt, to_text, without_surrogates
 from agent.state import Decision, Waiting
 from agent.tooling.inject import Surroundings, injections
 from agent.tooling.invoke import ContentAndArtifact, Wrapper, explain, invoke
@@ -214,7 +214,7 @@ class Calls:
                 delay = delay_before_retry(error, tries)
                 if tries == most or delay is None:
                     raise
-                why = cut(explain(error), SHOWN_CHARS)
+                why = excerpt(explain(error), SHOWN_CHARS)
                 self.progress.tell_of(task, "task_retried", arguments, error=why, delay=delay)
                 await asyncio.sleep(delay)
         raise AssertionError

@@ -18,10 +18,6 @@ _PRICE = r"(?![0-9]|\.[0-9]|,[0-9]{3}(?![0-9]))"
 PATTERN = re.compile(rf"\\\$(?=\{{?[0-9])|\$(?:\{{([0-9]{{1,9}})({PATH})\}}({PATH})|([0-9]{{1,9}}){_PRICE}({PATH}))")
 """A reference in a string; `$1.50` and `$1,000` are prices. A backslash before it makes it text."""
 
-_LEFT_OVER = re.compile(
-    rf"(?<!\\)(?:\$\{{?[0-9]{{1,9}}+{PATH}+\}}?{PATH}+\[|\{{\$[0-9]|\$\{{[0-9]{{1,9}}+{PATH}+(?!\}}))"
-)
-
 LEFT_OVER = (
     "A bracket follows {reference}, and is no part of it: a reference ends in names and places such as ${task}.name, "
     "${task}[0] and ${task}[:]; there are no slices and no filters."
@@ -171,13 +167,6 @@ def _is_text_behind(reference: Reference, match: re.Match[str]) -> bool:
     before = match.string[: match.start()][-1:]
     is_name = before.isalnum() or before in ("_", "-", ".", "/")
     return is_name or ("{" not in reference.text and _SENTENCE_END.fullmatch(reference.path) is not None)
-
-
-def left_over(text: str) -> str | None:
-    """The first reference in a text that has something behind it, or around it, that is none of its path: `$1[?x]`,
-    `{$1}`. Nobody means that as text."""
-    match = _LEFT_OVER.search(text)
-    return match[0] if match else None
 
 
 def follow(result: Any, reference: Reference) -> Any:

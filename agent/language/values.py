@@ -156,12 +156,6 @@ def without_surrogates(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def cut(text: str, most: int) -> str:
-    """The text, cut with a note where it is longer than `most` characters: behind an element of a JSON text, a
-    sentence, or at least a word."""
-    return excerpt(text, most)
-
-
 def excerpt(text: str, most: int, about: str = "") -> str:
     """The text, or, if it has more than `most` characters, as much of it: its beginning and, from the rest, the
     sentences, or elements of a JSON text, with most of the rarer words that `about` has, in their order; with a note

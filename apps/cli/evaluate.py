@@ -64,7 +64,7 @@ def evaluate(
         str | None, typer.Option(metavar="PROVIDER:MODEL", help="The judge. Default: the agents' model.")
     ] = None,
     prices: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A price table, as graphs/evaluation/prices.json.")
+        Path | None, typer.Option(metavar="FILE", help="What models cost, in JSON; else as genai-prices knows.")
     ] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a run may take.")] = 300.0,
     instruction: Annotated[
@@ -115,9 +115,8 @@ def evaluate(
         timeout=timeout,
         retry_failed=retry_failed,
         shown=timeline,
+        prices=prices,
     )
-    if prices:
-        spec = replace(spec, prices=prices)
     if instruction is not None:
         spec = replace(spec, instruction=instruction)
     if not asyncio.run(_evaluate(spec, console)):

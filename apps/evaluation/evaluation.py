@@ -19,7 +19,7 @@ from apps.evaluation.agents import NAMES, REACT, Agent, find_subject, make_agent
 from apps.evaluation.dataset import DatasetError, Question, load, select
 from apps.evaluation.figures import Figures, figures_of
 from apps.evaluation.judge import judge
-from apps.evaluation.prices import TABLE, Prices, load_prices
+from apps.evaluation.prices import Prices, load_prices
 from apps.evaluation.results import Key, Result
 from apps.evaluation.runner import INSTRUCTION, Settings, jobs, run_all
 from apps.evaluation.store import Store
@@ -53,7 +53,9 @@ class Spec:
     judge: str | None = None
     """The model that judges every answer; None for none."""
 
-    prices: Path = TABLE
+    prices: Path | None = None
+    """A table of prices that come first; see `apps.evaluation.prices`."""
+
     timeout: float = 300.0
     """Seconds that a run may take."""
 

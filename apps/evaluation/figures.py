@@ -93,7 +93,7 @@ def figures_of(
     """
     answered = [result for result in results if not result.error]
     latencies = [result.latency for result in answered]
-    costs = [prices.cost(result.calls) for result in answered]
+    costs = [prices.cost(result) for result in answered]
     tool_seconds = sum(result.tool_seconds for result in answered)
 
     reporting = [result for result in answered if any(call.tokens for call in result.calls)]

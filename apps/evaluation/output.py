@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.evaluation.evaluation import Evaluation
 from apps.evaluation.figures import Figures
-from apps.evaluation.prices import TABLE
+from apps.evaluation.prices import unknown_prices
 from apps.evaluation.report import Plot, report
 from apps.evaluation.results import Result
 from apps.evaluation.scoring import WORDS_DIFFER
@@ -65,12 +65,8 @@ def notes_on(evaluation: Evaluation, figures: Sequence[Figures]) -> list[str]:
     if not evaluation.complete:
         notes.append(f"Incomplete: {len(evaluation.results)} of {evaluation.total} runs have been made.")
     runs = [result for result in evaluation.results.values() if not result.error]
-    models = sorted({call.model for result in runs for call in result.calls if call.tokens})
-    if unknown := [name for name in models if evaluation.prices.find(name) is None]:
-        names = ", ".join(unknown)
-        notes.append(
-            f"No price is known for {names}: costs are left empty. Give a table with --prices; see {TABLE.name}."
-        )
+    if unknown := unknown_prices(evaluation.prices, runs):
+        notes.append(unknown)
     for figure in figures:
         if figure.unreported_calls:
             notes.append(
@@ -160,7 +156,7 @@ def _summary(
         "complete": evaluation.complete,
         "baseline": evaluation.baseline,
         "agents": agents,
-        "prices": {"date": evaluation.prices.date, "source": evaluation.prices.source},
+        "prices": evaluation.prices.about(),
         "timeline": shown,
         "notes": list(notes),
         "versions": {name: _version(name) for name in PACKAGES},

@@ -32,12 +32,12 @@ METHOD = """\
 By the paper's rules, a number is right within 10 %; other answers if they are the same after lower case, without \
 articles and punctuation; yes or no by the first word; an option if it is the only one named.
 An answer in a sentence counts by its part that answers; what that is, is found without looking at the right one. \
-See graphs/evaluation/scoring.py.
+See apps/evaluation/scoring.py.
 The interval of an accuracy is Wilson's, for 95 %.
 Speeds are compared on the questions that both agents have answered: the ratio of the mean latencies, and the median \
 of the ratios.
 Agents take turns on each question, each time another one first.
-Costs are of the tokens that the model's server reported, at the table's prices."""
+Costs are of the tokens that the model's server reported, at list prices."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def report(
         date[:10],
     ]
     method = [*METHOD.splitlines()]
-    method.append(f"Prices as of {evaluation.prices.date}. {evaluation.prices.source}")
+    method.append(f"Prices: {evaluation.prices.about()}.")
     method.append(
         f"{spec.concurrency} run{' at a time' if spec.concurrency == 1 else 's at a time'}, seed {spec.seed}."
     )

@@ -14,7 +14,6 @@ from agent.language.references import (
     UnresolvedReferenceError,
     find_references,
     is_text,
-    left_over,
     renumber,
     substitute,
 )
@@ -386,12 +385,6 @@ def test_a_path_that_leads_nowhere_is_never_left_standing(text: str) -> None:
 
 def test_a_path_may_be_the_end_of_a_longer_name() -> None:
     assert put_in("report_$7.pdf and https://$7.org") == "report_42.pdf and https://42.org"
-
-
-@pytest.mark.parametrize("text", ["$1[?x]", "of $1.tags[0:1]", "${1}.tags[?(@.x)]", "{$1}", "${1.tags", "$1.tags[a]"])
-def test_what_is_left_over_behind_a_reference_is_recognised(text: str) -> None:
-    assert left_over(text)
-    assert not left_over("$1, ${1}.name and $1[*].name ($2) [$3] cost $1.50 {x}")
 
 
 @pytest.mark.parametrize("text", ["$1[?x]", "of $1.tags[0:1]", "${1}.tags[?(@.x)]"])

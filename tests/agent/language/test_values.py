@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from agent.language.tasks import Signature
-from agent.language.values import cut, excerpt, for_people, render_call, to_text
+from agent.language.values import excerpt, for_people, render_call, to_text
 
 FILLER = "The weather was fair and nothing happened. " * 200
 
 
 @given(st.text(), st.integers(0, 30))
 def test_cutting_keeps_the_beginning(text: str, most: int) -> None:
-    shown = cut(text, most)
+    shown = excerpt(text, most)
     assert shown == text or (len(text) > most and text[:most].startswith(shown.rpartition("… [cut: ")[0]))
 
 
@@ -40,7 +40,7 @@ def test_json_is_cut_behind_an_element(elements: list[object], about: str) -> No
 
 def test_a_sentence_does_not_end_at_a_decimal_point() -> None:
     text = "It costs 229.95 euros. " * 20
-    assert all(not cut(text, most).partition("…")[0].endswith("229.") for most in range(25, 100))
+    assert all(not excerpt(text, most).partition("…")[0].endswith("229.") for most in range(25, 100))
 
 
 def test_a_short_text_is_whole() -> None:

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.evaluation.figures import figures_of, percentile, wilson
-from apps.evaluation.prices import TABLE, Price, PriceError, Prices, load_prices
+from apps.evaluation.prices import Price, PriceError, Prices, load_prices
 from apps.evaluation.results import ModelCall, Result, Tokens, ToolCall
 
-PRICES = Prices({"small": Price(1.0, 0.1, 4.0)}, "2026-11", "a page")
+PRICES = Prices(models={"small": Price(input=1.0, cached_input=0.1, output=4.0)}, source="a page")
 
 
 def run(question: str = "a", latency: float = 1.0, repeat: int = 1, **values: Any) -> Result:
@@ -122,30 +122,26 @@ def test_calls_that_report_no_tokens_are_counted() -> None:
     assert figures([run(calls=[call(None)])]).cost is None
 
 
-def test_a_snapshot_costs_what_its_model_costs() -> None:
-    prices = load_prices()
-    assert prices.find("gpt-4.1-mini-2025-04-14") == prices.find("gpt-4.1-mini") is not None
-    assert prices.find("claude-haiku-4-5-20251001") == prices.find("claude-haiku-4-5") is not None
-    assert prices.find("gpt-4.1-mini-of-my-own") is None
+def test_known_models_cost_what_their_provider_asks_for_whatever_their_snapshot() -> None:
+    def cost(provider: str, model: str) -> float | None:
+        return load_prices().cost(run(model=f"{provider}:x", calls=[call(Tokens(1_000_000, 400_000, 250_000), model)]))
 
-
-def test_the_table_that_comes_along_says_where_it_is_from_and_input_is_never_cheaper_cached_than_fresh() -> None:
-    prices = load_prices(TABLE)
-    assert "https://" in prices.source
-    assert prices.date
-    assert all(price.cached_input <= price.input <= price.output for price in prices.models.values())
+    assert cost("openai", "gpt-4.1-mini-2025-04-14") == cost("openai", "gpt-4.1-mini") == pytest.approx(0.68)
+    assert cost("anthropic", "claude-haiku-4-5-20251001") == pytest.approx(1.89)
+    assert cost("openai", "offline") == 0
+    assert cost("openai", "llama3.1") is cost("openai", "gpt-4.1-mini-of-my-own") is None
+    assert "genai-prices" in load_prices().about()
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is not JSON"),
-        ("[]", "has no models"),
+        ("{", "Invalid JSON"),
+        ("[]", "should be an object"),
         ('{"prices": {}}', "has no models"),
-        ('{"models": {"m": {"input": 1}}}', "the price of 'm' needs the numbers input and output"),
-        ('{"models": {"m": {"input": "x", "output": 1}}}', "the price of 'm' needs the numbers"),
-        ('{"models": {"m": {"input": -1, "output": 1}}}', "the price of 'm' is negative"),
-        ('{"models": {"m": 3}}', "the price of 'm' needs the numbers"),
+        ('{"models": {"m": {"input": 1}}}', "models.m.output: Field required"),
+        ('{"models": {"m": {"input": "x", "output": 1}}}', "models.m.input: Input should be a valid number"),
+        ('{"models": {"m": {"input": -1, "output": 1}}}', "models.m.input: Input should be greater"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused_with_its_name(tmp_path: Path, content: str, message: str) -> None:
@@ -156,9 +152,12 @@ def test_a_table_that_cannot_be_used_is_refused_with_its_name(tmp_path: Path, co
     assert str(path) in str(caught.value)
 
 
-def test_a_table_without_a_price_for_cached_input_takes_that_of_input(tmp_path: Path) -> None:
+def test_a_table_of_ones_own_comes_first_and_without_a_price_for_cached_input_takes_that_of_input(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "prices.json"
-    path.write_text(json.dumps({"models": {"m": {"input": 2, "output": 3}}}), "utf-8")
-    assert load_prices(path).find("m") == Price(2, 2, 3)
+    path.write_text(json.dumps({"models": {"gpt-4.1": {"input": 2, "output": 3}}}), "utf-8")
+    calls = [call(Tokens(1_000_000, 500_000, 1_000_000), "gpt-4.1")]
+    assert load_prices(path).cost(run(model="openai:x", calls=calls)) == 5
     with pytest.raises(PriceError, match="can't be read: No such file"):
         load_prices(tmp_path / "none.json")

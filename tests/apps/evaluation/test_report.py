@@ -37,7 +37,7 @@ def run(agent: str, question: Question, latency: float, **values: Any) -> Result
 
 def evaluation(out: Path, results: Sequence[Result], agents: Sequence[str] = AGENTS, **options: Any) -> Evaluation:
     spec = Spec(Path("questions.json"), out, agents, "g", **options)
-    prices = Prices({"small": Price(1, 1, 1)}, "2026-11", "a page")
+    prices = Prices(models={"small": Price(input=1, output=1)}, source="a page")
     made = Evaluation(spec, "openai:small", QUESTIONS, agents, prices, len(QUESTIONS) * len(agents))
     made.results = {result.key: result for result in results}
     return made
@@ -139,7 +139,7 @@ def test_plots_have_the_agents_names_as_text(tmp_path: Path, style: Any) -> None
 def test_without_prices_tokens_stand_for_the_cost(tmp_path: Path) -> None:
     made = evaluation(tmp_path, answered("react", 1.0), agents=["react"])
     assert b"USD for 1,000 questions" in svg(accuracy_against_cost(made.figures()))
-    made.prices = Prices({}, "", "")
+    made.prices = Prices(models={})
     assert b"tokens a question" in svg(accuracy_against_cost(made.figures()))
 
 
