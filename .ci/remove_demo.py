@@ -49,6 +49,7 @@ MARKED = [
     "README.md",
     "SECURITY.md",
     "apps/cli/main.py",
+    "apps/evaluation/prices.py",
     "apps/runs/wording.py",
     "graphs/mcp_agent.py",
     "graphs/react.py",

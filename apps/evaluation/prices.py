@@ -42,7 +42,9 @@ class Price(BaseModel):
 class Prices(BaseModel):
     """What is known of prices; a table of one's own comes first."""
 
-    models: Mapping[str, Price] = {"offline": Price(input=0, output=0)}
+    models: Mapping[str, Price] = {
+        "offline": Price(input=0, output=0),  # demo
+    }
     source: str = ""
 
     def of(self, call: ModelCall, provider: str) -> float | None:
