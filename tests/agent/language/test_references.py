@@ -1,13 +1,11 @@
 """What `$1` in an argument stands for."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
 
 from agent.language.references import (
     Reference,
@@ -17,23 +15,7 @@ from agent.language.references import (
     renumber,
     substitute,
 )
-
-
-@dataclass
-class Place:
-    name: str
-    heights: list[float]
-
-
-class City(BaseModel):
-    name: str
-    people: int
-
-
-class Point(NamedTuple):
-    x: float
-    y: float
-
+from tests.agent.language.test_values import City, Place, Point
 
 RESULTS = {
     1: {"price": 3.5, "name": "tea", "tags": ["hot", "green"], "unit price": 7, "it's": "odd"},
