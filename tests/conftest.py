@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import re
+import shlex
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -30,11 +31,12 @@ _BEHAVIOUR = re.compile(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Starts the Python that is prepared; the processes in which tests run in parallel share it."""
+    """Starts the Python that is prepared; the processes in which tests run in parallel are made by it, and share it."""
     if not hasattr(config, "workerinput"):
         started = ExitStack()
         started.enter_context(prepared_python.running())
         config.add_cleanup(started.close)
+        config.option.tx = [f"popen//python={shlex.join(prepared_python.prepared())}" for _ in config.option.tx]
 
 
 @pytest.fixture(autouse=True)

@@ -31,12 +31,15 @@ MODULES = (
     "apps.server.langserve",
     "apps.cli.ask",
     "apps.cli.threads",
+    "hypothesis.strategies",
+    "langchain.agents",
     "langchain_community.retrievers.bm25",  # demo
     "langchain_core.tracers.stdout",
     "langchain_openai",
     "langgraph.checkpoint.postgres.aio",
     "langgraph.checkpoint.sqlite.aio",
     "mcp.server.fastmcp",
+    "playwright.async_api",
     "rank_bm25",  # demo
     "rich.status",
     "tools",
@@ -114,6 +117,9 @@ def become(order: Order, streams: list[int]) -> None:
 def run(arguments: list[str]) -> None:
     """Does what `python arguments…` does, with `-c`, `-m` or a script."""
     how, *rest = arguments
+    if how == "-u":
+        sys.stdout.reconfigure(write_through=True)
+        how, *rest = rest
     if how == "-m":
         sys.path[0] = str(Path.cwd())
         sys.argv = rest
