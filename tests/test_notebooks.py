@@ -68,6 +68,7 @@ def test_its_links_lead_somewhere(name: str) -> None:
     assert not broken
 
 
+@pytest.mark.timeout(600)  # four kernels import all there is, and draw: no more than a guard against hanging
 def test_they_run_and_show_what_is_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All at once, since most of their time goes into waiting for a model."""
     copies = {name: Path(shutil.copytree(FOLDER, tmp_path / name)) for name in NOTEBOOKS}
