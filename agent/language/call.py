@@ -344,7 +344,7 @@ class CallReader:
 
     def _is_name(self) -> bool:
         """Whether the string so far is the name of an argument: `"user-id"="42"`."""
-        if written_in(self._tokens[self._start : self._string_start][:2]).strip():
+        if written_in(self._tokens[self._start : min(self._start + 2, self._string_start)]).strip():
             return False
         names = self._head.parameters
         return any(self._last_characters(len(name) + 1) == self._quote + name for name in names)

@@ -6,7 +6,6 @@ import logging
 import random
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from datetime import date, timedelta
 from decimal import Decimal
@@ -26,6 +25,7 @@ from agent import create_llm_compiler
 from apps.runs.checkpoints import open_checkpointer
 from tests.support import ROOT
 from tests.support.model_server import Gate, ModelServer, Reply
+from tests.support.prepared_python import prepared
 from tests.support.waiting import until
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
@@ -33,7 +33,7 @@ THREAD: Any = {"configurable": {"thread_id": "t"}}
 
 def test_runs_that_are_killed_end_as_if_nothing_had_happened() -> None:
     """Some of them are resumed with another plan. `make torture N=1000` does more of it."""
-    command = [sys.executable, "-m", "tests.torture", "--kills", "6", "--changed", "2", "--jobs", "2"]
+    command = prepared("-m", "tests.torture", "--kills", "6", "--changed", "2", "--jobs", "2")
     result = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert ", 0 gone wrong, " in result.stdout

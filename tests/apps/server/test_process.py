@@ -120,7 +120,8 @@ async def test_a_server_that_is_stopped_cancels_what_does_not_end(model_server: 
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}/"
     model = {"OPENAI_BASE_URL": model_server.base_url, "OPENAI_API_KEY": "sk-test-123456"}
-    async with process(tmp_path, PORT=str(port), LLM_COMPILER_SHUTDOWN_TIMEOUT="0", **model) as running:
+    settings = {"PORT": str(port), "LLM_COMPILER_SHUTDOWN_TIMEOUT": "0", **model}
+    async with process(tmp_path, prepared("-m", "apps.server"), **settings) as running:
         said = await until_said(running, "Uvicorn running")
         async with streaming(url, QUESTION) as events:
             await events.until("plan_started")
