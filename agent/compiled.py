@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar, cast
 
 import anyio
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import ensure_config
+from langchain_core.runnables.config import ensure_config, merge_configs
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.graph.state import CompiledStateGraph
@@ -21,6 +21,7 @@ from langgraph.types import Command
 
 from agent.context import Context
 from agent.conversation.saving import savable_answer
+from agent.executor.saved import left_behind, may_be_left_behind
 from agent.state import Conversation, State
 
 AHEAD = 100
@@ -66,10 +67,35 @@ class LLMCompiler(CompiledStateGraph[State, Context, Conversation, Conversation]
         saver = config["configurable"].get(CONFIG_KEY_CHECKPOINTER, self.checkpointer)
         if isinstance(saver, BaseCheckpointSaver):
             config["configurable"] = {**config["configurable"], CONFIG_KEY_CHECKPOINTER: usable_here(saver)}
+            if isinstance(input, dict) and not config["configurable"].get("checkpoint_ns"):
+                config = await self._end_turn(config)
         running = cast("AsyncGenerator[Any]", super().astream(_savable_input(input), config, **options))
         async with aclosing(in_a_task(running)) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+    async def _end_turn(self, config: RunnableConfig) -> RunnableConfig:
+        """Have the thread's conversation say what is known of its last turn, if that never ended.
+
+        Returns:
+            The configuration to ask the next question with.
+        """
+        merged = merge_configs(self.config, config)["configurable"]
+        saver: BaseCheckpointSaver[Any] = merged[CONFIG_KEY_CHECKPOINTER]
+        here = {name: merged[name] for name in ("thread_id", "checkpoint_id") if merged.get(name)}
+        if "thread_id" not in here:
+            return config
+        saved = await saver.aget_tuple({"configurable": {**here, "checkpoint_ns": ""}})
+        if not saved or not may_be_left_behind(saved):
+            return config
+        found: RunnableConfig = {"configurable": {**here, "checkpoint_ns": "", CONFIG_KEY_CHECKPOINTER: saver}}
+        update = left_behind(saved, (await self.aget_state(found)).values)
+        if update is None:
+            return config
+        ended = await self.aupdate_state(found, update, as_node="joiner")
+        if "checkpoint_id" in here:
+            config["configurable"] = {**config["configurable"], "checkpoint_id": ended["configurable"]["checkpoint_id"]}
+        return config
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
         """As in LangGraph."""

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 from langchain_core.messages import AIMessage
 from langgraph.runtime import Runtime
 
-from agent.conversation.messages import last_number, tasks_of
+from agent.conversation.messages import last_number, plan_id, tasks_of
 from agent.language.tasks import Task
 
 ARRIVAL_TIMEOUT = 1.0
@@ -27,7 +27,10 @@ _open: WeakValueDictionary[object, "Handover"] = WeakValueDictionary()
 class Handover:
     """Tasks on their way from the planner to the executor of one superstep."""
 
-    def __init__(self) -> None:
+    def __init__(self, plan_id: str = "") -> None:
+        self.plan_id = plan_id
+        """The id of the plan's message."""
+
         self._tasks: asyncio.Queue[Task | Exception | None] = asyncio.Queue()
         self._sent = 0
         self._ended = False
@@ -48,10 +51,10 @@ class Handover:
         """That of this superstep of this run. It lives as long as a node holds it."""
         info = runtime.execution_info
         # Two runs may resume from one checkpoint at the same time; the control object is each run's own.
-        superstep = (info.checkpoint_id if info else None, id(runtime.control))
+        superstep = (info.checkpoint_id if info else "", id(runtime.control))
         handover = _open.get(superstep)
         if handover is None:
-            handover = _open[superstep] = cls()
+            handover = _open[superstep] = cls(plan_id(superstep[0]))
         assert isinstance(handover, cls)
         return handover
 

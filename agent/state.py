@@ -72,10 +72,9 @@ class PausedPlan(TypedDict):
     """A plan of which nothing more can run without an approval."""
 
     plan: AIMessage
-    done: list[ToolMessage]
-    """The observations so far."""
-
     waiting: list[Waiting]
+    done: NotRequired[list[ToolMessage]]
+    """The observations so far, in threads of earlier versions; they are among the messages."""
 
 
 class Conversation(TypedDict):

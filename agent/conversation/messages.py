@@ -31,7 +31,17 @@ _ID = re.compile(r"task_(\d+)(?:_(\d+))?")
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 
 
-def plan_message(plan: Plan, *, text: str, note: str, usage: UsageMetadata | None) -> AIMessage:
+def plan_id(checkpoint: str) -> str:
+    """The message id of the plan that is written in this superstep. It is the same however often that is resumed."""
+    return f"plan-{checkpoint}"
+
+
+def result_id(plan: str, key: Key) -> str:
+    """The message id of what comes of a task of the plan with this message id."""
+    return f"{plan}-{call_id(key)}"
+
+
+def plan_message(plan: Plan, *, text: str, note: str, usage: UsageMetadata | None, id: str | None = None) -> AIMessage:
     """The finished plan.
 
     Args:
@@ -39,9 +49,11 @@ def plan_message(plan: Plan, *, text: str, note: str, usage: UsageMetadata | Non
         text: What the model wrote.
         note: Why the plan was made, if it is not the turn's first; chat UIs show it.
         usage: The tokens of the planner's model call, if the model reported them.
+        id: The message's id.
     """
     calls, notes = _calls_of(plan.tasks)
     return AIMessage(
+        id=id,
         content=note,
         tool_calls=calls,
         usage_metadata=usage,
@@ -170,10 +182,23 @@ def shown_value(observation: ToolMessage) -> Any:
     return observation.response_metadata.get("content", observation.artifact)
 
 
-def by_task(messages: Iterable[BaseMessage]) -> dict[Key, ToolMessage]:
-    """The tool messages with the ids of tasks, whoever wrote them."""
-    found = ((key_of(message.tool_call_id), message) for message in messages if isinstance(message, ToolMessage))
-    return {key: message for key, message in found if key is not None}
+def apart(messages: Sequence[AnyMessage], plan: str) -> tuple[list[AnyMessage], dict[Key, ToolMessage]]:
+    """The conversation without a plan that isn't finished, and what has come of its tasks so far.
+
+    Args:
+        messages: The conversation.
+        plan: The plan's message id.
+    """
+    others: list[AnyMessage] = []
+    done: dict[Key, ToolMessage] = {}
+    for message in messages:
+        key = key_of(message.tool_call_id) if isinstance(message, ToolMessage) else None
+        if isinstance(message, ToolMessage) and key and message.id == result_id(plan, key):
+            if not message.response_metadata.get("waiting"):
+                done[key] = message
+        elif message.id != plan:
+            others.append(message)
+    return others, done
 
 
 def observations(messages: Iterable[BaseMessage]) -> dict[Key, ToolMessage]:

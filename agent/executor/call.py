@@ -18,7 +18,7 @@ from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
 
 from agent.context import Context
-from agent.conversation.messages import call_id, key_of, observation
+from agent.conversation.messages import call_id, key_of, observation, result_id
 from agent.conversation.provenance import is_trusted
 from agent.conversation.saving import savable
 from agent.events import SHOWN_CHARS, Progress, shown
@@ -26,6 +26,7 @@ from agent.executor.approval import why_approval
 from agent.executor.order import Order
 from agent.executor.outcomes import BlockedError, Outcomes, Paused
 from agent.executor.retries import delay_before_retry, tries_of
+from agent.executor.saved import IN_FLIGHT, Notes
 from agent.language.tasks import Key, Task, name_of
 from agent.language.values import excerpt, to_text, without_surrogates
 from agent.state import Decision, Waiting
@@ -34,6 +35,8 @@ from agent.tooling.invoke import ContentAndArtifact, Wrapper, explain, invoke
 
 NO_CHECKPOINTER = "Not run: {tool} needs a person's approval, and a run without a checkpointer can't pause for one."
 GONE = "Not run: the tool {tool} is not there any more."
+WAITS = "Not made yet: it waits for a person's approval."
+WAITS_FOR_OTHER = "Not made yet: it waits for a call that waits for a person's approval."
 REJECTED = "Not run: a person rejected this call. {message}"
 
 
@@ -64,6 +67,12 @@ class Calls:
     surroundings: Surroundings
     """What tools can have injected."""
 
+    plan: str
+    """The id of the plan's message."""
+
+    notes: Notes | None
+    """Where calls with side effects are noted before they are made."""
+
     outcomes: Outcomes
     """What comes of the tasks."""
 
@@ -78,6 +87,9 @@ class Calls:
         self._threads = CapacityLimiter(self.context.max_concurrency)
         self._first: dict[str, Key] = {}
         """The task that makes a call first, for each call that need not be made twice."""
+
+        self._edited: dict[Key, Task] = {}
+        """The tasks for which a person has another call made, as planned."""
 
     def remember(self, message: ToolMessage) -> None:
         """Take note of a call made before, so that it need not be made again."""
@@ -110,6 +122,7 @@ class Calls:
                 return self._observe(task, said, said, decision="respond", **self._record(arguments))
             if decision["type"] == "edit":
                 action = decision["edited_action"]
+                self._edited[task.key] = task
                 task, arguments = replace(task, tool=action["name"], positional=0), action["args"]
                 if task.tool not in self.tools:
                     return self.fail(task, GONE.format(tool=task.tool), decision="edit", **self._record(arguments))
@@ -121,6 +134,17 @@ class Calls:
     def fail(self, task: Task, why: str, **metadata: Any) -> ToolMessage:
         """The observation of a task that has no result."""
         return self._observe(task, why, failed=True, **metadata)
+
+    def waits(self, paused: Paused) -> ToolMessage:
+        """What stands for the observation of a call until a person has decided."""
+        if paused.arguments is None:
+            return self.fail(paused.task, WAITS_FOR_OTHER, waiting=True)
+        return self.fail(paused.task, WAITS, waiting=True, **self._record(paused.arguments))
+
+    def identified(self, task: Task, observation: ToolMessage) -> ToolMessage:
+        """The observation with its message id."""
+        observation.id = result_id(self.plan, task.key)
+        return observation
 
     def no_calls(self, task: Task) -> ToolMessage:
         """The observation of a map over an empty list."""
@@ -173,6 +197,7 @@ class Calls:
         """The call's observation, when there is a slot for it: what the tool gives, or why it failed."""
         async with self._slots:
             record = {**metadata, **self._record(arguments), "started": time.time()}
+            await self._note(task, record)
             self.progress.tell_of(task, "task_started", arguments, namespace=_namespace())
             try:
                 value = await self._again(task, arguments)
@@ -189,6 +214,15 @@ class Calls:
             if self.tools[task.tool].return_direct and task.element is None:
                 record["return_direct"] = True
             return self._observe(task, carried, value, **record, finished=time.time())
+
+    async def _note(self, task: Task, record: dict[str, Any]) -> None:
+        """Have it saved that a call is about to be made, if that matters: it changes something, or may."""
+        metadata = self.tools[task.tool].metadata or {}
+        asked = metadata.get("requires_approval") or task.tool in self.context.requires_approval
+        if self.notes and (asked or metadata.get("side_effects")):
+            planned = self._edited.get(task.key)
+            edited = {"decision": "edit"} if planned else {}
+            await self.notes.take(planned or task, self.fail(task, IN_FLIGHT, **record, **edited))
 
     async def _again(self, task: Task, arguments: dict[str, Any]) -> Any:
         """The tool's result, at the first try or a later one."""

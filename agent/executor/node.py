@@ -7,11 +7,12 @@ refers to.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import BaseTool
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.config import get_config
 from langgraph.constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.func import task as durable
@@ -19,8 +20,14 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from agent.context import Context
-from agent.conversation.messages import by_task, observations, own_plans, tasks_of, this_turn, with_tasks
-from agent.conversation.provenance import is_trusted, own_words, trusted_results, words_of_others
+from agent.conversation.messages import apart, key_of, observations, own_plans, tasks_of, this_turn, with_tasks
+from agent.conversation.provenance import (
+    is_trusted,
+    own_words,
+    own_words_of_plan,
+    trusted_results,
+    words_of_others,
+)
 from agent.conversation.saving import storable
 from agent.events import Progress
 from agent.executor.approval import describe_request, graph_namespace
@@ -28,6 +35,7 @@ from agent.executor.call import Calls, shown_in_full
 from agent.executor.order import Order, Touch
 from agent.executor.outcomes import Outcomes
 from agent.executor.run import Finished, PlanRun
+from agent.executor.saved import Notes
 from agent.handover import Handover
 from agent.models import Models
 from agent.state import Node, PausedPlan, State, Waiting
@@ -42,8 +50,8 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrappe
     1. Ask the handover for the plan's tasks. If they are in the state already (there was no planner beside this node in
        the last superstep, or the plan was paused), or were saved before a crash, they are in the handover at once.
     2. Start each task as it comes. It runs when the tasks that it refers to are done.
-    3. When all that can be done is done: go to `approval` if calls wait for one, else to the joiner with the plan and
-       its observations as messages.
+    3. When all that can be done is done, write the plan and its observations to the conversation, and go to `approval`
+       if calls wait for one, else to the joiner. An observation that waits is replaced when it is there.
 
     Without a planner beside it the node goes to itself, and finds the plan in the state then.
     """
@@ -56,11 +64,16 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrappe
         handover = Handover.of(runtime)
         with handover.executing():
             progress = Progress.of(runtime)
-            earlier = observations(state["messages"])
             paused = state.get("paused")
-            outcomes = Outcomes(earlier, by_task(paused["done"]) if paused else {})
+            planned = paused["plan"] if paused else state.get("plan")
+            plan_id = (planned and planned.id) or handover.plan_id
+            messages, done = apart(state["messages"], plan_id)
+            for result in paused.get("done", ()) if paused else ():
+                done[key_of(result.tool_call_id) or (0, None)] = result
+            outcomes = Outcomes(observations(messages), done)
             own = state.get("own", ())
-            turn = this_turn(state["messages"])
+            in_view = words_of_others(messages, own)
+            turn = this_turn(messages)
             order = Order(touches, outcomes, (task for plan in own_plans(turn) for task in tasks_of(plan)))
             calls = Calls(
                 tools,
@@ -68,18 +81,20 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrappe
                 await models.planner(context),
                 progress,
                 saved=bool(get_config()["configurable"].get(CONFIG_KEY_CHECKPOINTER)),
-                in_view=words_of_others(state["messages"], own),
+                in_view=in_view,
                 trusted=trusted,
                 decided={(call["task"], call["element"]): call for call in paused["waiting"]} if paused else {},
-                surroundings=Surroundings(state["messages"], runtime, list(tools.values()), thread=_thread()),
+                surroundings=Surroundings(messages, runtime, list(tools.values()), thread=_thread()),
+                plan=plan_id,
+                notes=_notes(runtime),
                 outcomes=outcomes,
                 order=order,
                 wrapper=wrapper,
             )
-            for made in (*observations(turn).values(), *(paused["done"] if paused else ())):
+            for made in (*observations(turn).values(), *done.values()):
                 calls.remember(made)
             run = PlanRun(calls, outcomes, order, signatures)
-            if planned := paused["plan"] if paused else state.get("plan"):
+            if planned:
                 handover.finish(planned)
             # Called before any tool, because replay after a crash goes by the order of calls. What it returns is
             # saved, so that this node can go on when the planner had finished and will not be run again.
@@ -94,15 +109,15 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrappe
                 return Command(goto="executor")
         if plan is None:
             return Command(goto="joiner") if state.get("alone") else Command(goto="executor", update={"alone": True})
+        new = [with_tasks(plan, finished.tasks, finished.results), *finished.results] if finished.results else []
+        update: dict[str, Any] = {"messages": new}
+        if new:
+            trusted_ids = {result.tool_call_id for result in finished.results if is_trusted(result, trusted)}
+            update["own"] = own_words(messages, own, own_words_of_plan(new, in_view, trusted_ids))
         if finished.waiting:
-            paused = _pause(plan, finished, [*state["messages"], *finished.results], tools)
-            return Command(goto="approval", update={"paused": paused})
-        answer = storable(plan.response_metadata["answer"])
-        messages = [with_tasks(plan, finished.tasks, finished.results), *finished.results] if finished.results else []
-        empty = not messages and bool(plan.content)
-        update = {"messages": messages, "answer": answer, "empty": empty}
-        if messages:
-            update["own"] = own_words(state["messages"], own, _trusted_words(messages, calls))
+            update["paused"] = _pause(plan, finished, [*messages, *finished.results], tools)
+            return Command(goto="approval", update=update)
+        update |= {"answer": storable(plan.response_metadata["answer"]), "empty": not new and bool(plan.content)}
         return Command(goto="joiner", update=update)
 
     return executor
@@ -113,15 +128,14 @@ def _thread() -> str:
     return f"{own['thread_id']}|{graph_namespace()}" if own.get(CONFIG_KEY_CHECKPOINTER) else uuid4().hex
 
 
-def _trusted_words(messages: Sequence[BaseMessage], calls: Calls) -> list[BaseMessage]:
-    """What of a plan and its results is nobody else's words: a plan that was made from nothing else; results of trusted
-    tools; and why calls were not made, unless that tells of the results of others."""
-    results = [message for message in messages if isinstance(message, ToolMessage)]
-    made = [result for result in results if "started" in result.response_metadata]
-    trusted = [result for result in results if is_trusted(result, calls.trusted)]
-    if not calls.in_view and all(result in trusted for result in made):
-        trusted = results
-    return [*(() if calls.in_view else messages[:1]), *trusted]
+def _notes(runtime: Runtime[Any]) -> Notes | None:
+    """Where this superstep's calls are noted, if it is saved."""
+    own, info = get_config()["configurable"], runtime.execution_info
+    saver = own.get(CONFIG_KEY_CHECKPOINTER)
+    if not isinstance(saver, BaseCheckpointSaver) or info is None:
+        return None
+    here = {"thread_id": own["thread_id"], "checkpoint_ns": graph_namespace(), "checkpoint_id": info.checkpoint_id}
+    return Notes(saver, {"configurable": here})
 
 
 def _pause(
@@ -138,7 +152,7 @@ def _pause(
         )
         for call in finished.waiting
     ]
-    return PausedPlan(plan=plan, done=finished.results, waiting=waiting)
+    return PausedPlan(plan=plan, waiting=waiting)
 
 
 def receive_plan(handover: Handover) -> "asyncio.Future[AIMessage | None]":

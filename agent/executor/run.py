@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Any, TypedDict
+from typing import Any
 
 from langchain_core.messages import ToolMessage
 from langgraph.errors import GraphInterrupt
 from langgraph.func import task as durable
 
+from agent.conversation.provenance import is_trusted
 from agent.executor.call import GONE, Calls
 from agent.executor.order import Order
 from agent.executor.outcomes import BlockedError, Outcome, Outcomes, Paused, fail, settle
 from agent.executor.resolve import Inputs, NeedFailedError, ResolveError, Resolver
+from agent.executor.saved import SavedOutcome, Settled
 from agent.language.plan import MapError
 from agent.language.references import UnresolvedReferenceError, find_references
 from agent.language.tasks import Key, Signature, Task, name_of
@@ -27,36 +29,6 @@ from agent.language.tasks import Key, Signature, Task, name_of
 TOO_MANY_ELEMENTS = (
     "The list has {length} elements, and with a call for each the plan has more than {most} tasks (max_tasks)."
 )
-
-
-class Settled(TypedDict):
-    """What came of a task, as it is saved."""
-
-    task: str
-    tool: str
-    arguments: dict[str, Any]
-    """As planned."""
-
-    inputs: str
-    """A digest of what they stood for; empty if they refer to nothing."""
-
-    outcomes: list["SavedOutcome"]
-    """That of the call; of a map, those of its elements."""
-
-
-class SavedOutcome(TypedDict):
-    """What came of a call, as it is saved."""
-
-    element: int | None
-    arguments: dict[str, Any]
-    """As planned."""
-
-    message: ToolMessage | None
-    paused: dict[str, Any] | None
-    """The resolved arguments of a call that waits for approval."""
-
-    why: str
-    """Why it does."""
 
 
 _run: ContextVar["PlanRun"] = ContextVar("run")
@@ -77,10 +49,11 @@ class Finished:
     """What came of a plan."""
 
     tasks: list[Task] = field(default_factory=list)
-    """Those that have a result, with each call of a map whose length was not known before; in the order of the plan."""
+    """Those that there is something to tell of, with each call of a map whose length was not known before; in the order
+    of the plan."""
 
     results: list[ToolMessage] = field(default_factory=list)
-    """An observation for each of them."""
+    """An observation for each of them; for a call that waits, one that says so."""
 
     waiting: list[Paused] = field(default_factory=list)
     """The calls that wait for approval."""
@@ -159,12 +132,16 @@ class PlanRun:
             outcome = await future
             if isinstance(outcome, int):
                 finished.tasks.append(task)
-                finished.results += [] if outcome else [self.calls.no_calls(task)]
+                finished.results += [] if outcome else [self.calls.identified(task, self.calls.no_calls(task))]
             elif isinstance(outcome, ToolMessage):
                 finished.tasks.append(task)
                 finished.results.append(outcome)
-            elif outcome and outcome.arguments is not None:
-                finished.waiting.append(outcome)
+            elif outcome:
+                if outcome.arguments is not None:
+                    finished.waiting.append(outcome)
+                if not task.is_map:  # its calls are not known yet
+                    finished.tasks.append(task)
+                    finished.results.append(self.calls.identified(task, self.calls.waits(outcome)))
         return finished
 
     def _call(self, task: Task) -> None:
@@ -218,21 +195,22 @@ class PlanRun:
         inputs = await self._resolver.inputs(task)
         await self._digest(task, inputs)
         if inputs.error:
-            return [_as_saved(task, self._not_made(task, inputs.error))]
-        return [_as_saved(task, await self.calls.make(task, inputs.arguments))]
+            return [self._as_saved(task, self._not_made(task, inputs.error))]
+        return [self._as_saved(task, await self.calls.make(task, inputs.arguments))]
 
     async def _make_each(self, task: Task, over: str) -> list[SavedOutcome]:
         """Make the calls of a map whose length is known only now. Each is saved when done, as a task of this one."""
         try:
             elements = await self._resolver.written_out(task, over)
         except (BlockedError, NeedFailedError, UnresolvedReferenceError, MapError) as error:
-            return [_as_saved(task, self._not_made(task, error))]
+            return [self._as_saved(task, self._not_made(task, error))]
         most = self.calls.context.max_tasks
         others = sum(other.is_call for other in self._tasks.values() if other is not task)
         if len(elements) + others > most:
-            return [_as_saved(task, self.calls.fail(task, TOO_MANY_ELEMENTS.format(length=len(elements), most=most)))]
+            too_many = TOO_MANY_ELEMENTS.format(length=len(elements), most=most)
+            return [self._as_saved(task, self.calls.fail(task, too_many))]
         if not elements:
-            return [_as_saved(task, self.calls.no_calls(task))]
+            return [self._as_saved(task, self.calls.no_calls(task))]
         self._write_out(task, elements)
         futures = [self.outcomes[element.key] for element in elements]
         for element, future in zip(elements, futures, strict=True):
@@ -240,7 +218,7 @@ class PlanRun:
                 self._call(element)
         await asyncio.wait(futures)
         _raise_interrupts(futures)
-        return [_as_saved(element, future.result()) for element, future in zip(elements, futures, strict=True)]
+        return [self._as_saved(element, future.result()) for element, future in zip(elements, futures, strict=True)]
 
     def _not_made(self, task: Task, error: ResolveError) -> ToolMessage | Paused:
         if isinstance(error, BlockedError):
@@ -271,11 +249,21 @@ class PlanRun:
         self._plan(Task(task.number, task.tool, {}, size=len(elements)))
         settle(self.outcomes[task.key], len(elements))
 
+    def _as_saved(self, task: Task, outcome: Outcome) -> SavedOutcome:
+        message = outcome if isinstance(outcome, ToolMessage) else None
+        paused, why = (outcome.arguments, outcome.why) if isinstance(outcome, Paused) else (None, "")
+        trusted = message is not None and is_trusted(message, self.calls.trusted)
+        return SavedOutcome(
+            element=task.element, arguments=task.arguments, message=message, paused=paused, why=why, trusted=trusted
+        )
+
     def _take(self, task: Task, outcome: ToolMessage | Paused) -> None:
         """Take note of what came of a task."""
         future = self.outcomes[task.key]
         if future.done():
             return
+        if isinstance(outcome, ToolMessage):
+            outcome = self.calls.identified(task, outcome)
         is_empty = task.is_map and isinstance(outcome, ToolMessage) and outcome.status == "success"
         future.set_result(0 if is_empty else outcome)
         if isinstance(outcome, ToolMessage):
@@ -297,12 +285,6 @@ def _place(tasks: Mapping[str, Task]) -> Callable[[Task], tuple[int, int]]:
     for place, task in enumerate(tasks.values()):
         places.setdefault(task.number, place)
     return lambda task: (places[task.number], sys.maxsize if task.element is None else task.element)
-
-
-def _as_saved(task: Task, outcome: Outcome) -> SavedOutcome:
-    message = outcome if isinstance(outcome, ToolMessage) else None
-    paused, why = (outcome.arguments, outcome.why) if isinstance(outcome, Paused) else (None, "")
-    return SavedOutcome(element=task.element, arguments=task.arguments, message=message, paused=paused, why=why)
 
 
 def _from_saved(task: Task, saved: SavedOutcome) -> ToolMessage | Paused:

@@ -108,8 +108,7 @@ def turns_of(thread: Thread) -> list[Turn]:
     turns = [_turn(messages[start], messages[start + 1 : end]) for start, end in pairwise([*starts, len(messages)])]
     if turns and thread.waits_for:
         approval = Approval(thread_id=thread.name, request=thread.waits_for[0].value)
-        last = _turn(messages[starts[-1]], [*thread.turn, *thread.set_aside])
-        turns[-1] = last.model_copy(update={"approval": approval})
+        turns[-1] = turns[-1].model_copy(update={"approval": approval})
     return turns
 
 
@@ -126,13 +125,14 @@ def _turn(question: AnyMessage, messages: list[AnyMessage]) -> Turn:
 
 
 def _tasks(run: Run) -> list[TaskReport]:
-    messages = [*run.messages, *run.set_aside]
-    plans = own_plans(messages)
+    plans = own_plans(run.messages)
     planned: dict[Key, tuple[int, Task]] = {
         task.key: (round_, task) for round_, plan in enumerate(plans) for task in tasks_of(plan)
     }
     reports: dict[Key, TaskReport] = {}
-    for key, message in observations(messages).items():
+    for key, message in observations(run.messages).items():
+        if message.response_metadata.get("waiting"):
+            continue
         # An element may not be in its plan yet, but its map is.
         if (known := planned.get(key) or planned.get((key[0], None))) is None:
             continue  # what some other program has written to the thread

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
+from langgraph.graph.message import add_messages
 from langgraph.types import Command, Interrupt
 
 from agent import Context
@@ -109,9 +110,6 @@ class Run:
 
     messages: list[AnyMessage] = field(default_factory=list)
     """What the graph has added to the conversation since the question."""
-
-    set_aside: list[AnyMessage] = field(default_factory=list)
-    """The plan that waits for an approval, and its observations so far: they are not in the conversation yet."""
 
     plans: list[str] = field(default_factory=list)
     """Each plan as the model wrote it."""
@@ -227,8 +225,8 @@ class Run:
 
     def recall(self, thread: Thread) -> None:
         """Begin as the run that the thread has begun, which goes on after a pause or a crash."""
-        self.messages, self.set_aside = list(thread.turn), list(thread.set_aside)
-        made = [m for m in self.messages + self.set_aside if isinstance(m, AIMessage) and m.tool_calls]
+        self.messages = list(thread.turn)
+        made = [m for m in self.messages if isinstance(m, AIMessage) and m.tool_calls]
         self.plans, self.replans = (
             [plan.response_metadata["plan"] for plan in made],
             [str(plan.text) for plan in made[1:]],
@@ -252,8 +250,6 @@ class Run:
             case "updates", {"planner": {"plan": AIMessage() as plan}}:
                 self.rounds[-1].text = plan.response_metadata["plan"]
                 self.plans.append(self.rounds[-1].text)
-            case "updates", {"executor": {"paused": paused}}:
-                self.set_aside = [paused["plan"], *paused["done"]]
             case "updates", {"executor": {"messages": [*messages]}}:
                 self._take_results(messages)
             case "updates", {"joiner": {"messages": [AIMessage() as answer]}}:
@@ -283,8 +279,7 @@ class Run:
 
     def _take_results(self, messages: list[AnyMessage]) -> None:
         """Note a round's plan and results as they stand in the conversation, with the tools' own times."""
-        self.messages += messages
-        self.set_aside = []
+        self.messages = add_messages(self.messages, messages)  # type: ignore[assignment, arg-type]
         for key, message in observations(messages).items():
             metadata = message.response_metadata
             if "started" in metadata and "reused" not in metadata and (task := self._tasks.get(key)):

@@ -38,9 +38,6 @@ class Thread:
     waits_for: list[Interrupt]
     """What the user is asked for."""
 
-    set_aside: list[AnyMessage]
-    """The plan that waits for an approval, and its observations so far: they are not among the messages yet."""
-
     planned: bool
     """Whether no plan needs to be written before it goes on."""
 
@@ -103,7 +100,6 @@ class Session:
             snapshot.created_at or "",
             snapshot.values.get("messages", []),
             list(snapshot.interrupts),
-            _set_aside(snapshot),
             "planner" not in snapshot.next,
         )
 
@@ -120,11 +116,6 @@ class Session:
                 writes.setdefault(task, []).append((channel, value))
             for task, values in writes.items():
                 await saver.aput_writes(config, values, task)
-
-
-def _set_aside(snapshot: StateSnapshot) -> list[AnyMessage]:
-    paused = snapshot.values.get("paused")
-    return [paused["plan"], *paused["done"]] if paused and snapshot.interrupts else []
 
 
 def _state_of(snapshot: StateSnapshot) -> ThreadState:

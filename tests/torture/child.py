@@ -10,7 +10,7 @@ import random
 import signal
 import time
 import traceback
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,20 @@ class Orders:
 class Log:
     """What happens, a line of JSON each, safe on disk before it goes on."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, then: Callable[[], None] | None = None) -> None:
+        """
+        Args:
+            path: The file.
+            then: Called when something has been written.
+        """
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._then = then
 
     def write(self, event: str, label: str) -> None:
         os.write(self._file, json.dumps([event, label]).encode() + b"\n")
         os.fsync(self._file)
+        if self._then:
+            self._then()
 
 
 class ScriptedModel(BaseChatModel):
@@ -61,6 +69,8 @@ class ScriptedModel(BaseChatModel):
     plan: str
     seed: int
     log: Any
+    prompts: Any = None
+    """A list that takes what the model is asked for plans."""
 
     @property
     def _llm_type(self) -> str:
@@ -74,7 +84,9 @@ class ScriptedModel(BaseChatModel):
         shown = hashlib.sha1(str(messages[-1].text).encode(), usedforsecurity=False).hexdigest()
         return ChatResult(generations=[ChatGeneration(message=AIMessage(f"Digest: {shown}"))])
 
-    async def _astream(self, *_: Any, **__: Any) -> AsyncIterator[ChatGenerationChunk]:
+    async def _astream(self, messages: list[BaseMessage], *_: Any, **__: Any) -> AsyncIterator[ChatGenerationChunk]:
+        if self.prompts is not None:
+            self.prompts.append("\n".join(str(message.text) for message in messages[1:]))
         self.log.write("plan", "begun")
         chance = random.Random(self.seed)
         rest = self.plan
@@ -118,7 +130,9 @@ def tools(log: Log) -> list[Any]:
 
     async def effect(label: str, milliseconds: int, inputs: list[Any]) -> str:
         """Changes something."""
-        return await work(label, milliseconds, inputs)
+        value = await work(label, milliseconds, inputs)
+        log.write("changed", label)
+        return value
 
     changes = StructuredTool.from_function(coroutine=effect, metadata={"side_effects": True})
     return [work, work_in_thread, record, items, fail, changes]
@@ -130,7 +144,7 @@ async def run(orders: Orders) -> dict[str, Any]:
     model = ScriptedModel(plan=orders.plan, seed=orders.seed, log=log)
     async with open_checkpointer(f"sqlite:///{orders.folder / 'threads.db'}") as saver:
         if orders.writes_before_death is not None:
-            _die_while_saving(saver, orders.writes_before_death)
+            die_while_saving(saver, orders.writes_before_death)
         graph = create_llm_compiler(tools(log), model=model, checkpointer=saver)
         begun = await saver.aget_tuple(THREAD)
         context = Context(approve_side_effects=False)
@@ -138,7 +152,8 @@ async def run(orders: Orders) -> dict[str, Any]:
     return simplified(output["messages"])
 
 
-def _die_while_saving(saver: Any, writes: int) -> None:
+def die_while_saving(saver: Any, writes: int) -> None:
+    """Have the process kill itself when so many things have been saved, or just before."""
     left = iter(range(writes // 2, -1, -1))
 
     def dying(save: Any) -> Any:

@@ -174,7 +174,7 @@ def _read_saved(folder: Path) -> _Saved:
                 for message in _messages_in(_SERIALIZER.loads_typed(row)):
                     saved.plan |= isinstance(message, AIMessage) and bool(message.tool_calls)
                     arguments = message.response_metadata.get("arguments")
-                    if isinstance(message, ToolMessage) and arguments:
+                    if isinstance(message, ToolMessage) and arguments and "finished" in message.response_metadata:
                         saved.labels.add(str(arguments["label"]))
     return saved
 
