@@ -10,6 +10,7 @@
 | `/agent/stream_events`, `/agent/stream_log` | LangChain's own events of everything inside |
 | `/agent/input_schema`, `output_schema`, `config_schema` | JSON schemas |
 | `/agent/playground/` | LangServe's form for trying it out |
+| `/v1/chat/completions`, `/v1/models` | the same for OpenAI's clients, see `apps.server.openai` |
 | `/docs` | the API's documentation: Swagger UI, which browsers load from a CDN, of `/openapi.json` |
 | `/healthz` | whether the server is up; it needs no key |
 
@@ -95,6 +96,7 @@ try:
     from apps.server.guard import NOT_JSON, Guard
     from apps.server.langserve import LangServeInput, add_agent
     from apps.server.limits import Limits
+    from apps.server.openai import add_openai
 except ModuleNotFoundError as error:
     if error.name not in ("fastapi", "langserve", "sse_starlette", "starlette"):
         raise
@@ -136,6 +138,7 @@ def create_app(
     app.add_exception_handler(RefusedError, _explain_refusal)
     add_agent(app, agent, "/agent")
     add_conversations(app, agent, "/agent")
+    add_openai(app, agent)
 
     @app.get("/healthz", tags=["server"])
     async def healthz() -> dict[str, str]:

@@ -1,0 +1,209 @@
+"""OpenAI's protocol: every client of chat completions can ask the agent, which is a model under its graph's name.
+
+A client sends the conversation with each request, and so no thread is kept; only of a run that waits for an approval,
+which the page can give: the answer has its address. Steps of the plan come as `reasoning_content`, if the request has a
+`reasoning_effort` other than `none`. What would sample a model otherwise (`temperature`, `max_tokens`, …) is not used,
+and tools are the agent's own.
+"""
+
+import json
+import os
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from starlette.responses import JSONResponse, Response
+
+from apps.runs.graphs import DEFAULT
+from apps.server.agent import Event, ServedAgent
+from apps.server.errors import RefusedError, explain
+from apps.server.schema import AgentInput
+from apps.server.streams import Message, Stream
+
+UNKNOWN_MODEL = "There is no model {model!r}; there is {name!r}."
+OWN_TOOLS = "tools: the agent has its own, and calls no others."
+ONE_CHOICE = "n: there is one answer."
+WAITS = "This waits for your approval: {page}"
+REPLANS = "\n\nPlanned again: {feedback}\n"
+VOID = "\n\n"
+"""What parts the words that did not turn out to be the answer from those that follow."""
+
+
+def _as_ours(messages: Any) -> Any:
+    """OpenAI calls system messages the developer's now."""
+    if not isinstance(messages, list):
+        return messages
+    return [
+        {**each, "role": "system"} if isinstance(each, dict) and each.get("role") == "developer" else each
+        for each in messages
+    ]
+
+
+class StreamOptions(BaseModel):
+    """What a stream has beside the answer."""
+
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """What is used of a request; the rest is taken, and ignored."""
+
+    model_config = ConfigDict(title="Chat completion request", extra="allow")
+
+    model: str = Field(description="The graph that is served, as /v1/models names it.")
+    messages: Annotated[list[Any], BeforeValidator(_as_ours)] = Field(description="The conversation.")
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    reasoning_effort: str | None = Field(default=None, description="Unless none: the plan comes as reasoning_content.")
+    tools: list[Any] | None = None
+    n: int | None = None
+
+
+@dataclass
+class _Chat:
+    """An answer on its way."""
+
+    name: str
+    page: str
+    """The address of the thread's page."""
+
+    reasons: bool
+    id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
+    created: int = field(default_factory=lambda: int(time.time()))
+    sent: str = ""
+    """Of the answer, as it now seems to be."""
+
+    usage: dict[str, int] = field(default_factory=dict)
+    answer: str = ""
+    """When it is complete."""
+
+    waits: bool = False
+
+    def deltas(self, event: Event) -> list[dict[str, str]]:
+        """What an event adds to the message."""
+        match event:
+            case {"type": "plan_text", "text": str(text)} if self.reasons:
+                return [{"reasoning_content": text}]
+            case {"type": "replanning", "feedback": str(feedback)}:
+                reason = [{"reasoning_content": REPLANS.format(feedback=feedback)}] if self.reasons else []
+                return [*reason, *self._void()]
+            case {"type": "answer_text", "text": str(text)}:
+                void = self._void() if event.get("restart") else []
+                self.sent += text
+                return [*void, {"content": text}]
+            case {"type": "result", "approval": approval, "answer": answer, "usage": usage}:
+                self.usage = _usage(usage)
+                self.waits = bool(approval)
+                self.answer = WAITS.format(page=self.page) if self.waits else str(answer)
+                void = [] if self.answer.startswith(self.sent) else self._void()
+                return [*void, {"content": self.answer.removeprefix(self.sent)}]
+        return []
+
+    def _void(self) -> list[dict[str, str]]:
+        void = [{"content": VOID}] if self.sent else []
+        self.sent = ""
+        return void
+
+    def chunk(self, delta: dict[str, str], finish: str | None = None) -> dict[str, Any]:
+        """One of OpenAI's chunks."""
+        return {
+            **self._about("chat.completion.chunk"),
+            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+        }
+
+    def whole(self, deltas: list[dict[str, str]]) -> dict[str, Any]:
+        """OpenAI's completion."""
+        message = {"role": "assistant", "content": self.answer}
+        if self.reasons:
+            message["reasoning_content"] = "".join(delta.get("reasoning_content", "") for delta in deltas)
+        choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+        return {**self._about("chat.completion"), "choices": [choice], "usage": self.usage}
+
+    def totals(self) -> dict[str, Any]:
+        """The chunk that has the usage alone."""
+        return {**self._about("chat.completion.chunk"), "choices": [], "usage": self.usage}
+
+    def _about(self, kind: str) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.name}
+
+
+def add_openai(app: FastAPI, agent: ServedAgent) -> None:
+    """Serve the agent under `/v1`."""
+
+    @app.get("/v1/models", tags=["v1"])
+    async def models() -> dict[str, Any]:
+        """The graph that is served."""
+        return {
+            "object": "list",
+            "data": [{"id": _name(), "object": "model", "created": 0, "owned_by": "llm-compiler"}],
+        }
+
+    @app.post("/v1/chat/completions", tags=["v1"])
+    async def chat_completions(asked: ChatRequest, request: Request) -> Response:
+        """The answer to a conversation."""
+        if asked.model != _name():
+            raise RefusedError(404, UNKNOWN_MODEL.format(model=asked.model[:100], name=_name()))
+        if asked.tools or (asked.n or 1) > 1:
+            raise RefusedError(422, OWN_TOOLS if asked.tools else ONE_CHOICE)
+        thread = uuid.uuid4().hex
+        given = AgentInput.model_validate({"messages": asked.messages, "thread_id": thread})
+        chat = _Chat(_name(), f"{request.base_url}#{thread}", asked.reasoning_effort not in (None, "none"))
+        deltas = _run(agent, given, chat)
+        if not asked.stream:
+            return JSONResponse(chat.whole([delta async for delta in deltas]))
+        try:
+            first = await anext(deltas)  # what fails until here is an HTTP error
+        except BaseException:
+            await deltas.aclose()
+            raise
+        usage = asked.stream_options is not None and asked.stream_options.include_usage
+        return Stream(_chunks(chat, first, deltas, usage), deltas, agent.limits.shutdown_timeout)
+
+
+async def _run(agent: ServedAgent, asked: AgentInput, chat: _Chat) -> AsyncGenerator[dict[str, str]]:
+    """The deltas of the message."""
+    events = agent.events(asked, {"run_id": uuid.UUID(asked.thread_id), "run_name": "/v1/chat/completions"})
+    try:
+        async with aclosing(events):
+            async for event in events:
+                for delta in chat.deltas(event):
+                    yield delta
+    finally:
+        if not chat.waits and asked.thread_id:
+            await agent.forget(asked.thread_id)
+
+
+async def _chunks(
+    chat: _Chat, first: dict[str, str], deltas: AsyncGenerator[dict[str, str]], usage: bool
+) -> AsyncGenerator[Message]:
+    yield _data(chat.chunk({"role": "assistant", **first}))
+    try:
+        async for delta in deltas:
+            yield _data(chat.chunk(delta))
+    except Exception as error:  # noqa: BLE001 — told to the client, and logged
+        failure = explain(error)
+        yield _data({"error": {"message": failure.message, "type": "server_error", "code": failure.status}})
+        return
+    yield _data(chat.chunk({}, "stop"))
+    if usage:
+        yield _data(chat.totals())
+    yield {"data": "[DONE]"}
+
+
+def _data(chunk: dict[str, Any]) -> Message:
+    return {"data": json.dumps(chunk)}
+
+
+def _usage(models: dict[str, dict[str, int]]) -> dict[str, int]:
+    """Tokens of all models, by OpenAI's names."""
+    names = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "total_tokens": "total_tokens"}
+    return {name: sum(counts.get(ours, 0) for counts in models.values()) for name, ours in names.items()}
+
+
+def _name() -> str:
+    return os.environ.get("LLM_COMPILER_GRAPH") or DEFAULT

@@ -1,0 +1,134 @@
+"""The server as OpenAI's own client sees it."""
+
+from functools import partial
+from typing import Any
+
+import openai
+import pytest
+from langchain_openai import ChatOpenAI
+
+from tests.support import PATIENCE
+from tests.support.model_server import HttpError, ModelServer, Reply
+from tests.support.serving import Serve, Tools, ask, serving_agent
+
+PLAN = '1. search("K2")\n2. join()'
+QUESTION: list[Any] = [{"role": "user", "content": "How tall is K2?"}]
+KEY = "correct horse"
+
+
+@pytest.fixture
+def tools() -> Tools:
+    return Tools()
+
+
+@pytest.fixture
+def serve(chat_model: ChatOpenAI, tools: Tools) -> Serve:
+    """Serves an agent with the scripted model."""
+    return partial(serving_agent, chat_model, tools)
+
+
+def client(url: str, key: str = "unused") -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=f"{url}v1", api_key=key, max_retries=0, timeout=PATIENCE)
+
+
+async def test_a_question_is_answered(model_server: ModelServer, serve: Serve) -> None:
+    model_server.script(planner=[PLAN], joiner=["8611 m"])
+    async with serve() as url, client(url) as remote:
+        (model,) = (await remote.models.list()).data
+        done = await remote.chat.completions.create(model=model.id, messages=QUESTION)
+    (choice,) = done.choices
+    assert (choice.message.role, choice.message.content, choice.finish_reason) == ("assistant", "8611 m", "stop")
+    assert done.model == model.id == "llm_compiler"
+    assert done.usage
+    assert done.usage.total_tokens == done.usage.prompt_tokens + done.usage.completion_tokens > 0
+    assert "reasoning_content" not in (choice.message.model_extra or {})
+
+
+async def test_an_answer_is_streamed_with_the_plan_as_reasoning(model_server: ModelServer, serve: Serve) -> None:
+    model_server.script(
+        planner=[PLAN, '2. search("Everest")\n3. join()'],
+        joiner=[Reply("Wait.", [("replan", {"feedback": "And Everest?"})]), "238 m"],
+    )
+    async with serve() as url, client(url) as remote:
+        stream = await remote.chat.completions.create(
+            model="llm_compiler",
+            messages=[{"role": "developer", "content": "Be brief."}, *QUESTION],
+            reasoning_effort="low",
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+        chunks = [chunk async for chunk in stream]
+    *parts, stop, totals = chunks
+    deltas = [chunk.choices[0].delta for chunk in parts]
+    reasons = "".join((delta.model_extra or {}).get("reasoning_content", "") for delta in deltas)
+    assert reasons == f'{PLAN}\n\nPlanned again: And Everest?\n2. search("Everest")\n3. join()'
+    assert "".join(delta.content or "" for delta in deltas).split("\n\n")[-1] == "238 m"
+    assert (deltas[0].role, stop.choices[0].finish_reason) == ("assistant", "stop")
+    assert totals.usage
+    assert totals.usage.total_tokens > 0
+
+
+async def test_a_conversation_is_the_clients_to_keep(model_server: ModelServer, serve: Serve) -> None:
+    model_server.script(planner=[PLAN, PLAN, PLAN, "2. join()"], joiner=["8611 m"] * 3 + ["Sure."])
+    async with serve(max_threads=2, max_runs=2) as url, client(url) as remote:
+        await ask(url, {"question": "How tall is K2?", "thread_id": "t"})
+        messages = [*QUESTION, {"role": "assistant", "content": "Some 8600 m."}, {"role": "user", "content": "Sure?"}]
+        for _ in range(2):
+            await remote.chat.completions.create(model="llm_compiler", messages=messages)
+        await ask(url, {"question": "Sure?", "thread_id": "t"})
+    first, second, _, last = [request for request in model_server.requests if request.is_planner]
+    assert "8600" not in str(first.messages)
+    assert "8600" in str(second.messages)
+    assert "8611 m" in str(last.messages), "no thread has taken the place of this one"
+
+
+async def test_what_waits_for_an_approval_says_where_to_give_it(
+    model_server: ModelServer, serve: Serve, tools: Tools
+) -> None:
+    model_server.script(planner=['1. book("A")\n2. join()'], joiner=["Booked."])
+    async with serve() as url, client(url) as remote:
+        done = await remote.chat.completions.create(model="llm_compiler", messages=QUESTION)
+        said, _, thread = str(done.choices[0].message.content).partition(f"{url}#")
+        assert said == "This waits for your approval: "
+        result = await ask(url, {"decisions": [{"type": "approve"}], "thread_id": thread})
+    assert (result["answer"], tools.called) == ("Booked.", ["A"])
+
+
+async def test_what_is_refused_and_what_fails_is_an_error_of_the_client(
+    model_server: ModelServer, serve: Serve
+) -> None:
+    model_server.script(planner=[HttpError(401, "no")])
+    async with (
+        serve(api_key=KEY, max_question_chars=100) as url,
+        client(url, KEY) as remote,
+        client(url, "wrong") as stranger,
+    ):
+        create = partial(remote.chat.completions.create, model="llm_compiler", messages=QUESTION)
+        with pytest.raises(openai.AuthenticationError):
+            await stranger.models.list()
+        with pytest.raises(openai.NotFoundError, match="'gpt-x'; there is 'llm_compiler'"):
+            await create(model="gpt-x")
+        for wrong in (
+            {"messages": [{"role": "user", "content": "x" * 101}]},
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+            {"messages": []},
+            {"tools": [{"type": "function", "function": {"name": "f"}}]},
+            {"n": 2},
+        ):
+            with pytest.raises(openai.UnprocessableEntityError):
+                await create(**wrong)
+        with pytest.raises(openai.APIStatusError, match="refused the key") as failed:
+            await create(stream=True)
+        assert failed.value.status_code == 502
+
+
+async def test_a_client_who_goes_takes_the_run_along(model_server: ModelServer, serve: Serve, tools: Tools) -> None:
+    model_server.script(planner=[PLAN])
+    tools.close("K2")
+    async with serve() as url, client(url) as remote:
+        stream = await remote.chat.completions.create(
+            model="llm_compiler", messages=QUESTION, stream=True, reasoning_effort="high"
+        )
+        await tools.until(lambda: tools.called == ["K2"])
+        await stream.close()
+        await tools.until(lambda: tools.cancelled == ["K2"])
