@@ -10,6 +10,7 @@
 - Errors have neither keys nor the server's response, of which tracers and logs would keep body and headers.
 """
 
+import asyncio
 import json
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
@@ -173,8 +174,10 @@ class StreamedByAnyServer(AnyServer):
                     cast("AsyncGenerator[Any]", super()._astream(messages, stop=stop, **asking.options))
                 ) as stream:
                     async for chunk in stream:
+                        _check_cancelled()
                         begun = True
                         yield chunk
+                    _check_cancelled()
                 asking.streams = begun
             except Exception as error:
                 if begun or not asking.can_do_without(error):
@@ -182,6 +185,16 @@ class StreamedByAnyServer(AnyServer):
         if not begun:
             yield _as_chunk(await self._ask(messages, stop, None, options))
         asking.succeeded()
+
+
+def _check_cancelled() -> None:
+    """
+    Raises:
+        asyncio.CancelledError: It was to be raised before. `asyncio.wait_for`, in which langchain-openai waits for each
+            piece, keeps it to itself in Python 3.11, if the piece comes at the same moment.
+    """
+    if (task := asyncio.current_task()) and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class Asking:

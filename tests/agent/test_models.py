@@ -1,8 +1,11 @@
 """Chat models by name."""
 
+import asyncio
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx2
 import pytest
 from langchain_core.language_models import BaseChatModel, FakeListChatModel
 from langchain_openai import ChatOpenAI
@@ -176,3 +179,29 @@ async def test_a_model_is_looked_up_when_it_is_used() -> None:
     models = Models("openai:gpt-4.1")
     with pytest.raises(ModelError, match="OPENAI_API_KEY"):
         await models.planner(Context())
+
+
+async def test_a_stream_that_is_cancelled_as_a_piece_comes_is_at_its_end() -> None:
+    """Python 3.11's `asyncio.wait_for`, in which langchain-openai waits for a piece, forgets the cancelling then."""
+
+    class Pieces(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for number in range(3):
+                if number == 1:
+                    reading.cancel()
+                yield b'data: {"choices": [{"index": 0, "delta": {"content": "%d"}}]}\n\n' % number
+
+    async def read() -> None:
+        nonlocal heard
+        async for piece in (await models.planner(Context())).astream("Hi"):
+            heard += [piece.text]
+
+    heard: list[str] = []
+    events = {"Content-Type": "text/event-stream"}
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers=events, stream=Pieces()))
+    async with httpx2.AsyncClient(transport=transport) as client:
+        models = Models(ChatOpenAI(model="x", api_key="key", http_async_client=client))  # type: ignore[arg-type]
+        reading = asyncio.create_task(read())
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    assert heard == ["0"]
