@@ -45,9 +45,10 @@ async def delete_thread(name: str) -> None:
 
     Raises:
         WrongUsageError: There is none of that name.
+        apps.runs.locks.BusyError: It is running.
     """
-    async with open_checkpointer() as saver:
-        if (await Session.of(name, saver).thread()).state == "empty":
+    async with Session.open(name) as session:
+        if (await session.thread()).state == "empty":
             raise WrongUsageError(f"There is no thread {name!r}. llm-compiler threads lists them.")
-        await saver.adelete_thread(name)
+        await session.delete()
     say(f"Deleted {name}.", sys.stdout)

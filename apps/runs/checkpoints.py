@@ -9,8 +9,7 @@
 LangGraph takes the checkpoint with the latest time for a thread's last one: after a machine's clock has been set back,
 what is saved before it has caught up is not found again. Keep the clocks of all that share a database in step.
 
-Nothing here keeps two processes from running the same thread at the same time: send the requests of one thread to one
-of them, else a call may be made twice.
+`apps.runs.locks` keeps processes that share a database from running the same thread at the same time.
 """
 
 import asyncio
@@ -72,11 +71,21 @@ def open_checkpointer(url: str | None = None) -> AbstractAsyncContextManager[Bas
         CheckpointError: The URL names no database, or it can't be opened.
     """
     url = url or default_url()
+    path = file_of(url)
+    return _open_sqlite(path) if path else _open_postgres(url)
+
+
+def file_of(url: str) -> Path | None:
+    """The SQLite file that a URL names; None if it names a PostgreSQL database.
+
+    Raises:
+        CheckpointError: It names no database.
+    """
     scheme, separator, rest = url.partition("://")
     if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
-        return _open_sqlite(Path(rest[1:]).expanduser())
+        return Path(rest[1:]).expanduser()
     if scheme in ("postgresql", "postgres") and separator:
-        return _open_postgres(url)
+        return None
     raise CheckpointError(WRONG_URL.format(url=_without_password(url)))
 
 
@@ -140,34 +149,60 @@ async def _open_postgres(url: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     try:
         import psycopg
         from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-        from psycopg.rows import dict_row
         from psycopg_pool import AsyncConnectionPool
     except ImportError as error:
         raise CheckpointError(NO_POSTGRES) from error
 
-    options: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
-    options["connect_timeout"] = CONNECT_SECONDS
     try:
         # Not through the pool, which tries again and again and doesn't tell why.
-        async with await psycopg.AsyncConnection.connect(url, **options) as connection:
-            await _lock(connection)
+        async with await connect(url) as connection, setting_up(connection):
             await AsyncPostgresSaver(connection).setup()
     except psycopg.Error as error:
-        raise CheckpointError(CANT_OPEN.format(where=_without_password(url), why=error)) from error
+        raise cant_open(url, error) from error
     check = AsyncConnectionPool.check_connection  # the database may have closed them, or been started anew
-    pool: Any = AsyncConnectionPool(url, min_size=1, max_size=CONNECTIONS, open=False, check=check, kwargs=options)
+    pool: Any = AsyncConnectionPool(url, min_size=1, max_size=CONNECTIONS, open=False, check=check, kwargs=_options())
     async with pool:
         yield AsyncPostgresSaver(pool, serde=Serializer())
 
 
-async def _lock(connection: Any) -> None:
+async def connect(url: str) -> Any:
+    """A connection to PostgreSQL.
+
+    Raises:
+        psycopg.Error: The database can't be had.
+    """
+    import psycopg
+
+    return await psycopg.AsyncConnection.connect(url, **_options())
+
+
+def _options() -> dict[str, Any]:
+    from psycopg.rows import dict_row
+
+    return {
+        "autocommit": True,
+        "prepare_threshold": 0,
+        "row_factory": dict_row,
+        "connect_timeout": CONNECT_SECONDS,
+    }
+
+
+@asynccontextmanager
+async def setting_up(connection: Any) -> AsyncIterator[None]:
     """Let one process at a time make the tables. One that waited inside PostgreSQL would hold up the indexes that
     another one makes, so it asks again and again."""
     while True:
         cursor = await connection.execute("SELECT pg_try_advisory_lock(%s) AS locked", (_SETUP_LOCK,))
         if (await cursor.fetchone())["locked"]:
-            return
+            break
         await asyncio.sleep(0.05)
+    yield
+    await connection.execute("SELECT pg_advisory_unlock(%s)", (_SETUP_LOCK,))
+
+
+def cant_open(url: str, error: Exception) -> CheckpointError:
+    """That a database can't be had, and why, without the password."""
+    return CheckpointError(CANT_OPEN.format(where=_without_password(url), why=error))
 
 
 def _without_password(url: str) -> str:

@@ -14,6 +14,7 @@ from langgraph.types import Interrupt, StateSnapshot
 from agent.conversation.messages import this_turn
 from apps.runs.checkpoints import open_checkpointer
 from apps.runs.graphs import Graph, served_graph
+from apps.runs.locks import open_locks
 
 ThreadState = Literal["empty", "finished", "broken", "waiting"]
 """`broken`: the last question has no answer yet, because the run died, or runs at this moment. `waiting`: for an
@@ -68,12 +69,13 @@ class Session:
     @classmethod
     @asynccontextmanager
     async def open(cls, name: str, url: str | None = None) -> AsyncIterator[Self]:
-        """The thread of that name, new or not.
+        """The thread of that name, new or not, for oneself alone.
 
         Raises:
             apps.runs.checkpoints.CheckpointError: The database can't be had.
+            apps.runs.locks.BusyError: Another process runs the thread.
         """
-        async with open_checkpointer(url) as saver:
+        async with open_checkpointer(url) as saver, open_locks(url) as locks, locks.held(name):
             yield cls.of(name, saver)
 
     @classmethod
@@ -103,12 +105,20 @@ class Session:
             "planner" not in snapshot.next,
         )
 
+    @property
+    def saver(self) -> BaseCheckpointSaver[Any]:
+        """Where it is kept."""
+        assert isinstance(self.graph.checkpointer, BaseCheckpointSaver)
+        return self.graph.checkpointer
+
+    async def delete(self) -> None:
+        """Delete it for good."""
+        await self.saver.adelete_thread(self.name)
+
     async def save_in(self, saver: BaseCheckpointSaver[Any], name: str) -> None:
         """Copy the thread to a checkpointer, under a name."""
-        own = self.graph.checkpointer
-        assert isinstance(own, BaseCheckpointSaver)
         config: RunnableConfig = {"configurable": {"thread_id": name, "checkpoint_ns": ""}}
-        for saved in reversed([saved async for saved in own.alist(self.config)]):
+        for saved in reversed([saved async for saved in self.saver.alist(self.config)]):
             versions = saved.checkpoint["channel_versions"]
             config = await saver.aput(config, saved.checkpoint, saved.metadata, versions)
             writes: dict[str, list[tuple[str, Any]]] = {}

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import sys
+from math import ceil
 
 from dotenv import load_dotenv
 
@@ -17,6 +18,9 @@ NOT_WITHOUT_KEY = (
 CANT_LISTEN = "The server can't listen at {host}:{port}: {why}. Another PORT may be free."
 WRONG_PORT = "PORT={port!r} is no port; it must be a number from 0 to 65535."
 
+MORE_CONNECTIONS = 400
+"""How many more there may be than runs."""
+
 
 def main() -> None:
     """Serve until the process is told to stop. What keeps the server from starting is told in a line."""
@@ -24,6 +28,7 @@ def main() -> None:
         import uvicorn
 
         from apps.server.app import app
+        from apps.server.connections import bounded_to
         from apps.server.guard import may_listen
         from apps.server.limits import Limits
         from apps.server.threads import open_threads
@@ -53,9 +58,17 @@ def main() -> None:
         asyncio.run(try_to_start())
     except Exception as error:  # noqa: BLE001 — whatever it is, uvicorn would tell it with a traceback
         sys.exit(in_one_line(error))
-    # Some seconds more than the runs have: then they have ended by themselves, or been cancelled.
-    grace = round(limits.shutdown_timeout) + 5
-    uvicorn.run(app, host=host, port=int(port), timeout_graceful_shutdown=grace, server_header=False)
+    uvicorn.run(
+        app,
+        host=host,
+        port=int(port),
+        http=bounded_to(limits.max_runs + MORE_CONNECTIONS),
+        ws="none",
+        timeout_keep_alive=ceil(limits.client_timeout),
+        # Some seconds more than the runs have: then they have ended by themselves, or been cancelled.
+        timeout_graceful_shutdown=round(limits.shutdown_timeout) + 5,
+        server_header=False,
+    )
 
 
 def _try_to_listen(host: str, port: int) -> None:

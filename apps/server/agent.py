@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, cast
 
 from langchain_core.runnables import ConfigurableFieldSpec, Runnable, RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.types import Command
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent import Context
 from agent.compiled import in_a_task
 from apps.runs.graphs import Graph
+from apps.runs.locks import Locks
 from apps.runs.report import Report, Turn, report_of, turns_of
 from apps.runs.run import Run, follow
 from apps.runs.threads import Session, Thread
@@ -23,7 +23,7 @@ from apps.server.limits import Limits
 from apps.server.schema import AgentInput
 from apps.server.settings import ClientConfig, context_of, form_fields, thread_of
 from apps.server.streams import LiveRuns
-from apps.server.threads import Busy, open_threads
+from apps.server.threads import open_threads, tell_died
 
 TOO_LONG = "The question has {given:,} characters, and may have {most:,} (LLM_COMPILER_MAX_QUESTION_CHARS)."
 TOO_MANY = "The batch has {given} questions, and may have {most} (LLM_COMPILER_MAX_BATCH)."
@@ -48,7 +48,7 @@ class Opened:
 
     limits: Limits
     room: asyncio.Semaphore
-    busy: Busy
+    locks: Locks
     live: LiveRuns
     durability: Literal["exit", "async"]
     """When a run's state is saved: what is gone with the process need not outlive a crash."""
@@ -95,10 +95,11 @@ class ServedAgent(Runnable[AgentInput, Report]):
             apps.runs.checkpoints.CheckpointError: The database can't be had.
         """
         Context()  # wrong settings are told when the server starts
-        async with open_threads(database, max(limits.max_threads, limits.max_runs)) as saver:
+        async with open_threads(database, max(limits.max_threads, limits.max_runs)) as (saver, locks):
             graph = graph.copy(update={"checkpointer": saver})
             durability: Literal["exit", "async"] = "async" if database else "exit"
-            self._opened = Opened(graph, limits, asyncio.Semaphore(limits.max_runs), Busy(), LiveRuns(), durability)
+            await tell_died(graph, locks)
+            self._opened = Opened(graph, limits, asyncio.Semaphore(limits.max_runs), locks, LiveRuns(), durability)
             try:
                 yield
             finally:
@@ -171,10 +172,9 @@ class ServedAgent(Runnable[AgentInput, Report]):
         opened = self._require()
         asked, context = self._read(input, config)
         thread = asked.thread_id or str(uuid.uuid4())
-        with opened.busy.entered(thread):
-            async with aclosing(in_a_task(_answer(opened, asked, thread, context, config))) as steps:
-                async for event in _in_time(steps, opened.limits.run_timeout):
-                    yield event
+        async with aclosing(in_a_task(_answer(opened, asked, thread, context, config))) as steps:
+            async for event in _in_time(steps, opened.limits.run_timeout):
+                yield event
 
     async def check(self, input: Any, config: RunnableConfig) -> None:
         """See whether a request can be met, before an answer to it begins.
@@ -186,7 +186,7 @@ class ServedAgent(Runnable[AgentInput, Report]):
         opened = self._require()
         asked, _ = self._read(input, config)
         if asked.thread_id:
-            with opened.busy.entered(asked.thread_id):
+            async with opened.locks.held(asked.thread_id):
                 _check_turn(asked, await Session(opened.graph, asked.thread_id).thread())
 
     def thread_to_keep(self, input: Any, config: RunnableConfig) -> str:
@@ -231,8 +231,8 @@ class ServedAgent(Runnable[AgentInput, Report]):
         opened = self._require()
         if run := opened.live.get(thread_id):
             await run.stop()
-        with opened.busy.entered(thread_id):
-            await cast("BaseCheckpointSaver[Any]", opened.graph.checkpointer).adelete_thread(thread_id)
+        async with opened.locks.held(thread_id):
+            await Session(opened.graph, thread_id).delete()
 
     def _read(self, input: Any, config: RunnableConfig) -> tuple[AgentInput, Context]:
         """What is asked, and the settings for it."""
@@ -259,9 +259,17 @@ async def _answer(
     opened: Opened, asked: AgentInput, thread: str, context: Context, config: RunnableConfig
 ) -> AsyncGenerator[Event]:
     """Run the graph when there is room, and tell what happens."""
-    async with opened.room, aclosing(_run_graph(opened, asked, thread, context, config)) as events:
+    ended: list[Event] = []
+    events = _run_graph(opened, asked, thread, context, config)
+    # It is in a task of its own, and so this may stay around what is yielded.
+    async with opened.locks.held(thread), opened.room, aclosing(events):
         async for event in events:
-            yield event
+            if event["type"] in ("approval", "result"):
+                ended.append(event)
+            else:
+                yield event
+    for event in ended:  # who hears that the run has ended may go on with its thread at once
+        yield event
 
 
 async def _in_time(events: AsyncGenerator[Event], seconds: float) -> AsyncGenerator[Event]:

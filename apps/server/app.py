@@ -1,4 +1,4 @@
-"""The agent over HTTP: `make serve`, or `uvicorn apps.server.app:app --env-file .env`.
+"""The agent over HTTP: `make serve`.
 
 | path | what it is |
 |---|---|
@@ -55,17 +55,18 @@ What clients may do is bounded by the environment; each of these variables has `
 | `MAX_REQUEST_BYTES` | 1000000 | a request's body; else 413 |
 | `MAX_QUESTION_CHARS` | 20000 | a question, or its messages; else 422 |
 | `MAX_BATCH` | 20 | the questions of a batch; else 422 |
-| `MAX_RUNS` | 100 | requests, and runs, at once; else 503 with `Retry-After` |
+| `MAX_RUNS` | 100 | requests, and runs, at once; else 503 with `Retry-After`. Connections: 400 more |
 | `RUN_TIMEOUT` | 300 | seconds of a run; else 504 |
-| `CLIENT_TIMEOUT` | 30 | seconds that a client may take to send its request (408), or to read on |
+| `CLIENT_TIMEOUT` | 30 | seconds that a client may take to send a request, or to read on; idle connections |
 | `SHUTDOWN_TIMEOUT` | 10 | seconds that runs may go on when the server is stopped; then they are cancelled |
 | `MAX_THREADS` | 1000 | threads kept without a database; the one not used for longest goes first |
 | `CLIENT_MODELS` | the server's own | the models that a client may name, as `openai:gpt-4.1*,anthropic:*`; or `none` |
 
 Limits of a run (`max_tasks`, …) can be lowered by clients, and not raised above the server's own. Without a key the
 server answers its own machine alone, and nothing that came through a proxy. Threads are gone with it, or kept in the
-database that `CHECKPOINT_DB` names (see `apps.runs.checkpoints`); then they outlive the server and may be shared by
-several, each of which keeps a thread to one request at a time: requests of one thread have to go to the same server.
+database that `CHECKPOINT_DB` names (see `apps.runs.checkpoints`); then they outlive the server, and several servers and
+the command line may share them: a thread is run by one of them at a time, and the others answer 409. Who dies gives its
+threads free; a server that starts logs the runs that died so, and clients have them go on with `resume`.
 """
 
 import asyncio
@@ -79,7 +80,9 @@ from pathlib import Path
 from typing import Any
 
 from agent import default_model, load_model
+from apps.runs.checkpoints import CheckpointError
 from apps.runs.graphs import Graph, served_graph
+from apps.runs.locks import BusyError
 
 NOT_INSTALLED = "The server needs the extra 'serve': pip install -e '.[serve]'"
 
@@ -135,7 +138,8 @@ def create_app(
     app.add_middleware(Guard, limits=lambda: agent.limits)
     app.add_exception_handler(RequestValidationError, _explain_request)
     app.add_exception_handler(HTTPException, _explain_status)
-    app.add_exception_handler(RefusedError, _explain_refusal)
+    for kind in (RefusedError, BusyError, CheckpointError):
+        app.add_exception_handler(kind, _explain_refusal)
     add_agent(app, agent, "/agent")
     add_conversations(app, agent, "/agent")
     add_openai(app, agent)

@@ -12,13 +12,16 @@ from langchain_core.exceptions import ContextOverflowError
 from pydantic import ValidationError
 
 from agent import ModelError
+from apps.runs.checkpoints import CheckpointError
 from apps.runs.errors import in_one_line
+from apps.runs.locks import BusyError, LostError
 
 MODEL_REFUSED_KEY = "The model's server refused the key of this server."
 MODEL_BUSY = "The model's server has too many requests at the moment, or no quota left. Try again later."
 MODEL_FAILED = "The model's server answered {status}. The log of this server says more."
 MODEL_UNREACHABLE = "The model's server can't be reached."
 MODEL_MISSING = "The model of this server can't be used. The log of this server says why."
+DATABASE_AWAY = "The database of this server's threads can't be reached. Try again later."
 FAILED = "The run failed ({kind}). The log of this server says more."
 
 RETRY_AFTER = 5
@@ -60,12 +63,18 @@ def explain(error: Exception) -> Failure:
     """What to tell the client of an error; what is not the client's own fault is logged."""
     if isinstance(error, RefusedError):
         return Failure(error.status, str(error))
+    if isinstance(error, BusyError):
+        return Failure(409, str(error))
     if isinstance(error, ValidationError):
         return Failure(422, in_one_line(error))
     if isinstance(error, ModelError):
         if isinstance(error.__cause__, ContextOverflowError):
             return Failure(422, in_one_line(error))
         failure = Failure(500, MODEL_MISSING)
+    elif isinstance(error, LostError):
+        failure = Failure(503, str(error))
+    elif isinstance(error, CheckpointError):
+        failure = Failure(503, DATABASE_AWAY)
     elif isinstance(status := getattr(error, "status_code", None), int):
         failure = _of_the_model(status)
     elif _NO_CONNECTION & {kind.__name__ for kind in type(error).__mro__}:

@@ -1,7 +1,8 @@
-"""Where the server keeps its threads, and that two runs never change one at the same time."""
+"""Where the server keeps its threads."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -9,9 +10,19 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Chec
 from langgraph.checkpoint.memory import InMemorySaver
 
 from apps.runs.checkpoints import Serializer, open_checkpointer
-from apps.server.errors import RefusedError
+from apps.runs.graphs import Graph
+from apps.runs.locks import BusyError, Locks, open_locks
+from apps.runs.threads import Session
+from apps.runs.wording import in_short
 
-BUSY = "The thread {thread!r} is answering another request. Wait for it, or use another thread."
+DIED = (
+    "%d of the runs in this database died with their process: %s. Each goes on with "
+    '{"input": {"resume": true, "thread_id": "…"}}, or with llm-compiler --thread NAME.'
+)
+NAMED = 10
+"""How many of them are named."""
+
+_log = logging.getLogger(__name__)
 
 
 class LatestThreads(InMemorySaver):
@@ -48,31 +59,9 @@ class LatestThreads(InMemorySaver):
         super().delete_thread(thread_id)
 
 
-class Busy:
-    """The threads that are answering a request in this process."""
-
-    def __init__(self) -> None:
-        self._threads: set[str] = set()
-
-    @contextmanager
-    def entered(self, thread: str) -> Iterator[None]:
-        """Have the thread for oneself.
-
-        Raises:
-            RefusedError: It is answering another request.
-        """
-        if thread in self._threads:
-            raise RefusedError(409, BUSY.format(thread=thread))
-        self._threads.add(thread)
-        try:
-            yield
-        finally:
-            self._threads.discard(thread)
-
-
 @asynccontextmanager
-async def open_threads(url: str | None, most: int) -> AsyncIterator[BaseCheckpointSaver[Any]]:
-    """The checkpointer of a database; without one, of this process's memory.
+async def open_threads(url: str | None, most: int) -> AsyncIterator[tuple[BaseCheckpointSaver[Any], Locks]]:
+    """The checkpointer of a database, and the locks of its threads; without a database, of this process's memory.
 
     Args:
         url: The database, see `apps.runs.checkpoints`.
@@ -82,7 +71,27 @@ async def open_threads(url: str | None, most: int) -> AsyncIterator[BaseCheckpoi
         apps.runs.checkpoints.CheckpointError: The database can't be had.
     """
     if not url:
-        yield LatestThreads(most)
+        yield LatestThreads(most), Locks()
         return
-    async with open_checkpointer(url) as saver:
-        yield saver
+    async with open_checkpointer(url) as saver, open_locks(url) as locks:
+        yield saver, locks
+
+
+async def tell_died(graph: Graph, locks: Locks) -> None:
+    """Log which runs died with their process, and wait to go on.
+
+    Args:
+        graph: The agent, with the checkpointer.
+        locks: Of the same database.
+    """
+    died = []
+    for name in await locks.left():
+        if (await Session(graph, name).thread()).state == "broken":
+            died.append(name)
+        else:  # it ended, and its process just before it could say so
+            with suppress(BusyError):
+                async with locks.held(name):
+                    pass
+    if died:
+        names = ", ".join(in_short(name, 40) for name in died[:NAMED])
+        _log.warning(DIED, len(died), names if len(died) <= NAMED else f"{names}, …")

@@ -119,7 +119,11 @@ Serve = Callable[..., Any]
 
 @asynccontextmanager
 async def serving_agent(
-    model: ChatOpenAI, tools: Tools, database: str | None = None, **limits: Any
+    model: ChatOpenAI,
+    tools: Tools,
+    database: str | None = None,
+    options: dict[str, Any] | None = None,
+    **limits: Any,
 ) -> AsyncIterator[str]:
     """Serves an agent; gives its URL.
 
@@ -127,6 +131,7 @@ async def serving_agent(
         model: Its model.
         tools: Knows what becomes of its tools' calls.
         database: Where threads are kept.
+        options: Of uvicorn.
         limits: What is not to be as by default.
     """
 
@@ -168,7 +173,7 @@ async def serving_agent(
 
     book.metadata = {"requires_approval": True}
     graph = create_llm_compiler([search, ask_back, book, chatter, count], model=model)
-    async with serving(create_app(graph, Limits(**limits), database)) as url:
+    async with serving(create_app(graph, Limits(**limits), database), **(options or {})) as url:
         yield url
 
 

@@ -201,6 +201,27 @@ async def saved(database_url: str, results: int) -> None:
         await until(are_there)
 
 
+async def test_a_thread_that_runs_is_left_alone(
+    run: Run, model_server: ModelServer, tmp_path: Path, settings: dict[str, str], database_url: str
+) -> None:
+    model_server.script(planner=['1. hold("b")\n2. join()'], joiner=["Done."])
+    command, environment = [*WITH_TOOLS, "-q", "--thread", "t"], {**settings, "CHECKPOINT_DB": database_url}
+    pipe = asyncio.subprocess.PIPE
+    first = await asyncio.create_subprocess_exec(
+        *command, "Question?", cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe
+    )
+    assert first.stderr
+    assert await first.stderr.readline() == b"holding\n"
+    for arguments in (["--thread", "t", "Another?"], ["--thread", "t"], ["threads", "delete", "t"]):
+        refused = await asyncio.to_thread(run, *arguments, command=WITH_TOOLS, CHECKPOINT_DB=database_url)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr.startswith("Error: The thread 't' is running already, here or in another process.")
+    (tmp_path / "b").touch()
+    assert (await first.communicate())[0] == b"Done.\n"
+    assert run("threads", "delete", "t", CHECKPOINT_DB=database_url).returncode == 0
+    assert not list(tmp_path.glob("*.lock"))  # noqa: ASYNC240
+
+
 def test_without_anything_to_resume_it_says_so(run: Run, model_server: ModelServer) -> None:
     model_server.script(planner=["1. join()"], joiner=["Hello."])
     run("--thread", "t", "Hi")

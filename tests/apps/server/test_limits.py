@@ -351,7 +351,7 @@ def test_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_without_a_database_the_threads_used_last_are_kept() -> None:
-    async with open_threads(None, most=2) as saver:
+    async with open_threads(None, most=2) as (saver, _):
         for thread, namespace in (("a", "tool"), ("b", ""), ("a", ""), ("c", "")):
             config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": namespace}}
             checkpoint: Any = {
