@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from anyio import CapacityLimiter
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config
@@ -84,7 +83,6 @@ class Calls:
 
     def __post_init__(self) -> None:
         self._slots = asyncio.Semaphore(self.context.max_concurrency)
-        self._threads = CapacityLimiter(self.context.max_concurrency)
         self._first: dict[str, Key] = {}
         """The task that makes a call first, for each call that need not be made twice."""
 
@@ -236,7 +234,6 @@ class Calls:
                     arguments,
                     model=self.model,
                     seconds=seconds,
-                    threads=self._threads,
                     call_id=call_id(task.key),
                     task=name_of(task.key),
                     surroundings=self.surroundings,

@@ -3,13 +3,14 @@
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import wraps
-from threading import Lock
 from typing import Any, cast
 
-from anyio import CapacityLimiter, get_cancelled_exc_class, to_thread
+from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
@@ -30,6 +31,10 @@ WRONG_ARGUMENTS = "Wrong arguments for {tool}: {reasons}."
 TIMED_OUT = "{tool} took longer than {seconds:g} s and was stopped."
 GIVEN_UP = "{tool} took longer than {seconds:g} s and is not waited for."
 LEFT_BEHIND = "%s is no async tool, and runs on in its thread. Threads left behind so: %d."
+NO_THREAD = (
+    "No thread was free for {tool} within {seconds:g} s: {most} calls of sync tools are running, of which {left} took "
+    "too long and are not waited for."
+)
 STUBBORN = "%s took too long, was cancelled, and runs on all the same."
 ENDED_ITSELF = "{tool} ended itself ({error})."
 ONLY_RESULTS = (
@@ -42,6 +47,12 @@ NO_MESSAGE = "wrap_tool_call gave {returned!r} for {tool}. It has to return what
 
 Wrapper = ToolCallWrapper | AsyncToolCallWrapper
 """What may be called around each call: `wrap(request, handler)`, sync or async, as in LangChain's middleware."""
+
+THREADS = 100
+"""How many calls of sync tools may run at once in a process (in an event loop of it, of which a server has one)."""
+
+Threads = list["asyncio.Future[None]"]
+"""Those of a call; each is done when it has ended."""
 
 STOPPING_SECONDS = 1.0
 """How long a tool that was cancelled may take to end."""
@@ -71,7 +82,6 @@ async def invoke(
     *,
     model: BaseChatModel,
     seconds: float,
-    threads: CapacityLimiter,
     call_id: str = "",
     task: str = "",
     surroundings: Surroundings | None = None,
@@ -81,10 +91,10 @@ async def invoke(
 
     Args:
         tool: The tool; a sync one runs in a thread, which can't be stopped: after a timeout its result is ignored.
+            It waits for one of the `THREADS` first.
         arguments: Resolved arguments.
         model: The run's model, which a tool may use: it finds it in its config's `configurable` as `model`.
         seconds: Seconds that the call may take.
-        threads: How many sync tools may run at once.
         call_id: The tool call id, for tools that want it.
         task: The task as plans refer to it, such as `3` or `3[0]`: `task` in the metadata of the traced runs.
         surroundings: What else tools can have injected.
@@ -99,12 +109,17 @@ async def invoke(
     config["configurable"] = {**config["configurable"], "model": model}
     if task:
         config["metadata"] = {**config["metadata"], "task": task}
-    if wrapper is None:
-        work = _call(tool, arguments, config, call_id, threads, around)
-    else:
-        call = ToolCall(name=tool.name, args=arguments, id=call_id, type="tool_call")
-        request = ToolCallRequest(call, tool, around.state, around.tool_runtime(call_id, config))
-        work = _call_wrapped(wrapper, request, threads, around)
+    async with _place(tool, wrapper, seconds) as threads:
+        if wrapper is None:
+            work = _call(tool, arguments, config, call_id, threads, around)
+        else:
+            call = ToolCall(name=tool.name, args=arguments, id=call_id, type="tool_call")
+            request = ToolCallRequest(call, tool, around.state, around.tool_runtime(call_id, config))
+            work = _call_wrapped(wrapper, request, threads, around)
+        return await _in_time(tool, work, seconds)
+
+
+async def _in_time(tool: BaseTool, work: Coroutine[Any, Any, Any], seconds: float) -> Any:
     calling = asyncio.create_task(work)
     try:
         _, late = await asyncio.wait([calling], timeout=seconds)
@@ -157,7 +172,7 @@ async def _call(
     arguments: dict[str, Any],
     config: RunnableConfig,
     call_id: str,
-    threads: CapacityLimiter,
+    threads: Threads,
     surroundings: Surroundings,
 ) -> Any:
     """The tool's result.
@@ -181,7 +196,7 @@ async def _call(
         if _is_async(tool):
             returned = await raising.ainvoke(given, config)
         else:
-            returned = await _run_in_thread(raising.invoke, given, config, limiter=threads)
+            returned = await _run_in_thread(raising.invoke, given, config, threads=threads)
     except SystemExit as error:
         raise _ended_itself(tool, error) from error
     except ToolException as error:
@@ -197,7 +212,7 @@ async def _call(
 
 
 async def _call_wrapped(
-    wrapper: Wrapper, request: ToolCallRequest, threads: CapacityLimiter, surroundings: Surroundings
+    wrapper: Wrapper, request: ToolCallRequest, threads: Threads, surroundings: Surroundings
 ) -> Any:
     """The result that the wrapper gives: that of its handler, with its type, unless it gives out something else."""
     asked, loop = request.tool, asyncio.get_running_loop()
@@ -220,8 +235,7 @@ async def _call_wrapped(
     if inspect.iscoroutinefunction(wrapper):
         returned = await cast("AsyncToolCallWrapper", wrapper)(request, handler)
     else:
-        # Not one of the tools' threads, in which the tool itself may have to run.
-        returned = await _run_in_thread(wrapper, request, handler_in_thread, limiter=CapacityLimiter(1))
+        returned = await _run_in_thread(wrapper, request, handler_in_thread, threads=threads)
     if not isinstance(returned, ToolMessage | Command):
         raise ToolError(NO_MESSAGE.format(tool=asked.name, returned=returned))
     if isinstance(returned, ToolMessage) and returned.status == "success":
@@ -260,45 +274,81 @@ def _raising(tool: BaseTool) -> BaseTool:
 
 # --- threads
 
-_lock = Lock()
-_left_behind = 0
+_places = RunVar[CapacityLimiter]("places")
+_left_behind: set["asyncio.Future[None]"] = set()
 
 
 def left_behind() -> int:
     """How many threads of this process run calls that nobody waits for any more."""
-    return _left_behind
+    return len(_left_behind)
 
 
-async def _run_in_thread(function: Callable[..., Any], *arguments: Any, limiter: CapacityLimiter) -> Any:
+@asynccontextmanager
+async def _place(tool: BaseTool, wrapper: Wrapper | None, seconds: float) -> AsyncIterator[Threads]:
+    """A place among the `THREADS` for a call that takes one, until its threads have ended.
+
+    Raises:
+        ToolError: There was none within these seconds.
+    """
+    threads: Threads = []
+    if _is_async(tool) and (wrapper is None or inspect.iscoroutinefunction(wrapper)):
+        yield threads
+        return
+    try:
+        places = _places.get()
+    except LookupError:
+        _places.set(places := CapacityLimiter(THREADS))
+    call = object()
+    try:
+        async with asyncio.timeout(seconds):
+            await places.acquire_on_behalf_of(call)
+    except TimeoutError:
+        told = NO_THREAD.format(tool=tool.name, seconds=seconds, most=THREADS, left=left_behind())
+        raise ToolError(told) from None
+    try:
+        yield threads
+    finally:
+        ended = asyncio.gather(*(thread for thread in threads if not thread.done()))
+        if ended.done():
+            places.release_on_behalf_of(call)
+        else:
+            ended.add_done_callback(lambda _: places.release_on_behalf_of(call))
+
+
+async def _run_in_thread(function: Callable[..., Any], *arguments: Any, threads: Threads) -> Any:
     """The function's result. A thread can't be stopped: cancelled, this returns at once, and the thread runs on, its
     result ignored, and is counted until it ends.
 
     Args:
         function: What is called.
         arguments: Its arguments.
-        limiter: How many such calls may run at once.
+        threads: Where the thread is noted.
     """
-    global _left_behind
-    running = abandoned = False
+    loop, begun = asyncio.get_running_loop(), False
+    ended: asyncio.Future[None] = loop.create_future()
+    threads.append(ended)
+
+    def end() -> None:
+        if not ended.done():
+            ended.set_result(None)
 
     def run() -> Any:
-        global _left_behind
-        nonlocal running
-        with _lock:
-            running = True
+        nonlocal begun
+        begun = True
         try:
             return function(*arguments)
         finally:
-            with _lock:
-                running = False
-                _left_behind -= abandoned
+            with suppress(RuntimeError):  # the event loop is gone
+                loop.call_soon_threadsafe(end)
 
     try:
-        return await to_thread.run_sync(run, abandon_on_cancel=True, limiter=limiter)
-    except get_cancelled_exc_class():
-        with _lock:
-            abandoned = running
-            _left_behind += abandoned
+        return await to_thread.run_sync(run, abandon_on_cancel=True, limiter=CapacityLimiter(1))
+    except asyncio.CancelledError:
+        if not begun:
+            end()
+        elif not ended.done():
+            _left_behind.add(ended)
+            ended.add_done_callback(_left_behind.discard)
         raise
 
 

@@ -11,7 +11,7 @@
 | `/agent/input_schema`, `output_schema`, `config_schema` | JSON schemas |
 | `/agent/playground/` | LangServe's form for trying it out |
 | `/v1/chat/completions`, `/v1/models` | the same for OpenAI's clients, see `apps.server.openai` |
-| `/docs` | the API's documentation: Swagger UI, which browsers load from a CDN, of `/openapi.json` |
+| `/docs` | the API's documentation: Swagger UI of `/openapi.json` |
 | `/healthz` | whether the server is up; it needs no key |
 
 `langserve.RemoteRunnable("http://127.0.0.1:8000/agent/")` is the client in Python.
@@ -90,6 +90,7 @@ try:
     from fastapi import FastAPI, Request
     from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse
+    from fastapi_offline import FastAPIOffline
     from starlette.exceptions import HTTPException
     from starlette.staticfiles import StaticFiles
 
@@ -101,7 +102,7 @@ try:
     from apps.server.limits import Limits
     from apps.server.openai import add_openai
 except ModuleNotFoundError as error:
-    if error.name not in ("fastapi", "langserve", "sse_starlette", "starlette"):
+    if error.name not in ("fastapi", "fastapi_offline", "langserve", "sse_starlette", "starlette"):
         raise
     raise ImportError(NOT_INSTALLED) from error
 
@@ -134,7 +135,7 @@ def create_app(
             gc.set_threshold(10_000, 10, 10)  # a quarter less CPU under load than by default (tests/benchmarks)
             yield
 
-    app = FastAPI(title="LLMCompiler", description=_about(), lifespan=lifespan)
+    app = FastAPIOffline(title="LLMCompiler", description=_about(), lifespan=lifespan)
     app.add_middleware(Guard, limits=lambda: agent.limits)
     app.add_exception_handler(RequestValidationError, _explain_request)
     app.add_exception_handler(HTTPException, _explain_status)

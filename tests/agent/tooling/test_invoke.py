@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 import pytest
-from anyio import CapacityLimiter
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.language_models import FakeListChatModel
@@ -34,7 +33,7 @@ class Place(BaseModel):
 async def call(function: BaseTool | Callable[..., Any], *, seconds: float = PATIENCE, **given: Any) -> Any:
     """The result of a tool, or of a function made into one."""
     (made,) = as_tools([function]).values()
-    return await invoke(made, given, model=MODEL, seconds=seconds, threads=CapacityLimiter(4))
+    return await invoke(made, given, model=MODEL, seconds=seconds)
 
 
 async def failure(function: BaseTool | Callable[..., Any], *, seconds: float = PATIENCE, **given: Any) -> str:
@@ -114,35 +113,53 @@ async def test_a_tool_with_a_sync_method_only_runs_in_a_thread() -> None:
     assert await call(Where()) != threading.current_thread().name
 
 
-async def test_a_sync_tool_holds_one_of_the_threads_while_it_runs(release: threading.Event) -> None:
-    loop, started = asyncio.get_running_loop(), asyncio.Event()
+async def test_sync_tools_wait_for_a_place_also_of_one_that_is_given_up(
+    release: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.tooling.invoke.THREADS", 1)
+    loop, hanging, called = asyncio.get_running_loop(), asyncio.Event(), []
 
-    def wait() -> None:
-        loop.call_soon_threadsafe(started.set)
-        assert release.wait(PATIENCE)
-
-    (made,) = as_tools([wait]).values()
-    threads = CapacityLimiter(1)
-    running = asyncio.create_task(invoke(made, {}, model=MODEL, seconds=PATIENCE, threads=threads))
-    await started.wait()
-    assert threads.available_tokens == 0
-    release.set()
-    await running
-    assert threads.available_tokens == 1
-
-
-async def test_a_sync_tool_that_is_given_up_leaves_its_place_to_others(release: threading.Event) -> None:
     def hang() -> None:
+        loop.call_soon_threadsafe(hanging.set)
         release.wait(PATIENCE)
 
     def one() -> int:
+        called.append("one")
         return 1
 
-    hanging, other = as_tools([hang, one]).values()
-    threads = CapacityLimiter(1)
-    with pytest.raises(ToolError):
-        await invoke(hanging, {}, model=MODEL, seconds=0.01, threads=threads)
-    assert await invoke(other, {}, model=MODEL, seconds=PATIENCE, threads=threads) == 1
+    given_up = asyncio.create_task(call(hang))
+    await hanging.wait()
+    given_up.cancel()
+    await asyncio.wait([given_up])
+    told = await failure(one, seconds=0.05)
+    assert told == (
+        "No thread was free for one within 0.05 s: 1 calls of sync tools are running, of which 1 took too long and are "
+        "not waited for."
+    )
+    waiting = asyncio.create_task(call(one))
+    assert await call(echo, text="An async tool needs none.")
+    assert called == []
+    release.set()
+    assert await waiting == 1
+
+
+async def test_no_more_sync_tools_run_at_once_than_there_are_places(
+    release: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.tooling.invoke.THREADS", 2)
+    alive, most = 0, 0
+
+    def busy() -> None:
+        nonlocal alive, most
+        alive += 1
+        most = max(most, alive)
+        release.wait(0.1)
+        alive -= 1
+
+    await asyncio.gather(*(call(busy) for _ in range(10)))
+    assert most <= 2
+    for _ in range(10):  # each place is given back
+        await call(busy)
 
 
 async def test_a_result_keeps_its_type() -> None:
@@ -454,7 +471,7 @@ async def test_a_tool_that_wants_its_call_id_has_it_and_its_result_keeps_its_typ
         return [x, id_]
 
     (made,) = as_tools([mark_in_thread if in_thread else mark]).values()
-    result = await invoke(made, {"x": "1"}, model=MODEL, seconds=PATIENCE, threads=CapacityLimiter(4), call_id="task_3")
+    result = await invoke(made, {"x": "1"}, model=MODEL, seconds=PATIENCE, call_id="task_3")
     assert result == [1, "task_3"]
 
 
@@ -472,7 +489,7 @@ async def test_a_class_that_wants_its_call_id_has_it_and_its_result_keeps_its_ty
             return [x, id_]
 
     (made,) = as_tools([Mark()]).values()
-    result = await invoke(made, {"x": 1}, model=MODEL, seconds=PATIENCE, threads=CapacityLimiter(4), call_id="task_3")
+    result = await invoke(made, {"x": 1}, model=MODEL, seconds=PATIENCE, call_id="task_3")
     assert result == [1, "task_3"]
 
 
@@ -482,7 +499,7 @@ async def test_a_tool_that_answers_with_a_message_for_its_call_has_that_for_a_re
         return _update(ToolMessage("marked", tool_call_id=id_))
 
     (made,) = as_tools([mark]).values()
-    result = await invoke(made, {}, model=MODEL, seconds=PATIENCE, threads=CapacityLimiter(4), call_id="task_3")
+    result = await invoke(made, {}, model=MODEL, seconds=PATIENCE, call_id="task_3")
     assert result == "marked"
 
 

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import json
 import operator
+import re
 import time
 from functools import partial
 from pathlib import Path
@@ -549,7 +550,18 @@ async def test_schemas_and_documentation_describe_the_api(serve: Serve) -> None:
         assert all(field["description"] for field in config.values())
         paths = (await client.get("openapi.json")).json()["paths"]
         assert {"/agent/invoke", "/agent/batch", "/agent/stream", "/agent/stream_events", "/healthz"} <= paths.keys()
-        assert "swagger" in (await client.get("docs")).text
+
+
+async def test_the_documentation_needs_no_network(serve: Serve) -> None:
+    async with serve() as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
+        for path in ("docs", "redoc"):
+            page = (await client.get(path)).text
+            files = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
+            assert files
+            assert all(file.startswith("/") for file in files), files
+            assert "//" not in re.sub(r"<!--.*?-->", "", page, flags=re.DOTALL).replace("</", "")
+            for file in files:
+                assert (await client.get(file)).status_code == 200, file
 
 
 async def test_the_playground_loads_with_all_its_files(serve: Serve) -> None:
