@@ -89,6 +89,8 @@ def plain(value: Any) -> Any:
     Raises:
         UnsavableError: Something in it can't be saved.
     """
+    if type(value) is str:  # most of what there is, and so first
+        return without_surrogates(value)
     value = as_fields(value)
     match value:
         case None | bool():

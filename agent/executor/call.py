@@ -27,11 +27,15 @@ from agent.executor.outcomes import BlockedError, Outcomes, Paused
 from agent.executor.retries import delay_before_retry, tries_of
 from agent.executor.saved import IN_FLIGHT, Notes
 from agent.language.tasks import Key, Task, name_of
-from agent.language.values import excerpt, to_text, without_surrogates
+from agent.language.values import excerpt, is_longer, to_text, without_surrogates
 from agent.state import Decision, Waiting
 from agent.tooling.inject import Surroundings, injections
-from agent.tooling.invoke import ContentAndArtifact, Wrapper, explain, invoke
+from agent.tooling.invoke import ContentAndArtifact, ToolError, Wrapper, explain, invoke
 
+MAX_RESULT = 5_000_000
+"""How long the text of a result may be: it is saved, shown and sent, and the event loop stands still meanwhile."""
+
+TOO_LARGE = "{tool} returned too much: more than {most:,} characters (each element counts for ten). Ask it for a part."
 NO_CHECKPOINTER = "Not run: {tool} needs a person's approval, and a run without a checkpointer can't pause for one."
 GONE = "Not run: the tool {tool} is not there any more."
 WAITS = "Not made yet: it waits for a person's approval."
@@ -199,9 +203,12 @@ class Calls:
             self.progress.tell_of(task, "task_started", arguments, namespace=_namespace())
             try:
                 value = await self._again(task, arguments)
+                if is_longer(value, MAX_RESULT):
+                    raise ToolError(TOO_LARGE.format(tool=task.tool, most=MAX_RESULT))
                 if isinstance(value, ContentAndArtifact):
                     record["content"], value = savable(value.content), value.artifact
-                value = savable(value) if self.saved else value
+                if self.saved:
+                    value = savable(value) if isinstance(value, str) else await asyncio.to_thread(savable, value)
                 text = to_text(record.get("content", value))
                 if (carried := without_surrogates(text)) != text:
                     value = savable(value)

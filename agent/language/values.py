@@ -50,6 +50,25 @@ def to_text(value: Any) -> str:
     return str(value)
 
 
+def is_longer(value: Any, most: int) -> bool:
+    """Whether the text of a value has more characters than about so many, of which each element counts for ten. It
+    looks no further than it needs."""
+    left, rest = most, [value]
+    while rest and left >= 0:
+        value = as_fields(rest.pop())
+        if isinstance(value, str | bytes | bytearray):
+            left -= len(value)
+        elif isinstance(value, dict):
+            left -= 20 * len(value)
+            rest += [*value, *value.values()] if left >= 0 else []
+        elif isinstance(value, list | tuple | set | frozenset):
+            left -= 10 * len(value)
+            rest += value if left >= 0 else ()
+        else:
+            left -= 1
+    return left < 0
+
+
 def inside_text(value: Any) -> str:
     """A result inside a longer argument: a list of texts and numbers as `[a, b, c]`."""
     if isinstance(value, list) and value and not any(isinstance(item, list | dict | tuple) for item in value):
@@ -138,8 +157,13 @@ def as_container(value: Any) -> Any:
     return value if isinstance(value, dict | list | tuple) else None
 
 
+_PLAIN = (dict, list, str, int, float, bool, type(None))
+
+
 def as_fields(value: Any) -> Any:
     """Data classes and Pydantic models as dicts; anything else as it is."""
+    if type(value) in _PLAIN:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if hasattr(value, "model_dump") and not isinstance(value, type):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from agent.language.tasks import Signature
-from agent.language.values import excerpt, for_people, render_call, to_text
+from agent.language.values import excerpt, for_people, is_longer, render_call, to_text
 
 FILLER = "The weather was fair and nothing happened. " * 200
 
@@ -41,6 +41,17 @@ def test_json_is_cut_behind_an_element(elements: list[object], about: str) -> No
 def test_a_sentence_does_not_end_at_a_decimal_point() -> None:
     text = "It costs 229.95 euros. " * 20
     assert all(not excerpt(text, most).partition("…")[0].endswith("229.") for most in range(25, 100))
+
+
+def test_a_value_is_longer_than_the_sum_of_its_texts_and_elements() -> None:
+    assert not is_longer("x" * 100, 100)
+    assert is_longer("x" * 101, 100)
+    assert is_longer([["x" * 50]] * 2, 100)
+    assert is_longer({"x" * 60: "y" * 60}, 100)
+    assert not is_longer(Exception("x" * 1000), 100)
+    circle: list[object] = []
+    circle.append(circle)
+    assert is_longer(circle, 10**6)
 
 
 def test_a_short_text_is_whole() -> None:
