@@ -1,0 +1,65 @@
+"""The locks of threads, where a test can come between their connection and the database."""
+
+import asyncio
+
+import psycopg
+import pytest
+
+from apps.runs.locks import BusyError, LostError, open_locks
+from tests.support.waiting import until
+
+CUT = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
+TAKE = "SELECT pg_try_advisory_lock(hashtextextended('t', 231204511))"
+
+HELD = """
+SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+WHERE locktype = 'advisory' AND datname = current_database()
+"""
+
+
+def cut(url: str, *, take: bool) -> psycopg.Connection:
+    """End the connections of all others, and have their lock before they know."""
+    other = psycopg.connect(url, autocommit=True)
+    other.execute(CUT, (other.info.backend_pid,))
+    if take:
+        assert other.execute(TAKE).fetchone() == (True,)
+    return other
+
+
+async def test_of_two_that_want_a_thread_one_has_it(database_url: str) -> None:
+    async with open_locks(database_url) as one, open_locks(database_url) as other:
+        async with one.held("t"), other.held("u"):
+            for locks in (one, other):
+                with pytest.raises(BusyError, match="'t' is running already"):
+                    async with locks.held("t"):
+                        pass
+            assert await other.left() == []
+        async with other.held("t"), one.held("u"):
+            pass
+
+
+async def test_a_lock_that_was_cut_off_is_taken_again(postgres_url: str) -> None:
+    async with open_locks(postgres_url) as locks, locks.held("t"):
+        with cut(postgres_url, take=False) as other:
+            await until(lambda: other.execute(HELD).fetchone() == (1,))
+            assert other.execute(TAKE).fetchone() == (False,)
+
+
+async def test_a_run_whose_lock_another_process_has_got_is_stopped(postgres_url: str) -> None:
+    async with open_locks(postgres_url) as locks:
+
+        async def run() -> None:
+            async with locks.held("t"):
+                others.append(cut(postgres_url, take=True))
+                await asyncio.Event().wait()
+
+        others: list[psycopg.Connection] = []
+        with pytest.raises(LostError, match="The run in thread 't' was stopped"):
+            await run()
+        with pytest.raises(BusyError):
+            async with locks.held("t"):
+                pass
+        others[0].execute("SELECT pg_advisory_unlock_all()")
+        others[0].close()
+        async with locks.held("t"):
+            assert asyncio.current_task() is not None
