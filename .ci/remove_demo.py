@@ -55,6 +55,7 @@ MARKED = [
     "graphs/react.py",
     "pyproject.toml",
     "tests/agent/tooling/test_any_tool.py",
+    "tests/apps/evaluation/test_figures.py",
     "tests/apps/server/test_page.py",
     "tests/support/prepared_python/server.py",
     "tests/test_readme.py",

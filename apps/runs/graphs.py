@@ -1,6 +1,6 @@
 """Graphs by name. Command line and server run the one that LLM_COMPILER_GRAPH names.
 
-A name is one of `langgraph.json`, or that of any module that has a compiled `graph`, such as `my_package.my_graph`.
+A name is one of `langgraph.json`, or that of any module that has a compiled `graph`: `my_agent`, `my_package.my_agent`.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ Graph = CompiledStateGraph[Any, Any, Any, Any]
 FILE = Path(__file__).parents[2] / "langgraph.json"
 DEFAULT = "llm_compiler"
 
-NOT_LISTED = "There is no graph {name!r} in langgraph.json; there are {names}."
+NOT_LISTED = "There is no graph {name!r} in langgraph.json, and no module of that name; there are {names}."
 NOT_LOADED = "The graph {name!r} can't be loaded from {place}: {error}"
 
 
@@ -63,8 +63,6 @@ def find_graph(name: str) -> NamedGraph:
         GraphError: There is none of that name, or it can't be loaded.
     """
     places = listed()
-    if name not in places and "." not in name:
-        raise GraphError(NOT_LISTED.format(name=name, names=", ".join(places)))
     place = places.get(name, f"{name}:graph")
     path, _, attribute = place.rpartition(":")
     try:
@@ -72,6 +70,8 @@ def find_graph(name: str) -> NamedGraph:
         made = getattr(module, attribute)
         graph = _make(made) if inspect.isfunction(made) else made
     except Exception as error:
+        if name not in places and isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
+            raise GraphError(NOT_LISTED.format(name=name, names=", ".join(places))) from None
         raise GraphError(NOT_LOADED.format(name=name, place=place, error=error)) from error
     return NamedGraph(name, graph, module)
 

@@ -10,16 +10,16 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from langchain_core.callbacks import UsageMetadataCallbackHandler
-from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, convert_to_messages
 from langchain_core.messages.ai import UsageMetadata
 from langgraph.graph.message import add_messages
 from langgraph.types import Command, Interrupt
 
 from agent import Context
-from agent.conversation.messages import observations
+from agent.conversation.messages import observations, own_plans
 from agent.language.tasks import Key, name_of
 from apps.runs.graphs import served_graph
 from apps.runs.threads import Session, Thread
@@ -29,6 +29,8 @@ Event = Mapping[str, Any]
 before it are void, as after `replanning`."""
 
 TaskState = Literal["planned", "waiting", "paused", "running", "done", "failed", "skipped"]
+_BEFORE_THE_ANSWER = {"planner", "executor", "approval", "tools"}
+"""Nodes whose models don't speak to the user; what any other says, of this graph or another, is the answer."""
 _OUTCOMES: dict[str, TaskState] = {"task_finished": "done", "task_failed": "failed", "task_skipped": "skipped"}
 
 
@@ -120,6 +122,9 @@ class Run:
     usage: dict[str, UsageMetadata] = field(default_factory=dict)
     """The tokens of all model calls, by the names that the providers give their models."""
 
+    begun: float | None = None
+    """When the graph was asked, in Unix seconds."""
+
     resumed: bool = False
     """Whether it goes on with what was begun before."""
 
@@ -139,8 +144,9 @@ class Run:
 
     @property
     def started(self) -> float | None:
-        """When the first plan was begun, or when the run went on, in Unix seconds."""
-        return self.rounds[0].plan.started
+        """When the first plan was begun, or the run went on, in Unix seconds; of a graph without plans, when it was
+        asked."""
+        return self.rounds[0].plan.started or self.begun
 
     @property
     def finished(self) -> float | None:
@@ -226,7 +232,7 @@ class Run:
     def recall(self, thread: Thread) -> None:
         """Begin as the run that the thread has begun, which goes on after a pause or a crash."""
         self.messages = list(thread.turn)
-        made = [m for m in self.messages if isinstance(m, AIMessage) and m.tool_calls]
+        made = own_plans(self.messages)
         self.plans, self.replans = (
             [plan.response_metadata["plan"] for plan in made],
             [str(plan.text) for plan in made[1:]],
@@ -245,7 +251,7 @@ class Run:
             case "custom", {"type": str()}:
                 self.take(chunk)
                 return [chunk]
-            case "messages", (AIMessage() as message, {"langgraph_node": "joiner"}):
+            case "messages", (AIMessage() as message, {"langgraph_node": str(node)}) if node not in _BEFORE_THE_ANSWER:
                 return self.take_message(message)
             case "updates", {"planner": {"plan": AIMessage() as plan}}:
                 self.rounds[-1].text = plan.response_metadata["plan"]
@@ -259,6 +265,10 @@ class Run:
             case "updates", {"__interrupt__": [*interrupts]}:
                 self.paused = time.time()
                 self.waits_for += interrupts
+            case "updates", dict() as updates:
+                for node, update in updates.items():
+                    if node not in {*_BEFORE_THE_ANSWER, "joiner"} and isinstance(update, dict):
+                        self._take_answer(update.get("messages") or [])
         return []
 
     def take_message(self, message: AIMessage) -> list[Event]:
@@ -276,6 +286,15 @@ class Run:
         if self.answer.startswith(before):
             return [{"type": "answer_text", "text": self.answer.removeprefix(before)}]
         return [{"type": "answer_text", "text": self.answer, "restart": True}]
+
+    def _take_answer(self, added: Any) -> None:
+        """Note what a node of another graph than LLMCompiler's adds to the conversation."""
+        messages = convert_to_messages(added if isinstance(added, list) else [added])
+        self.messages += cast("list[AnyMessage]", messages)
+        for message in messages:
+            if isinstance(message, AIMessage) and not message.tool_calls:
+                self.answer = str(message.text)
+                self.rounds[-1].join.finished = time.time()
 
     def _take_results(self, messages: list[AnyMessage]) -> None:
         """Note a round's plan and results as they stand in the conversation, with the tools' own times."""
@@ -339,6 +358,7 @@ async def follow(
         given = resume
     elif not resume:
         given = {"messages": [*history, HumanMessage(run.question)]}
+    run.begun = time.time()
     stream = (session.graph if session else served_graph().graph).astream(
         given,
         {**(session.config if session else {}), "callbacks": _with(callbacks, ModelCalls(run))},

@@ -63,5 +63,5 @@ def summary(run: "Run", width: int | None = None) -> str:
     if run.compares:
         parts.append(f"one after another {seconds['one_after_another']}")
     model = printable(run.model)
-    line = " · ".join([*parts, model])
+    line = " · ".join(filter(None, [*parts, model]))
     return line if width is None or len(line) <= width else " · ".join([*parts, model.partition(":")[2] or model])

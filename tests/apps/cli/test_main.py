@@ -184,7 +184,7 @@ def test_help_and_version(run: Any) -> None:
     run = partial(run, command=INSTALLED_COMMAND)
     told = run("--help").stdout
     assert told.startswith("Usage: llm-compiler [ask] [OPTIONS] [QUESTION]")
-    assert 'llm-compiler "How' in told
+    assert 'llm-compiler "' in told
     assert "--thread NAME" in told
     assert "  threads  List the conversations that were kept, the last used first." in told
     assert "delete" in run("threads", "--help").stdout

@@ -427,7 +427,7 @@ async def test_without_matplotlib_it_is_named_and_the_rest_is_written(
             "There is no agent 'plan-and-solve'; there are llm-compiler, react, parallel-react.",
         ),
         (["--agents", ","], 2, "--agents names none."),
-        (["--graph", "no_such"], 1, "There is no graph 'no_such' in langgraph.json; there are llm_compiler, "),
+        (["--graph", "no_such"], 1, "There is no graph 'no_such' in langgraph.json, and no module "),
         (["--graph", "apps.runs.errors"], 1, "can't be loaded from apps.runs.errors:graph: module"),
         (["--graph", "tests.support.studio_graph"], 1, "tests.support.studio_graph can't be evaluated: it needs its"),
         (["--model", "nobody:knows"], 1, "nobody"),

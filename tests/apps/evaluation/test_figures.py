@@ -128,7 +128,7 @@ def test_known_models_cost_what_their_provider_asks_for_whatever_their_snapshot(
 
     assert cost("openai", "gpt-4.1-mini-2025-04-14") == cost("openai", "gpt-4.1-mini") == pytest.approx(0.68)
     assert cost("anthropic", "claude-haiku-4-5-20251001") == pytest.approx(1.89)
-    assert cost("openai", "offline") == 0
+    assert cost("openai", "offline") == 0  # demo
     assert cost("openai", "llama3.1") is cost("openai", "gpt-4.1-mini-of-my-own") is None
     assert "genai-prices" in load_prices().about()
 
