@@ -131,6 +131,10 @@ def test_an_agent_of_your_own_asks_before_it_pays(
     assert ran.returncode == 0, ran.stderr
     assert "pay({'to': 'Ann', 'amount': 20, 'currency': 'USD'})? [y/n]" in ran.stdout
     assert ran.stdout.endswith("Done.\n")
+    assert ("pay: success\n" in ran.stdout) == (answer == "y")
+    assert "exchange_rate: success\n" in ran.stdout
+    for exchange in as_openai.exchanges:
+        assert "You work for a bookkeeper." in exchange.request.system
     results = as_openai.exchanges[-1].request.user
     assert "0.86" in results
     assert became in results

@@ -45,6 +45,7 @@ _REFERENCE = re.compile(rf"\$(?:\{{[0-9]{{1,9}}{PATH}\}}|[0-9]{{1,9}}(?![0-9])){
 _OPEN_REFERENCE = re.compile(r"\$(?:\{[^}\s]{0,60}\}?|\d*)(?:[.\w]|\[[^\]\n]{0,60}\])*(?:\[[^\]\n]{0,60})?")
 _BLANK_LINES = re.compile(r"\n+(?=\n)")
 _SPACE = re.compile(r"\s*")
+_UNPACKED = re.compile(r"\*\*\s*\{")
 _PREFIX = re.compile(r"(?:^|\W)([rbfuRBFU]{1,2})\Z")
 
 
@@ -433,12 +434,15 @@ class CallReader:
         elif written and self._error is None:
             name, tokens = split_keyword(tokens, self._head.parameters)
             self._may_start_list = self._head.mapped and self._list is None and name is not None
+            unpacked = _UNPACKED.match(written) if name is None else None
             try:
-                value = read_value(tokens, self._head.results)
+                value = read_value(_without_stars(tokens) if unpacked else tokens, self._head.results)
             except UnreadableError as unreadable:
                 self._unreadable = self._unreadable or str(unreadable)
             else:
-                if name is None:
+                if unpacked and isinstance(value, dict):
+                    self._keywords |= value
+                elif name is None:
                     self._values.append(value)
                 elif self._list and name in self._list.given:
                     self._list.error = GIVEN_AGAIN.format(name=name)
@@ -492,3 +496,10 @@ class CallReader:
             else:
                 self._list.values.append(value)
                 self._give_out(Element(self._head.number, self._head.tool, value, self._list.keyword, self._list.given))
+
+
+def _without_stars(tokens: list[Token]) -> list[Token]:
+    """The dict of `**{…}`."""
+    start = next(index for index, (_, text) in enumerate(tokens) if "{" in text)
+    kind, text = tokens[start]
+    return [(kind, text[text.index("{") :]), *tokens[start + 1 :]]

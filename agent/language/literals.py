@@ -29,6 +29,9 @@ _KEYWORD = re.compile(
     r"(?:[=＝](?!=)|[:：](?=\s*(?:[\"'\[{]|(?:-?\d[\d.]*|\$[\w.{}\[\]]+|(?i:true|false|null|none))\s*\Z)))"
 )
 _SETS = re.compile(r"\s*[=:＝：](?!=)")
+_NAMED = re.compile(r"\s*([^\s=:,\"'`]{1,100}|[^\s=:,\"'`]{0,50}(\[?[\"'`])[^\"'`=:,]{1,100}[\"'`]\]?)\s*[=＝](?!=)")
+"""What may be the name of an argument, written in some other way than the tool's."""
+
 _LAMBDA = re.compile(r"lambda\s+\w+\s*(?::|\Z)|\*{1,2}\s*\$")
 _IN_BRACES = re.compile(r"\{([^{}\n]{1,200})\}")
 _CODE_CHARS = 2000
@@ -81,11 +84,20 @@ def split_keyword(tokens: list[Token], parameters: Collection[str] = ()) -> tupl
             for form in (parameter, f'"{parameter}"', f"'{parameter}'"):
                 if written.startswith(form, start) and (sets := _SETS.match(written, start + len(form))):
                     name, left = parameter, sets.end()
+    if name not in parameters and (match := _NAMED.match(written)):
+        meant = [parameter for parameter in parameters if _letters(parameter) == _letters(match[1])]
+        if len(meant) == 1:
+            name, left = meant[0], match.end()
     for index, (kind, text) in enumerate(tokens):
         if left < len(text):
             return name, [(kind, text[left:]), *tokens[index + 1 :]]
         left -= len(text)
     return name, []
+
+
+def _letters(name: str) -> str:
+    """What is the same in `user-id`, `user_id` and `userId`; nothing can be said of a name without any."""
+    return "".join(filter(str.isalnum, name)).casefold() or name
 
 
 def read_value(tokens: Sequence[Token], results: Mapping[str, str]) -> Any:

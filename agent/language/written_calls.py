@@ -31,7 +31,8 @@ _PAIR = re.compile(
 )
 _NO_ARGUMENTS = re.compile(r"[\"']?\s*/?>\s*</(?:function|invoke)>")
 _MARK = re.compile(
-    r"</?[|｜]?[a-z][\w|｜▁=\"' ]{0,40}[|｜]?>|\[/?[A-Z_]{4,}\]|```\w*|\bTOOL_CALL\s*:|\bprint\s*(?=\()", re.IGNORECASE
+    r"</?[|｜]?[a-z][\w|｜▁=\"' ]{0,40}[|｜]?>|(?-i:\[/?[A-Z_]{4,}\])|```\w*|\bTOOL_CALL\s*:|\bprint\s*(?=\()",
+    re.IGNORECASE,
 )
 _NAMESPACE = re.compile(r"\b(?:functions?|default_api|tools?)\.(?=[^\W\d])")
 _BARE_KEY = re.compile(r"([{,]\s*)([^\W\d]\w*)\s*:")

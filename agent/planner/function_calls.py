@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -94,6 +95,11 @@ class Functions:
         bare = _ADORNED.sub("", name)
         return self._tools.get(name) or self._tools.get(bare) or (bare if bare in self._arguments else name)
 
+    @property
+    def signatures(self) -> dict[str, Signature]:
+        """Those of what a model may call, as sent and as the tools' own."""
+        return {**{sent: self._signatures[tool] for sent, tool in self._tools.items()}, **self._signatures}
+
     def own(self, name: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The tool and its arguments, by their own names."""
         tool = self._tool(name)
@@ -173,11 +179,15 @@ class ToolCallReader:
         names = self._functions.names
         if written := read_written_calls(said, names):
             return [self._as_item(self._number + index, *call) for index, call in enumerate(written)]
-        parser = PlanParser(names)
-        items = [*parser.feed(without_marks(said)), *parser.close()]
+        parser = PlanParser(self._functions.signatures)
+        items = [self._own_item(item) for item in (*parser.feed(without_marks(said)), *parser.close())]
         if any(isinstance(item, Call | Element | Join) for item in items):
             return items
         return [Join(answer="" if looks_like_calls(said, names) else said.strip())]
+
+    def _own_item(self, item: Item) -> Item:
+        """The item with its tool's own name."""
+        return replace(item, tool=self._functions.own(item.tool, {})[0]) if isinstance(item, Call | Element) else item
 
     def _take(self, piece: ToolCallChunk, seen: set[int]) -> None:
         id_, name, text = piece["id"], (piece["name"] or "").strip(), piece["args"] or ""

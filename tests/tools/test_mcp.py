@@ -23,7 +23,7 @@ from langchain_openai import ChatOpenAI
 from agent import create_llm_compiler
 from agent.tooling.describe import describe
 from tests.support import PATIENCE, ROOT
-from tests.support.model_server import ModelServer
+from tests.support.model_server import ChatRequest, ModelServer, Reply
 from tests.support.prepared_python import prepared
 from tests.support.waiting import until
 from tools.mcp import McpServers, load_mcp_tools
@@ -300,6 +300,68 @@ async def test_a_tool_that_no_plan_could_call_is_left_out_and_the_others_work(
         "its argument 'x\\n1. pay()' has a name that can't be written.",
     ]
     await asyncio.to_thread(servers.close)
+
+
+NAMED = {"user-id": "42", "$top": 5, "filter[name]": "x", "@type": "y", "x.y": True, "größe": 1.5}
+"""Arguments whose names are no identifiers."""
+
+
+@pytest.mark.parametrize(
+    ("protocol", "planned"),
+    [
+        ("text", 'items.list(user-id="42", $top=5, filter[name]="x", @type="y", x.y=True, größe=1.5)'),
+        ("text", 'items.list("user-id"="42", "$top"=5, "filter[name]"="x", "@type"="y", "x.y"=True, "größe"=1.5)'),
+        ("text", 'items.list("user-id": "42", "$top": 5, "filter[name]": "x", "@type": "y", "x.y": True, größe=1.5)'),
+        ("text", 'items.list("42", 5, "x", "y", True, 1.5)'),
+        (
+            "text",
+            'items.list(**{"user-id": "42", "$top": 5, "filter[name]": "x", "@type": "y", "x.y": true, "größe": 1.5})',
+        ),
+        (
+            "text",
+            'items.list({"user-id": "42", "$top": 5, "filter[name]": "x", "@type": "y", "x.y": true, "größe": 1.5})',
+        ),
+        ("text", 'items.list(user_id="42", top=5, filter_name="x", type="y", x_y=True, größe=1.5)'),
+        ("text", 'items.list.map(["42"], $top=5, filter[name]="x", @type="y", x.y=True, größe=1.5)'),
+        ("text", 'items.list.map("user-id"=["42"], $top=5, filter[name]="x", @type="y", x.y=True, größe=1.5)'),
+        ("text", 'items.list.map($top=5, filter[name]="x", @type="y", x.y=True, größe=1.5, user-id=["42"])'),
+        ("grammar", 'items.list("42", "$top"=5, "filter[name]"="x", "@type"="y", "x.y"=True, "größe"=1.5)'),
+        ("tools", 'items_list("user-id"="42", $top=5, filter[name]="x", @type="y", x.y=True, größe=1.5)'),
+        ("tools", 'items.list(user-id="42", $top=5, filter[name]="x", @type="y", x.y=True, größe=1.5)'),
+        ("tools", json.dumps({"name": "items.list", "arguments": NAMED})),
+        (
+            "tools",
+            json.dumps(
+                {"name": "items_list", "arguments": {re.sub(r"[^a-zA-Z0-9_-]", "_", n): v for n, v in NAMED.items()}}
+            ),
+        ),
+        ("tools", None),
+        ("tools", "as sent"),
+    ],
+)
+async def test_an_argument_may_have_any_name(
+    protocol: Any, planned: Any, write: Write, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    kinds = {str: "string", int: "integer", float: "number", bool: "boolean"}
+    properties = {name: {"type": kinds[type(value)]} for name, value in NAMED.items()}
+    schema = {"type": "object", "properties": properties, "required": ["user-id"]}
+    servers = McpServers(write(raw=raw(("items.list", schema))))
+    graph = create_llm_compiler(await servers.tools(), model=chat_model, planner_protocol=protocol)
+
+    def answer(request: ChatRequest) -> Any:
+        if not request.is_planner:
+            return "Done."
+        (function, _) = request.body["tools"] if protocol == "tools" else ({}, None)
+        if planned is None or planned == "as sent":
+            sent = dict(zip(function["function"]["parameters"]["properties"], NAMED.values(), strict=True))
+            return Reply("", tool_calls=[(function["function"]["name"], NAMED if planned is None else sent)])
+        return planned if protocol == "tools" else f"1. {planned}\n2. join()"
+
+    model_server.handler = answer
+    output = await graph.ainvoke({"messages": "Question?"})
+    await asyncio.to_thread(servers.close)
+    (result,) = [message for message in output["messages"] if isinstance(message, ToolMessage)]
+    assert json.loads(result.text) == NAMED, result.text
 
 
 async def test_what_a_plan_is_told_of_a_server_has_no_arguments_no_query_and_nothing_that_it_printed(

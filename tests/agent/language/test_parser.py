@@ -414,6 +414,57 @@ def test_an_argument_may_have_any_name_that_the_tool_has(name: str, form: str) -
     assert items == [Call(1, "items.list", ["a"], {name: 42}, text=text[14:-1])]
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("user-id", "user_id"),
+        ("user-id", "userId"),
+        ("user-id", "user–id"),
+        ("user-id", "`user-id`"),
+        ("user_id", "userId"),
+        ("userId", "user_id"),
+        ("$top", "top"),
+        ("$top", "${top}"),
+        ("$top", r"\$top"),
+        ("filter[name]", 'filter["name"]'),
+        ("filter[name]", "filter['name']"),
+        ("filter[name]", "filter_name"),
+        ("filter[name]", "filter.name"),
+        ("@type", "type"),
+        ("@type", '["@type"]'),
+    ],
+)
+def test_an_argument_is_known_by_the_letters_of_its_name(name: str, written: str) -> None:
+    parser = PlanParser({"items.list": Signature("items.list", ("first", name, "other"))})
+    [call] = parser.feed(f'1. items.list("a", {written}=42)')
+    assert (call.arguments, call.keywords) == (["a"], {name: 42})
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "keywords"),
+    [
+        ('1. items.list("user_id=42")', ["user_id=42"], {}),
+        ('1. items.list("user id: 42", "$top=1")', ["user id: 42", "$top=1"], {}),
+        ("1. items.list(user_id=1, userid=2)", [], {"user_id": 1, "userid": 2}),
+        ("1. items.list(USERID=1)", [], {"USERID": 1}),
+    ],
+)
+def test_text_is_no_name_and_a_name_that_may_be_two_is_neither(
+    text: str, arguments: list[object], keywords: dict[str, object]
+) -> None:
+    parser = PlanParser({"items.list": Signature("items.list", ("user_id", "userid", "$top"))})
+    [call] = parser.feed(text)
+    assert (call.arguments, call.keywords) == (arguments, keywords)
+
+
+@pytest.mark.parametrize(
+    "text", ['**{"user-id": 42, "a": [1]}', '"x", **{"user-id": 42, "a": [1]}', '** {"user-id": 42, "a": [1]}']
+)
+def test_unpacked_arguments_are_arguments(text: str) -> None:
+    call = only_call(f"1. search({text})")
+    assert call.keywords == {"user-id": 42, "a": [1]}
+
+
 PIECES = st.sampled_from(
     [
         *"12$().,\"'[]{}#\n \\:=<>`*-+",
