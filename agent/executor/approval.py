@@ -89,6 +89,11 @@ def why_approval(
     return WHY_GIVEN.format(sources=sources_of(given)) if given else ""
 
 
+def can_be_vouched_for(tool: BaseTool, context: Context) -> bool:
+    """Whether calls that wait do so only because of whose words they may be made from."""
+    return not (tool.metadata or {}).get("requires_approval") and tool.name not in context.requires_approval
+
+
 def describe_request(tool: BaseTool, arguments: dict[str, Any], why: str, messages: Sequence[BaseMessage]) -> str:
     """What a person needs to decide: the call as LangChain's own middleware shows it, why it is asked about, and what
     was seen of the things that it names.

@@ -21,7 +21,7 @@ from agent.conversation.messages import call_id, key_of, observation, result_id
 from agent.conversation.provenance import is_trusted
 from agent.conversation.saving import savable
 from agent.events import SHOWN_CHARS, Progress, shown
-from agent.executor.approval import why_approval
+from agent.executor.approval import can_be_vouched_for, why_approval
 from agent.executor.order import Order
 from agent.executor.outcomes import BlockedError, Outcomes, Paused
 from agent.executor.retries import delay_before_retry, tries_of
@@ -37,6 +37,10 @@ MAX_RESULT = 5_000_000
 
 TOO_LARGE = "{tool} returned too much: more than {most:,} characters (each element counts for ten). Ask it for a part."
 NO_CHECKPOINTER = "Not run: {tool} needs a person's approval, and a run without a checkpointer can't pause for one."
+TO_SET = (
+    " Whoever runs this agent can give it a checkpointer, or vouch for the tool: with `requires_approval: False` in "
+    "its metadata, or with `alwaysAllow` in mcp.json."
+)
 GONE = "Not run: the tool {tool} is not there any more."
 WAITS = "Not made yet: it waits for a person's approval."
 WAITS_FOR_OTHER = "Not made yet: it waits for a call that waits for a person's approval."
@@ -112,7 +116,10 @@ class Calls:
             waiting = self.decided.get(task.key)
             if waiting is None or waiting["decision"] is None or waiting["arguments"] != shown_in_full(arguments):
                 if not self.saved:
-                    return self.fail(task, NO_CHECKPOINTER.format(tool=task.tool), **self._record(arguments))
+                    missing = NO_CHECKPOINTER.format(tool=task.tool) + (
+                        TO_SET if can_be_vouched_for(self.tools[task.tool], self.context) else ""
+                    )
+                    return self.fail(task, missing, **self._record(arguments))
                 self.progress.tell_of(task, "task_paused", arguments)
                 return Paused(task, arguments, why)
             decision = waiting["decision"]

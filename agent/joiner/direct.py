@@ -23,6 +23,8 @@ _LEFT_OVER = re.compile(r"[\[({]|[.?]+\w|:[,.\d]*[a-z%}]")
 """What is part of a reference that can't be read: `$1[?].status`, `$1.upper()`, `{$1:.2f}`."""
 
 _OTHER_REFERENCE = re.compile(r"\$\{?[^\W\d]")
+_CLAUSE_END = re.compile(r"[.;!?,…](?=\s|\Z)|[\n。！？；，、()（）]|\s[-–—]\s")
+_RESULT = "\0"
 _NAME = re.compile(r"\w*[^\W\d](?=[\"'\]]*\Z)")
 
 
@@ -53,8 +55,8 @@ def _is_a_persons(result: ToolMessage) -> bool:
 
 def fill_in(answer: str, messages: Sequence[AnyMessage], effects: Collection[str]) -> str:
     """The answer with the results put in; empty if it takes a model after all: there is no answer, a task that it
-    refers to isn't there, or a result is too long, or no text, number, or list of those; or it is words alone, where
-    they might claim what no call of the turn has done.
+    refers to isn't there, or a result is too long, or no text, number, or list of those; or a clause of it is words
+    alone, where they might claim what no call of the turn has done.
 
     Args:
         answer: As the plan gives it.
@@ -63,7 +65,7 @@ def fill_in(answer: str, messages: Sequence[AnyMessage], effects: Collection[str
     """
     called = {task.tool for plan in own_plans(this_turn(messages)) for task in tasks_of(plan)}
     may_claim = bool(effects) and called.isdisjoint(effects)
-    uses_results = False
+    used: set[int] = set()
     seen = observations(messages)
     sizes = map_sizes(seen)
     last = max((number for number, _ in seen), default=0) + 1  # the join's own number
@@ -89,8 +91,7 @@ def fill_in(answer: str, messages: Sequence[AnyMessage], effects: Collection[str
         before = answer[: match.start()]
         if before.endswith("{") or _LEFT_OVER.match(answer, match.end()):
             raise _NoAnswerError
-        nonlocal uses_results
-        uses_results = True
+        used.add(match.start())
         value = follow(result_of(reference), reference)
         named = _NAME.search(reference.path)
         return _printable(value, about=named[0] if named else before[-20:])
@@ -101,7 +102,14 @@ def fill_in(answer: str, messages: Sequence[AnyMessage], effects: Collection[str
         filled = PATTERN.sub(put_in, answer).strip()
     except (_NoAnswerError, UnresolvedReferenceError):
         return ""
-    return filled if uses_results or not may_claim else ""
+    results_marked = PATTERN.sub(lambda match: _RESULT if match.start() in used else match[0], answer)
+    return "" if may_claim and not _tells_results(results_marked) else filled
+
+
+def _tells_results(answer: str) -> bool:
+    """Whether each clause has a result in it, so that it tells of what was found, and of no deed beside it."""
+    clauses = _CLAUSE_END.split(answer)
+    return _RESULT in answer and all(_RESULT in clause or not any(map(str.isalpha, clause)) for clause in clauses)
 
 
 def _value(message: ToolMessage | None) -> Any:

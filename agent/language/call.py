@@ -46,6 +46,11 @@ _OPEN_REFERENCE = re.compile(r"\$(?:\{[^}\s]{0,60}\}?|\d*)(?:[.\w]|\[[^\]\n]{0,6
 _BLANK_LINES = re.compile(r"\n+(?=\n)")
 _SPACE = re.compile(r"\s*")
 _UNPACKED = re.compile(r"\*\*\s*\{")
+_ARGUMENT = re.compile(r"(?:[\s;|&]|and\b)*[\"'`]?([^\s\"'`=;,()（）]{1,64})[\"'`]?\s*=(?!=)")
+_CODE = re.compile(r"\.\w{1,30}\(|if\s[^\"']{1,100}\selse\s")
+_OPEN_ARGUMENT = re.compile(
+    r"\.\w{0,30}|if\s[^\"']{0,100}|(?:[\s;|&]|and\b)*[\"'`]?[^\s\"'`=;,()（）]{0,64}[\"'`]?\s*=?"
+)
 _PREFIX = re.compile(r"(?:^|\W)([rbfuRBFU]{1,2})\Z")
 
 
@@ -103,6 +108,9 @@ class Head:
     results: Mapping[str, str] = field(default_factory=dict)
     """The references to earlier results that the plan has given names, as in `height = search("K2")`."""
 
+    error: str | None = None
+    """Why it is no call that can be made, whatever its arguments are."""
+
 
 class CallReader:
     """The state of one call that is being read."""
@@ -135,7 +143,7 @@ class CallReader:
         self._raw = False
         self._string_start = 0
         self._done = False
-        self._error: str | None = None
+        self._error = head.error
         """Why nothing further can be read."""
 
         self._tokens: list[Token] = []
@@ -341,7 +349,19 @@ class CallReader:
             return end > start  # "one" "two" are joined; ""one"" are quotes in quotes
         if follower in "=:＝：" and self._is_name():
             return True
-        return follower in ",+#)，）" or follower in self._closers or (follower == ":" and "}" in self._closers)
+        if follower in ",+#)，）" or follower in self._closers or (follower == ":" and "}" in self._closers):
+            return True
+        return self._argument_follows(end)
+
+    def _argument_follows(self, start: int) -> bool | None:
+        """Whether the next argument begins here without a comma before it, as in `to="ana"; text="b"`, or the string is
+        part of an expression. Neither can be read, and it must not become text."""
+        cursor = self._cursor
+        ahead = cursor.text[start : start + LOOKAHEAD]
+        if not cursor.final and len(ahead) < LOOKAHEAD and _OPEN_ARGUMENT.fullmatch(ahead):
+            return None
+        argument = _ARGUMENT.match(ahead)
+        return bool(_CODE.match(ahead)) or (argument is not None and argument[1] in self._head.parameters)
 
     def _is_name(self) -> bool:
         """Whether the string so far is the name of an argument: `"user-id"="42"`."""
@@ -488,7 +508,7 @@ class CallReader:
     def _take_element(self) -> None:
         assert self._list is not None
         tokens = self._tokens[self._start :]
-        if self._list.error is None and written_in(tokens).strip():
+        if self._list.error is None and self._error is None and written_in(tokens).strip():
             try:
                 value = read_value(tokens, self._head.results)
             except UnreadableError as unreadable:

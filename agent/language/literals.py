@@ -33,6 +33,10 @@ _NAMED = re.compile(r"\s*([^\s=:,\"'`]{1,100}|[^\s=:,\"'`]{0,50}(\[?[\"'`])[^\"'
 """What may be the name of an argument, written in some other way than the tool's."""
 
 _LAMBDA = re.compile(r"lambda\s+\w+\s*(?::|\Z)|\*{1,2}\s*\$")
+_LEFT_OVER = re.compile(r"[(\[{]|[?!]\.|\s*=>|\.\w+\(")
+"""What is code behind a reference, though none of Python."""
+
+_PLACEHOLDER = re.compile(r"<[^<>\n]{1,60}>|\{\s*([^\W\d]\w*)\s*\}|[?_]+")
 _IN_BRACES = re.compile(r"\{([^{}\n]{1,200})\}")
 _CODE_CHARS = 2000
 """Text without quotes that is longer than this is none of code."""
@@ -122,6 +126,8 @@ def read_value(tokens: Sequence[Token], results: Mapping[str, str]) -> Any:
     if _NUMBER.fullmatch(written) and len(written) <= _MOST_DIGITS:
         return _number(written)
     quoted = "quote" in kinds
+    if not quoted and (placeholder := _PLACEHOLDER.fullmatch(written)) and placeholder[1] not in results:
+        raise UnreadableError(NO_VALUE.format(text=written))
     if not quoted and written[:1] not in ("[", "{", "("):
         return _read_bare(written, results)
     source = without_surrogates("".join(_SOURCE[kind](text) for kind, text in tokens).strip())
@@ -147,7 +153,7 @@ def _read_bare(written: str, results: Mapping[str, str]) -> str:
         return written
     if not written.strip("=$.… "):
         raise UnreadableError(NO_VALUE.format(text=written))
-    if _LAMBDA.match(written):
+    if _LAMBDA.match(written) or any(_LEFT_OVER.match(written, found.end()) for found in PATTERN.finditer(written)):
         raise UnreadableError(NOT_A_VALUE.format(text=shorten(written), hint=PARTS))
     source = PATTERN.sub(lambda match: match[0] if match[0].startswith("\\") else f" _({match[0]!r})", written)
     try:

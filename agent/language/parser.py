@@ -24,6 +24,9 @@ LONGEST_PROSE = 10_000
 FIRST_NAMED = 900_000_001
 """The number of the first call that has a name for its result, and no number. The plan gives it one of its own."""
 
+CONDITION = (
+    "A plan has no conditions and no loops, such as {text!r}. End with `join()` where a result must be seen first."
+)
 NO_CALL = "This is not a call; the form is {tool}(…)."
 
 Item = Call | Element | Join | Thought
@@ -48,6 +51,14 @@ _COMMENT = re.compile(r"[\s`*,;]*#(?!\d)")
 _NOISE = re.compile(r"[\s`*_)\]}>,;.|\-]*(?:```\s*\w*)?\s*")
 _NO_CALL = re.compile(
     rf"{_BULLETS}{_NUMBERED}(?P<name>[\w.\-]+)\s*(?P<rest>[\"'“\[{{:=$<].*)", re.IGNORECASE | re.DOTALL
+)
+_NAMED_CALLS = re.compile(r"[\w.\-]+(?=\s{0,3}[(（])")
+_FIRST_WORD = re.compile(rf"{_BULLETS}([\w.\-]+)")
+_NUMBERED_LINE = re.compile(rf"{_BULLETS}(?:(?:step|task|action|call)\s*)?#?\d{{1,9}}[.):]", re.IGNORECASE)
+_SEVERAL_NAMES = re.compile(rf"{_BULLETS}(?:\d+[.):]\s*)?([^\W\d]\w*(?:\s*,\s*[^\W\d]\w*)+)\s*=(?!=)")
+_CONDITION = re.compile(
+    rf"{_BULLETS}(?:\d+[.):]\s*)?(?:(?:el)?if|unless|when(?:ever)?|while|until|for\s+(?:each|[\w, ]+\s+in))\b",
+    re.IGNORECASE,
 )
 _JOIN = re.compile(rf"{_BULLETS}(?:{_NUMBERED})?join[\s*`.]*", re.IGNORECASE)
 _MARK = re.compile(r"</?END_OF_PLAN>", re.IGNORECASE)
@@ -137,6 +148,16 @@ class PlanParser:
         self._tail = ""
         self._length = 0
 
+    def _thought(self, text: str) -> Thought:
+        """What stands between calls. A line that says to be a thought is nothing else."""
+        text = text.strip()
+        if _THOUGHT.match(text):
+            return Thought(text)
+        first = _FIRST_WORD.match(text)
+        calls = any(self._is_known(name) for name in _NAMED_CALLS.findall(text[:LONGEST_PROSE]))
+        named = first is not None and first[1].removesuffix(MAP) in self._tools
+        return Thought(text, unread=calls or named or bool(_NUMBERED_LINE.match(text) or _CONDITION.match(text)))
+
     def _add(self, text: str) -> None:
         self._line.append(text)
         self._length += len(text)
@@ -190,7 +211,11 @@ class PlanParser:
             error = NO_CALL.format(tool=broken["name"])
             self._items.append(Call(int(broken["number"]), broken["name"], text=broken["rest"].strip(), error=error))
         elif not is_comment and not _NOISE.fullmatch(line):
-            self._items.append(Thought(line.strip()))
+            self._items.append(self._thought(line))
+            if names := _SEVERAL_NAMES.match(line):
+                for name in re.findall(r"\w+", names[1]):  # of results that there aren't: they are no text
+                    self._results[name] = f"${FIRST_NAMED + self._named}"
+                    self._named += 1
 
     @property
     def _is_comment(self) -> bool:
@@ -203,7 +228,7 @@ class PlanParser:
             return False
         before = "".join(self._line)[: self._length - len(self._tail) + head.start()]
         if not _NOISE.fullmatch(before) and not _LEAD.fullmatch(before):
-            self._items.append(Thought(before.strip()))
+            self._items.append(self._thought(before))
         name = head["name"]
         mapped = name.endswith(MAP) and name not in self._tools
         tool = name.removesuffix(MAP) if mapped else name
@@ -213,7 +238,9 @@ class PlanParser:
             number = FIRST_NAMED + self._named
             self._named += 1
         parameters = self._signatures[tool].parameters if tool in self._signatures else ()
-        opening = Head(number, tool, mapped, parameters, self._results)
+        condition = _CONDITION.match("".join(self._line))
+        error = CONDITION.format(text=condition[0].strip()) if condition else None
+        opening = Head(number, tool, mapped, parameters, self._results, error)
         self._call = CallReader(self._cursor, opening, self._give_out, self._starts_task)
         return True
 

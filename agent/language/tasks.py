@@ -60,9 +60,11 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """A line of the plan that is not a call."""
+    """Text of the plan that is not a call."""
 
     text: str
+    unread: bool = field(default=False, compare=False)
+    """Whether it may be meant as a call, or to change one, and was not read so."""
 
 
 @dataclass(frozen=True, slots=True)

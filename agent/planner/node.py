@@ -58,7 +58,6 @@ SILENCE = 0.5
 """Seconds without a word after which a plan that has ended stands, although its stream is open."""
 
 _MARKED_THOUGHT = re.compile(r"[\s*_\d.)]*thought", re.IGNORECASE)
-_NUMBERED = re.compile(r"[\s>*_`\-•]*(?:(?:step|task|action|call)\s*)?#?\d{1,9}[.):](?![\s*_`]*thought)", re.IGNORECASE)
 _CLOSING = re.compile(r"[\s`]*(?:</?[A-Z_]*>?)?[\s`]*")
 """What may follow the join without the model having gone on talking."""
 
@@ -286,8 +285,8 @@ class Planning:
                 case Join():
                     self._plan.end(item)
                     self._ended = True
-                case Thought(text):
-                    self._unread = self._unread or bool(_NUMBERED.match(text))
+                case Thought(text, unread):
+                    self._unread = self._unread or unread
                     self._holds = self._holds or not (self._plan.tasks or _MARKED_THOUGHT.match(text))
                 case Call() | Element():
                     list(self._plan.extend(item))

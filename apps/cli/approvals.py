@@ -21,12 +21,13 @@ Ask = Callable[[str], str]
 Say = Callable[[str], None]
 
 
-def answer_to(request: Any, ask: Ask, say: Say) -> Any:
+def answer_to(request: Any, ask: Ask, say: Say, positional: Mapping[str, int] | None = None) -> Any:
     """What the user says to what an interrupted run asks for.
 
     Args:
         request: The interrupt's value: tool calls that wait (`action_requests` and `review_configs`), or whatever a
             tool asks for.
+        positional: How many arguments of each tool go without their names in plans, if that is known.
 
     Returns:
         What the run is resumed with: `{"decisions": […]}`, a decision for each call; or a text.
@@ -39,11 +40,13 @@ def answer_to(request: Any, ask: Ask, say: Say) -> Any:
         say(f"\n{printable(str(error))}")
     allowed = {config["action_name"]: config["allowed_decisions"] for config in request.get("review_configs", [])}
     actions = request["action_requests"]
+    unnamed = positional or {}
+    calls = [render_call(call["name"], call["args"], positional=unnamed.get(call["name"])) for call in actions]
     say(f"\n{len(actions)} call{' waits' if len(actions) == 1 else 's wait'} for your approval:")
     return {
         "decisions": [
-            _decide(number, action, allowed.get(action["name"], list(CHOICES)), ask, say)
-            for number, action in enumerate(actions, start=1)
+            _decide(f"{number}. {call}", action, allowed.get(action["name"], list(CHOICES)), ask, say)
+            for number, (action, call) in enumerate(zip(actions, calls, strict=True), start=1)
         ]
     }
 
@@ -52,8 +55,8 @@ def _asks_for_decisions(request: Any) -> bool:
     return isinstance(request, Mapping) and bool(request.get("action_requests"))
 
 
-def _decide(number: int, action: Mapping[str, Any], allowed: list[str], ask: Ask, say: Say) -> dict[str, Any]:
-    say(f"\n{number}. {printable(render_call(action['name'], action['args']))}")
+def _decide(title: str, action: Mapping[str, Any], allowed: list[str], ask: Ask, say: Say) -> dict[str, Any]:
+    say(f"\n{printable(title)}")
     if description := action.get("description"):
         say(f"   {in_short(str(description), DESCRIPTION_CHARS)}")
     offered = {CHOICES[decision]: decision for decision in CHOICES if decision in allowed}

@@ -199,11 +199,15 @@ async def _answer(run: "Run", options: Options, session: "Session") -> "Command[
     """
     from langgraph.types import Command
 
+    from agent.conversation.messages import own_plans, tasks_of
     from apps.cli.approvals import answer_to
 
     if options.has_user:
         try:
-            return Command(resume={asked.id: answer_to(asked.value, read_line, say) for asked in run.waits_for})
+            tasks = [task for plan in own_plans(run.messages) for task in tasks_of(plan) if not task.size]
+            positional = {task.tool: task.positional for task in tasks}
+            answers = {asked.id: answer_to(asked.value, read_line, say, positional) for asked in run.waits_for}
+            return Command(resume=answers)
         except EOFError:
             say("")
     name = await _keep(session, options)

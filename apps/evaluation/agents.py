@@ -1,14 +1,16 @@
 """The agents that are compared: on the same tools, with the same model."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.tools import BaseTool
 from langgraph.graph.state import CompiledStateGraph
 
 from agent import Context
+from agent.language.tasks import Signature
 from agent.models import load_model
+from agent.tooling.describe import signature_of
 from apps.runs.graphs import find_graph
 from graphs.react import PROMPT, create_react
 
@@ -36,6 +38,9 @@ class Agent:
 
     told: bool = False
     """Whether its own prompt has the instruction about the form of answers."""
+
+    signatures: Mapping[str, Signature] = field(default_factory=dict)
+    """Those of its tools."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +88,12 @@ def make_agents(names: Sequence[str], subject: Subject, model: str, instruction:
 
 
 def _make(name: str, subject: Subject, context: Context, instruction: str) -> Agent:
+    signatures = {tool.name: signature_of(tool) for tool in subject.tools}
     if name == "llm-compiler":
         # As the others do it: nobody is there to be asked about what a replan would do.
-        return Agent(name, subject.graph, context.model_copy(update={"approve_side_effects": False}))
+        context = context.model_copy(update={"approve_side_effects": False})
+        return Agent(name, subject.graph, context, signatures=signatures)
     # In its prompt, because some models take one system message only.
     prompt = f"{PROMPT}\n\n{instruction}" if instruction else PROMPT
     graph = create_react(subject.tools, parallel=name == "parallel-react", prompt=prompt)
-    return Agent(name, graph, context, told=True)
+    return Agent(name, graph, context, told=True, signatures=signatures)

@@ -9,7 +9,8 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
-from agent.language.values import to_text
+from agent.language.tasks import Signature
+from agent.language.values import render_call, to_text
 from apps.evaluation.results import ModelCall, Tokens, ToolCall
 from apps.runs.errors import in_one_line
 from apps.runs.wording import in_short
@@ -26,7 +27,12 @@ class Recorder(BaseCallbackHandler):
 
     run_inline = True
 
-    def __init__(self) -> None:
+    def __init__(self, signatures: Mapping[str, Signature] | None = None) -> None:
+        """
+        Args:
+            signatures: Those of the tools, by which calls are written as plans have them.
+        """
+        self._signatures = signatures or {}
         self.began = time.perf_counter()
         """The clock that times are relative to."""
 
@@ -90,10 +96,16 @@ class Recorder(BaseCallbackHandler):
             return
         name = (serialized or {}).get("name") or about.get("name") or "tool"
         inputs = about.get("inputs")
-        said = ", ".join(f"{key}={value!r}" for key, value in inputs.items()) if inputs else input_str
+        said = self._written(str(name), inputs) if isinstance(inputs, dict) else input_str
         self._open_tools[run_id] = str(name), in_short(said, ARGUMENT_CHARS), self.now
         if parent_run_id:
             self._tools_in.setdefault(parent_run_id, []).append(run_id)
+
+    def _written(self, tool: str, arguments: Mapping[str, Any]) -> str:
+        """The arguments as plans write them."""
+        signature = self._signatures.get(tool)
+        positional = signature.positional(arguments) if signature else None
+        return render_call("", arguments, positional=positional)[1:-1]
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
         """A tool call has ended; some report failure in what they return."""

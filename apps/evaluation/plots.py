@@ -5,6 +5,7 @@ Each is a function from runs to a Matplotlib figure, for notebooks too.
 
 import math
 import random
+import re
 import statistics
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -158,7 +159,7 @@ def _lanes(result: Result) -> list[list[_Bar]]:
 
 def _gist(arguments: str) -> str:
     """The first argument's value."""
-    value = arguments.partition("=")[2] or arguments
+    value = re.sub(r"\A[\w\"]+=", "", arguments)
     return value.partition(", ")[0].strip("'\"")
 
 

@@ -59,7 +59,7 @@ class ToolCall:
 
     tool: str
     arguments: str
-    """As Python would write them, cut where they are long."""
+    """As the plan language writes them, cut where they are long."""
 
     started: float
     finished: float

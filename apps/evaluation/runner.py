@@ -112,7 +112,7 @@ async def run(job: Job, settings: Settings) -> Result:
         ModelError: The model can't be had.
         Exception: The model's server refused the key (401), so that every run would fail.
     """
-    recorder = Recorder()
+    recorder = Recorder(job.agent.signatures)
     notes = _Notes(time.time())
     began = datetime.now(UTC).isoformat(timespec="seconds")
     error = ""

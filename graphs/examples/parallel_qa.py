@@ -11,16 +11,13 @@ EXAMPLES = """\
 Question: If Lake Superior lost 15% of its area and Lake Victoria gained 20%, how many square kilometres would lie \
 between them?
 1. search.map(["Lake Superior", "Lake Victoria"])
-2. math.map(["area of Lake Superior in square kilometres * 0.85", "area of Lake Victoria in square kilometres * 1.2"], \
-context=$1)
-3. math("abs($2[0] - $2[1])")
-4. join("$3 square kilometres.")
+2. math("abs(area of Lake Superior * 0.85 - area of Lake Victoria * 1.2), both in square kilometres", context=$1)
+3. join("$2 square kilometres.")
 
 Question: What is the ratio of the longest to the shortest of the Rhine, the Loire and the Elbe?
 1. search.map(["Rhine", "Loire", "Elbe"])
-2. math.map(["length of the Rhine in km", "length of the Loire in km", "length of the Elbe in km"], context=$1)
-3. math("max($2) / min($2)")
-4. join("The ratio is $3.")
+2. math("longest / shortest of the Rhine, the Loire and the Elbe, all in km", context=$1)
+3. join("The ratio is $2.")
 
 Question: If Norway and Sweden were one country, how many people would live on a square kilometre of it?
 1. search.map(["Norway", "Sweden"])
@@ -28,6 +25,7 @@ Question: If Norway and Sweden were one country, how many people would live on a
 context=$1)
 3. join("$2 people to a square kilometre.")
 """
-"""A difference of changed figures, a ratio of extremes, a sum over a sum."""
+"""A difference of changed figures, a ratio of extremes, a sum over a sum; each a single call of the model that `math`
+asks, which sees all figures and so can take them by one definition."""
 
 graph = create_llm_compiler(TOOLS, examples=EXAMPLES, name="parallel_qa")

@@ -270,6 +270,19 @@ async def test_without_a_checkpointer_the_call_fails_and_says_why(
     )
 
 
+async def test_without_a_checkpointer_a_call_made_from_results_fails_and_says_what_to_set(
+    model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
+) -> None:
+    model_server.script(planner=['1. search("K2")\n2. mail($1, text="a")\njoin()'], joiner=["Done."])
+    graph = create_llm_compiler(desk.tools(side_effects=True), model=chat_model)
+    output = await graph.ainvoke({"messages": "Question?"})
+    assert results(output["messages"])["task_2"] == (
+        "Not run: mail needs a person's approval, and a run without a checkpointer can't pause for one. "
+        "Whoever runs this agent can give it a checkpointer, or vouch for the tool: with `requires_approval: False` in "
+        "its metadata, or with `alwaysAllow` in mcp.json."
+    )
+
+
 async def test_a_pause_is_told_and_nothing_is_told_twice(
     model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
 ) -> None:

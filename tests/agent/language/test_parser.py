@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from agent.language.parser import Item, PlanParser
 from agent.language.plan import Plan
+from agent.language.references import PATTERN
 from agent.language.tasks import Call, Element, Join, Signature, Thought
 
 TOOLS = {name: Signature(name) for name in ("search", "math", "get-weather")}
@@ -463,6 +464,89 @@ def test_text_is_no_name_and_a_name_that_may_be_two_is_neither(
 def test_unpacked_arguments_are_arguments(text: str) -> None:
     call = only_call(f"1. search({text})")
     assert call.keywords == {"user-id": 42, "a": [1]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '1. search("x"), then math("2 + $1")',
+        '1. search("x") and math("2")',
+        'search("x") & math("2")',
+        '1. search("x"). Then math("2").',
+        '1. search("x") if $1 > 3',
+        '1. search("x") for each of them',
+        'Then search("x").\n1. math("2")',
+        'Next, search.map(["x"])\n1. math("2")',
+        'search "x"\n1. math("2")',
+        "search: x\n1. math('2')",
+        "2. look it up\n1. math('2')",
+        '1. search("x") then join("Found.")',
+    ],
+)
+def test_text_that_may_be_meant_as_a_call_and_is_none_is_told(text: str) -> None:
+    assert any(item.unread for item in parse(text) if isinstance(item, Thought))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Thought: I use search("x").\n1. math("2")',
+        '1. search("x") # then math("2")',
+        'Here is the plan (in short):\n1. search("x"); \njoin()\nDone.',
+        'To find it, I look up K2.\n1. search("x") → its height',
+    ],
+)
+def test_other_words_are_not(text: str) -> None:
+    assert not any(item.unread for item in parse(text) if isinstance(item, Thought))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ('query="a";user-id="b"', "not a Python literal"),
+        ('query="a" user-id="b"', "not a Python literal"),
+        ('query="a" | user-id="b"', "not a Python literal"),
+        ('query="a" and "user-id"="b"', "is not a value"),
+        ('query="a" if $1 else "b"', "is not a value"),
+        ('"{}".format($1)', "is not a value"),
+        ("$1.map(e => e.name)", "is not a value"),
+        ("$1?.name", "is not a value"),
+        ("query=<query>", "There is no value in '<query>'"),
+        ("<the query>", "There is no value in '<the query>'"),
+        ("query={query}", "There is no value in '{query}'"),
+        ("query=???", "There is no value"),
+        ("query=__", "There is no value"),
+        ("query=[<a>, <b>]", "There is no value in '<a>'"),
+    ],
+)
+def test_what_is_no_argument_fails_the_call(arguments: str, says: str) -> None:
+    for chunks in ([f"1. search({arguments})"], f"1. search({arguments})"):
+        parser = PlanParser({"search": Signature("search", ("query", "user-id"))})
+        [call] = [item for chunk in chunks for item in parser.feed(chunk)]
+        assert isinstance(call, Call)
+        assert says in (call.error or "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '1. if $1: search("x")',
+        "for p in $1: search(p)",
+        '2. unless $1: search.map(["x", "y"])',
+    ],
+)
+def test_conditions_and_loops_fail_their_call(text: str) -> None:
+    [call] = [item for item in parse(text) if not isinstance(item, Thought)]
+    assert isinstance(call, Call)
+    assert call.error
+    assert "no conditions and no loops" in call.error
+
+
+def test_a_name_of_a_result_that_was_not_read_is_no_text() -> None:
+    *_, call = parse('a, b = search("x"), search("y")\nsearch(a)')
+    assert isinstance(call, Call)
+    assert call.arguments != ["a"]
+    assert PATTERN.fullmatch(str(call.arguments[0]))
 
 
 PIECES = st.sampled_from(

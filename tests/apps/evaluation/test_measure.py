@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import ToolException, tool
 
+from agent.tooling.describe import signature_of
 from apps.evaluation.measure import STOPPED, Recorder
 from apps.evaluation.results import Tokens
 
@@ -37,6 +38,17 @@ async def test_a_failed_model_call_is_noted_with_its_error() -> None:
     assert "IndexError" in recorder.calls[0].error
 
 
+async def test_a_tool_call_is_noted_as_plans_write_it() -> None:
+    @tool
+    async def exchange_rate(base: str, quote: str, day: str = "") -> float:
+        """a price"""
+        return 0.86
+
+    recorder = Recorder({"exchange_rate": signature_of(exchange_rate)})
+    await exchange_rate.ainvoke({"base": "USD", "quote": "EUR", "day": "today"}, {"callbacks": [recorder]})
+    assert [call.arguments for call in recorder.tools] == ['"USD", "EUR", day="today"']
+
+
 async def test_a_model_call_of_a_tool_is_for_the_tool_and_a_tool_call_of_a_tool_is_part_of_it() -> None:
     model = model_that_reports(input_tokens=5, output_tokens=1)
 
@@ -54,7 +66,7 @@ async def test_a_model_call_of_a_tool_is_for_the_tool_and_a_tool_call_of_a_tool_
     recorder = Recorder()
     node = RunnableLambda(lambda problem: problem) | outer
     await node.ainvoke({"problem": "2 + 2"}, {"callbacks": [recorder]})
-    assert [(call.tool, call.arguments) for call in recorder.tools] == [("outer", "problem='2 + 2'")]
+    assert [(call.tool, call.arguments) for call in recorder.tools] == [("outer", '"2 + 2"')]
     assert [call.purpose for call in recorder.calls] == ["outer", "outer"]
 
 

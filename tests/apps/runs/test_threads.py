@@ -331,7 +331,7 @@ async def test_tools_that_require_approval_are_decided_on_one_by_one(
 
     command = terminal("--thread", "t", command=WITH_TOOLS)
     command.read_until("3 calls wait for your approval:")
-    command.read_until('1. send("Ann", text="A")')
+    command.read_until('1. send("Ann", "A")')
     for prompt, typed in [
         ("[an]swer? ", "edit"),
         ("JSON> ", '{"text": "AAA"}'),
