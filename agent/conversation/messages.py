@@ -4,6 +4,7 @@ A plan is an `AIMessage` whose tool calls are shown as they were made, and have 
 call has one `ToolMessage` as its observation. The elements of a map are calls like any others.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -11,6 +12,7 @@ from typing import Any, TypeGuard
 
 from langchain_core.messages import (
     AIMessage,
+    AIMessageChunk,
     AnyMessage,
     BaseMessage,
     HumanMessage,
@@ -18,7 +20,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.messages.tool import tool_call
+from langchain_core.messages.tool import tool_call, tool_call_chunk
 
 from agent.language.plan import Plan
 from agent.language.tasks import Key, Task, name_of
@@ -98,6 +100,20 @@ def _call_of(task: Task, result: ToolMessage | None) -> ToolCall:
         return tool_call(name=provider_name(task.tool), args=task.arguments, id=call_id(task.key))
     args = {name: _short(value) for name, value in made.items()}
     return tool_call(name=result.name or task.tool, args=args, id=call_id(task.key))
+
+
+def call_chunk(task: Task, plan: str, index: int, note: str) -> AIMessageChunk:
+    """A call as it was planned, as a piece of its plan's message.
+
+    Args:
+        task: The task.
+        plan: The message's id.
+        index: Which call of the plan it is, from 0.
+        note: The message's text, which comes with the first.
+    """
+    call = _call_of(task, None)
+    piece = tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=index)
+    return AIMessageChunk(id=plan, content="" if index else note, tool_call_chunks=[piece])
 
 
 def _short(value: Any) -> Any:

@@ -109,8 +109,11 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrappe
                 return Command(goto="executor")
         if plan is None:
             return Command(goto="joiner") if state.get("alone") else Command(goto="executor", update={"alone": True})
-        new = [with_tasks(plan, finished.tasks, finished.results), *finished.results] if finished.results else []
+        carried_out = with_tasks(plan, finished.tasks, finished.results)
+        new = [carried_out, *finished.results] if finished.results else []
         update: dict[str, Any] = {"messages": new}
+        if new and carried_out.tool_calls != plan.tool_calls:
+            progress.show(carried_out)  # in place of the plan as it was written
         if new:
             trusted_ids = {result.tool_call_id for result in finished.results if is_trusted(result, trusted)}
             update["own"] = own_words(messages, own, own_words_of_plan(new, in_view, trusted_ids))

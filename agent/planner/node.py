@@ -16,14 +16,14 @@ from langgraph.func import task as durable
 from langgraph.runtime import Runtime
 
 from agent.context import Context
-from agent.conversation.messages import map_sizes, observations, plan_message, replans_made
+from agent.conversation.messages import call_chunk, map_sizes, observations, plan_message, replans_made
 from agent.conversation.view import in_view
 from agent.events import Progress
 from agent.handover import Handover
 from agent.language.parser import Item, PlanParser
 from agent.language.plan import Plan
 from agent.language.reasoning import Thoughts
-from agent.language.tasks import Call, Element, Join, Thought
+from agent.language.tasks import Call, Element, Join, Task, Thought
 from agent.models import Models, overflow_told
 from agent.planner.function_calls import Functions, ToolCallReader
 from agent.planner.grammar import PlanGrammar, text_of
@@ -218,6 +218,10 @@ class Planning:
         self._effects = effects
         self._round = round
         self._usage: UsageMetadata | None = None
+        self._note = ""
+        self._shown = 0
+        """How many calls are shown."""
+
         self._begin()
 
     def _begin(self) -> None:
@@ -242,6 +246,7 @@ class Planning:
             prompt: Its prompt.
             note: Why there is a further plan, if it is not the turn's first.
         """
+        self._note = note
         chunks = cast("AsyncGenerator[AIMessageChunk]", model.astream(prompt, CALL_CONFIG))
         async with AsyncExitStack() as at_the_end:
             await at_the_end.enter_async_context(aclosing(chunks))
@@ -258,7 +263,10 @@ class Planning:
         if self._unread:
             self._plan.answer = ""
         text = "".join(self._text)
-        return plan_message(self._plan, text=text, note=note, usage=self._usage, id=self._handover.plan_id)
+        message = plan_message(self._plan, text=text, note=note, usage=self._usage, id=self._handover.plan_id)
+        if self._handover.anew:
+            self._progress.show(message)  # in place of what it was thought to be
+        return message
 
     def _read(self, chunk: AIMessageChunk) -> None:
         if chunk.usage_metadata:
@@ -303,9 +311,16 @@ class Planning:
                 self._holds = True
                 return
             self._handover.send(task)
+            self._show(task)
             self._sent += 1
         if self._ended:
             self._handover.end(self._plan.last)
+
+    def _show(self, task: Task) -> None:
+        """Show a call, as a piece of the plan's message."""
+        if task.is_call and not self._handover.anew:
+            self._progress.show(call_chunk(task, self._handover.plan_id, self._shown, self._note))
+            self._shown += 1
 
     def _release(self) -> None:
         """Send what was held back: the plan stands."""
