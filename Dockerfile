@@ -7,6 +7,10 @@
 # For LangGraph's own server: `langgraph build -t llm-compiler` (see CONTRIBUTING.md).
 
 FROM python:3.12-slim AS build
+ARG EXTRAS="serve mcp postgres providers"
+# demo
+ARG EXTRAS="serve mcp postgres providers search"
+# /demo
 WORKDIR /build
 COPY requirements.txt pyproject.toml ./
 # uv as it is pinned; then of the pinned packages those that the server needs. Each must have one of the hashes.
@@ -14,11 +18,7 @@ RUN awk '/^uv==/ {on = 1} on {print} on && !/\\$/ {exit}' requirements.txt > uv.
     && pip install --no-cache-dir --require-hashes -r uv.txt \
     && uv venv /venv \
     && uv pip install --no-cache --compile-bytecode --python /venv/bin/python --require-hashes --constraint requirements.txt \
-        --requirement pyproject.toml --extra serve --extra mcp --extra postgres \
-# demo
-        --extra search \
-# /demo
-        --extra providers
+        --requirement pyproject.toml $(printf -- '--extra=%s ' $EXTRAS)
 
 FROM python:3.12-slim
 RUN useradd --create-home --uid 10001 agent

@@ -9,7 +9,7 @@ Q ?= If Mount Everest were 12% taller, Aconcagua 18% lower and the CN Tower 22% 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test torture bench lint format requirements audit studio serve load clean
+.PHONY: help setup demo test test-cluster torture bench bench-cluster lint format requirements audit studio serve cluster load clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -21,6 +21,7 @@ $(VENV)/with-core: EXTRAS =
 $(VENV)/with-serve: EXTRAS = $(OF_AN_AGENT) serve
 $(VENV)/with-studio: EXTRAS = $(OF_AN_AGENT) studio
 $(VENV)/with-all: EXTRAS = $(OF_AN_AGENT) serve studio plots evaluation $(NOTEBOOKS) dev
+$(VENV)/with-cluster: EXTRAS = $(OF_AN_AGENT) cluster ray
 OF_AN_AGENT = mcp postgres providers
 # demo
 OF_AN_AGENT += search
@@ -37,6 +38,9 @@ demo: export QUESTION = $(Q)
 test: $(VENV)/with-all ## Run the whole test suite; make test ARGS="-k parser" a part of it
 	@$(BIN)/python tests/support/leave_nothing.py $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 test: WORKERS = 4
+
+test-cluster: $(VENV)/with-all $(VENV)/with-cluster ## Run the tests of Ray and of several servers; takes Python 3.12
+	@$(BIN)/python tests/support/leave_nothing.py $(BIN)/python -m pytest tests/cluster $(ARGS)
 
 # demo
 .PHONY: notebooks remove-demo
@@ -57,6 +61,9 @@ torture: N = 1000
 bench: $(VENV)/with-all ## Measure the machinery against the ideal and other agents; QUICK=1 in a minute
 	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(ARGS)
 
+bench-cluster: $(VENV)/with-all $(VENV)/with-cluster ## Measure one and two servers of a cluster, and a tool on Ray
+	@$(BIN)/python -m tests.benchmarks.cluster $(ARGS)
+
 lint: $(VENV)/with-all ## Check style, formatting and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -71,6 +78,9 @@ studio: $(VENV)/with-studio ## Serve the graphs to LangGraph Studio
 
 serve: $(VENV)/with-serve ## Serve the agent over HTTP, with a page to watch it; HOST=… and PORT=… say where
 	@$(BIN)/python -m apps.server
+
+cluster: $(VENV)/with-cluster ## Serve the graphs with SERVERS=2 servers on one PostgreSQL and Redis; takes Python 3.12
+	@$(BIN)/python -m apps.cluster
 
 load: $(VENV)/with-all ## Measure the server under up to 500 streams at once
 	@$(BIN)/python -m tests.benchmarks.load $(ARGS)

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from agent import create_llm_compiler
+from apps import cluster
 from apps.runs.checkpoints import open_checkpointer
 from tests.benchmarks.machinery import InstantModel
-from tests.support.databases import postgres_programs, running_postgres, stored_bytes, with_whole_lists
+from tests.support.databases import stored_bytes, with_whole_lists
 
 TURNS = 200
 SHOWN = (10, 100, 200)
@@ -48,9 +49,7 @@ def databases() -> Iterator[dict[str, list[str]]]:
     """Two empty ones of each kind."""
     import psycopg
 
-    programs = postgres_programs()
-    assert programs, "PostgreSQL is not on this machine"
-    with tempfile.TemporaryDirectory() as folder, running_postgres(programs) as server:
+    with tempfile.TemporaryDirectory() as folder, cluster.postgres() as server:
         with psycopg.connect(server.format(database="postgres"), autocommit=True) as connection:
             for name in ("a", "b"):
                 connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]

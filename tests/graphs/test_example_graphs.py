@@ -84,6 +84,7 @@ QUESTIONS = {
     "movie_recommendation": "Find a movie similar to Alien, Aliens\nOptions:\nSabrina\nTerminator",
     "game_of_24": "Make 24 from 1, 1, 1 and 1.",
     "web_shop": "I want to buy a zorbo for less than 10 dollars.",
+    "option_price": "What is a call option worth?",
     "react": "How much taller is Mount Everest than K2?",
     "parallel_react": "How much taller is Mount Everest than K2?",
 }

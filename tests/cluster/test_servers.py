@@ -1,0 +1,240 @@
+"""Two servers that share graphs, PostgreSQL and Redis: real processes, asked by LangGraph's own client."""
+
+import asyncio
+import subprocess
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from langgraph_sdk import get_client
+from langgraph_sdk.client import LangGraphClient
+from langgraph_sdk.errors import ConflictError
+
+from apps import cluster
+from tests.cluster import free_port
+from tests.support import PATIENCE, ROOT
+from tests.support.model_server import ModelServer
+
+pytestmark = pytest.mark.timeout(600)  # the first one starts the servers
+
+RUNS_OF_A_SERVER = 4
+PLAN = '1. work("a")\n2. work("$1b")\n3. work("$2c")\n4. join()'
+SETTINGS = {
+    "AEGRA_CONFIG": "tests/cluster/langgraph.json",
+    "LLM_COMPILER_MODEL": "openai:test-model",
+    "OPENAI_API_KEY": "test",
+    "WORKER_COUNT": "1",
+    "N_JOBS_PER_WORKER": str(RUNS_OF_A_SERVER),
+    "LEASE_DURATION_SECONDS": "10",
+    "HEARTBEAT_INTERVAL_SECONDS": "2",
+    "REAPER_INTERVAL_SECONDS": "1",
+}
+
+
+@dataclass
+class Servers:
+    """Two servers, and what they share."""
+
+    database: str
+    broker: str
+    model: str
+    gate: Path
+    ports: list[int] = field(default_factory=lambda: [free_port(), free_port()])
+    processes: dict[int, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    def start(self, which: int) -> None:
+        command, environment = cluster.server(self.ports[which], self.database, self.broker)
+        settings = {**SETTINGS, "OPENAI_BASE_URL": self.model, "GATE": str(self.gate)}
+        self.processes[which] = subprocess.Popen(command, env={**environment, **settings}, cwd=ROOT)
+        cluster.wait_for(self.ports[which], self.processes[which])
+
+    def kill(self, which: int) -> int:
+        """Kill a server; its process id."""
+        process = self.processes.pop(which)
+        process.kill()
+        process.wait()
+        return process.pid
+
+
+@pytest.fixture(scope="module")
+def servers(_running_model_server: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    with ExitStack() as shared:
+        database = shared.enter_context(cluster.postgres()).format(database="postgres")
+        gate = tmp_path_factory.mktemp("gate") / "socket"
+        both = Servers(database, shared.enter_context(cluster.redis()), _running_model_server.base_url, gate)
+        try:
+            both.start(0)
+            both.start(1)
+            yield both
+        finally:
+            for which in list(both.processes):
+                both.kill(which)
+
+
+@pytest.fixture
+async def clients(servers: Servers) -> AsyncIterator[list[LangGraphClient]]:
+    both = [get_client(url=f"http://127.0.0.1:{port}") for port in servers.ports]
+    yield both
+    for client in both:
+        await client.aclose()
+
+
+@dataclass
+class Gate:
+    """Where the tools arrive, and wait until they are let through."""
+
+    arrived: list[tuple[str, int, str]] = field(default_factory=list)
+    """Of each call, its thread, its process and its argument."""
+
+    opened: dict[str, asyncio.Event] = field(default_factory=dict)
+    """For each argument."""
+
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        thread, process, name = (await reader.readline()).decode().split()
+        async with self.changed:
+            self.arrived.append((thread, int(process), name))
+            self.changed.notify_all()
+        await self.of(name).wait()
+        writer.write(b"\n")
+        writer.close()
+
+    def of(self, name: str) -> asyncio.Event:
+        return self.opened.setdefault(name, asyncio.Event())
+
+    def open(self, *names: str) -> None:
+        for name in names:
+            self.of(name).set()
+
+    async def until(self, name: str, number: int = 1) -> list[tuple[str, int]]:
+        """Wait for so many calls with this argument: their threads and processes."""
+        async with asyncio.timeout(PATIENCE), self.changed:
+            await self.changed.wait_for(lambda: len(self.at(name)) >= number)
+        return self.at(name)
+
+    def at(self, name: str) -> list[tuple[str, int]]:
+        return [(thread, process) for thread, process, argument in self.arrived if argument == name]
+
+
+@pytest.fixture
+async def gate(servers: Servers) -> AsyncIterator[Gate]:
+    gate = Gate()
+    listening = await asyncio.start_unix_server(gate.serve, servers.gate)
+    yield gate
+    gate.open("a", "ab", "abc")
+    listening.close()
+
+
+def question(text: str = "Go.") -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}]}
+
+
+async def new_thread(client: LangGraphClient) -> str:
+    return (await client.threads.create())["thread_id"]
+
+
+def answer_of(state: Any) -> str:
+    return str(state["messages"][-1]["content"])
+
+
+async def test_runs_of_a_server_that_is_killed_are_finished_by_the_other(
+    servers: Servers, clients: list[LangGraphClient], gate: Gate, model_server: ModelServer
+) -> None:
+    """No plan is paid for twice, and no call that had finished is made again."""
+    number = 2 * RUNS_OF_A_SERVER
+    model_server.script(planner=[PLAN] * number, joiner=["Done."] * number)
+    gate.open("a", "ab")
+    threads = [await new_thread(clients[1]) for _ in range(number)]
+    runs = [await clients[1].runs.create(thread, "chain", input=question()) for thread in threads]
+    processes = Counter(process for _, process in await gate.until("abc", number))
+    assert list(processes.values()) == [RUNS_OF_A_SERVER] * 2
+    await until_saved(servers.database, threads, results=3)
+    killed = servers.kill(0)
+    gate.open("abc")
+    states = [await clients[1].runs.join(thread, run["run_id"]) for thread, run in zip(threads, runs, strict=True)]
+    await asyncio.to_thread(servers.start, 0)
+    assert [answer_of(state) for state in states] == ["Done."] * number
+    assert sorted(gate.at("a") + gate.at("ab")) == sorted((thread, process) for thread, process in gate.at("a") * 2)
+    again = Counter(thread for thread, _ in gate.at("abc"))
+    assert again == {thread: 2 if process == killed else 1 for thread, process in gate.at("a")}
+
+
+async def until_saved(database: str, threads: list[str], results: int) -> None:
+    """Wait until so many results of each of the threads are in the database: the plan's, and those of calls."""
+    query = "SELECT count(*) FROM checkpoint_writes WHERE channel = '__return__' AND thread_id = ANY(%s)"
+    async with (
+        asyncio.timeout(PATIENCE),
+        await psycopg.AsyncConnection.connect(database, autocommit=True) as connection,
+    ):
+        while True:
+            row = await (await connection.execute(query, [threads])).fetchone()
+            if row and row[0] >= results * len(threads):
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_a_run_is_followed_at_the_other_server(
+    clients: list[LangGraphClient], gate: Gate, model_server: ModelServer
+) -> None:
+    model_server.script(planner=[PLAN], joiner=["Done."])
+    gate.open("a", "ab")
+    thread = await new_thread(clients[0])
+    run = await clients[0].runs.create(thread, "chain", input=question(), stream_mode=["custom", "values"])
+    await gate.until("abc")
+    events = [
+        part.data
+        async for part in open_after(clients[1].runs.join_stream(thread, run["run_id"]), gate, "abc")
+        if part.event == "custom"
+    ]
+    finished = [event["task"] for event in events if event["type"] == "task_finished"]
+    assert finished[-1] == 3
+
+
+async def open_after(stream: AsyncIterator[Any], gate: Gate, name: str) -> AsyncIterator[Any]:
+    """The stream; the gate opens when its first part is there."""
+    async for part in stream:
+        gate.open(name)
+        yield part
+
+
+async def test_an_approval_is_given_at_the_other_server(
+    clients: list[LangGraphClient], model_server: ModelServer
+) -> None:
+    model_server.script(planner=['1. pay("ann")\n2. join("It is $1.")'])
+    thread = await new_thread(clients[0])
+    await clients[0].runs.wait(thread, "payment", input=question())
+    (interrupt,) = (await clients[1].threads.get_state(thread))["interrupts"]
+    assert interrupt["value"]["action_requests"][0]["args"] == {"to": "ann"}
+    approve = {"resume": {"decisions": [{"type": "approve"}]}}
+    state = await clients[1].runs.wait(thread, "payment", command=approve)  # type: ignore[arg-type]
+    assert [message["content"] for message in state["messages"] if message["type"] == "tool"] == ["paid to ann"]
+
+
+async def test_a_thread_is_used_from_both_servers_at_once(
+    clients: list[LangGraphClient], gate: Gate, model_server: ModelServer
+) -> None:
+    """The second run is refused, or waits for its turn, as its client wants it."""
+    model_server.script(planner=[PLAN, "1. join()"], joiner=["First.", "Second."])
+    gate.open("a", "ab")
+    thread = await new_thread(clients[0])
+    await clients[0].runs.create(thread, "chain", input=question("One?"))
+    await gate.until("abc")
+    with pytest.raises(ConflictError):
+        await clients[1].runs.create(thread, "chain", input=question("Two?"), multitask_strategy="reject")
+    later = await clients[1].runs.create(thread, "chain", input=question("Three?"), multitask_strategy="enqueue")
+    gate.open("abc")
+    await clients[1].runs.join(thread, later["run_id"])
+    state: Any = (await clients[0].threads.get_state(thread))["values"]
+    said = [message["content"] for message in state["messages"] if message["type"] in ("human", "ai")]
+    assert [text for text in said if text in ("One?", "First.", "Two?", "Three?", "Second.")] == [
+        "One?",
+        "First.",
+        "Three?",
+        "Second.",
+    ]
