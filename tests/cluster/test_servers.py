@@ -165,7 +165,7 @@ async def test_runs_of_a_server_that_is_killed_are_finished_by_the_other(
 
 
 async def until_saved(database: str, threads: list[str], results: int) -> None:
-    """Wait until so many results of each of the threads are in the database: the plan, that of the planner, and those of calls."""
+    """Wait until so many results of each thread are in the database: the plan, the planner's, and those of calls."""
     query = "SELECT count(*) FROM checkpoint_writes WHERE channel = '__return__' AND thread_id = ANY(%s)"
     async with (
         asyncio.timeout(PATIENCE),
