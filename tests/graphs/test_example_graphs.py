@@ -31,6 +31,7 @@ from graphs.examples.web_shop import graph as web_shop
 from graphs.examples.web_shop.catalogue import Goal, all_goals
 from graphs.examples.web_shop.reward import find_purchase, reward
 from graphs.offline.model import OfflineChatModel
+from graphs.offline.plan import CANNOT
 from tests.support import ROOT
 from tests.support.model_server import Answer, ChatRequest, ModelServer, Reply
 
@@ -89,6 +90,7 @@ QUESTIONS = {
     "parallel_react": "How much taller is Mount Everest than K2?",
 }
 ANSWERS = {
+    "option_price": CANNOT,
     "movie_recommendation": "Terminator",
     "game_of_24": "1, 1, 1, 1 can't make 24.",
     "web_shop": "I found nothing to buy.",
