@@ -111,6 +111,16 @@ def results(output: dict[str, Any]) -> list[tuple[str, str]]:
 # --- the tool
 
 
+class Double(BaseTool):
+    """A tool that is a class."""
+
+    name: str = "double"
+    description: str = "twice it"
+
+    def _run(self, number: int) -> int:
+        return 2 * number
+
+
 def test_it_is_the_same_tool_to_whoever_looks() -> None:
     @tool(description="the area of a circle", response_format="content_and_artifact", return_direct=True)
     def area(radius: float, digits: int = 2) -> tuple[str, float]:
@@ -159,13 +169,6 @@ async def test_sync_async_and_other_tools_give_what_they_give_here(cluster: Clus
     def describe(number: int) -> tuple[str, dict[str, int]]:
         """describes it"""
         return f"the number {number}", {"number": number}
-
-    class Double(BaseTool):
-        name: str = "double"
-        description: str = "twice it"
-
-        def _run(self, number: int) -> int:
-            return 2 * number
 
     call = {"type": "tool_call", "id": "1", "args": {"number": 3}}
     assert await on_ray(halve).ainvoke({"number": 3}) == 1.5
