@@ -239,7 +239,10 @@ async def test_a_run_that_is_cancelled_ends_its_calls(
 
 @pytest.mark.parametrize(
     ("metadata", "outcome"),
-    [({}, ("success", "2")), ({"side_effects": True}, ("error", "The Ray worker or node that ran count died"))],
+    [
+        ({}, ("success", "2")),
+        ({"side_effects": True}, ("error", "ConnectionError: The Ray worker or node that ran count died")),
+    ],
     ids=["a tool that only reads", "a tool that changes something"],
 )
 async def test_a_call_whose_worker_dies_is_made_again_if_it_changes_nothing(
@@ -279,7 +282,8 @@ async def test_a_node_that_is_killed_in_the_middle_of_a_call_is_a_failure(
     await meeting.wait_for.remote(1)
     await asyncio.to_thread(cluster.remove_node, doomed, allow_graceful=False)
     ((status, text),) = results(await run)
-    assert (status, text[:42]) == ("error", "The Ray worker or node that ran meet died:")
+    assert status == "error"
+    assert text.startswith("ConnectionError: The Ray worker or node that ran meet died:")
 
 
 async def test_approvals_are_as_with_any_tool(
