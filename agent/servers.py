@@ -12,6 +12,7 @@
 
 import asyncio
 import json
+import re
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import aclosing, contextmanager
@@ -32,6 +33,14 @@ from agent.tooling.secrets import without_secrets
 
 REFUSED = frozenset({400, 404, 405, 422, 500, 501})
 """What servers answer to a request with something in it that they can't do."""
+
+_VAGUE = re.compile(
+    r"(?:[\W\d_]|(?<![^\W_])(?:errors?|code|message|detail|msg|type|value|body|param|none|null|object|status|invalid|bad|request"
+    r"|unprocessable|entity|validation|failed|extra|inputs?|fields?|parameters?|arguments?|unknown|unsupported|unexpected"
+    r"|unrecognized|malformed|json|not|is|are|was|an?|the|in|of|or|and|permitted|allowed|supported|valid|true|false)"
+    r"(?=[\W_]))*+\Z"
+)
+"""A refusal that doesn't say what is refused."""
 
 NOTHING = (
     "The model's server answered with nothing that is a chat completion. Is OPENAI_BASE_URL right? Most servers want "
@@ -214,7 +223,8 @@ class Asking:
         status = getattr(error, "status_code", None)
         said = f"{error} {getattr(error, 'body', '')}".lower()
         names_usage = "stream_options" in said or "include_usage" in said
-        if self._with_usage and status and names_usage:
+        names_nothing = status in (400, 422) and _VAGUE.match(said) is not None
+        if self._with_usage and status and (names_usage or names_nothing):
             self._leave_out("stream_options")
         elif status not in REFUSED or isinstance(error, ContextOverflowError):
             return False

@@ -319,6 +319,9 @@ async def test_a_server_that_refuses_to_be_made_to_call_is_asked_without(
         HttpError(400, "Unrecognized request argument supplied: stream_options"),
         Body('{"detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]}', 422),
         Body("stream_options is not supported", 500, "text/plain"),
+        HttpError(400, "Bad Request"),
+        Body("", 400, "text/plain"),
+        Body('{"detail": "Extra inputs are not permitted"}', 422),
     ],
 )
 async def test_a_server_that_refuses_stream_options_is_asked_without(
@@ -329,6 +332,12 @@ async def test_a_server_that_refuses_stream_options_is_asked_without(
     for _ in range(2):
         assert (await graph.ainvoke({"messages": "Question?"}))["messages"][-1].text == "K2."
     assert sum(has("stream_options")(request) for request in model_server.requests) == 1
+
+
+async def test_a_refusal_that_says_what_is_wrong_is_not_asked_again(ask: Any, model_server: ModelServer) -> None:
+    with pytest.raises(Exception, match="no such model"):
+        await ask(HttpError(400, "no such model"))
+    assert len(model_server.requests) == 1
 
 
 def whole(text: str | None, **more: Any) -> Body:
