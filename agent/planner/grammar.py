@@ -7,10 +7,12 @@ It is written in GBNF, which llama.cpp, vLLM and SGLang read, and in Lark, which
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
+from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable
@@ -27,33 +29,44 @@ NOT_OPENAI = (
     'planner_protocol="grammar" needs a model of OpenAI\'s protocol, and {model} is none: use openai:…, with '
     "OPENAI_BASE_URL for a server of your own, or another protocol."
 )
+REFUSED = (
+    "The planner's server refused the request with the plan's grammar, which has the form that {dialect} takes. Set "
+    'grammar_dialect to what your server is ({dialects}), or planner_protocol to "text". The server says: {error}'
+)
 
 GBNF = r"""
 number ::= [1-9] [0-9]{0,2}
-reference ::= "$" [1-9] [0-9]{0,2} ("." [a-zA-Z_] [a-zA-Z0-9_]* | "[" [0-9] [0-9]{0,2} "]" | "[:]")*
-string ::= "\"" ([^"\\\x00-\x1f] | "\\" ["\\nt])* "\""
+reference ::= "$" [1-9] [0-9]{0,2} ("." [a-zA-Z_] [a-zA-Z0-9_]{0,40} | "[" [0-9] [0-9]{0,2} "]" | "[:]"){0,8}
+string ::= "\"" ([^"\\\x00-\x1f] | "\\" ["\\nt]){0,2000} "\""
 integer ::= "-"? ("0" | [1-9] [0-9]{0,14})
 decimal ::= "-"? ("0" | [1-9] [0-9]{0,14}) ("." [0-9]{1,15})?
 boolean ::= "True" | "False"
 null ::= "None"
 reasoning ::= "<think>" ([^<] | "<" [^/])* "</think>" [\n]{0,2}
-thought ::= "Thought: " [^\n<\[]+ "\n"
+thought ::= "Thought: " [^\n<\[]{1,500} "\n"
 space ::= " "?
 """
 
 LARK = r"""
 NUMBER: /[1-9][0-9]{0,2}/
-REFERENCE: /\$[1-9][0-9]{0,2}(\.[a-zA-Z_][a-zA-Z0-9_]*|\[[0-9]{1,3}\]|\[:\])*/
-STRING: /"([^"\\\x00-\x1f]|\\["\\nt])*"/
+REFERENCE: /\$[1-9][0-9]{0,2}(\.[a-zA-Z_][a-zA-Z0-9_]{0,40}|\[[0-9]{1,3}\]|\[:\]){0,8}/
+STRING: /"([^"\\\x00-\x1f]|\\["\\nt]){0,2000}"/
 INTEGER: /-?(0|[1-9][0-9]{0,14})/
 DECIMAL: /-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?/
 BOOLEAN: /True|False/
 NULL: "None"
 REASONING: /<think>([^<]|<[^\/])*<\/think>\n{0,2}/
-THOUGHT: /Thought: [^\n<\[]+\n/
+THOUGHT: /Thought: [^\n<\[]{1,500}\n/
 SPACE: / ?/
 """
-"""The words of plans. A thought has no mark of reasoning in it, at which a plan would start anew."""
+"""The words of plans. A thought has no mark of reasoning in it, at which a plan would start anew. All but reasoning has
+an end: small models repeat themselves for ever where they can."""
+
+MOST_ITEMS = 100
+"""Elements of a list."""
+
+MOST_LINES = 100
+"""Lines of a plan before its end."""
 
 _WORDS = frozenset(line.partition(" ")[0] for line in GBNF.splitlines() if line)
 _TYPES = {"string": "string", "integer": "integer", "number": "decimal", "boolean": "boolean", "null": "null"}
@@ -67,13 +80,16 @@ class Grammar:
     """The rules of all plans with some tools: the alternatives of each rule; an empty one makes the rule optional."""
 
     rules: Mapping[str, list[Alternative]]
+    repeated: Mapping[str, tuple[str, int]]
+    """Rules that are another one, up to so many times."""
 
-    def gbnf(self) -> str:
+    def gbnf(self, most_lines: int = MOST_LINES) -> str:
         """For llama.cpp, vLLM and SGLang; `root` is a whole plan."""
-        rules = (f"{name} ::= {_choice(alternatives)}" for name, alternatives in self.rules.items())
+        rules = [f"{name} ::= {_choice(alternatives)}" for name, alternatives in self.rules.items()]
+        rules += [f"{name} ::= {part}{{0,{most}}}" for name, (part, most) in self._repeated(most_lines)]
         return "\n".join([*rules, GBNF.strip()]) + "\n"
 
-    def lark(self) -> str:
+    def lark(self, most_lines: int = MOST_LINES) -> str:
         """For OpenAI; `start` is a whole plan."""
 
         def lark_name(part: str) -> str:
@@ -83,7 +99,11 @@ class Grammar:
             f"{name}: {_choice([tuple(map(lark_name, alternative)) for alternative in alternatives])}"
             for name, alternatives in self.rules.items()
         ]
+        rules += [f"{name}: {part}~0..{most}" for name, (part, most) in self._repeated(most_lines)]
         return "\n".join(["start: root", *rules, LARK.strip()]) + "\n"
+
+    def _repeated(self, most_lines: int) -> list[tuple[str, tuple[str, int]]]:
+        return [*self.repeated.items(), ("lines", ("line", most_lines))]
 
 
 def _choice(alternatives: Iterable[Alternative]) -> str:
@@ -95,26 +115,26 @@ def _choice(alternatives: Iterable[Alternative]) -> str:
 def plan_grammar(tools: Iterable[BaseTool]) -> Grammar:
     """The grammar of the plans that these tools make possible."""
     builder = _Builder()
-    # A task and the end begin alike: engines that cut the text into words first can't tell them apart otherwise.
-    builder.rules["root"] = [("thinking", "opening", "line")]
-    builder.rules["thinking"] = [(), ("reasoning",)]
-    builder.rules["opening"] = [(), ("thought",)]
-    builder.rules["line"] = [("number", '". "', "step")]
-    builder.rules["step"] = [('"join("', "answer", '")"')]
-    builder.rules["answer"] = [(), ("string",)]
-    builder.rules["call"] = []
+    rules = builder.rules
+    rules["root"] = [("thinking", "opening", "number", '". "', "lines", '"join("', "answer", '")"')]
+    rules["thinking"] = [(), ("reasoning",)]
+    rules["opening"] = [(), ("thought",)]
+    rules["answer"] = [(), ("string",)]
+    # A line ends with the next one's number: engines that cut the text into words first can't tell calls from the end
+    # otherwise.
+    rules["line"] = [("call", r'"\n"', "number", '". "')]
+    rules["call"] = []
     for tool in tools:
         builder.add_tool(tool)
-    if builder.rules["call"]:
-        builder.rules["step"].append(("call", r'"\n"', "line"))
-    else:
-        del builder.rules["call"]
+    if not rules["call"]:
+        rules["call"] = [('"join()"',)]  # no engine takes a rule of nothing
     return builder.grammar()
 
 
 @dataclass
 class _Builder:
     rules: dict[str, list[Alternative]] = field(default_factory=dict)
+    repeated: dict[str, tuple[str, int]] = field(default_factory=dict)
     _values: dict[str, str] = field(default_factory=dict)
     """The rule of the values of a schema."""
 
@@ -127,7 +147,8 @@ class _Builder:
             {
                 name: [tuple(part for part in alternative if part not in self._empty) for alternative in alternatives]
                 for name, alternatives in self.rules.items()
-            }
+            },
+            self.repeated,
         )
 
     def add_tool(self, tool: BaseTool) -> None:
@@ -136,12 +157,13 @@ class _Builder:
         required = schema.get("required", ())
         given = {name: self.value(one, definitions) for name, one in schema.get("properties", {}).items()}
         needed = [name in required for name in given]
-        place = f"tool{len(self.rules['call'])}x"
+        calls = self.rules["call"]
+        place = f"tool{len(calls)}x"
         self._add_arguments(place, given, needed)
-        self.rules["call"].append((_text(f"{tool.name}("), f"{place}given0" if given else "", '")"'))
+        calls.append((_text(f"{tool.name}("), f"{place}given0" if given else "", '")"'))
         if given:
             mapped = self.rule([(_text("["), self._list_of(next(iter(given.values()))), _text("]")), ("reference",)])
-            self.rules["call"].append((_text(f"{tool.name}.map("), mapped, f"{place}named1", '")"'))
+            calls.append((_text(f"{tool.name}.map("), mapped, f"{place}named1", '")"'))
 
     def _add_arguments(self, place: str, given: Mapping[str, str], needed: list[bool]) -> None:
         """Rules for the arguments from the n-th on, in the order of the signature: `given` as long as none is left out
@@ -208,7 +230,8 @@ class _Builder:
         """One value or more, with commas between them."""
         name = f"{value}list"
         self.rules[name] = [(value, f"{value}more")]
-        self.rules[f"{value}more"] = [(), ('","', "space", value, f"{value}more")]
+        self.rules[f"{value}next"] = [('","', "space", value)]
+        self.repeated[f"{value}more"] = (f"{value}next", MOST_ITEMS - 1)
         return name
 
     def _anything(self) -> list[Alternative]:
@@ -230,29 +253,49 @@ def _as_written(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
+@contextmanager
+def refusal_told(dialect: GrammarDialect) -> Iterator[None]:
+    """Where a server is sent the grammar: if it refuses it, what to set is told.
+
+    Raises:
+        ModelError: It does.
+    """
+    try:
+        yield
+    except Exception as error:
+        if getattr(error, "status_code", None) not in (400, 422) or isinstance(error, ContextOverflowError):
+            raise
+        raise ModelError(
+            REFUSED.format(dialect=dialect, dialects=", ".join(get_args(GrammarDialect)), error=error)
+        ) from error
+
+
 class PlanGrammar:
     """The grammar of the plans with these tools, made once, as servers want it."""
 
     def __init__(self, tools: Iterable[BaseTool]) -> None:
-        grammar = plan_grammar(tools)
-        self._gbnf, self._lark = grammar.gbnf(), grammar.lark()
+        self._grammar = plan_grammar(tools)
 
-    def bind(self, model: BaseChatModel, dialect: GrammarDialect) -> Runnable[LanguageModelInput, BaseMessage]:
-        """The model, with the grammar in each request.
+    def bind(
+        self, model: BaseChatModel, dialect: GrammarDialect, most_tasks: int = 2 * MOST_LINES
+    ) -> Runnable[LanguageModelInput, BaseMessage]:
+        """The model, with the grammar of plans of so many tasks in each request.
 
         Raises:
             ModelError: The model doesn't speak OpenAI's protocol.
         """
         if not hasattr(model, "extra_body"):
             raise ModelError(NOT_OPENAI.format(model=type(model).__name__))
+        most_lines = min((most_tasks + 1) // 2, MOST_LINES)  # each element of a map is a task
         if dialect == "openai":
-            syntax = {"type": "grammar", "syntax": "lark", "definition": self._lark}
+            syntax = {"type": "grammar", "syntax": "lark", "definition": self._grammar.lark(most_lines)}
             tool = {"type": "custom", "name": "plan", "description": "Takes the plan.", "format": syntax}
             return model.bind(tools=[tool], tool_choice={"type": "custom", "name": "plan"})
+        gbnf = self._grammar.gbnf(most_lines)
         bodies: dict[str, dict[str, Any]] = {
-            "llama.cpp": {"grammar": self._gbnf},
-            "vllm": {"structured_outputs": {"grammar": self._gbnf}},
-            "sglang": {"ebnf": self._gbnf},
+            "llama.cpp": {"grammar": gbnf},
+            "vllm": {"structured_outputs": {"grammar": gbnf}},
+            "sglang": {"ebnf": gbnf},
         }
         return model.bind(extra_body={**(model.extra_body or {}), **bodies[dialect]})
 

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, nullcontext
 from typing import Any, Literal, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -26,7 +26,7 @@ from agent.language.reasoning import Thoughts
 from agent.language.tasks import Call, Element, Join, Task, Thought
 from agent.models import Models, overflow_told
 from agent.planner.function_calls import Functions, ToolCallReader
-from agent.planner.grammar import PlanGrammar, text_of
+from agent.planner.grammar import PlanGrammar, refusal_told, text_of
 from agent.prompts import planner_prompt
 from agent.servers import ModelError, known_of
 from agent.state import Node, State
@@ -114,11 +114,11 @@ def make_planner(
             if functions:
                 writer = _bound(model, functions)
             elif grammar:
-                writer = grammar.bind(model, context.grammar_dialect)
+                writer = grammar.bind(model, context.grammar_dialect, context.max_tasks)
 
             @durable
             async def write_plan() -> AIMessage:
-                with overflow_told():
+                with overflow_told(), refusal_told(context.grammar_dialect) if grammar else nullcontext():
                     planning = Planning(
                         lambda: Plan(signatures, taken, maps=sizes, most=context.max_tasks),
                         reader,

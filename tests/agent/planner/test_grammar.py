@@ -29,7 +29,7 @@ from agent.models import ModelError
 from agent.planner.grammar import PlanGrammar, plan_grammar, text_of
 from agent.tooling.describe import as_tools, signature_of
 from agent.tooling.fit import fit
-from tests.support.model_server import ChatRequest, ModelServer, Reply
+from tests.support.model_server import ChatRequest, HttpError, ModelServer, Reply
 
 TOKENIZER = LLTokenizer("byte")
 CLOSING = b'")]},</\nj'
@@ -171,6 +171,21 @@ def test_what_is_no_plan_is_not_accepted(text: str) -> None:
     assert not any(accepts(grammar, text) for grammar in SYNTAXES.values())
 
 
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_plans_texts_and_lists_have_an_end(syntax: str) -> None:
+    def line(argument: str) -> str:
+        return f"1. {argument}\n2. join()"
+
+    grammar = SYNTAXES[syntax]
+    for most, longer in (
+        (line(f'search("{"x" * 2000}")'), line(f'search("{"x" * 2001}")')),
+        (line(f"search.map([{', '.join(['$1'] * 100)}])"), line(f"search.map([{', '.join(['$1'] * 101)}])")),
+        ("1. now()\n" * 100 + "2. join()", "1. now()\n" * 101 + "2. join()"),
+    ):
+        assert accepts(grammar, most)
+        assert not accepts(grammar, longer)
+
+
 def many_tools() -> list[BaseTool]:
     functions = []
     for number in range(50):
@@ -210,6 +225,29 @@ async def test_each_server_is_sent_the_grammar_where_it_looks_for_it(
     for name in path:
         found = found[name]
     assert accepts(gbnf_to_lark(found), '7. search.map(["K2", $1])\n8. join()')
+
+
+async def test_a_plan_has_half_as_many_lines_as_it_may_have_tasks_for_maps_have_several(
+    model_server: ModelServer, make_chat_model: Callable[..., ChatOpenAI]
+) -> None:
+    model_server.script(planner=["1. join()"], joiner=["Hi."])
+    graph = create_llm_compiler([search], model=make_chat_model(), planner_protocol="grammar")
+    await graph.ainvoke({"messages": "Hi!"}, context={"max_tasks": 2})
+    grammar = gbnf_to_lark(model_server.requests[0].body["grammar"])
+    assert accepts(grammar, '1. search("a")\n2. join()')
+    assert not accepts(grammar, '1. search("a")\n2. search("b")\n3. join()')
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_where_a_server_takes_no_grammar_it_is_said_what_to_set(
+    status: int, model_server: ModelServer, make_chat_model: Callable[..., ChatOpenAI]
+) -> None:
+    model_server.script(planner=[HttpError(status, "Unrecognized request argument supplied: ebnf")])
+    graph = create_llm_compiler([search], model=make_chat_model(), planner_protocol="grammar")
+    with pytest.raises(
+        ModelError, match=r"the form that sglang takes\. Set grammar_dialect .* or planner_protocol to .*: ebnf"
+    ):
+        await graph.ainvoke({"messages": "Hi!"}, context={"grammar_dialect": "sglang"})
 
 
 async def test_plans_of_a_server_that_enforces_the_grammar_are_read_whole(
