@@ -6,6 +6,7 @@
 - What a server refuses that the model can do without, `stream_options` and `tool_choice`, is left out of the request;
   a server that answers a streaming request with one body, or with nothing, is asked for a whole answer.
 - Half characters in prompts, which no server takes, are replaced.
+- Tokens that each piece of an answer tells of anew count once.
 - The pieces of tool calls have the form of OpenAI's.
 - Errors have neither keys nor the server's response, of which tracers and logs would keep body and headers.
 """
@@ -23,6 +24,7 @@ from typing import Any, cast
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata, subtract_usage
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import BaseModel, SecretStr
@@ -163,11 +165,16 @@ class StreamedByAnyServer(AnyServer):
         **options: Any,
     ) -> AsyncIterator[Any]:
         thoughts = Thoughts(inside=bool(self._known.begins_in_thought))
+        told: UsageMetadata | None = None
         with self._errors():
             async with aclosing(self._chunks([_mended(message) for message in messages], stop, options)) as chunks:
                 async for chunk in chunks:
-                    chunk.message = _read(chunk.message, thoughts)
-                    yield ChatGenerationChunk(message=chunk.message, generation_info=chunk.generation_info)
+                    message = _read(chunk.message, thoughts)
+                    if usage := message.usage_metadata:
+                        if told and told["input_tokens"] == usage["input_tokens"]:
+                            message.usage_metadata = subtract_usage(usage, told)
+                        told = usage
+                    yield ChatGenerationChunk(message=message, generation_info=chunk.generation_info)
         if rest := thoughts.close():
             yield ChatGenerationChunk(message=AIMessageChunk(content=rest))
         self._known.begins_in_thought = thoughts.begins_inside
@@ -330,8 +337,10 @@ def _as_openai(body: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         return body
     choice = choices[0]
-    part = "message" if body.get("object") == "chat.completion" or "delta" not in choice else "delta"
+    part = "message" if body.get("object") == "chat.completion" or choice.get("delta") is None else "delta"
     said = choice.get(part)
+    if said is None and isinstance(choice.get("text"), str):
+        said = {"content": choice["text"]}
     said = _message(said) if isinstance(said, dict) else said
     is_piece = "delta" in choice or body.get("object") == "chat.completion.chunk"
     return {**body, "choices": [{**choice, "delta" if is_piece else "message": said}, *choices[1:]]}
@@ -351,7 +360,7 @@ def _message(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _call(call: dict[str, Any]) -> dict[str, Any]:
-    given = call.get("function")
+    given = call.get("function") or call.get("custom")
     function: dict[str, Any] = given if isinstance(given, dict) else call
     arguments = next((function[key] for key in ("arguments", "parameters", "input") if key in function), None)
     if arguments is not None and not isinstance(arguments, str):

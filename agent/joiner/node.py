@@ -39,12 +39,13 @@ QUIET: RunnableConfig = {**CALL_CONFIG, "tags": [TAG_NOSTREAM]}
 NO_FEEDBACK = "The results don't answer the question."
 
 _ACTION = re.compile(
-    r"(?:(?:Action|Answer)[ \t*]*:[ \t*]*|(?:\A|\n)[ \t*]*(?=\w+[(\[]))(?P<action>Finish|Replan)\b[ \t:]*(?P<text>.*)",
+    r"(?:(?:Action|Answer)[ \t*]*:[ \t*]*|(?:\A|\n)[ \t*]*(?=\w+[(\[:]))"
+    r"(?P<action>Finish|Replan)\b[ \t:*]*(?P<text>.*)",
     re.DOTALL | re.IGNORECASE,
 )
-_FINAL = re.compile(r"(?:\A|\n)\W*Final Answer\W*:\s*(?P<text>.*)", re.DOTALL | re.IGNORECASE)
+_FINAL = re.compile(r"(?:\A|\n)\W*(?:Final )?Answer\W*:\s*(?P<text>.*)", re.DOTALL | re.IGNORECASE)
 _FORM = re.compile(
-    r"[\s*]*(?:Thought|Action)[\s*]*:|[\s*]*Answer[\s*]*:\s*(?=Finish[(\[])|\s*(?:Finish|Replan)[(\[].*[)\]]\s*\Z",
+    r"[\s*]*(?:Thought|Action|Replan)[\s*]*:|[\s*]*Answer[\s*]*:\s*(?=Finish[(\[])|\s*(?:Finish|Replan)[(\[].*[)\]]\s*\Z",
     re.DOTALL | re.IGNORECASE,
 )
 _GIVEN = r"(?:(?:final_)?answer|feedback|response|text|message|missing)"
@@ -55,6 +56,8 @@ _AROUND = re.compile(
     r"\A(?:\s|```\w*|<[|｜]?\w+[|｜]?>|\[(?=\w+\()|functions\.)+|(?:\s|```|</?[|｜]?\w+[|｜]?>|(?<=\))[\];.])+\Z"
 )
 """What models set around calls in Python."""
+
+_WHOLE = re.compile(r"\s*<(answer|final_answer|response)>\s*(?P<text>.*?)\s*</\1>\s*", re.DOTALL | re.IGNORECASE)
 
 _BACKSLASH = re.compile(r"\\(?![\"'])")
 """Of LaTeX, say; one before a quotation mark is Python's."""
@@ -184,7 +187,7 @@ def read_decision(response: AIMessage, *, as_text: bool = False) -> Decision:
     answer = without_thoughts(text)
     for name, arguments in read_written_calls(answer, _ACTIONS):
         if name in _ACTIONS and len(arguments) == 1:
-            ((given),) = map(str, arguments.values())
+            ((given),) = map(str, arguments.values() if isinstance(arguments, dict) else arguments)
             if name.lower() == "replan":
                 return Replan(given.strip())
             return Answer(_plain(response, given))
@@ -196,6 +199,8 @@ def read_decision(response: AIMessage, *, as_text: bool = False) -> Decision:
         answer = _given(action["text"]) if action else final["text"] if final else _THOUGHT.sub("", words)
         if action and action["action"].lower() == "replan":
             return Replan(answer)
+    if whole := _WHOLE.fullmatch(answer):
+        answer = whole["text"]
     if answer == text and not response.tool_calls and not response.invalid_tool_calls:
         return Answer(response)
     return Answer(_plain(response, answer))

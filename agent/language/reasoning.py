@@ -34,7 +34,13 @@ _CLOSING = "|".join(
         r"<unused95>",
     )
 )
-_END_OF_MESSAGE = r"<\|(?:end|return|begin_of_solution|end_of_solution)\|>|<\|start\|>\s*assistant"
+_END_OF_MESSAGE = (
+    r"<\|(?:end|return|begin_of_solution|end_of_solution|im_end|eot_id|eom_id|endoftext|end_of_text|end_of_turn_token"
+    r"|start_response|end_response)\|>|<\|start\|>\s*assistant|<\|im_start\|>\s*assistant"
+    r"|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>|<end_of_turn>|<｜end▁of▁sentence｜>"
+)
+_END_OF_TEXT = re.compile(r"\s*(?:</s>|<eos>)\s*\Z")
+"""Marks that are text of their own elsewhere: `<s>` is HTML."""
 
 _FENCE_END = re.compile(r"(?<![^\n])[ \t]*(?:`{3,}|~{3,})[ \t]*(?:\n|\Z)")
 
@@ -45,7 +51,8 @@ _MARK = re.compile(
 )
 _END = re.compile(rf"{_CLOSING}|{_END_OF_MESSAGE}", re.IGNORECASE)
 _UNFINISHED = re.compile(
-    r"(?:<\|(?:end|start|channel)\|>[^<\n]{0,60}(?:<[|\w]{0,10})?){1,3}"
+    r"(?:<\|(?:end|start|channel|start_header_id)\|>[^<\n]{0,60}(?:<[|\w]{0,14})?){1,3}"
+    r"|</s>\s*|<eos>\s*|<｜end[\w▁]{0,14}｜?"
     rf"|<{_NAMES}\s[^<>/\n]{{0,80}}"
     r"|<[|｜]?/?[\w:]{0,30}\s?[|｜]?|\[/?[a-z]{0,10}|◁/?[a-z]{0,10}"
     r"|[`~]{1,8}|[`~]{3,8}[rt][a-z]{0,8}[ \t]*|[`~]{3,8}[ \t]*",
@@ -91,7 +98,8 @@ class Thoughts:
 
     def close(self) -> str:
         """What the end of the text adds to it."""
-        text, _ = self._read(self._rest)
+        rest = self._rest if "<s>" in self._line else _END_OF_TEXT.sub("", self._rest)
+        text, _ = self._read(rest)
         return without_thoughts("".join(self._expected)) if self._expected is not None else text
 
     def _read(self, text: str) -> tuple[str, bool]:

@@ -11,16 +11,22 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
-Written = tuple[str, dict[str, Any]]
+Arguments = dict[str, Any] | list[Any]
+"""By name, or in order."""
+
+Written = tuple[str, Arguments]
 """A call's name and arguments."""
 
 _NAME_KEYS = ("name", "tool_name", "function_name", "tool", "function", "recipient_name", "action")
 _ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "tool_input", "action_input", "kwargs")
 _LIST_KEYS = ("tool_calls", "tool_uses", "calls", "function_calls", "tools")
 
+_ELEMENT = r"<(?P<{0}>\w{{1,40}})>(?P<{0}_value>[^<>]*)</(?P={0})>"
 _GAP = (
-    r"(?:\s|[\"'>:\]]|\d+(?=[<\"])|<(?!parameter|arg_|function|invoke|tool_call>|/)[^<>{}\n]{1,40}>|\[ARGS\]"
-    r"|```(?:json)?|json(?=\s*[\n{<])|Action Input\s*:)*+"
+    r"(?:\s|[\"'>:\]]|\d+(?=[<\"])|<(?!parameter\b|arg_|function|invoke|tool_call>|/|"
+    + _ELEMENT.format("skipped")[1:]
+    + r")[^<>{}\n]{1,40}>|</(?:tool_)?name>|\[ARGS\]|\[CALL_ID\]\w*"
+    r"|```(?:json)?|json(?=\s*[\n{<])|(?:Action Input|Input|Arguments|Parameters|Args)\s*:)*+"
 )
 _OPEN_OBJECT = re.compile(_GAP + r"(?=\{)")
 _PAIR = re.compile(
@@ -29,6 +35,9 @@ _PAIR = re.compile(
     r"|<arg_key>(?P<arg_key>.*?)</arg_key>\s*<arg_value>(?P<arg_value>.*?)(?:</arg_value>|\Z))",
     re.DOTALL,
 )
+_IN_ELEMENT = re.compile(_GAP + _ELEMENT.format("key"))
+_ATTRIBUTE = re.compile(r"[\s>,]+(?P<key>[^\W\d]\w*)\s*=\s*([\"'])(?P<value>.*?)\2", re.DOTALL)
+_ACTION_INPUT = re.compile(r"\s*Action Input\s*:[ \t]*(?P<value>[^\s{][^\n]*)")
 _NO_ARGUMENTS = re.compile(r"[\"']?\s*/?>\s*</(?:function|invoke)>")
 _MARK = re.compile(
     r"</?[|｜]?[a-z][\w|｜▁=\"' ]{0,40}[|｜]?>|(?-i:\[/?[A-Z_]{4,}\])|```\w*|\bTOOL_CALL\s*:|\bprint\s*(?=\()",
@@ -36,6 +45,11 @@ _MARK = re.compile(
 )
 _NAMESPACE = re.compile(r"\b(?:functions?|default_api|tools?)\.(?=[^\W\d])")
 _BARE_KEY = re.compile(r"([{,]\s*)([^\W\d]\w*)\s*:")
+_BARE_VALUE = re.compile(r"(:\s*)(?!(?:true|false|null|-?\d[\d.]*)\s*[,}])([^\s\"'\[{,][^\"\[\]{},]*?)(?=\s*[,}])")
+_COMMENT = re.compile(r"(?<=[,{\[\s])//[^\n\"]*(?=\n)")
+_PREFIX = re.compile(r"(</?)\w+:(?=(?:invoke|parameter|function|tool)\w*\b)")
+_METHOD = re.compile(r"(?<=\w)\.call(?=\()")
+_END_OF_CALL = re.compile(r"</tool_call>|\[/TOOL_CALLS?\]|<[|｜]/?tool[_▁]call\w*[|｜]>")
 _OPENING = re.compile(r"[\[{]")
 _TOKEN = re.compile(r"\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|[\[{}\]]", re.DOTALL)
 _LOOKS_LIKE_CALLS = re.compile(
@@ -45,6 +59,9 @@ _LOOKS_LIKE_CALLS = re.compile(
 )
 _ALL_CALLS = re.compile(r"\s*Action\s*:.*|[\s`\[]*[^\W\d][\w.]*\(\s*\w+\s*=.*\)[\s`\]]*", re.DOTALL)
 _MOST_OBJECTS = 1000
+_MOST_UNCLOSED = 6
+_OWN_MARKS = {'<|"|>': '"', "<escape>": '"', "｜DSML｜": ""}
+"""Quotation marks of Gemma, the name of DeepSeek."""
 
 
 def read_written_calls(text: str, tools: Collection[str]) -> list[Written]:
@@ -55,15 +72,15 @@ def read_written_calls(text: str, tools: Collection[str]) -> list[Written]:
         tools: The names that can be called.
     """
     in_marks = bool(_LOOKS_LIKE_CALLS.search(text))
-    text = _NAMESPACE.sub(
-        "", text.replace('<|"|>', '"').replace("｜DSML｜", "")
-    )  # Gemma's quotation mark, DeepSeek's name
+    for own, common in _OWN_MARKS.items():
+        text = text.replace(own, common)
+    text = _PREFIX.sub(r"\1", _NAMESPACE.sub("", text))
     return list(_after_names(text, tools)) or list(_in_json(text, tools, any_name=in_marks))
 
 
 def without_marks(text: str) -> str:
     """The text without what models set around calls in Python."""
-    return _MARK.sub("\n", _NAMESPACE.sub("", text)).strip()
+    return _MARK.sub("\n", _METHOD.sub("", _NAMESPACE.sub("", text))).strip()
 
 
 def looks_like_calls(text: str, tools: Collection[str]) -> bool:
@@ -76,7 +93,7 @@ def looks_like_calls(text: str, tools: Collection[str]) -> bool:
 def _after_names(text: str, tools: Collection[str]) -> Iterator[Written]:
     """Names with an object, or with arguments in marks, behind them."""
     names = "|".join(sorted(map(re.escape, tools), key=len, reverse=True))
-    pattern = re.compile(rf"(?<![\w./-])(?:{names})(?![\w.-]|\s*\()")
+    pattern = re.compile(rf"(?<![\w.-])(?<!</)(?<!\w/)(?:{names})(?![\w.-]|\s*\()")
     position = 0
     while tools and (name := pattern.search(text, position)):
         position = name.end()
@@ -89,16 +106,28 @@ def _after_names(text: str, tools: Collection[str]) -> Iterator[Written]:
         while (pair := _PAIR.match(text, position)) and (pair.end() < len(text) or (pair["value"] or "").strip()):
             arguments[(pair["key"] or pair["arg_key"]).strip()] = _value(pair["value"] or pair["arg_value"] or "")
             position = pair.end()
-        if arguments or _NO_ARGUMENTS.match(text, position):
+        before = text[max(name.start() - 2, 0) : name.start()]
+        in_marks = before[-1:] in ("<", ">", "=") and before[:1] != "`"
+        for form in (_IN_ELEMENT, _ATTRIBUTE) if in_marks and not arguments else ():
+            while pair := form.match(text, position):
+                arguments[pair["key"]] = _value(pair["value" if form is _ATTRIBUTE else "key_value"])
+                position = pair.end()
+        if given := _ACTION_INPUT.match(text, position):
+            position = given.end()
+            yield name[0], [_value(given["value"].strip())]
+        elif arguments or _NO_ARGUMENTS.match(text, position):
             yield name[0], arguments
 
 
 def _in_json(text: str, tools: Collection[str], *, any_name: bool) -> Iterator[Written]:
     position = 0
+    ends = [end.start() for end in _END_OF_CALL.finditer(text)]
     for _ in range(_MOST_OBJECTS):
         if not (begin := _OPENING.search(text, position)):
             return
         read = _object_at(text, begin.start())
+        if read is None and (end := next((end for end in ends if end > begin.start()), None)):
+            read = _unclosed(text[begin.start() : end], end)
         position = read[1] if read else begin.end()
         if read:
             yield from _calls_of(read[0], tools, any_name=any_name)
@@ -121,8 +150,15 @@ def _calls_of(value: Any, tools: Collection[str], *, any_name: bool) -> Iterator
     given = next((value[key] for key in _ARGUMENT_KEYS if key in value), None)
     if name is None and len(value) == 1:
         ((name, given),) = value.items()
-    arguments = read_arguments(given) if isinstance(given, str) else {} if given is None else given
-    if isinstance(name, str) and isinstance(arguments, dict) and (name in tools or (any_name and given is not None)):
+    if given is None:
+        arguments: Any = {key: one for key, one in value.items() if key not in (*_NAME_KEYS, "type", "id", "thought")}
+    elif isinstance(given, str):
+        arguments = read_arguments(given)
+        arguments = [given] if arguments is None else arguments
+    else:
+        arguments = given
+    is_call = name in tools or (any_name and given is not None)
+    if isinstance(name, str) and isinstance(arguments, dict | list) and is_call:
         yield name, arguments
 
 
@@ -137,9 +173,38 @@ def _object_at(text: str, position: int) -> tuple[Any, int] | None:
     return None
 
 
+def _unclosed(text: str, end: int) -> tuple[Any, int] | None:
+    """The object that this text begins with, which lacks brackets at its end, and where it ends."""
+    open_: list[str] = []
+    for token in _TOKEN.findall(text):
+        if token in "[{":
+            open_.append("]" if token == "[" else "}")
+        elif token in "]}" and open_:
+            open_.pop()
+    value = _near_json(text.rstrip() + "".join(reversed(open_))) if 0 < len(open_) < _MOST_UNCLOSED else None
+    return None if value is None else (value, end)
+
+
+def completed(text: str) -> dict[str, Any] | None:
+    """The object that a text of arguments is, of which brackets at the end are missing; None if more is."""
+    begin = text.find("{")
+    if begin < 0 or text.rstrip()[-1:] not in ('"', "'", "}", "]"):
+        return None
+    read = _unclosed(text[begin:], 0)
+    return read[0] if read and isinstance(read[0], dict) else None
+
+
 def _near_json(text: str) -> Any:
-    """A value in JSON, in Python, or in JSON with bare names; None if it is in none of them."""
-    for read, written in ((_json, text), (ast.literal_eval, text), (_json, _BARE_KEY.sub(r'\1"\2":', text))):
+    """A value in JSON, in Python, or in JSON with bare names, bare texts or comments; None if it is in none of them."""
+    bare = _BARE_KEY.sub(r'\1"\2":', text)
+    forms = (
+        (_json, text),
+        (ast.literal_eval, text),
+        (_json, bare),
+        (_json, _COMMENT.sub("", text)),
+        (_json, _BARE_VALUE.sub(r'\1"\2"', bare)),
+    )
+    for read, written in forms:
         try:
             value = read(written)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -180,6 +245,27 @@ def read_arguments(text: str) -> dict[str, Any] | None:
     if value is None and text == "null":
         return {}
     return value if isinstance(value, dict) else None
+
+
+def unwrapped(arguments: Arguments, tool: str, parameters: Collection[str]) -> Arguments:
+    """The arguments without what a model has wrapped around them: the whole call, or the word for them.
+
+    Args:
+        arguments: As they were written.
+        tool: The name of the tool.
+        parameters: The names of its arguments, none of which is such a wrapping.
+    """
+    around = {*_ARGUMENT_KEYS, "function", tool} - {*parameters}
+    while isinstance(arguments, dict):
+        inner = [value for key, value in arguments.items() if key in around and isinstance(value, dict | str)]
+        others = arguments.keys() - around - {*_NAME_KEYS, "type", "id"}
+        if len(inner) != 1 or others or arguments.keys() & {*parameters}:
+            break
+        found = read_arguments(inner[0]) if isinstance(inner[0], str) else inner[0]
+        if not isinstance(found, dict):
+            break
+        arguments = found
+    return arguments
 
 
 def _value(text: str) -> Any:

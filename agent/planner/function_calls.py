@@ -20,7 +20,15 @@ from agent.language.parser import Item, PlanParser
 from agent.language.reasoning import without_thoughts
 from agent.language.tasks import Call, Element, Join, Signature
 from agent.language.values import render_call
-from agent.language.written_calls import looks_like_calls, read_arguments, read_written_calls, without_marks
+from agent.language.written_calls import (
+    Arguments,
+    completed,
+    looks_like_calls,
+    read_arguments,
+    read_written_calls,
+    unwrapped,
+    without_marks,
+)
 from agent.tooling.describe import purpose_of, signature_of
 
 NO_JSON = "The arguments of {tool} are no JSON object: {text}"
@@ -39,6 +47,9 @@ JOIN = {
         },
     },
 }
+
+WHOLE = ("stop", "tool_calls", "function_call")
+"""What servers give as the reason of the end of a turn that was not cut off."""
 
 LONGEST_NAME = 64
 """Characters."""
@@ -59,6 +70,7 @@ class Functions:
     def __init__(self, tools: Iterable[BaseTool]) -> None:
         self._tools: dict[str, str] = {}
         self._arguments: dict[str, dict[str, str]] = {}
+        self._inner: dict[str, dict[str, str]] = {}
         self._signatures: dict[str, Signature] = {}
         self.specifications = [*map(self._specify, tools), JOIN]
         """As providers want them."""
@@ -75,7 +87,11 @@ class Functions:
             own[_accepted(argument, own)] = argument
         self._arguments[tool.name] = own
         accepted = {argument: sent for sent, argument in own.items()}
-        properties = {accepted[n]: _or_reference(schema) for n, schema in parameters.get("properties", {}).items()}
+        inner = self._inner[tool.name] = {}
+        properties = {
+            accepted[argument]: _or_reference(_renamed(schema, inner))
+            for argument, schema in parameters.get("properties", {}).items()
+        }
         parameters = {**parameters, "properties": properties}
         if "required" in parameters:
             parameters["required"] = [accepted.get(argument, argument) for argument in parameters["required"]]
@@ -100,11 +116,34 @@ class Functions:
         """Those of what a model may call, as sent and as the tools' own."""
         return {**{sent: self._signatures[tool] for sent, tool in self._tools.items()}, **self._signatures}
 
-    def own(self, name: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    def own(self, name: str, arguments: Arguments) -> tuple[str, Arguments]:
         """The tool and its arguments, by their own names."""
         tool = self._tool(name)
-        own = self._arguments.get(tool, {})
-        return tool, {own.get(argument, argument): value for argument, value in arguments.items()}
+        own, inner = self._arguments.get(tool, {}), self._inner.get(tool, {})
+        if own:
+            arguments = unwrapped(arguments, name, [*own, *own.values()])
+        if isinstance(arguments, list):
+            return tool, [_with_own_names(value, inner) for value in arguments]
+        return tool, {own.get(key, key): _with_own_names(value, inner) for key, value in arguments.items()}
+
+    def in_words(self, name: str, text: str) -> Arguments | None:
+        """Arguments that stand as in the plan language, `query="K2"`, or between marks; None if they don't."""
+        if (written := read_written_calls(f"<function={name}>{text}</function>", {name})) and written[0][1]:
+            return written[0][1]
+        own = self._arguments.get(self._tool(name), {})
+        key, colon, value = text.partition(":")
+        if colon and key.strip() in own and "\n" not in text:
+            return {key.strip(): value.strip().strip("\"'")}
+        content = text.strip().removeprefix(name).strip()
+        parser = PlanParser({name})
+        items = parser.feed(f"1. {name}{content if content.startswith('(') else f'({content})'}\n")
+        match items:
+            case [Call(error=None, mapped=False, arguments=arguments, keywords=keywords)]:
+                if len(arguments) == 1 and isinstance(arguments[0], list) and len(arguments[0]) <= len(own):
+                    arguments = arguments[0]
+                arguments = arguments[: len(own)]
+                return {**dict(zip(own, arguments, strict=False)), **keywords} or None
+        return None
 
     def written(self, item: Item) -> str:
         """A line of the plan, in the plan language."""
@@ -129,6 +168,38 @@ def _accepted(name: str, taken: Collection[str]) -> str:
             return accepted
         accepted = f"{plain[: LONGEST_NAME - 1 - len(str(count))]}_{count}"
     raise AssertionError
+
+
+def _renamed(schema: Any, inner: dict[str, str]) -> Any:
+    """The schema with accepted names for the fields of objects in it, whose own ones are put into `inner`."""
+    if isinstance(schema, list):
+        return [_renamed(one, inner) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    renamed = {
+        key: value if key in ("default", "examples", "enum", "const") else _renamed(value, inner)
+        for key, value in schema.items()
+    }
+    fields = schema.get("properties")
+    if not isinstance(fields, dict):
+        return renamed
+    sent: dict[str, str] = {}
+    for name in fields:
+        known = next((accepted for accepted, own in inner.items() if own == name), None)
+        sent[name] = known or _accepted(name, {*inner, *sent.values()} - {name})
+        inner[sent[name]] = name
+    renamed["properties"] = {sent[name]: _renamed(field, inner) for name, field in fields.items()}
+    if isinstance(schema.get("required"), list):
+        renamed["required"] = [sent.get(name, name) for name in schema["required"]]
+    return renamed
+
+
+def _with_own_names(value: Any, inner: dict[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_with_own_names(one, inner) for one in value]
+    if isinstance(value, dict):
+        return {inner.get(key, key): _with_own_names(one, inner) for key, one in value.items()}
+    return value
 
 
 def _or_reference(schema: dict[str, Any]) -> dict[str, Any]:
@@ -159,11 +230,14 @@ class ToolCallReader:
         self._calls: list[_OpenCall] = []
         self._given_out = 0
         self._said = ""
+        self._is_whole = False
+        """Whether the model ended its turn, and was not cut off."""
 
     def read(self, chunk: AIMessage) -> tuple[str, list[Item], bool]:
         """What a chunk adds to the plan: as text in the plan language, and as the items that it completes; and whether
         the plan begins anew with it, which it never does."""
         self._said += str(chunk.text)
+        self._is_whole = self._is_whole or chunk.response_metadata.get("finish_reason") in WHOLE
         seen: set[int] = set()
         for piece in _pieces(chunk):
             self._take(piece, seen)
@@ -201,7 +275,13 @@ class ToolCallReader:
         seen.add(call.number)
         call.id = call.id or id_
         call.take_name(name)
-        call.feed(text)
+        while (rest := call.feed(text)) and not call.is_empty and rest != call.text:
+            # Another object in the same piece: of another call of this tool.
+            text, called = rest, call.name
+            call = _OpenCall(self._number, piece["index"])
+            self._number += 1
+            self._calls.append(call)
+            call.take_name(called)
 
     def _of(self, index: object, id_: str | None, *, goes_on: bool) -> "_OpenCall | None":
         """The call that a piece belongs to, as far as id and index tell; without either, and with an index that counts
@@ -253,18 +333,24 @@ class ToolCallReader:
         return items
 
     def _item(self, call: "_OpenCall") -> Item:
-        arguments = call.arguments()
+        arguments: Arguments | None = call.arguments()
+        if arguments is None and call.is_open and self._is_whole:
+            arguments = completed(call.text)
+        elif arguments is None and not call.is_open:
+            arguments = self._functions.in_words(call.name, call.text)
         if arguments is None:
             error = CUT_OFF if call.is_open else NO_JSON.format(tool=call.name, text=call.text[:200])
             tool, _ = self._functions.own(call.name, {})
             return Call(call.number, tool, text=call.text, error=error) if tool != "join" else Join(call.number)
         return self._as_item(call.number, call.name, arguments)
 
-    def _as_item(self, number: int, name: str, arguments: dict[str, Any]) -> Item:
+    def _as_item(self, number: int, name: str, arguments: Arguments) -> Item:
         if name == "join":
-            answer = arguments.get("answer")
+            answer = arguments.get("answer") if isinstance(arguments, dict) else next(iter(arguments), "")
             return Join(number, answer if isinstance(answer, str) else "")
         tool, arguments = self._functions.own(name, arguments)
+        if isinstance(arguments, list):
+            return Call(number, tool, arguments=arguments)
         return Call(number, tool, keywords=arguments)
 
 
@@ -316,24 +402,29 @@ class _OpenCall:
         elif name and not (self.name and self.text):
             self.name = name if name.startswith(self.name) else self.name + name
 
-    def feed(self, piece: str) -> None:
-        """Take note of a piece of the arguments."""
+    def feed(self, piece: str) -> str:
+        """Take note of a piece of the arguments. What is left of it behind the closed object, if it is another one."""
         if self.closed and self.is_empty and piece.lstrip()[:1] in ("{", '"'):
             self._pieces.clear()
             self.closed = False
         if self.closed or not piece:
-            return
-        self._pieces.append(piece)
-        tokens = _TOKENS.findall(piece, self._escaped)
-        self._escaped = tokens[-1:] == ["\\"]  # the character that it escapes comes with the next piece
-        for token in tokens:
-            if token == '"':
+            return ""
+        begin, self._escaped = int(self._escaped), False
+        for token in _TOKENS.finditer(piece, begin):
+            self._escaped = token[0] == "\\"  # the character that it escapes comes with the next piece
+            if token[0] == '"':
                 self._in_string = not self._in_string
-            elif not self._in_string and token in _DEPTH:
-                self._depth += _DEPTH[token]
+            elif not self._in_string and token[0] in _DEPTH:
+                self._depth += _DEPTH[token[0]]
                 if self._depth == 0:
                     self.closed = True
-                    return
+                    rest = piece[token.end() :].lstrip()
+                    if not rest.startswith("{"):
+                        break
+                    self._pieces.append(piece[: token.end()])
+                    return self.feed(rest) if self.is_empty else rest
+        self._pieces.append(piece)
+        return ""
 
     def arguments(self) -> dict[str, Any] | None:
         """The arguments; None if they can't be read. A server may have sent them whole once more."""

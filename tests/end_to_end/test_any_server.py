@@ -10,7 +10,7 @@ from langchain_core.tools import BaseTool, StructuredTool, tool
 from langchain_openai import ChatOpenAI
 
 from agent import ModelError, create_llm_compiler
-from tests.support.model_server import Answer, Body, ChatRequest, Gate, HttpError, ModelServer, Reply, pieces
+from tests.support.model_server import Answer, Body, ChatRequest, End, Gate, HttpError, ModelServer, Raw, Reply, pieces
 
 Delta = dict[str, Any]
 
@@ -163,12 +163,74 @@ A_AND_B = ["search entry of a", "search entry of b"]
         pytest.param(
             [calls(call("functions.search", A, 0)), calls(call(" search ", B, 1))], id="names with something around"
         ),
+        pytest.param(
+            [calls(call("search", f'{{"arguments": {A}}}', 0), call("search", f'{{"parameters": {B}}}', 1))],
+            id="wrapped",
+        ),
+        pytest.param(
+            [
+                calls(call("search", f'{{"arguments": {{"arguments": {A}}}}}', 0)),
+                calls(call("search", json.dumps({"arguments": B}), 1)),
+            ],
+            id="wrapped twice",
+        ),
+        pytest.param(
+            [
+                calls(call("search", f'{{"name": "search", "arguments": {A}}}', 0)),
+                calls(call("search", f'{{"search": {B}}}', 1)),
+            ],
+            id="the call in the call",
+        ),
+        pytest.param(
+            [calls(call("search", f"{{}}{A}", 0)), calls(call("search", f"{{}}{B}", 1))], id="nothing first, in a piece"
+        ),
+        pytest.param([calls(call("search", A + B, 0))], id="two objects in a piece"),
+        pytest.param(
+            [calls(call("search", "null", 0)), calls(call(None, A, 0)), calls(call("search", B, 1))], id="null"
+        ),
+        pytest.param([calls(call("search", 'query="a"', 0)), calls(call("search", "query: b", 1))], id="in words"),
+        pytest.param(
+            [calls(call("search", '(query="a")', 0)), calls(call("search", 'search("b")', 1))], id="as a call"
+        ),
+        pytest.param([calls(call("search", '"a"', 0)), calls(call("search", "b", 1))], id="a text"),
+        pytest.param([calls(call("search", '["a"]', 0)), calls(call("search", f"[{B}]", 1))], id="a list"),
+        pytest.param(
+            [
+                calls(call("search", "<parameter=query>\na\n</parameter>", 0)),
+                calls(call("search", "<query>b</query>", 1)),
+            ],
+            id="in marks",
+        ),
+        pytest.param([calls(call("search", A, 1)), calls(call("search", B, 2))], id="index from 1"),
+        pytest.param(
+            [calls({"type": "custom", "custom": {"name": "search", "input": each}}) for each in (A, B)], id="custom"
+        ),
     ],
 )
 async def test_pieces_of_calls_are_put_together(deltas: list[Delta], ask: Any) -> None:
     messages = await ask(pieces(*deltas), "Done.", protocol="tools")
     assert made(messages) == A_AND_B
     assert messages[-1].text == "Done."
+
+
+@pytest.mark.parametrize(("reason", "first"), [("tool_calls", "search entry of a"), ("length", None)])
+async def test_a_bracket_that_is_missing_is_put_in_if_the_model_was_not_cut_off(
+    reason: str, first: str | None, ask: Any
+) -> None:
+    reply = pieces(calls(call("search", '{"query": "a"', 0)), calls(call("search", B, 1)))
+    end = json.dumps({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
+    messages = await ask(Reply([*reply.text, Raw(end), End()]), "Done.", protocol="tools")
+    assert made(messages) == [first or "search The plan ends in the middle of this call.", "search entry of b"]
+
+
+async def test_an_argument_with_the_name_of_a_wrapping_is_one(ask: Any) -> None:
+    @tool
+    async def run(arguments: dict[str, str]) -> str:
+        """run"""
+        return str(arguments)
+
+    reply = pieces(calls(call("run", '{"arguments": {"arguments": "x"}}', 0)))
+    assert made(await ask(reply, "Done.", tools=[run], protocol="tools")) == ["run {'arguments': 'x'}"]
 
 
 async def test_calls_without_arguments_stand_where_they_were_written(ask: Any) -> None:
@@ -224,6 +286,55 @@ NAMED = '{"name": "search", "arguments": {"query": "%s"}}'
             "<|call|>",
         ),
         ('I look it up.\n<think>search(query="x")</think>', f"<tool_call>{NAMED}", "", ""),
+        ("", '[TOOL_CALLS]search[CALL_ID]a1b2c3d4e[ARGS]{"query": "%s"}', "", ""),
+        ("", '[TOOL_CALL] {"tool": "search", "args": {"query": "%s"}} [/TOOL_CALL]', "\n", ""),
+        ("<|python_tag|>", 'search.call(query="%s")', "; ", "<|eom_id|>"),
+        ("<|tool_call_start|>[", 'search(query="%s")', ", ", "]<|tool_call_end|>"),
+        ("<function_calls>\n", 'search(query="%s")', "\n", "\n</function_calls>"),
+        ("<|tools_prefix|>[", '{"search": {"query": "%s"}}', ", ", "]<|tools_suffix|>"),
+        ("", '<|action_start|><|plugin|>\n{"name": "search", "parameters": {"query": "%s"}}<|action_end|>', "\n", ""),
+        (
+            "<minimax:tool_call>",
+            '<invoke name="search">\n<parameter name="query">%s</parameter>\n</invoke>',
+            "\n",
+            "</minimax:tool_call>",
+        ),
+        (
+            "<｜tool_calls_begin｜>",
+            '<｜tool_call_begin｜>function<｜tool_sep｜><steptml:invoke name="search"><steptml:parameter name="query">'
+            "%s</steptml:parameter></steptml:invoke><｜tool_call_end｜>",
+            "",
+            "<｜tool_calls_end｜>",
+        ),
+        (
+            "<｜DSML｜function_calls>",
+            '<｜DSML｜invoke name="search"><｜DSML｜parameter name="arguments" string="false">{"query": "%s"}'
+            "</｜DSML｜parameter></｜DSML｜invoke>",
+            "\n",
+            "</｜DSML｜function_calls>",
+        ),
+        ("", "<start_function_call>call:search{query:<escape>%s<escape>}<end_function_call>", "", ""),
+        ("", "call:search{query:%s}", "\n", ""),
+        ("", "<search>\n<query>%s</query>\n</search>", "\n", ""),
+        ("", '<search query="%s"/>', "\n", ""),
+        ("", "<tool_call><search><query>%s</query></search></tool_call>", "\n", ""),
+        ("", '<tool_call><name>search</name><arguments>{"query": "%s"}</arguments></tool_call>', "\n", ""),
+        (
+            "<function_calls>",
+            "<invoke>\n<tool_name>search</tool_name>\n<parameters>\n<query>%s</query>\n</parameters>\n</invoke>",
+            "\n",
+            "</function_calls>",
+        ),
+        ("", '<function=search>query="%s"</function>', "\n", ""),
+        ("Thought: two.\n", "Action: search\nAction Input: %s", "\n", ""),
+        ("", 'Tool: search\nArguments: {"query": "%s"}', "\n", ""),
+        ("", '{"action": "search", "action_input": "%s"}', "\n", ""),
+        ("", '{"name": "search", "query": "%s"}', "\n", ""),
+        ("", '<tool_call>{"name": "search", "arguments": ["%s"]}</tool_call>', "\n", ""),
+        ("", f'<tool_call>{{"name": "search", "arguments": {NAMED}}}</tool_call>', "\n", ""),
+        ("", '<tool_call>\n{"name": "search", "arguments": {"query": "%s"}\n</tool_call>', "\n", ""),
+        ("", '{"name": "search", // look it up\n "arguments": {"query": "%s"}}', "\n", ""),
+        ("", '/search {"query": "%s"}', "\n", ""),
     ],
 )
 async def test_calls_in_the_text_are_calls(before: str, each: str, between: str, after: str, ask: Any) -> None:
@@ -248,7 +359,23 @@ async def test_what_only_looks_like_a_call_is_left_to_the_joiner(text: str, ask:
     assert [m.text for m in messages] == ["Question?", "Hello."]
 
 
-@pytest.mark.parametrize("text", ["Hi! Use `search(query)` yourself.", 'JSON has {"a": 1}.', "<b>Hi</b>"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hi! Use `search(query)` yourself.",
+        'JSON has {"a": 1}.',
+        "<b>Hi</b>",
+        "Use search <b>now</b>!",
+        "Write `<search><query>x</query></search>` in your page.",
+        "To search: use the site's own search box.",
+        'He said: "add {x}".',
+        'Send {"query": "a"} to https://example.com/search.',
+        '{"name": "Bob", "age": 3}',
+        "It is now 12:00.",
+        "This was <s>old</s>",
+        "ChatML ends with `<|im_end|>`.",
+    ],
+)
 async def test_an_answer_stays_one(text: str, ask: Any) -> None:
     assert (await ask(text, protocol="tools"))[-1].text == text
 
@@ -283,6 +410,40 @@ async def test_names_that_providers_refuse_are_sent_in_another_form(ask: Any, mo
     assert [m.text for m in messages if isinstance(m, ToolMessage)] == [
         '{"user.id": "x", "größe": "x", "user id": "x"}'
     ] * 6
+
+
+async def test_so_are_the_names_of_fields(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    async def listed(**given: Any) -> str:
+        return json.dumps(given, ensure_ascii=False)
+
+    fields = {"größe in cm": {"type": "integer"}, "place": {"$ref": "#/$defs/place"}}
+    schema = {
+        "type": "object",
+        "properties": {"items": {"type": "array", "items": {"type": "object", "properties": fields}}},
+        "$defs": {"place": {"type": "object", "properties": {"straße": {"type": "string"}}, "required": ["straße"]}},
+    }
+    order = StructuredTool.from_function(coroutine=listed, name="order", description="x", args_schema=schema)
+
+    def reply(request: ChatRequest) -> Answer:
+        (items,) = request.tools[0]["parameters"]["properties"].values()
+        sent = json.dumps(request.tools[0])
+        assert sent.isascii()
+        assert "\\u" not in sent
+        array = next(option for option in items.get("anyOf", [items]) if option.get("type") == "array")
+        size, place = array["items"]["properties"]
+        street = next(iter(_places(request.tools[0]["parameters"], array["items"]["properties"][place])))
+        return Reply(tool_calls=[("order", {"items": [{size: 3, place: {street: "Weg"}}]}), ("join", {})])
+
+    model_server.handler = lambda request: reply(request) if request.tools[1:] else "Done."
+    graph = create_llm_compiler([order], model=chat_model, planner_protocol="tools")
+    messages = (await graph.ainvoke({"messages": "Question?"}))["messages"]
+    assert made(messages) == ['order {"items": [{"größe in cm": 3, "place": {"straße": "Weg"}}]}']
+
+
+def _places(parameters: dict[str, Any], place: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a place, which may be in the definitions."""
+    place = parameters["$defs"]["place"] if "$ref" in place else place
+    return dict(place["properties"])
 
 
 # --- what servers refuse, or do not do
@@ -343,6 +504,41 @@ async def test_a_refusal_that_says_what_is_wrong_is_not_asked_again(ask: Any, mo
 def whole(text: str | None, **more: Any) -> Body:
     choice = {"index": 0, "message": {"role": "assistant", "content": text, **more}, "finish_reason": "stop"}
     return Body(json.dumps({"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}))
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"message": {"role": "assistant", "content": PLAN}, "finish_reason": "stop"},
+        {"text": PLAN, "finish_reason": None},
+        {"delta": {"content": [{"type": "text", "text": PLAN}]}},
+    ],
+)
+async def test_a_piece_may_have_its_text_elsewhere(choice: dict[str, Any], ask: Any) -> None:
+    piece = {
+        "id": "1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, **choice}],
+    }
+    assert made(await ask(Reply([Raw(json.dumps(piece))]), "K2.")) == ["search entry of K2"]
+
+
+async def test_tokens_that_each_piece_tells_of_anew_count_once(
+    chat_model: ChatOpenAI, model_server: ModelServer
+) -> None:
+    usages = [{"prompt_tokens": 100, "completion_tokens": n, "total_tokens": 100 + n} for n in (1, 2, 30)]
+    texts = (PLAN[:5], PLAN[5:], "")
+    sent = [
+        Raw(json.dumps({"choices": [{"index": 0, "delta": {"content": text}}], "usage": usage}))
+        for text, usage in zip(texts, usages, strict=True)
+    ]
+    model_server.script(planner=[Reply([*sent, End()])], joiner=["K2."])
+    messages = (await create_llm_compiler(TOOLS, model=chat_model).ainvoke({"messages": "Question?"}))["messages"]
+    (plan,) = (m for m in messages if isinstance(m, AIMessage) and m.tool_calls)
+    assert plan.usage_metadata is not None
+    assert (plan.usage_metadata["input_tokens"], plan.usage_metadata["output_tokens"]) == (100, 30)
 
 
 @pytest.mark.parametrize("protocol", ["text", "tools"])
@@ -503,6 +699,18 @@ async def test_a_call_with_side_effects_waits_until_the_plan_is_no_thought(
         ('Action: Finish({"answer": "K2."})', "K2."),
         ("Finish[K2.]", "K2."),
         ("<think>Replan(x)</think>Action: Finish(answer: K2.)", "K2."),
+        ("Thought: known\nFinish: K2.", "K2."),
+        ("Thought: known\n\nAnswer: K2.", "K2."),
+        ('{"action": "Finish", "answer": "K2."}', "K2."),
+        ('{"thought": "known", "action": "Finish", "action_input": "K2."}', "K2."),
+        ("<answer>K2.</answer>", "K2."),
+        ("<think>known</think>\n<response>\nK2.\n</response>", "K2."),
+        ("<|START_RESPONSE|>K2.<|END_RESPONSE|>", "K2."),
+        ("<|start_header_id|>assistant<|end_header_id|>\n\nK2.<|eot_id|>", "K2."),
+        *((f"K2.{mark}", "K2.") for mark in ("<|im_end|>", "<|endoftext|>", "<end_of_turn>", "</s>", "<eos>\n")),
+        ("K2.<｜end▁of▁sentence｜>", "K2."),
+        ("Finish: matte.", "Finish: matte."),
+        ('{"name": "K2", "height": 8611}', '{"name": "K2", "height": 8611}'),
     ],
 )
 async def test_the_joiners_form_may_have_a_keyword(text: str, answer: str, ask: Any) -> None:
@@ -515,6 +723,11 @@ async def test_the_joiners_form_may_have_a_keyword(text: str, answer: str, ask: 
         'Action: Replan(feedback="K3")',
         "Replan(missing='K3')",
         '<tool_call>{"name": "replan", "arguments": {"feedback": "K3"}}</tool_call>',
+        "Thought: not there\n\nReplan: K3",
+        "Replan: K3",
+        "**Thought:** not there\n\n**Replan:** K3",
+        '{"action": "Replan", "action_input": "K3"}',
+        "<replan><feedback>K3</feedback></replan>",
     ],
 )
 async def test_so_may_a_replan(text: str, model_server: ModelServer, chat_model: ChatOpenAI) -> None:

@@ -37,8 +37,8 @@ QUESTIONS = (
     "Compare the populations of Norway, Sweden and Denmark.",
     "Hi!",
 )
-MOST_TASKS = 12
-MOST_TOKENS = 100
+MOST_TASKS = 8
+MOST_TOKENS = 50
 """Of a plan without a grammar, which may have no end."""
 
 SIGNATURES = {tool.name: signature_of(tool) for tool in TOOLS}
