@@ -141,8 +141,8 @@ class Functions:
             case [Call(error=None, mapped=False, arguments=arguments, keywords=keywords)]:
                 if len(arguments) == 1 and isinstance(arguments[0], list) and len(arguments[0]) <= len(own):
                     arguments = arguments[0]
-                arguments = arguments[: len(own)]
-                return {**dict(zip(own, arguments, strict=False)), **keywords} or None
+                if len(arguments) <= len(own):
+                    return {**dict(zip(own, arguments, strict=False)), **keywords} or None
         return None
 
     def written(self, item: Item) -> str:

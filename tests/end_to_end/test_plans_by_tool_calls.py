@@ -170,8 +170,8 @@ def test_the_calls_do_not_depend_on_how_they_are_cut(calls: list[tuple[str, dict
     ("arguments", "error"),
     [
         ('{"query": "x', "The plan ends in the middle of this call."),
-        ("[1]", "The arguments of search are no JSON object: [1]"),
-        ("nonsense", "The arguments of search are no JSON object: nonsense"),
+        ('{"query": }', 'The arguments of search are no JSON object: {"query": }'),
+        ("search for K2, please", "The arguments of search are no JSON object: search for K2, please"),
     ],
 )
 def test_arguments_that_are_no_object_are_an_error(arguments: str, error: str) -> None:
