@@ -48,6 +48,7 @@ THREAD_HELP = (
 )
 TIMELINE_HELP = "Save a picture of what ran when, and of what the time went into."
 GRAPH_HELP = "Save a picture of the plan as a graph; .mmd is Mermaid text."
+MCP_NOT_INSTALLED = "{name} is not installed; llm-compiler mcp needs the extra 'mcp': pip install -e '.[mcp]'"
 ASK = "ask"
 
 _UsageError: type[Exception] = typer.BadParameter.mro()[1]  # the base of Typer's own; it has no public name
@@ -213,6 +214,18 @@ def delete_thread(name: Annotated[str, typer.Argument(metavar="NAME", help="Its 
 
     load_dotenv(".env")
     asyncio.run(thread_list.delete_thread(name))
+
+
+@app.command("mcp")
+def mcp() -> None:
+    """Serve the agent as a tool of the Model Context Protocol on standard input and output, for hosts such as Claude
+    Desktop and Cursor; they start it."""
+    load_dotenv(".env")
+    try:
+        from apps.server.mcp import serve_stdio
+    except ModuleNotFoundError as error:
+        raise RuntimeError(MCP_NOT_INSTALLED.format(name=error.name)) from error
+    asyncio.run(serve_stdio())
 
 
 if __name__ == "__main__":

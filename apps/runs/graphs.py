@@ -53,7 +53,12 @@ def served_graph() -> NamedGraph:
     Raises:
         GraphError: There is none of that name, or it can't be loaded.
     """
-    return find_graph(os.environ.get("LLM_COMPILER_GRAPH") or DEFAULT)
+    return find_graph(served_name())
+
+
+def served_name() -> str:
+    """What LLM_COMPILER_GRAPH names, `llm_compiler` by default."""
+    return os.environ.get("LLM_COMPILER_GRAPH") or DEFAULT
 
 
 def find_graph(name: str) -> NamedGraph:
@@ -78,8 +83,18 @@ def find_graph(name: str) -> NamedGraph:
 
 def listed() -> dict[str, str]:
     """Where the graphs are, by name: `./graphs/llm_compiler.py:graph`."""
+    return {name: entry if isinstance(entry, str) else entry["path"] for name, entry in _entries().items()}
+
+
+def description_of(name: str) -> str:
+    """What `langgraph.json` says of a graph; empty if it says nothing."""
+    entry = _entries().get(name)
+    return str(entry.get("description", "")) if isinstance(entry, dict) else ""
+
+
+def _entries() -> dict[str, Any]:
     graphs: dict[str, Any] = json.loads(FILE.read_text("utf-8"))["graphs"]
-    return {name: entry if isinstance(entry, str) else entry["path"] for name, entry in graphs.items()}
+    return graphs
 
 
 def _import(path: str) -> ModuleType:

@@ -11,6 +11,7 @@
 | `/agent/input_schema`, `output_schema`, `config_schema` | JSON schemas |
 | `/agent/playground/` | LangServe's form for trying it out |
 | `/v1/chat/completions`, `/v1/models` | the same for OpenAI's clients, see `apps.server.openai` |
+| `/mcp` | the same as a tool for MCP hosts, see `apps.server.mcp`; needs the extra `mcp` |
 | `/docs` | the API's documentation: Swagger UI of `/openapi.json` |
 | `/healthz` | whether the server is up; it needs no key |
 
@@ -76,6 +77,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,10 @@ def create_app(
     add_agent(app, agent, "/agent")
     add_conversations(app, agent, "/agent")
     add_openai(app, agent)
+    if find_spec("mcp"):
+        from apps.server.mcp import add_mcp
+
+        add_mcp(app, agent)
 
     @app.get("/healthz", tags=["server"])
     async def healthz() -> dict[str, str]:

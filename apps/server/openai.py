@@ -7,7 +7,6 @@ and tools are the agent's own.
 """
 
 import json
-import os
 import time
 import uuid
 from collections.abc import AsyncGenerator
@@ -19,7 +18,7 @@ from fastapi import FastAPI, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
-from apps.runs.graphs import DEFAULT
+from apps.runs.graphs import served_name
 from apps.server.agent import Event, ServedAgent
 from apps.server.errors import RefusedError, explain
 from apps.server.schema import AgentInput
@@ -140,19 +139,19 @@ def add_openai(app: FastAPI, agent: ServedAgent) -> None:
         """The graph that is served."""
         return {
             "object": "list",
-            "data": [{"id": _name(), "object": "model", "created": 0, "owned_by": "llm-compiler"}],
+            "data": [{"id": served_name(), "object": "model", "created": 0, "owned_by": "llm-compiler"}],
         }
 
     @app.post("/v1/chat/completions", tags=["v1"])
     async def chat_completions(asked: ChatRequest, request: Request) -> Response:
         """The answer to a conversation."""
-        if asked.model != _name():
-            raise RefusedError(404, UNKNOWN_MODEL.format(model=asked.model[:100], name=_name()))
+        if asked.model != served_name():
+            raise RefusedError(404, UNKNOWN_MODEL.format(model=asked.model[:100], name=served_name()))
         if asked.tools or (asked.n or 1) > 1:
             raise RefusedError(422, OWN_TOOLS if asked.tools else ONE_CHOICE)
         thread = uuid.uuid4().hex
         given = AgentInput.model_validate({"messages": asked.messages, "thread_id": thread})
-        chat = _Chat(_name(), f"{request.base_url}#{thread}", asked.reasoning_effort not in (None, "none"))
+        chat = _Chat(served_name(), f"{request.base_url}#{thread}", asked.reasoning_effort not in (None, "none"))
         deltas = _run(agent, given, chat)
         if not asked.stream:
             return JSONResponse(chat.whole([delta async for delta in deltas]))
@@ -203,7 +202,3 @@ def _usage(models: dict[str, dict[str, int]]) -> dict[str, int]:
     """Tokens of all models, by OpenAI's names."""
     names = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "total_tokens": "total_tokens"}
     return {name: sum(counts.get(ours, 0) for counts in models.values()) for name, ours in names.items()}
-
-
-def _name() -> str:
-    return os.environ.get("LLM_COMPILER_GRAPH") or DEFAULT
