@@ -46,6 +46,7 @@ DEMO = [
 MARKED = [
     ".env.example",
     "AGENTS.md",
+    "CHANGELOG.md",
     "Dockerfile",
     "Makefile",
     "README.md",
@@ -54,6 +55,7 @@ MARKED = [
     "apps/evaluation/prices.py",
     "apps/runs/wording.py",
     "docs/growing.md",
+    "docs/serving.md",
     "graphs/mcp_agent.py",
     "graphs/react.py",
     "pyproject.toml",

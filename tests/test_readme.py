@@ -1,4 +1,4 @@
-"""What README, CONTRIBUTING and SECURITY say is so: their snippets and commands run, what they name exists."""
+"""What README, CONTRIBUTING, SECURITY and docs/ say is so: their snippets and commands run, what they name exists."""
 
 import ast
 import asyncio
@@ -28,68 +28,53 @@ from apps.runs.graphs import listed
 from apps.server.app import create_app
 from apps.server.limits import PREFIX, Limits
 from tests.support import ROOT
+from tests.support.documents import DOCUMENTS, FENCED, blocks, python
 from tests.support.model_server import ModelServer
 from tests.support.mountains import PLAN
 from tests.support.prepared_python import prepared
 from tests.support.serving import serving
 from tests.support.terminal import COMMAND, Terminal, environment, mountains
 
-DOCUMENTS = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")}
-README = DOCUMENTS["README.md"]
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 ENV_EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
 
-_FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _ROW = re.compile(r"^\| (?!-)(.*) \|$", re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
-@cache
-def blocks(language: str) -> list[str]:
-    """The fenced blocks in this language, of all documents."""
-    found = [block for text in DOCUMENTS.values() for block in _FENCED.finditer(text)]
-    return [re.sub(f"^{block[1]}", "", block[3], flags=re.MULTILINE) for block in found if block[2] == language]
-
-
-def prose(document: str) -> str:
-    """The document without its blocks."""
-    return _FENCED.sub("", DOCUMENTS[document])
+def prose(text: str) -> str:
+    """The text without its blocks."""
+    return FENCED.sub("", text)
 
 
 def spans() -> list[str]:
     """All that stands between backquotes."""
-    return [span for document in DOCUMENTS for span in _SPAN.findall(prose(document))]
+    return [span for text in DOCUMENTS.values() for span in _SPAN.findall(prose(text))]
 
 
-def table(after: str) -> list[list[str]]:
-    """The cells of README's first table below this text, without its head."""
-    text = README[README.index(after) :]
+def table(document: str, after: str) -> list[list[str]]:
+    """The cells of the document's first table below this text, without its head."""
+    text = DOCUMENTS[document][DOCUMENTS[document].index(after) :]
     start = text.index("\n|---")
     rows = text[start:].split("\n\n")[0]
     return [re.split(r"(?<!\\) \| ", row) for row in _ROW.findall(rows)]
 
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
-    languages = {found[2] for text in DOCUMENTS.values() for found in _FENCED.finditer(text)}
+    languages = {found[2] for text in DOCUMENTS.values() for found in FENCED.finditer(text)}
     assert languages == {"python", "bash", "mermaid", "text"}
 
 
 # --- Python
 
 
-def python(beginning: str) -> str:
-    """The one Python block that has this text."""
-    (found,) = [block for block in blocks("python") if beginning in block]
-    return found
-
-
-PYTHON_TESTED = ("def weather(city: str) -> dict", "RemoteRunnable", "def exchange_rate")
-"""Each has its test below."""
+PYTHON_TESTED = ("def weather(city: str) -> dict", "RemoteRunnable", "def exchange_rate", "on_ray(", "get_client")
+"""Each has its test below; the last one, under LangGraph's server, in tests/graphs/test_studio.py."""
 
 
 def test_every_python_block_is_tested() -> None:
-    assert [sum(text in block for text in PYTHON_TESTED) for block in blocks("python")] == [1] * 3
+    assert [sum(text in block for text in PYTHON_TESTED) for block in blocks("python")] == [1] * len(PYTHON_TESTED)
 
 
 @pytest.fixture
@@ -102,9 +87,18 @@ def as_openai(model_server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> Mod
 
 def test_the_first_snippet_answers(as_openai: ModelServer, capsys: pytest.CaptureFixture[str]) -> None:
     as_openai.script(planner=['1. weather.map(["Rome", "Oslo"])\n2. join()'], joiner=["Not at all."])
-    exec(python("def weather(city: str) -> dict"), {})
+    exec(python("def weather(city: str) -> dict"), {"__name__": "__main__"})
     assert capsys.readouterr().out == "Not at all.\n"
     assert [exchange.request.model for exchange in as_openai.exchanges] == ["gpt-4.1-mini"] * 2
+
+
+def test_the_first_snippet_is_an_agent_for_the_command_line(as_openai: ModelServer, tmp_path: Path) -> None:
+    as_openai.script(planner=['1. weather("Rome")\n2. join("$1.celsius °C.")'])
+    (tmp_path / "my_agent.py").write_text(python("def weather(city: str) -> dict"), "utf-8")
+    env = environment(LLM_COMPILER_GRAPH="my_agent", OPENAI_API_KEY="test", OPENAI_BASE_URL=as_openai.base_url)
+    command = [*COMMAND, "--quiet", "How warm is it in Rome?"]
+    ran = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("21 °C.\n", "")
 
 
 async def test_the_client_answers(as_openai: ModelServer) -> None:
@@ -117,6 +111,15 @@ async def test_the_client_answers(as_openai: ModelServer) -> None:
         )
         out, error = await process.communicate()
     assert b"238" in out, error.decode()
+
+
+def test_the_tools_for_a_cluster_are_tools() -> None:
+    def simulate() -> None:
+        """simulates"""
+
+    given: dict[str, Any] = {"simulate": simulate, "render": tool(simulate), "search": simulate}
+    exec(python("on_ray("), given)
+    assert [getattr(one, "name", "") for one in given["TOOLS"]] == ["simulate", "simulate", ""]
 
 
 OWN_PLAN = '1. exchange_rate("USD", quote="EUR")\n2. pay("Ann", 20, "USD")\n3. join()'
@@ -240,7 +243,8 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("arguments", of("make"))
 def test_the_arguments_of_make_are_ones_of_the_makefile(arguments: list[str]) -> None:
-    assert all(f"$({word.partition('=')[0]})" in MAKEFILE for word in arguments if "=" in word)
+    given = [word.partition("=")[0] for word in arguments if "=" in word]
+    assert all(f"$({name})" in MAKEFILE or name in variables_read() for name in given)
 
 
 @pytest.mark.parametrize("arguments", of("docker"))
@@ -331,7 +335,7 @@ LANGUAGE = [
 async def test_the_plan_language_is_as_its_table_says(
     says: str, first: str, call: str, arguments: list[Any], model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
-    assert says in README
+    assert says in DOCUMENTS["docs/plan-language.md"]
     model_server.script(planner=[f"{FIRST[first]}\n2. {call}\n3. join()"], joiner=["Done."])
     output = await create_llm_compiler([get, see], model=chat_model).ainvoke({"messages": "Question?"})
     made = [m for m in output["messages"] if isinstance(m, ToolMessage) and m.tool_call_id.startswith("task_2")]
@@ -356,7 +360,7 @@ async def test_the_plan_that_explains_how_it_works_works(model_server: ModelServ
 
 
 async def test_a_plan_without_the_answers_words_is_joined(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
-    assert "| `join()` | the answer is written later, from the results |" in README
+    assert "| `join()` | the answer is written later, from the results |" in DOCUMENTS["docs/plan-language.md"]
     model_server.script(planner=['1. see("K2")\n2. join()'], joiner=["Written later."])
     output = await create_llm_compiler([see], model=chat_model).ainvoke({"messages": "Question?"})
     assert output["messages"][-1].text == "Written later."
@@ -375,35 +379,61 @@ def test_the_picture_of_the_graph_is_the_graph() -> None:
     }
 
 
+@cache
+def tracked(*patterns: str) -> list[Path]:
+    """The files that git knows."""
+    listed = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).exists()]
+
+
+def written(path: Path) -> str:
+    """What stands in a page, or in a notebook's own text."""
+    if path.suffix != ".ipynb":
+        return path.read_text("utf-8")
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
 def links() -> list[Any]:
     return [
-        pytest.param(document, link, id=f"{document}-{link}")
-        for document in DOCUMENTS
-        for link in dict.fromkeys(_LINK.findall(prose(document)))
+        pytest.param(path, link, id=f"{path.relative_to(ROOT)}-{link}")
+        for path in tracked("*.md", "*.ipynb")
+        for link in dict.fromkeys(_LINK.findall(prose(written(path))))
         if not link.startswith(("http://", "https://"))
     ]
 
 
-@pytest.mark.parametrize(("document", "link"), links())
-def test_links_lead_somewhere(document: str, link: str) -> None:
+@pytest.mark.parametrize(("page", "link"), links())
+def test_links_lead_somewhere(page: Path, link: str) -> None:
     path, _, anchor = link.partition("#")
-    assert not path or (ROOT / path).exists()
-    assert not path or tracked(path)
+    target = (page.parent / path).resolve() if path else page
+    if page.suffix == ".ipynb" and not target.suffix and not target.is_dir():
+        target = target.with_suffix(".ipynb")  # the browser shows it, as Jupyter does
+    assert any(file.is_relative_to(target) for file in tracked())
     if anchor:
-        headings = re.findall(
-            r"^#+ (.+)$", _FENCED.sub("", (ROOT / (path or document)).read_text("utf-8")), re.MULTILINE
-        )
-        assert anchor in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert anchor in anchors(target)
 
 
-def tracked(path: str) -> bool:
-    listed = subprocess.run(["git", "ls-files", path], cwd=ROOT, capture_output=True, text=True, check=True)
-    return bool(listed.stdout)
+@cache
+def anchors(page: Path) -> set[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", prose(written(page)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_pages_that_code_and_settings_name_are_there() -> None:
+    texts = [path.read_text("utf-8", "replace") for path in tracked() if path.name != "requirements.txt"]
+    named = {name for text in texts for name in re.findall(r"\bdocs/[\w-]+\.md(?:#[\w-]+)?", text)}
+    assert "docs/growing.md" in named
+    for name in named:
+        path, _, anchor = name.partition("#")
+        assert (ROOT / path).exists(), name
+        assert not anchor or anchor in anchors(ROOT / path), name
 
 
 def test_the_files_to_read_are_there() -> None:
-    names = re.findall(r"`([\w/]+\.(?:py|json|toml|txt|db|md))`", prose("README.md") + prose("CONTRIBUTING.md"))
-    made_by_the_reader = {"mcp.json", "my_agent.py"}
+    names = re.findall(r"`([\w/]+\.(?:py|json|toml|txt|db|md))`", "".join(map(prose, DOCUMENTS.values())))
+    made_by_the_reader = {"mcp.json", "my_agent.py", "orders.db", "questions.json"}
     assert {
         name
         for name in names
@@ -412,7 +442,7 @@ def test_the_files_to_read_are_there() -> None:
 
 
 def test_metadata_keys_are_read_somewhere() -> None:
-    rows = table("| metadata | means |")
+    rows = table("docs/tools.md", "| metadata | means |")
     keys = [key for cells in rows for key in re.findall(r"`(\w+): ", cells[0])] + re.findall(
         r"`(\w+): \d+`", rows[4][0]
     )
@@ -426,7 +456,7 @@ def test_parameters_that_are_named_exist() -> None:
     named = {name for call in calls for name in re.findall(r"([a-z_]+)=", call)}
     assert named >= {"examples", "planner_protocol", "checkpointer", "model", "system_prompt", "wrap_tool_call"}
     assert named <= inspect.signature(create_llm_compiler).parameters.keys()
-    assert "`agent.as_tool(graph, name=" in README
+    assert "`agent.as_tool(graph, name=" in DOCUMENTS["docs/tools.md"]
     assert {"name", "description"} <= inspect.signature(as_tool).parameters.keys()
 
 
@@ -436,14 +466,14 @@ def test_settings_of_a_run_that_are_named_exist() -> None:
 
 def test_graphs_that_are_named_for_studio_are_there() -> None:
     named = listed().values()
-    assert "[graphs/mcp_agent.py](graphs/mcp_agent.py)`:make_graph`" in README
+    assert "[graphs/mcp_agent.py](../graphs/mcp_agent.py)`:make_graph`" in DOCUMENTS["docs/tools.md"]
     for path, attribute in (name.split(":") for name in [*named, "./graphs/mcp_agent.py:make_graph"]):
         module = importlib.import_module(path.removeprefix("./").removesuffix(".py").replace("/", "."))
         assert hasattr(module, attribute)
 
 
 def test_a_local_server_needs_no_key(model_server: ModelServer, tmp_path: Path) -> None:
-    (row,) = [cells for cells in table("### Set a model") if "Ollama" in cells[0]]
+    (row,) = [cells for cells in table("docs/models.md", "# Models") if "Ollama" in cells[0]]
     given = dict(span.split("=", 1) for span in _SPAN.findall(row[1]))
     assert given.keys() == {"OPENAI_BASE_URL", "LLM_COMPILER_MODEL"}
     model_server.script(planner=["1. join()"], joiner=["Hello."])
@@ -503,8 +533,9 @@ def test_variables_that_are_named_are_read() -> None:
     text = "\n".join([*spans(), *blocks("bash")])
     named = set(re.findall(r"\b([A-Z]+(?:_[A-Z]+)+|SEARCH|HOST|PORT)\b", text))
     not_variables = {"END_OF_PLAN", "TOOLS"}
+    of_others = {"OLLAMA_CONTEXT_LENGTH", "RAY_ADDRESS", "WORKER_COUNT", "N_JOBS_PER_WORKER"}
     assert {"OPENAI_API_KEY", "LLM_COMPILER_MODEL", "CHECKPOINT_DB"} <= named
-    assert named - not_variables - {"LLM_COMPILER_"} <= variables_read()
+    assert named - not_variables - of_others - {"LLM_COMPILER_"} <= variables_read()
 
 
 def test_env_example_has_all_variables_and_no_others() -> None:

@@ -194,5 +194,6 @@ def _caption(run: Run) -> str:
     if total:
         parts.append(f"{duration(total)} in total")
         if run.compares:
-            parts.append(f"one after another {duration(apart)}, {apart / total:.1f} times as long")
+            longer = f", {apart / total:.1f} times as long" if apart / total >= 1.05 else ""
+            parts.append(f"one after another {duration(apart)}{longer}")
     return " · ".join(filter(None, [*parts, run.model]))

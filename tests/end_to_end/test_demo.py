@@ -14,6 +14,7 @@ import pytest
 from apps.cli.main import EXAMPLES
 from apps.runs.wording import NOTES
 from tests.support import ROOT
+from tests.support.documents import DOCUMENTS
 from tests.support.prepared_python import prepared
 from tests.support.terminal import COMMAND, INSTALLED_COMMAND, Terminal, environment
 
@@ -46,8 +47,8 @@ def shown(text: str) -> list[str]:
     return re.findall(r'^ *(?:echo .*)?llm-compiler .*\?".*|^ *echo .*\?".*llm-compiler.*', text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("line", [*shown(EXAMPLES), *shown((ROOT / "README.md").read_text("utf-8"))])
-def test_the_questions_that_help_and_readme_show_are_answered(tmp_path: Path, line: str) -> None:
+@pytest.mark.parametrize("line", [*shown(EXAMPLES), *shown("".join(DOCUMENTS.values()))])
+def test_the_questions_that_help_and_documents_show_are_answered(tmp_path: Path, line: str) -> None:
     before, _, behind = line.partition("llm-compiler ")
     words = shlex.split(behind.partition(" | ")[0], comments=True)
     asked = shlex.split(before)[1] if before.strip() else ""

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import httpx
@@ -20,6 +21,7 @@ from langgraph_sdk.client import LangGraphClient
 
 from agent import Context
 from tests.support import PATIENCE, ROOT
+from tests.support.documents import python
 from tests.support.model_server import ChatRequest, Gate, ModelServer, Reply
 from tests.support.mountains import PLAN, QUESTIONS
 from tests.support.waiting import until
@@ -113,12 +115,23 @@ def last(values: Any) -> str:
     return str(values["messages"][-1]["content"])
 
 
+async def test_the_snippet_of_a_client_gets_an_answer(server: Server, model_server: ModelServer) -> None:
+    model_server.script(planner=['1. join("238 metres.")'])
+    code = python("get_client").replace("http://127.0.0.1:2026", server.url)
+    given: dict[str, Any] = {}
+    async with server.client():
+        exec("async def ask():\n" + indent(code, "    ") + "    return state", given)
+        assert last(await given["ask"]()) == "238 metres."
+
+
 # --- what Studio shows
 
 
 async def test_every_graph_of_the_repository_is_served_with_its_description(server: Server) -> None:
     async with server.client() as client:
-        served = {assistant["graph_id"]: assistant["description"] for assistant in await client.assistants.search()}
+        served = {
+            assistant["graph_id"]: assistant["description"] for assistant in await client.assistants.search(limit=100)
+        }
     described = {name: entry["description"] for name, entry in CONFIG["graphs"].items()}
     assert served == {**described, SCRIPTED: None, MOUNTAINS: None}
 

@@ -188,6 +188,20 @@ def test_a_timeline_says_what_ran_when_and_what_it_would_have_taken_one_after_an
     assert '3. search("task 3")\n0.50 s\nfound' in [hint.replace("done ", "") for hint in hints(svg).values()]
 
 
+@pytest.mark.parametrize(
+    ("tasks", "caption"),
+    [
+        ([task(1, 1, 2)], "1 task · 3.00 s in total · test:model"),
+        (
+            [task(1, 1, 1.5), task(2, 1.5, 2, 1)],
+            "2 tasks · 3.00 s in total · one after another 3.00 s · test:model",
+        ),
+    ],
+)
+def test_a_run_in_which_nothing_overlapped_is_not_called_faster(tasks: list[TaskRun], caption: str) -> None:
+    assert caption in texts(timeline(run_of(Round(plan=span(0, 1), tasks=tasks, join=span(2, 3)))).svg())
+
+
 def test_failures_and_skips_are_told_in_words() -> None:
     for svg in (timeline(failing()).svg(), plan_graph(failing()).svg()):
         words = " ".join(texts(svg))
