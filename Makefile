@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-Q ?= If Mount Everest were 12% taller, Aconcagua 18% lower and the CN Tower 22% taller, how many times as high as the lowest would the highest be?
+Q ?= What is the combined population of France, Italy, Spain, Poland, Greece and Sweden, in millions?
 
 # Without saved bytecode, every process compiles again all that it imports.
 unexport PYTHONDONTWRITEBYTECODE

@@ -148,13 +148,13 @@ async def _show_live(run: "Run", events: "AsyncGenerator[Event]", options: Optio
 
 async def _show_in_lines(run: "Run", events: "AsyncGenerator[Event]", options: Options, *, note: bool) -> None:
     from apps.cli.plain_view import plain_lines
-    from apps.runs.wording import NOTES, printable, summary
+    from apps.runs.wording import notes_on, printable, summary
 
     out = sys.stdout
     with redirect_stdout(sys.stderr):  # what tools print
         async for event in events:
-            if note and run.model in NOTES:
-                say(NOTES[run.model], out)
+            for line in notes_on(run.model) if note else []:
+                say(line, out)
             note = note and not run.model
             for line in plain_lines(run, event, show_plan=options.show_plan):
                 say(line, out)

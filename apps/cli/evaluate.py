@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os  # demo
 import re
 from contextlib import nullcontext
 from dataclasses import replace
@@ -79,6 +80,7 @@ def evaluate(
 ) -> None:
     """Compare agents on a dataset: accuracy, latency and cost. It can be interrupted, and goes on where it stopped."""
     load_dotenv(".env")
+    os.environ.pop("DEMO_LATENCY", None)  # what is measured is not simulated # demo
     names = [name.strip() for name in agents.split(",") if name.strip()]
     if not names:
         raise WrongUsageError(f"--agents names none. There are {AGENTS}.")

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from apps.runs.run import Round, Run, Span, TaskRun
-from apps.runs.wording import NOTES, call_of, duration, in_short, numbers, printable, summary
+from apps.runs.wording import call_of, duration, in_short, notes_on, numbers, printable, summary
 
 FRAMES_PER_SECOND = 10
 WIDE = 110
@@ -92,7 +92,7 @@ class LiveView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, height = options.max_width, console.height - 1
-        note = [Text(NOTES[self._run.model], "dim")] if self._note and self._run.model in NOTES else []
+        note = [Text(line, "dim") for line in notes_on(self._run.model)] if self._note else []
         note.append(Text())
         rows, answer = self._rows(width), self._answer(console, width)
         if self._complete:

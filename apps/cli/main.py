@@ -145,6 +145,10 @@ def ask(
     """Answer a question: plan tool calls, run them in parallel while the plan is still being written, join the
     results."""
     load_dotenv(".env")
+    # demo
+    if not as_json and not quiet:  # which show no note that says so
+        os.environ["DEMO_LATENCY"] = os.environ.get("DEMO_LATENCY") or "1"
+    # /demo
     options = Options(model, as_json, quiet, show_plan, thread, timeline, graph)
     if as_json and quiet:
         raise WrongUsageError("--json and --quiet exclude each other.")

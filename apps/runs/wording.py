@@ -1,5 +1,6 @@
 """The words that every view uses for a run."""
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,23 @@ NOTES: dict[str, str] = {
 }
 """What is said of a model, by its name, when it begins to answer."""
 
+# demo
+SIMULATED = "The latency of model and embedded search is simulated; DEMO_LATENCY=0: none."
+# /demo
+
 _CONTROLS = [*range(9), *range(11, 32), *range(127, 160), 0x2028, 0x2029]
 _DIRECTIONS = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _INVISIBLE = dict.fromkeys([*_CONTROLS, *_DIRECTIONS])
+
+
+def notes_on(model: str) -> list[str]:
+    """The lines to say of a model when it begins to answer."""
+    notes = [NOTES[model]] if model in NOTES else []
+    # demo
+    if notes and os.environ.get("DEMO_LATENCY", "0") not in ("", "0"):
+        notes.append(SIMULATED)
+    # /demo
+    return notes
 
 
 def printable(text: str) -> str:

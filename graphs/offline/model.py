@@ -16,6 +16,7 @@ from langchain_core.tools import BaseTool
 from graphs.offline.figures import solve
 from graphs.offline.plan import CANNOT, answer, write_plan
 from graphs.offline.prompt import Prompt, read_prompt
+from tools.demo_latency import until_first_token
 
 TOKEN = re.compile(r"\s*\w{1,6}|\s*[^\w\s]|\s+")
 
@@ -118,8 +119,9 @@ def speak(
     """A reply as it streams: its text token by token, each after `delay` seconds, then its tool calls and its usage."""
     pieces = TOKEN.findall(text)
     silent = sum(len(TOKEN.findall(f"{call['name']}{call['args']}")) for call in calls)
-    for piece in pieces:
-        time.sleep(delay)
+    begun = time.monotonic() + until_first_token()
+    for place, piece in enumerate(pieces, 1):
+        time.sleep(max(0.0, begun + place * delay - time.monotonic()))  # as fast on a busy machine
         yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
     time.sleep(delay * silent)
     read, written = sum(len(str(message.text)) // 4 for message in messages), len(pieces) + silent
