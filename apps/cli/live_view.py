@@ -46,7 +46,7 @@ class Columns:
         after = min(max(after, 5), 9)
         rest = width - (4 + 2 + 2 + after + 2 + 7 + 2 + 7)
         if width >= WIDE:
-            bar, result = rest * 27 // 100, rest * 36 // 100
+            bar, result = rest * 37 // 100, rest * 26 // 100
             return cls(rest - bar - result - 4, after, bar, result)
         if width >= 64:
             bar = rest // 3
