@@ -23,12 +23,11 @@ _INVISIBLE = dict.fromkeys([*_CONTROLS, *_DIRECTIONS])
 
 def notes_on(model: str) -> list[str]:
     """The lines to say of a model when it begins to answer."""
-    notes = [NOTES[model]] if model in NOTES else []
     # demo
-    if notes and os.environ.get("DEMO_LATENCY", "0") not in ("", "0"):
-        notes.append(SIMULATED)
+    if model in NOTES and os.environ.get("DEMO_LATENCY", "0") not in ("", "0"):
+        return [NOTES[model], SIMULATED]
     # /demo
-    return notes
+    return [NOTES[model]] if model in NOTES else []
 
 
 def printable(text: str) -> str:
