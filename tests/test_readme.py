@@ -69,8 +69,15 @@ def test_every_block_is_of_a_kind_that_is_tested() -> None:
 # --- Python
 
 
-PYTHON_TESTED = ("def weather(city: str) -> dict", "RemoteRunnable", "def exchange_rate", "on_ray(", "get_client")
-"""Each has its test below; the last one, under LangGraph's server, in tests/graphs/test_studio.py."""
+PYTHON_TESTED = (
+    "def weather(city: str) -> dict",
+    "RemoteRunnable",
+    "def exchange_rate",
+    "on_ray(",
+    "get_client",
+    "agentevals",
+)
+"""Each has its test below; that of `get_client`, under LangGraph's server, is in tests/graphs/test_studio.py."""
 
 
 def test_every_python_block_is_tested() -> None:
@@ -111,6 +118,17 @@ async def test_the_client_answers(as_openai: ModelServer) -> None:
         )
         out, error = await process.communicate()
     assert b"238" in out, error.decode()
+
+
+@pytest.mark.parametrize(("cities", "said"), [('["Rome", "Oslo"]', "True\n"), ('["Rome", "Lima"]', "False\n")])
+def test_the_calls_of_the_first_snippet_are_compared_with_expected_ones(
+    as_openai: ModelServer, capsys: pytest.CaptureFixture[str], cities: str, said: str
+) -> None:
+    as_openai.script(planner=[f"1. weather.map({cities})\n2. join()"], joiner=["Not at all."])
+    given: dict[str, Any] = {"__name__": "__main__"}
+    exec(python("def weather(city: str) -> dict"), given)
+    exec(python("agentevals"), given)
+    assert capsys.readouterr().out == f"Not at all.\n{said}"
 
 
 def test_the_tools_for_a_cluster_are_tools() -> None:
