@@ -73,12 +73,7 @@ class ServedAgent(Runnable[AgentInput, Report]):
 
     name = "agent"
 
-    def __init__(self, input: type[AgentInput] = AgentInput) -> None:
-        """
-        Args:
-            input: The type of the input.
-        """
-        self._input = input
+    def __init__(self) -> None:
         self._opened: Opened | None = None
 
     @asynccontextmanager
@@ -119,7 +114,7 @@ class ServedAgent(Runnable[AgentInput, Report]):
     # --- what LangServe asks for
 
     def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:  # noqa: ARG002
-        return self._input
+        return AgentInput
 
     def get_output_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:  # noqa: ARG002
         return Report

@@ -89,7 +89,7 @@ from apps.runs.locks import BusyError
 NOT_INSTALLED = "The server needs the extra 'serve': pip install -e '.[serve]'"
 
 try:
-    from fastapi import FastAPI, Request
+    from fastapi import APIRouter, FastAPI, Request
     from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse
     from fastapi_offline import FastAPIOffline
@@ -98,9 +98,9 @@ try:
 
     from apps.server.agent import ServedAgent
     from apps.server.conversations import add_conversations
-    from apps.server.errors import Failure, RefusedError, explain
+    from apps.server.errors import OF_ALL, Failure, RefusedError, explain
     from apps.server.guard import NOT_JSON, Guard
-    from apps.server.langserve import LangServeInput, add_agent
+    from apps.server.langserve import add_agent
     from apps.server.limits import Limits
     from apps.server.openai import add_openai
 except ModuleNotFoundError as error:
@@ -126,7 +126,7 @@ def create_app(
         database: Where threads are kept, see `apps.runs.checkpoints`; if not given, `CHECKPOINT_DB`, else as long as
             the server runs.
     """
-    agent = ServedAgent(LangServeInput)
+    agent = ServedAgent()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -143,9 +143,11 @@ def create_app(
     app.add_exception_handler(HTTPException, _explain_status)
     for kind in (RefusedError, BusyError, CheckpointError):
         app.add_exception_handler(kind, _explain_refusal)
-    add_agent(app, agent, "/agent")
-    add_conversations(app, agent, "/agent")
-    add_openai(app, agent)
+    router = APIRouter(responses=OF_ALL)
+    add_agent(router, agent, "/agent")
+    add_conversations(router, agent, "/agent")
+    add_openai(router, agent)
+    app.include_router(router)
     if find_spec("mcp"):
         from apps.server.mcp import add_mcp
 
@@ -162,7 +164,8 @@ def create_app(
         return [] if graph else list(served_graph().questions)
 
     if PAGE.is_dir():
-        app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+        # Not mounted at `/`: a mount takes all requests, also those that a path of ours has another method for.
+        app.router.default = StaticFiles(directory=PAGE, html=True)
     return app
 
 

@@ -4,15 +4,15 @@ Who has the server's key and a thread's id may do all this, and there is no list
 """
 
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Path
+from fastapi import APIRouter, Body, Path
 from sse_starlette import EventSourceResponse
 
 from apps.server.agent import Conversation, ServedAgent
-from apps.server.errors import RefusedError
+from apps.server.errors import OF_POSTS, RefusedError, documented
 from apps.server.schema import THREAD_ID
-from apps.server.streams import Stream
+from apps.server.streams import SERVER_SENT, Stream
 
 NOTHING_RUNS = "Nothing that could be read again runs in the thread {thread!r}."
 READ_AGAIN = """\
@@ -22,31 +22,35 @@ The events of the run that was started with `on_disconnect: continue` in this th
 ThreadId = Annotated[str, Path(pattern=THREAD_ID)]
 
 
-def add_conversations(app: FastAPI, agent: ServedAgent, path: str) -> None:
+def add_conversations(router: APIRouter, agent: ServedAgent, path: str) -> None:
     """Serve the agent's threads under the path."""
     tags: list[str | Enum] = [path.strip("/")]
 
-    @app.get(f"{path}/threads/{{thread_id}}", tags=tags)
+    @router.get(f"{path}/threads/{{thread_id}}", responses=documented(404, 422, 503), tags=tags)
     async def conversation(thread_id: ThreadId) -> Conversation:
         """The questions of a thread, with their answers and how they came about."""
         return await agent.conversation(thread_id)
 
-    @app.delete(f"{path}/threads/{{thread_id}}", status_code=204, tags=tags)
+    @router.delete(f"{path}/threads/{{thread_id}}", status_code=204, responses=documented(409, 422, 503), tags=tags)
     async def delete(thread_id: ThreadId) -> None:
         """Forget a thread, if there is one; what runs in it is stopped."""
         await agent.forget(thread_id)
 
-    @app.post(
-        f"{path}/threads/{{thread_id}}/stream", description=READ_AGAIN, response_class=EventSourceResponse, tags=tags
+    @router.post(
+        f"{path}/threads/{{thread_id}}/stream",
+        description=READ_AGAIN,
+        response_class=EventSourceResponse,
+        responses=SERVER_SENT | OF_POSTS | documented(404),
+        tags=tags,
     )
-    async def read_again(thread_id: ThreadId) -> EventSourceResponse:
+    async def read_again(thread_id: ThreadId, _: Annotated[dict[str, Any], Body(max_length=0)]) -> EventSourceResponse:
         run = agent.live.get(thread_id)
         if run is None:
             raise RefusedError(404, NOTHING_RUNS.format(thread=thread_id))
         reader = run.read()
         return Stream(reader, reader, agent.limits.shutdown_timeout)
 
-    @app.delete(f"{path}/threads/{{thread_id}}/stream", status_code=204, tags=tags)
+    @router.delete(f"{path}/threads/{{thread_id}}/stream", status_code=204, responses=documented(422), tags=tags)
     async def stop(thread_id: ThreadId) -> None:
         """Stop the run that would go on without its client, if there is one; what is saved can be resumed."""
         if run := agent.live.get(thread_id):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.exceptions import ContextOverflowError
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent import ModelError
 from apps.runs.checkpoints import CheckpointError
@@ -24,6 +24,21 @@ MODEL_MISSING = "The model of this server can't be used. The log of this server 
 DATABASE_AWAY = "The database of this server's threads can't be reached. Try again later."
 FAILED = "The run failed ({kind}). The log of this server says more."
 
+MEANINGS = {
+    401: "The key is wrong, or missing.",
+    403: "Without a key of its own, the server answers only its own machine.",
+    404: "There is no such thread, or nothing runs in it.",
+    408: "The body did not arrive in time.",
+    409: "The thread is busy, or waits for something else.",
+    413: "The body is too long.",
+    415: "The body is not JSON by its Content-Type.",
+    422: "The request can't be understood, or asks for more than is allowed.",
+    500: "Something went wrong; the server's log says more.",
+    502: "The model's server failed, or can't be reached.",
+    503: "There is no room, or the database or the model is busy. Try again later.",
+    504: "The run took too long, and was stopped.",
+}
+
 RETRY_AFTER = 5
 """Seconds after which to try again what was refused for want of room."""
 
@@ -37,6 +52,31 @@ class RefusedError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Problem(BaseModel):
+    """Why there is no answer: the body of every error."""
+
+    model_config = ConfigDict(title="Problem")
+
+    status_code: int = Field(title="Status code", description="The HTTP status.")
+    message: str = Field(title="Message", description="What was wrong, and what to do.")
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Errors for the OpenAPI document.
+
+    Args:
+        statuses: Those that may be given.
+    """
+    return {status: {"model": Problem, "description": MEANINGS[status]} for status in statuses}
+
+
+OF_ALL = documented(401, 403, 500)
+"""The errors of all requests but `/healthz`."""
+
+OF_POSTS = documented(408, 413, 415, 422, 503)
+OF_RUNS = OF_POSTS | documented(409, 502, 504)
 
 
 @dataclass(frozen=True)

@@ -6,28 +6,32 @@ import uuid
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 import langserve
 import orjson
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from langchain_core._api import LangChainDeprecationWarning
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tracers import RunLogPatch
-from langserve import CustomUserType, add_routes
+from langserve import add_routes
 from langserve.serialization import WellKnownLCSerializer
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 from sse_starlette import EventSourceResponse
 
 from agent.language.values import without_surrogates
+from apps.runs.report import Report
 from apps.server.agent import ServedAgent
-from apps.server.errors import explain
+from apps.server.errors import OF_RUNS, explain
 from apps.server.schema import AgentInput
 from apps.server.settings import ClientConfig
-from apps.server.streams import LiveRun, Message, Stream
+from apps.server.streams import SERVER_SENT, LiveRun, Message, Stream
 
 PLAYGROUND = Path(langserve.__file__).parent / "playground" / "dist"
+EXAMPLE: JsonDict = {"question": "How tall is K2?"}
 FILTERS = ("include_names", "include_types", "include_tags", "exclude_names", "exclude_types", "exclude_tags")
 STREAM = """\
 Server-sent events: `metadata` with the `run_id`; `data`, each one JSON object with a `type`: the agent's progress,
@@ -43,7 +47,7 @@ run; then `end`, or `error` with `status_code` and `message`."""
 class RunRequest(BaseModel):
     """A run."""
 
-    model_config = ConfigDict(title="Run request")
+    model_config = ConfigDict(title="Run request", json_schema_extra={"examples": [{"input": EXAMPLE}]})
 
     input: AgentInput
     config: ClientConfig | None = None
@@ -74,8 +78,54 @@ class TraceRequest(RunRequest):
     exclude_tags: list[str] | None = None
 
 
-class LangServeInput(AgentInput, CustomUserType):
-    """The input, marked so that LangServe hands it on as it is; what it does otherwise, Pydantic calls deprecated."""
+class BatchRequest(BaseModel):
+    """Several runs."""
+
+    model_config = ConfigDict(title="Batch request", json_schema_extra={"examples": [{"inputs": [EXAMPLE, EXAMPLE]}]})
+
+    inputs: list[AgentInput]
+    config: ClientConfig | list[ClientConfig] | None = Field(
+        default=None, description="For all inputs; or as many as there are inputs."
+    )
+    kwargs: dict[str, Any] = Field(default_factory=dict, description="LangServe's clients send it; not used.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if isinstance(self.config, list) and len(self.config) != len(self.inputs):
+            raise ValueError(f"The number of configs ({len(self.config)}) is not that of inputs ({len(self.inputs)}).")
+        return self
+
+    @property
+    def runs(self) -> list[RunRequest]:
+        """Each for itself."""
+        configs = self.config if isinstance(self.config, list) else [self.config] * len(self.inputs)
+        return [RunRequest(input=asked, config=config) for asked, config in zip(self.inputs, configs, strict=True)]
+
+
+class RunMetadata(BaseModel):
+    """What is told of a run beside its output."""
+
+    run_id: str = Field(description="Its id in traces.")
+
+
+class RunResponse(BaseModel):
+    """What comes of a run."""
+
+    output: Report
+    metadata: RunMetadata
+
+
+class BatchMetadata(BaseModel):
+    """What is told of several runs beside their outputs."""
+
+    run_ids: list[str] = Field(description="Their ids in traces.")
+
+
+class BatchResponse(BaseModel):
+    """What comes of several runs."""
+
+    output: list[Report]
+    metadata: BatchMetadata
 
 
 class _Serializer(WellKnownLCSerializer):
@@ -97,17 +147,39 @@ def _plain(value: object) -> Any:
     return value.model_dump() if isinstance(value, BaseModel) else f"<{type(value).__name__}>"
 
 
-def add_agent(app: FastAPI, agent: ServedAgent, path: str) -> None:
-    """Serve the agent under the path: LangServe's routes, with streams of ours.
+def add_agent(router: APIRouter, agent: ServedAgent, path: str) -> None:
+    """Serve the agent under the path: LangServe's protocol, schemas and playground, with runs of ours.
 
-    LangServe's own tell their client no more than "Internal Server Error", answer 200 before they know whether there is
-    anything to stream, and write to clients who have gone.
+    LangServe's own runs fail on requests of another form instead of refusing them, and its streams tell their client
+    no more than "Internal Server Error", answer 200 before they know whether there is anything to stream, and write to
+    clients who have gone.
     """
+    tags: list[str | Enum] = [path.strip("/")]
+    streamed: dict[str, Any] = {
+        "response_class": EventSourceResponse,
+        "responses": SERVER_SENT | OF_RUNS,
+        "tags": tags,
+    }
+
+    @router.post(f"{path}/invoke", response_model=RunResponse, responses=OF_RUNS, tags=tags)
+    async def invoke(request: RunRequest) -> Response:
+        """The result of a run."""
+        config = _config(request, path)
+        output = await agent.ainvoke(request.input, config)
+        return _json(RunResponse(output=output, metadata=RunMetadata(run_id=str(config["run_id"]))))
+
+    @router.post(f"{path}/batch", response_model=BatchResponse, responses=OF_RUNS, tags=tags)
+    async def batch(request: BatchRequest) -> Response:
+        """The results of several runs at once; the first that fails stops the others."""
+        configs = [_config(run, path) for run in request.runs]
+        output = await agent.abatch(request.inputs, configs)
+        run_ids = [str(config["run_id"]) for config in configs]
+        return _json(BatchResponse(output=output, metadata=BatchMetadata(run_ids=run_ids)))
 
     def _stream(messages: AsyncGenerator[Message], source: AsyncGenerator[Any]) -> Stream:
         return Stream(messages, source, agent.limits.shutdown_timeout)
 
-    @app.post(f"{path}/stream", description=STREAM, response_class=EventSourceResponse, tags=[path.strip("/")])
+    @router.post(f"{path}/stream", description=STREAM, **streamed)
     async def stream(request: StreamRequest) -> EventSourceResponse:
         config = _config(request, path)
         keep_in = agent.thread_to_keep(request.input, config) if request.on_disconnect == "continue" else None
@@ -124,7 +196,7 @@ def add_agent(app: FastAPI, agent: ServedAgent, path: str) -> None:
         reader = agent.live.add(keep_in, LiveRun(request.input.asks, messages, events)).read()
         return _stream(reader, reader)
 
-    @app.post(f"{path}/stream_events", description=EVENTS, response_class=EventSourceResponse, tags=[path.strip("/")])
+    @router.post(f"{path}/stream_events", description=EVENTS, **streamed)
     async def stream_events(request: TraceRequest) -> EventSourceResponse:
         config = _config(request, path)
         await agent.check(request.input, config)
@@ -132,14 +204,14 @@ def add_agent(app: FastAPI, agent: ServedAgent, path: str) -> None:
         events = cast("AsyncGenerator[Any]", agent.astream_events(request.input, config, version="v2", **filters))
         return _stream(_server_sent(events), events)
 
-    @app.post(f"{path}/stream_log", description=LOG, response_class=EventSourceResponse, tags=[path.strip("/")])
+    @router.post(f"{path}/stream_log", description=LOG, **streamed)
     async def stream_log(request: TraceRequest) -> EventSourceResponse:
         config = _config(request, path)
         await agent.check(request.input, config)
         patches = _ops(agent.astream_log(request.input, config, **request.model_dump(include=set(FILTERS))))
         return _stream(_server_sent(patches), patches)
 
-    @app.get(f"{path}/c/{{config}}/input_schema", include_in_schema=False)
+    @router.get(f"{path}/c/{{config}}/input_schema", include_in_schema=False)
     async def input_schema(config: str) -> dict[str, Any]:  # noqa: ARG001 — there is one, whatever the settings
         """The playground asks for it anew when a setting is changed, and has no form without it."""
         return agent.get_input_schema().model_json_schema()
@@ -147,15 +219,18 @@ def add_agent(app: FastAPI, agent: ServedAgent, path: str) -> None:
     # It is what the playground calls.
     warnings.filterwarnings("ignore", "astream_log is deprecated", LangChainDeprecationWarning)
     add_routes(
-        app,
+        router,
         agent,
         path=path,
-        serializer=_serializer,
         dependencies=[Depends(_check_file)],
-        disabled_endpoints=["stream", "stream_events", "stream_log", "config_hashes", "token_feedback"],  # type: ignore[list-item]
+        enabled_endpoints=["playground", "input_schema", "output_schema", "config_schema"],
         enable_feedback_endpoint=False,
         enable_public_trace_link_endpoint=False,
     )
+
+
+def _json(response: BaseModel) -> Response:
+    return Response(_serializer.dumps(response), media_type="application/json")
 
 
 def _check_file(request: Request) -> None:

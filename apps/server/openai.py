@@ -14,21 +14,23 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.config import JsonDict
 from starlette.responses import JSONResponse, Response
 
-from apps.runs.graphs import served_name
+from apps.runs.graphs import DEFAULT, served_name
 from apps.server.agent import Event, ServedAgent
-from apps.server.errors import RefusedError, explain
+from apps.server.errors import OF_RUNS, RefusedError, documented, explain
 from apps.server.schema import AgentInput
-from apps.server.streams import Message, Stream
+from apps.server.streams import SERVER_SENT, Message, Stream
 
 UNKNOWN_MODEL = "There is no model {model!r}; there is {name!r}."
 OWN_TOOLS = "tools: the agent has its own, and calls no others."
 ONE_CHOICE = "n: there is one answer."
 WAITS = "This waits for your approval: {page}"
 REPLANS = "\n\nPlanned again: {feedback}\n"
+EXAMPLE: JsonDict = {"messages": [{"role": "user", "content": "How tall is K2?"}]}
 VOID = "\n\n"
 """What parts the words that did not turn out to be the answer from those that follow."""
 
@@ -52,7 +54,9 @@ class StreamOptions(BaseModel):
 class ChatRequest(BaseModel):
     """What is used of a request; the rest is taken, and ignored."""
 
-    model_config = ConfigDict(title="Chat completion request", extra="allow")
+    model_config = ConfigDict(
+        title="Chat completion request", extra="allow", json_schema_extra={"examples": [{"model": DEFAULT, **EXAMPLE}]}
+    )
 
     model: str = Field(description="The graph that is served, as /v1/models names it.")
     messages: Annotated[list[Any], BeforeValidator(_as_ours)] = Field(description="The conversation.")
@@ -131,10 +135,10 @@ class _Chat:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.name}
 
 
-def add_openai(app: FastAPI, agent: ServedAgent) -> None:
+def add_openai(router: APIRouter, agent: ServedAgent) -> None:
     """Serve the agent under `/v1`."""
 
-    @app.get("/v1/models", tags=["v1"])
+    @router.get("/v1/models", tags=["v1"])
     async def models() -> dict[str, Any]:
         """The graph that is served."""
         return {
@@ -142,7 +146,7 @@ def add_openai(app: FastAPI, agent: ServedAgent) -> None:
             "data": [{"id": served_name(), "object": "model", "created": 0, "owned_by": "llm-compiler"}],
         }
 
-    @app.post("/v1/chat/completions", tags=["v1"])
+    @router.post("/v1/chat/completions", responses=SERVER_SENT | OF_RUNS | documented(404), tags=["v1"])
     async def chat_completions(asked: ChatRequest, request: Request) -> Response:
         """The answer to a conversation."""
         if asked.model != served_name():

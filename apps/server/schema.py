@@ -6,7 +6,7 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMes
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-THREAD_ID = r"^[\w.:-]{1,100}$"
+THREAD_ID = r"^[\p{L}\p{M}\p{N}_.:-]{1,100}$"
 ASKS = ("question", "messages", "decisions", "resume")
 """The fields of the input, of which one is given."""
 

@@ -12,6 +12,11 @@ PING_SECONDS = 15
 KEPT_CHARS = 1_000_000
 """How much of what a run has told is kept for who comes back: the last of it, if it is more."""
 
+SERVER_SENT: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Server-sent events", "content": {"text/event-stream": {}}}
+}
+"""An answer that is a stream, for the OpenAPI document."""
+
 Message = Mapping[str, str]
 """A server-sent event: `event` and `data`."""
 

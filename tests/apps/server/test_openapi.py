@@ -1,0 +1,54 @@
+"""What the OpenAPI document says is true: schemathesis makes requests of it, good and bad, and checks the answers."""
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+
+import httpx
+import pytest
+from langchain_openai import ChatOpenAI
+
+from tests.support import PATIENCE
+from tests.support.model_server import ModelServer
+from tests.support.serving import Tools, serving_agent
+
+SCHEMATHESIS = [
+    *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"),
+    *("--phases", "examples,fuzzing", "--max-examples", "6", "--generation-deterministic", "--no-color"),
+    # Not all that makes a request good can be said in a JSON schema: that a model may be named, a last message is the
+    # user's, or one of two threads.
+    *("--exclude-checks", "positive_data_acceptance"),
+]
+
+
+@pytest.mark.timeout(600)  # it takes some 10 s of CPU, which on a busy machine are minutes
+async def test_the_server_does_what_its_openapi_document_says(
+    model_server: ModelServer, chat_model: ChatOpenAI, tmp_path: Path
+) -> None:
+    model_server.handler = lambda request: '1. search("K2")\n2. join()' if request.role == "planner" else "8611 m"
+    async with serving_agent(chat_model, Tools()) as url:
+        running = await asyncio.create_subprocess_exec(
+            *SCHEMATHESIS, f"{url}openapi.json", cwd=tmp_path, stdout=PIPE, stderr=STDOUT
+        )
+        said, _ = await running.communicate()
+    assert running.returncode == 0, said.decode()
+    assert {"planner", "joiner"} <= {request.role for request in model_server.requests}, "its examples are answered"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "agent/invoke", "POST"),
+        ("PUT", "v1/chat/completions", "POST"),
+        ("DELETE", "healthz", "GET"),
+        ("GET", "agent/threads/mine/stream", "POST"),
+    ],
+)
+async def test_another_method_than_a_paths_own_is_405(
+    chat_model: ChatOpenAI, method: str, path: str, allowed: str
+) -> None:
+    async with serving_agent(chat_model, Tools()) as url, httpx.AsyncClient(timeout=PATIENCE) as client:
+        response = await client.request(method, url + path)
+    assert response.status_code == 405
+    assert response.headers["allow"] == allowed
