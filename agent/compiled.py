@@ -86,7 +86,9 @@ class LLMCompiler(CompiledStateGraph[State, Context, Conversation, Conversation]
         if "thread_id" not in here:
             return config
         saved = await saver.aget_tuple({"configurable": {**here, "checkpoint_ns": ""}})
-        if not saved or not may_be_left_behind(saved):
+        run = config["metadata"].get("run_id")
+        goes_on = saved and run and run == saved.metadata.get("run_id")  # LangGraph resumes it, whatever its input
+        if not saved or goes_on or not may_be_left_behind(saved):
             return config
         found: RunnableConfig = {"configurable": {**here, "checkpoint_ns": "", CONFIG_KEY_CHECKPOINTER: saver}}
         update = left_behind(saved, (await self.aget_state(found)).values)

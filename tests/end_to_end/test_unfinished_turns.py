@@ -64,6 +64,31 @@ def told(messages: list[Any]) -> dict[str, str]:
     return {message.tool_call_id: str(message.text) for message in messages if isinstance(message, ToolMessage)}
 
 
+async def test_a_run_of_the_same_id_goes_on_although_its_question_is_given_again(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    """As servers of the Agent Protocol do when the one that had the run has died."""
+    same: Any = {**THREAD, "metadata": {"run_id": "r"}}
+    question, began, gate = {"messages": "Book LH1."}, asyncio.Event(), asyncio.Event()
+
+    async def book(flight: str) -> str:
+        """books a flight"""
+        began.set()
+        await gate.wait()
+        return f"booked {flight}"
+
+    model_server.script(planner=['1. book("LH1")\n2. join()'], joiner=["Done."])
+    graph = create_llm_compiler([book], model=chat_model, checkpointer=InMemorySaver())
+    running = asyncio.ensure_future(graph.ainvoke(question, same))
+    await began.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    gate.set()
+    output = await graph.ainvoke(question, same)
+    assert [message.type for message in output["messages"]] == ["human", "ai", "tool", "ai"]
+    assert told(output["messages"]) == {"task_1": "booked LH1"}
+
+
 async def test_a_call_that_was_made_in_a_cancelled_run_is_in_the_next_prompt(
     model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
