@@ -18,6 +18,7 @@ from agent.executor.saved import IN_FLIGHT, UNDECIDED, UNFINISHED
 from apps.runs.checkpoints import open_checkpointer
 from tests.support import ROOT
 from tests.support.model_server import Gate, ModelServer, Reply
+from tests.support.waiting import until
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 AGAIN = {"messages": "Did you book it?"}
@@ -60,6 +61,10 @@ async def stopped(graph: Any, until: asyncio.Event, given: Any = None) -> None:
         await running
 
 
+def plans_saved(saver: InMemorySaver) -> int:
+    return [channel for writes in saver.writes.values() for _, channel, *_ in writes.values()].count("__return__")
+
+
 def told(messages: list[Any]) -> dict[str, str]:
     return {message.tool_call_id: str(message.text) for message in messages if isinstance(message, ToolMessage)}
 
@@ -69,18 +74,18 @@ async def test_a_run_of_the_same_id_goes_on_although_its_question_is_given_again
 ) -> None:
     """As servers of the Agent Protocol do when the one that had the run has died."""
     same: Any = {**THREAD, "metadata": {"run_id": "r"}}
-    question, began, gate = {"messages": "Book LH1."}, asyncio.Event(), asyncio.Event()
+    question, gate = {"messages": "Book LH1."}, asyncio.Event()
 
     async def book(flight: str) -> str:
         """books a flight"""
-        began.set()
         await gate.wait()
         return f"booked {flight}"
 
     model_server.script(planner=['1. book("LH1")\n2. join()'], joiner=["Done."])
-    graph = create_llm_compiler([book], model=chat_model, checkpointer=InMemorySaver())
+    saver = InMemorySaver()
+    graph = create_llm_compiler([book], model=chat_model, checkpointer=saver)
     running = asyncio.ensure_future(graph.ainvoke(question, same))
-    await began.wait()
+    await until(lambda: plans_saved(saver) == 2)  # at both its ends
     running.cancel()
     await asyncio.wait([running])
     gate.set()
