@@ -86,7 +86,7 @@ class LLMCompiler(CompiledStateGraph[State, Context, Conversation, Conversation]
         if "thread_id" not in here:
             return config
         saved = await saver.aget_tuple({"configurable": {**here, "checkpoint_ns": ""}})
-        run = config["metadata"].get("run_id")
+        run = config["metadata"].get("run_id") or merged.get("run_id")
         goes_on = saved and run and run == saved.metadata.get("run_id")  # LangGraph resumes it, whatever its input
         if not saved or goes_on or not may_be_left_behind(saved):
             return config

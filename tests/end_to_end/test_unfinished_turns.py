@@ -73,7 +73,7 @@ async def test_a_run_of_the_same_id_goes_on_although_its_question_is_given_again
     model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
     """As servers of the Agent Protocol do when the one that had the run has died."""
-    same: Any = {**THREAD, "metadata": {"run_id": "r"}}
+    same: Any = {"configurable": {"thread_id": "t", "run_id": "r"}}
     question, gate = {"messages": "Book LH1."}, asyncio.Event()
 
     async def book(flight: str) -> str:
