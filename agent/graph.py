@@ -69,7 +69,7 @@ def create_llm_compiler(
             `structured_response` in the state, too; the message has it as JSON.
         checkpointer: Where threads are kept. Without one, each run is on its own.
         store: LangGraph's long-term memory, for tools that use it.
-        name: The graph's name, in traces and when it is a node of another graph.
+        name: The graph's name: in traces, as a node of another graph, and as a tool of LangGraph's server (`/mcp`).
 
     Raises:
         ValueError: A tool can't stand in a plan: its name is taken, or its arguments have no schema. There is no such

@@ -208,7 +208,7 @@ def test_langsmith_is_switched_on_by_environment_variables(collector: Collector,
     assert tools == {"1[0]": "height", "1[1]": "height"}
     assert {run["name"] for run in posted if run["run_type"] == "llm"} >= {"plan", "join"}
     (root,) = [run for run in posted if not run.get("parent_run_id")]
-    assert (root["name"], root["session_name"]) == ("llm_compiler", "a project")
+    assert (root["name"], root["session_name"]) == ("mountains", "a project")
     assert all(run["trace_id"] == root["id"] for run in posted)
     (plan,) = [run for run in posted if run["name"] == "plan"]
     assert by_id[by_id[plan["parent_run_id"]]["parent_run_id"]]["name"] == "planner"
@@ -219,6 +219,6 @@ def test_opentelemetry_is_switched_on_by_langsmiths_variable(collector: Collecto
     ask(collector, model_server, LANGSMITH_OTEL_ENABLED="true", LANGSMITH_OTEL_ONLY="true")
     spans = b"".join(collector.spans)
     assert spans
-    for name in (b"llm_compiler", b"plan", b"height", b"join"):
+    for name in (b"mountains", b"plan", b"height", b"join"):
         assert name in spans
     assert not collector.batches

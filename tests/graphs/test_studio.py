@@ -18,6 +18,8 @@ import httpx
 import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
 
 from agent import Context
 from tests.support import PATIENCE, ROOT
@@ -253,6 +255,42 @@ async def test_twenty_runs_at_once_each_get_their_own_answer(server: Server, mod
     for number, values in enumerate(results):
         assert last(values) == f"about subject{number}"
         assert values["messages"][-2]["content"] == f"subject{number} is red"
+
+
+# --- what the server speaks beside its own protocol
+
+
+async def test_each_graph_is_a_tool_of_its_mcp_endpoint(server: Server, model_server: ModelServer) -> None:
+    model_server.script(planner=[PLAN])
+    async with (
+        server.client(),
+        streamable_http_client(f"{server.url}/mcp") as (read, write, _),
+        ClientSession(read, write) as session,
+    ):
+        await session.initialize()
+        tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+        result = await session.call_tool(MOUNTAINS, EVEREST)
+    assert tools.keys() >= {*CONFIG["graphs"], SCRIPTED, MOUNTAINS}
+    assert tools["llm_compiler"].description == CONFIG["graphs"]["llm_compiler"]["description"]
+    (block,) = result.content
+    assert (block.type, result.isError) == ("text", False)
+    assert "Mount Everest is 238 m taller than K2." in block.text
+
+
+async def test_each_graph_answers_another_agent(server: Server, model_server: ModelServer) -> None:
+    """A2A, the protocol between agents."""
+    model_server.script(planner=[PLAN])
+    message = {"role": "user", "messageId": "1", "parts": [{"kind": "text", "text": QUESTIONS[0]}]}
+    request = {"jsonrpc": "2.0", "id": 1, "method": "message/send", "params": {"message": message}}
+    async with server.client() as client, httpx.AsyncClient(base_url=server.url, timeout=PATIENCE) as other:
+        (assistant,) = await client.assistants.search(graph_id=MOUNTAINS, metadata={"created_by": "system"})
+        headers = {"Accept": "application/json"}
+        answer = await other.post(f"/a2a/{assistant['assistant_id']}", json=request, headers=headers)
+    task = answer.json()["result"]
+    assert task["status"]["state"] == "completed"
+    (artifact,) = task["artifacts"]
+    (part,) = artifact["parts"]
+    assert part["text"] == "Mount Everest is 238 m taller than K2."
 
 
 # --- stopping, pausing, going back

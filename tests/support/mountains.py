@@ -36,4 +36,4 @@ PLAN = """\
 3. join("Mount Everest is $2 m taller than K2.")"""
 """What a model may make of the question."""
 
-graph = create_llm_compiler(TOOLS)
+graph = create_llm_compiler(TOOLS, name="mountains")

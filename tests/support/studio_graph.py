@@ -22,4 +22,4 @@ async def book(flight: str) -> str:
 
 
 book.metadata = {"requires_approval": True}
-graph = create_llm_compiler([research, book], model="openai:test-model")
+graph = create_llm_compiler([research, book], model="openai:test-model", name="scripted")
