@@ -18,9 +18,9 @@ setup: $(VENV)/with-all ## Create .venv with the pinned dependencies of every ex
 
 # What a command needs beyond the core: extras of pyproject.toml, each installed once.
 $(VENV)/with-core: EXTRAS =
-$(VENV)/with-serve: EXTRAS = $(OF_AN_AGENT) serve
+$(VENV)/with-serve: EXTRAS = $(OF_AN_AGENT) serve ag-ui
 $(VENV)/with-studio: EXTRAS = $(OF_AN_AGENT) studio
-$(VENV)/with-all: EXTRAS = $(OF_AN_AGENT) serve studio plots evaluation $(NOTEBOOKS) dev
+$(VENV)/with-all: EXTRAS = $(OF_AN_AGENT) serve ag-ui studio plots evaluation $(NOTEBOOKS) dev
 $(VENV)/with-cluster: EXTRAS = $(OF_AN_AGENT) cluster ray
 OF_AN_AGENT = mcp postgres providers
 # demo

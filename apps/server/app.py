@@ -12,6 +12,7 @@
 | `/agent/playground/` | LangServe's form for trying it out |
 | `/v1/chat/completions`, `/v1/models` | the same for OpenAI's clients, see `apps.server.openai` |
 | `/mcp` | the same as a tool for MCP hosts, see `apps.server.mcp`; needs the extra `mcp` |
+| `/ag-ui` | the same for AG-UI's front ends (CopilotKit), see `apps.server.ag_ui`; needs the extra `ag-ui` |
 | `/docs` | the API's documentation: Swagger UI of `/openapi.json` |
 | `/healthz` | whether the server is up; it needs no key |
 
@@ -147,6 +148,10 @@ def create_app(
     add_agent(router, agent, "/agent")
     add_conversations(router, agent, "/agent")
     add_openai(router, agent)
+    if find_spec("ag_ui"):
+        from apps.server.ag_ui import add_ag_ui
+
+        add_ag_ui(router, agent)
     app.include_router(router)
     if find_spec("mcp"):
         from apps.server.mcp import add_mcp
