@@ -32,7 +32,7 @@ from agent.state import Decision, Waiting
 from agent.tooling.inject import Surroundings, injections
 from agent.tooling.invoke import ContentAndArtifact, ToolError, Wrapper, explain, invoke
 
-MAX_RESULT = 5_000_000
+MAX_RESULT = 20_000_000
 """How long the text of a result may be: it is saved, shown and sent, and the event loop stands still meanwhile."""
 
 TOO_LARGE = "{tool} returned too much: more than {most:,} characters (each element counts for ten). Ask it for a part."

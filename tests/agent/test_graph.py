@@ -779,7 +779,7 @@ async def test_the_event_stream_has_the_tool_calls_and_the_progress(
     assert "task_finished" in [data["type"] for data in told["custom"]]
 
 
-@pytest.mark.parametrize("result", ["x" * 5_000_001, [{"a": 1}] * 200_000], ids=["a text", "a list"])
+@pytest.mark.parametrize("result", ["x" * 20_000_001, [{"a": 1}] * 800_000], ids=["a text", "a list"])
 async def test_a_result_that_would_hold_everything_up_is_a_failed_task(
     model_server: ModelServer, chat_model: ChatOpenAI, result: Any
 ) -> None:
@@ -791,4 +791,4 @@ async def test_a_result_that_would_hold_everything_up_is_a_failed_task(
     output = await create_llm_compiler([dump], model=chat_model).ainvoke({"messages": "Question?"})
     failed = output["messages"][2]
     assert (failed.status, failed.artifact) == ("error", None)
-    assert failed.text.startswith("dump returned too much: more than 5,000,000 characters")
+    assert failed.text.startswith("dump returned too much: more than 20,000,000 characters")

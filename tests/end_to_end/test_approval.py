@@ -16,6 +16,7 @@ from agent import InjectedIdempotencyKey, create_llm_compiler
 from agent.executor.approval import DecisionError
 from apps.runs.checkpoints import open_checkpointer
 from tests.support.model_server import ModelServer, Reply
+from tests.support.waiting import until_plan_is_saved
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 PLAN = '1. search("K2")\n2. mail("ann", text=$1)\n3. mail("bob", text="hello")\n4. search("after $2")\n5. join()'
@@ -436,6 +437,7 @@ async def test_a_tool_that_is_gone_when_a_run_goes_on_is_a_failed_task(
     graph = create_llm_compiler([*desk.tools(), hold], model=chat_model, checkpointer=saver)
     running = asyncio.ensure_future(graph.ainvoke({"messages": "Question?"}, THREAD))
     await holding.wait()
+    await until_plan_is_saved(saver)
     running.cancel()
     await asyncio.wait([running])
     output = await create_llm_compiler(desk.tools(), model=chat_model, checkpointer=saver).ainvoke(None, THREAD)

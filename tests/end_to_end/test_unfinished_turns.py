@@ -18,7 +18,7 @@ from agent.executor.saved import IN_FLIGHT, UNDECIDED, UNFINISHED
 from apps.runs.checkpoints import open_checkpointer
 from tests.support import ROOT
 from tests.support.model_server import Gate, ModelServer, Reply
-from tests.support.waiting import until
+from tests.support.waiting import until_plan_is_saved
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 AGAIN = {"messages": "Did you book it?"}
@@ -61,10 +61,6 @@ async def stopped(graph: Any, until: asyncio.Event, given: Any = None) -> None:
         await running
 
 
-def plans_saved(saver: InMemorySaver) -> int:
-    return [channel for writes in saver.writes.values() for _, channel, *_ in writes.values()].count("__return__")
-
-
 def told(messages: list[Any]) -> dict[str, str]:
     return {message.tool_call_id: str(message.text) for message in messages if isinstance(message, ToolMessage)}
 
@@ -85,7 +81,7 @@ async def test_a_run_of_the_same_id_goes_on_although_its_question_is_given_again
     saver = InMemorySaver()
     graph = create_llm_compiler([book], model=chat_model, checkpointer=saver)
     running = asyncio.ensure_future(graph.ainvoke(question, same))
-    await until(lambda: plans_saved(saver) == 2)  # at both its ends
+    await until_plan_is_saved(saver)
     running.cancel()
     await asyncio.wait([running])
     gate.set()

@@ -6,6 +6,8 @@ from asyncio.subprocess import Process
 from collections.abc import Callable
 from typing import Any
 
+from langgraph.checkpoint.memory import InMemorySaver
+
 from tests.support import PATIENCE
 
 
@@ -24,6 +26,16 @@ async def until(fact: Callable[[], Any]) -> None:
             if await said if inspect.isawaitable(said) else said:
                 return
             await asyncio.sleep(0.01)
+
+
+async def until_plan_is_saved(saver: InMemorySaver) -> None:
+    """Waits for the plan to be saved, at both its ends: a run that is cancelled then need not plan again."""
+
+    def is_saved() -> bool:
+        channels = [channel for writes in saver.writes.values() for _, channel, *_ in writes.values()]
+        return channels.count("__return__") >= 2
+
+    await until(is_saved)
 
 
 async def until_said(process: Process, *words: str) -> str:
