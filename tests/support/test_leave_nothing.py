@@ -15,6 +15,7 @@ RUN = f"""
 import os, signal, subprocess, sys
 subprocess.run([sys.executable, "-c", {DAEMON!r}])
 subprocess.Popen(["sleep", "1000"])
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # which a shell's background jobs ignore
 print(os.getpid(), os.getppid(), flush=True)
 signal.pause()
 """
