@@ -40,7 +40,9 @@ test: $(VENV)/with-all ## Run the whole test suite; make test ARGS="-k parser" a
 test: WORKERS = 4
 
 test-cluster: $(VENV)/with-all $(VENV)/with-cluster ## Run the tests of Ray and of several servers; takes Python 3.12
-	@$(BIN)/python tests/support/leave_nothing.py $(BIN)/python -m pytest tests/cluster $(ARGS)
+	@for file in tests/cluster/test_*.py; do \
+		$(BIN)/python tests/support/leave_nothing.py $(BIN)/python -m pytest $$file $(ARGS) || exit 1; \
+	done # each in a process of its own, in which Ray is started once
 
 # demo
 .PHONY: notebooks remove-demo
