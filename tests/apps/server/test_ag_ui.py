@@ -1,34 +1,20 @@
 """The server as front ends of AG-UI see it: each event is read by the models of the protocol's own package."""
 
 import json
-from functools import partial
 from typing import Any
 
 import httpx
-import pytest
 from ag_ui.core import Event, RunAgentInput, UserMessage
-from langchain_openai import ChatOpenAI
 from pydantic import TypeAdapter
 
 from tests.support import PATIENCE
 from tests.support.model_server import HttpError, ModelServer, Reply
-from tests.support.serving import Serve, Tools, ask, serving_agent
+from tests.support.serving import Serve, Tools, ask
 
 EVENT: TypeAdapter[Any] = TypeAdapter(Event)
 PLAN = '1. search("K2")\n2. join()'
 TEXT = ["TEXT_MESSAGE_START", "TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_END"]
 CALL = ["TOOL_CALL_START", "TOOL_CALL_ARGS", "TOOL_CALL_END"]
-
-
-@pytest.fixture
-def tools() -> Tools:
-    return Tools()
-
-
-@pytest.fixture
-def serve(chat_model: ChatOpenAI, tools: Tools) -> Serve:
-    """Serves an agent with the scripted model."""
-    return partial(serving_agent, chat_model, tools)
 
 
 def asking(*messages: Any, **more: Any) -> dict[str, Any]:

@@ -2,32 +2,18 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
-from langchain_openai import ChatOpenAI
 
 from apps.server.streams import KEPT_CHARS, LiveRun, Message
 from tests.support import PATIENCE
 from tests.support.model_server import HttpError, ModelServer
-from tests.support.serving import Events, Serve, Tools, ask, post, serving_agent, streaming
+from tests.support.serving import Events, Serve, Tools, ask, post, streaming
 
 PLAN = '1. search("K2")\n2. join()'
 QUESTION = {"question": "How tall is K2?", "thread_id": "t"}
-
-
-@pytest.fixture
-def tools() -> Tools:
-    return Tools()
-
-
-@pytest.fixture
-def serve(chat_model: ChatOpenAI, tools: Tools) -> Serve:
-    """Serves an agent with the scripted model."""
-    return partial(serving_agent, chat_model, tools)
 
 
 async def conversation(url: str, thread: str = "t") -> dict[str, Any]:

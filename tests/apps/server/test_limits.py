@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Any
 
 import httpx
@@ -27,17 +26,6 @@ PLAN = '1. search("K2")\n2. join()'
 QUESTION = {"question": "How tall is K2?"}
 KEY = "correct horse"
 JSON = {"Content-Type": "application/json"}
-
-
-@pytest.fixture
-def tools() -> Tools:
-    return Tools()
-
-
-@pytest.fixture
-def serve(chat_model: ChatOpenAI, tools: Tools) -> Serve:
-    """Serves an agent with the scripted model: `async with serve(max_runs=1) as url`."""
-    return partial(serving_agent, chat_model, tools)
 
 
 # --- who may ask

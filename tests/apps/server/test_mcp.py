@@ -3,19 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import httpx
-import pytest
-from langchain_openai import ChatOpenAI
 from mcp import ClientSession, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult
 
 from tests.support import PATIENCE
 from tests.support.model_server import Gate, HttpError, ModelServer, Reply
-from tests.support.serving import Serve, Tools, ask, serving_agent
+from tests.support.serving import Serve, Tools, ask
 from tests.support.terminal import COMMAND, scripted
 
 PLAN = '1. search("K2")\n2. search($1 + "s")\n3. join()'
@@ -45,17 +42,6 @@ book.metadata = {"requires_approval": True}
 graph = create_llm_compiler([shout, book])
 """
 """Tools that write to standard output in every way, and read standard input."""
-
-
-@pytest.fixture
-def tools() -> Tools:
-    return Tools()
-
-
-@pytest.fixture
-def serve(chat_model: ChatOpenAI, tools: Tools) -> Serve:
-    """Serves an agent with the scripted model."""
-    return partial(serving_agent, chat_model, tools)
 
 
 @asynccontextmanager

@@ -5,26 +5,14 @@ from typing import Any
 
 import openai
 import pytest
-from langchain_openai import ChatOpenAI
 
 from tests.support import PATIENCE
 from tests.support.model_server import HttpError, ModelServer, Reply
-from tests.support.serving import Serve, Tools, ask, serving_agent
+from tests.support.serving import Serve, Tools, ask
 
 PLAN = '1. search("K2")\n2. join()'
 QUESTION: list[Any] = [{"role": "user", "content": "How tall is K2?"}]
 KEY = "correct horse"
-
-
-@pytest.fixture
-def tools() -> Tools:
-    return Tools()
-
-
-@pytest.fixture
-def serve(chat_model: ChatOpenAI, tools: Tools) -> Serve:
-    """Serves an agent with the scripted model."""
-    return partial(serving_agent, chat_model, tools)
 
 
 def client(url: str, key: str = "unused") -> openai.AsyncOpenAI:

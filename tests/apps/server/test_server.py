@@ -6,7 +6,6 @@ import json
 import operator
 import re
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -16,7 +15,6 @@ import pytest
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tracers import RunLog
-from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langserve import RemoteRunnable
@@ -27,22 +25,11 @@ from apps.server.app import create_app
 from apps.server.limits import Limits
 from tests.support import PATIENCE
 from tests.support.model_server import Gate, HttpError, ModelServer, Reply
-from tests.support.serving import Serve, Tools, ask, post, serving_agent, streaming
+from tests.support.serving import Serve, Tools, ask, post, streaming
 from tests.support.waiting import until
 
 PLAN = '1. search("K2")\n2. join()'
 QUESTION = {"question": "How tall is K2?"}
-
-
-@pytest.fixture
-def tools() -> Tools:
-    return Tools()
-
-
-@pytest.fixture
-def serve(chat_model: ChatOpenAI, tools: Tools) -> Serve:
-    """Serves an agent with the scripted model: `async with serve(max_runs=1) as url`."""
-    return partial(serving_agent, chat_model, tools)
 
 
 # --- LangServe's client
