@@ -35,7 +35,7 @@ from sse_starlette import EventSourceResponse
 from apps.server.agent import Event, ServedAgent
 from apps.server.errors import OF_RUNS, explain
 from apps.server.schema import AgentInput
-from apps.server.streams import SERVER_SENT, Message, Stream
+from apps.server.streams import SERVER_SENT, Message, Stream, first_of
 
 WAITS = "This waits for your approval: {page}"
 _ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
@@ -48,7 +48,6 @@ class _Chat:
     page: str
     """The address of the thread's page."""
 
-    waits: bool = False
     _calls: dict[tuple[int, int | None], str] = field(default_factory=dict)
     _message: str | None = None
     _said: str = ""
@@ -71,8 +70,7 @@ class _Chat:
             case {"type": "answer_text", "text": str(text)}:
                 return [*(self._end() if event.get("restart") else []), *self._say(text)]
             case {"type": "result", "approval": approval, "answer": answer}:
-                self.waits = bool(approval)
-                answer = WAITS.format(page=self.page) if self.waits else str(answer)
+                answer = WAITS.format(page=self.page) if approval else str(answer)
                 void = [] if answer.startswith(self._said) else self._end()
                 return [*void, *self._say(answer.removeprefix(self._said)), *self._end()]
         return []
@@ -111,11 +109,7 @@ def add_ag_ui(router: APIRouter, agent: ServedAgent) -> None:
         thread = uuid.uuid4().hex
         given = AgentInput.model_validate({"messages": _messages(asked), "thread_id": thread})
         events = _run(agent, given, _Chat(f"{request.base_url}#{thread}"))
-        try:
-            first = await anext(events)  # what fails until here is an HTTP error
-        except BaseException:
-            await events.aclose()
-            raise
+        first = await first_of(events)
         return Stream(_sent(asked, first, events), events, agent.limits.shutdown_timeout)
 
 
@@ -130,14 +124,9 @@ def _messages(asked: RunAgentInput) -> list[Any]:
 
 
 async def _run(agent: ServedAgent, asked: AgentInput, chat: _Chat) -> AsyncGenerator[list[BaseEvent]]:
-    events = agent.events(asked, {"run_id": uuid.UUID(asked.thread_id), "run_name": "/ag-ui"})
-    try:
-        async with aclosing(events):
-            async for event in events:
-                yield chat.take(event)
-    finally:
-        if not chat.waits and asked.thread_id:
-            await agent.forget(asked.thread_id)
+    async with aclosing(agent.events_once(asked, "/ag-ui")) as events:
+        async for event in events:
+            yield chat.take(event)
 
 
 async def _sent(

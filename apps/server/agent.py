@@ -171,6 +171,25 @@ class ServedAgent(Runnable[AgentInput, Report]):
             async for event in _in_time(steps, opened.limits.run_timeout):
                 yield event
 
+    async def events_once(self, asked: AgentInput, run_name: str) -> AsyncGenerator[Event]:
+        """The events of a run whose thread is not kept, unless it waits for an approval.
+
+        Args:
+            asked: With a thread of its own, a UUID as hexadecimal digits.
+            run_name: The run's name in traces.
+        """
+        assert asked.thread_id
+        waits = False
+        try:
+            config = RunnableConfig(run_id=uuid.UUID(asked.thread_id), run_name=run_name)
+            async with aclosing(self.events(asked, config)) as events:
+                async for event in events:
+                    waits = bool(event.get("approval"))
+                    yield event
+        finally:
+            if not waits:
+                await self.forget(asked.thread_id)
+
     async def check(self, input: Any, config: RunnableConfig) -> None:
         """See whether a request can be met, before an answer to it begins.
 

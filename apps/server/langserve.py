@@ -28,7 +28,7 @@ from apps.server.agent import ServedAgent
 from apps.server.errors import OF_RUNS, explain
 from apps.server.schema import AgentInput
 from apps.server.settings import ClientConfig
-from apps.server.streams import SERVER_SENT, LiveRun, Message, Stream
+from apps.server.streams import SERVER_SENT, LiveRun, Message, Stream, first_of
 
 PLAYGROUND = Path(langserve.__file__).parent / "playground" / "dist"
 EXAMPLE: JsonDict = {"question": "How tall is K2?"}
@@ -184,11 +184,7 @@ def add_agent(router: APIRouter, agent: ServedAgent, path: str) -> None:
         config = _config(request, path)
         keep_in = agent.thread_to_keep(request.input, config) if request.on_disconnect == "continue" else None
         events = agent.events(request.input, config)
-        try:
-            first = await anext(events)  # what fails until here is an HTTP error
-        except BaseException:
-            await events.aclose()
-            raise
+        first = await first_of(events)
         metadata = {"event": "metadata", "data": json.dumps({"run_id": str(config["run_id"])})}
         messages = _server_sent(events, metadata, _data(first))
         if not keep_in:

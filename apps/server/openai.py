@@ -23,7 +23,7 @@ from apps.runs.graphs import DEFAULT, served_name
 from apps.server.agent import Event, ServedAgent
 from apps.server.errors import OF_RUNS, RefusedError, documented, explain
 from apps.server.schema import AgentInput
-from apps.server.streams import SERVER_SENT, Message, Stream
+from apps.server.streams import SERVER_SENT, Message, Stream, first_of
 
 UNKNOWN_MODEL = "There is no model {model!r}; there is {name!r}."
 OWN_TOOLS = "tools: the agent has its own, and calls no others."
@@ -85,8 +85,6 @@ class _Chat:
     answer: str = ""
     """When it is complete."""
 
-    waits: bool = False
-
     def deltas(self, event: Event) -> list[dict[str, str]]:
         """What an event adds to the message."""
         match event:
@@ -101,8 +99,7 @@ class _Chat:
                 return [*void, {"content": text}]
             case {"type": "result", "approval": approval, "answer": answer, "usage": usage}:
                 self.usage = _usage(usage)
-                self.waits = bool(approval)
-                self.answer = WAITS.format(page=self.page) if self.waits else str(answer)
+                self.answer = WAITS.format(page=self.page) if approval else str(answer)
                 void = [] if self.answer.startswith(self.sent) else self._void()
                 return [*void, {"content": self.answer.removeprefix(self.sent)}]
         return []
@@ -159,26 +156,17 @@ def add_openai(router: APIRouter, agent: ServedAgent) -> None:
         deltas = _run(agent, given, chat)
         if not asked.stream:
             return JSONResponse(chat.whole([delta async for delta in deltas]))
-        try:
-            first = await anext(deltas)  # what fails until here is an HTTP error
-        except BaseException:
-            await deltas.aclose()
-            raise
+        first = await first_of(deltas)
         usage = asked.stream_options is not None and asked.stream_options.include_usage
         return Stream(_chunks(chat, first, deltas, usage), deltas, agent.limits.shutdown_timeout)
 
 
 async def _run(agent: ServedAgent, asked: AgentInput, chat: _Chat) -> AsyncGenerator[dict[str, str]]:
     """The deltas of the message."""
-    events = agent.events(asked, {"run_id": uuid.UUID(asked.thread_id), "run_name": "/v1/chat/completions"})
-    try:
-        async with aclosing(events):
-            async for event in events:
-                for delta in chat.deltas(event):
-                    yield delta
-    finally:
-        if not chat.waits and asked.thread_id:
-            await agent.forget(asked.thread_id)
+    async with aclosing(agent.events_once(asked, "/v1/chat/completions")) as events:
+        async for event in events:
+            for delta in chat.deltas(event):
+                yield delta
 
 
 async def _chunks(

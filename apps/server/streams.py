@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 
 from sse_starlette import EventSourceResponse
 from starlette.types import Receive, Scope, Send
@@ -19,6 +19,17 @@ SERVER_SENT: dict[int | str, dict[str, Any]] = {
 
 Message = Mapping[str, str]
 """A server-sent event: `event` and `data`."""
+
+T = TypeVar("T")
+
+
+async def first_of(items: AsyncGenerator[T]) -> T:
+    """The first item, before a stream begins: what fails until then is an HTTP error."""
+    try:
+        return await anext(items)
+    except BaseException:
+        await items.aclose()
+        raise
 
 
 class Stream(EventSourceResponse):
