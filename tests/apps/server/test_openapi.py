@@ -1,6 +1,7 @@
 """What the OpenAPI document says is true: schemathesis makes requests of it, good and bad, and checks the answers."""
 
 import asyncio
+import os
 import sys
 from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
@@ -9,7 +10,7 @@ import httpx
 import pytest
 from langchain_openai import ChatOpenAI
 
-from tests.support import PATIENCE
+from tests.support import PATIENCE, ROOT
 from tests.support.model_server import ModelServer
 from tests.support.serving import Tools, serving_agent
 
@@ -21,6 +22,8 @@ SCHEMATHESIS = [
     *("--exclude-checks", "positive_data_acceptance"),
 ]
 
+HOOKS = {"SCHEMATHESIS_HOOKS": "tests.apps.server.schemathesis_hooks", "PYTHONPATH": str(ROOT)}
+
 
 @pytest.mark.timeout(600)  # it takes some 10 s of CPU, which on a busy machine are minutes
 async def test_the_server_does_what_its_openapi_document_says(
@@ -29,7 +32,7 @@ async def test_the_server_does_what_its_openapi_document_says(
     model_server.handler = lambda request: '1. search("K2")\n2. join()' if request.role == "planner" else "8611 m"
     async with serving_agent(chat_model, Tools()) as url:
         running = await asyncio.create_subprocess_exec(
-            *SCHEMATHESIS, f"{url}openapi.json", cwd=tmp_path, stdout=PIPE, stderr=STDOUT
+            *SCHEMATHESIS, f"{url}openapi.json", cwd=tmp_path, env={**os.environ, **HOOKS}, stdout=PIPE, stderr=STDOUT
         )
         said, _ = await running.communicate()
     assert running.returncode == 0, said.decode()
