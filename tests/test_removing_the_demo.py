@@ -81,7 +81,9 @@ def make(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> st
     """What a command prints that needs no more installed."""
     for kind in ("core", "all"):
         (folder / ".venv" / f"with-{kind}").touch()
-    given = {name: value for name, value in (env or environment()).items() if not name.startswith("MAKE")}
+    outer = {"VENV", "PYTHON", "ARGS"}  # of the `make test` that this may run under
+    given = env or environment()
+    given = {name: value for name, value in given.items() if not (name.startswith("MAKE") or name in outer)}
     ran = subprocess.run(["make", *arguments], cwd=folder, env=given, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout

@@ -148,21 +148,22 @@ async def _set_up(saver: Any) -> None:
 async def _open_postgres(url: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     try:
         import psycopg
-        from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
         from psycopg_pool import AsyncConnectionPool
+
+        from apps.runs.postgres import PostgresSaver
     except ImportError as error:
         raise CheckpointError(NO_POSTGRES) from error
 
     try:
         # Not through the pool, which tries again and again and doesn't tell why.
         async with await connect(url) as connection, setting_up(connection):
-            await AsyncPostgresSaver(connection).setup()
+            await PostgresSaver(connection).setup()
     except psycopg.Error as error:
         raise cant_open(url, error) from error
     check = AsyncConnectionPool.check_connection  # the database may have closed them, or been started anew
     pool: Any = AsyncConnectionPool(url, min_size=1, max_size=CONNECTIONS, open=False, check=check, kwargs=_options())
     async with pool:
-        yield AsyncPostgresSaver(pool, serde=Serializer())
+        yield PostgresSaver(pool, serde=Serializer())
 
 
 async def connect(url: str) -> Any:

@@ -1,0 +1,35 @@
+"""LangGraph's checkpointer on PostgreSQL, for a database that is restarted under a run."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from psycopg import OperationalError
+
+T = TypeVar("T")
+
+
+class PostgresSaver(AsyncPostgresSaver):
+    """Does once more what the database broke off. All of this may be repeated: rows are read, replaced, or deleted."""
+
+    async def aget_tuple(self, *args: Any) -> Any:
+        return await _again(super().aget_tuple, *args)
+
+    async def aget_delta_channel_history(self, **kwargs: Any) -> Any:
+        return await _again(super().aget_delta_channel_history, **kwargs)
+
+    async def aput(self, *args: Any) -> Any:
+        return await _again(super().aput, *args)
+
+    async def aput_writes(self, *args: Any) -> None:
+        await _again(super().aput_writes, *args)
+
+    async def adelete_thread(self, *args: Any) -> None:
+        await _again(super().adelete_thread, *args)
+
+
+async def _again(method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
+    try:
+        return await method(*args, **kwargs)
+    except OperationalError:  # the pool gives a new connection, and waits for it
+        return await method(*args, **kwargs)

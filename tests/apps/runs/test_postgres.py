@@ -1,0 +1,50 @@
+"""The checkpointer on PostgreSQL, whose connection the database ends in the middle of a statement."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import psycopg
+import pytest
+from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
+
+from apps.runs.checkpoints import open_checkpointer
+from tests.support.waiting import until
+
+Saver = BaseCheckpointSaver[Any]
+
+THREAD: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+WAITING = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+@pytest.mark.parametrize(
+    ("work", "left"),
+    [
+        (lambda saver, saved: saver.aget_tuple(saved), []),
+        (lambda saver, _: saver.aput(THREAD, empty_checkpoint(), {}, {}), []),
+        (lambda saver, saved: saver.aput_writes(saved, [("messages", "hello")], "task"), ["hello"]),
+        (lambda saver, _: saver.adelete_thread("t"), None),
+    ],
+    ids=["read", "saved", "written", "deleted"],
+)
+async def test_what_the_database_broke_off_is_done_again(
+    postgres_url: str, work: Callable[[Saver, Any], Awaitable[Any]], left: list[str] | None
+) -> None:
+    async with (
+        open_checkpointer(postgres_url) as saver,
+        await psycopg.AsyncConnection.connect(postgres_url) as other,
+    ):
+        saved = await saver.aput(THREAD, empty_checkpoint(), {}, {})
+        await other.execute("LOCK TABLE checkpoints, checkpoint_writes")
+        working = asyncio.ensure_future(work(saver, saved))
+
+        async def waits() -> bool:
+            cursor = await other.execute(f"SELECT count(*) {WAITING}")
+            return await cursor.fetchone() == (1,)
+
+        await until(waits)
+        await other.execute(f"SELECT pg_terminate_backend(pid, 60000) {WAITING}")
+        await other.commit()
+        await working
+        found = await saver.aget_tuple(THREAD)
+        assert (found and [value for *_, value in found.pending_writes or []]) == left
