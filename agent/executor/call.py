@@ -22,7 +22,7 @@ from agent.conversation.provenance import is_trusted
 from agent.conversation.saving import savable
 from agent.events import SHOWN_CHARS, Progress, shown
 from agent.executor.approval import can_be_vouched_for, why_approval
-from agent.executor.order import Order
+from agent.executor.effects import Order
 from agent.executor.outcomes import BlockedError, Outcomes, Paused
 from agent.executor.retries import delay_before_retry, tries_of
 from agent.executor.saved import IN_FLIGHT, Notes

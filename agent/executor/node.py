@@ -32,7 +32,7 @@ from agent.conversation.saving import storable
 from agent.events import Progress
 from agent.executor.approval import describe_request, graph_namespace
 from agent.executor.call import Calls, shown_in_full
-from agent.executor.order import Order, Touch
+from agent.executor.effects import Order, Touch
 from agent.executor.outcomes import Outcomes
 from agent.executor.run import Finished, PlanRun
 from agent.executor.saved import Notes

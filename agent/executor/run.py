@@ -18,9 +18,9 @@ from langgraph.func import task as durable
 
 from agent.conversation.provenance import is_trusted
 from agent.executor.call import GONE, Calls
-from agent.executor.order import Order
+from agent.executor.dependencies import Inputs, NeedFailedError, ResolveError, Resolver
+from agent.executor.effects import Order
 from agent.executor.outcomes import BlockedError, Outcome, Outcomes, Paused, fail, settle
-from agent.executor.resolve import Inputs, NeedFailedError, ResolveError, Resolver
 from agent.executor.saved import SavedOutcome, Settled
 from agent.language.plan import MapError
 from agent.language.references import UnresolvedReferenceError, find_references

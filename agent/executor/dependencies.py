@@ -1,4 +1,5 @@
-"""What the arguments of a task stand for: the results that they refer to, when those are there."""
+"""Where a task waits for what it depends on: the results that its arguments refer to, which are put in for the
+references."""
 
 import hashlib
 from collections.abc import Mapping
