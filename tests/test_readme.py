@@ -76,8 +76,10 @@ PYTHON_TESTED = (
     "on_ray(",
     "get_client",
     "agentevals",
+    "from langsmith",
 )
-"""Each has its test below; that of `get_client`, under LangGraph's server, is in tests/graphs/test_studio.py."""
+"""Each has its test below; that of `get_client`, under LangGraph's server, is in tests/graphs/test_studio.py, that of
+LangSmith in tests/apps/evaluation/test_langsmith.py."""
 
 
 def test_every_python_block_is_tested() -> None:
@@ -287,7 +289,7 @@ def test_packages_to_install_are_spelled_as_pip_takes_them() -> None:
 
 def test_an_evaluation_runs(tmp_path: Path, model_server: ModelServer) -> None:
     model_server.handler = lambda request: '1. join("8611")' if request.is_planner else "8611"
-    (span,) = [span for span in spans() if span.startswith("llm-compiler eval ")]
+    (span,) = [span for span in spans() if span.startswith("llm-compiler eval questions")]
     _, _, dataset, *rest = shlex.split(span)
     (tmp_path / dataset).write_text(json.dumps([{"question": "How high is K2?", "answer": "8611"}]))
     ran = subprocess.run(

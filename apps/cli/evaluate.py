@@ -32,7 +32,10 @@ AGENTS = "llm-compiler,react,parallel-react"
 def evaluate(
     dataset: Annotated[
         Path,
-        typer.Argument(metavar="DATASET", help="Questions with answers: JSON as the paper's, JSON lines, CSV or TSV."),
+        typer.Argument(
+            metavar="DATASET",
+            help="Questions with answers: JSON as the paper's, JSON lines, CSV, TSV, or langsmith:NAME.",
+        ),
     ],
     agents: Annotated[str, typer.Option(metavar="NAMES", help="The agents to compare.")] = AGENTS,
     graph: Annotated[
@@ -138,9 +141,8 @@ async def _evaluate(spec: "Spec", console: "Console") -> bool:
     evaluation = await evaluate(spec, console, stop)
     # Here and not after asyncio.run, which waits for tools that were timed out but still block their threads.
     notes = write(evaluation)
-    judged = evaluation.verdicts is not None
     console.print()
-    console.print(table_of(evaluation.figures(), judged=judged, baseline=evaluation.baseline))
+    console.print(table_of(evaluation.figures(), judged=evaluation.judge is not None, baseline=evaluation.baseline))
     for note in notes:
         say(f"\n{note}")
     say(f"\nReport: {spec.out / 'report.html'}")

@@ -6,7 +6,7 @@ import json
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -80,9 +80,6 @@ class Evaluation:
     """How many runs it has when it is complete."""
 
     results: dict[Key, Result] = field(default_factory=dict)
-    verdicts: dict[Key, bool] | None = None
-    """The judge's, if there is one."""
-
     problems: list[str] = field(default_factory=list)
     """What went wrong beside the runs."""
 
@@ -90,8 +87,13 @@ class Evaluation:
     def settings(self) -> Settings:
         """What holds for every run."""
         spec = self.spec
-        judged = spec.judge is not None
-        return Settings(self.model, spec.graph, spec.instruction, spec.timeout, spec.scorer, judged)
+        return Settings(self.model, spec.graph, spec.instruction, spec.timeout, spec.scorer, spec.judge is not None)
+
+    @property
+    def judge(self) -> str | None:
+        """The model that judges, if any answer is to be judged."""
+        asked = any(self.settings.scorer_of(question) == "judge" for question in self.questions)
+        return (self.spec.judge or self.model) if asked else None
 
     @property
     def complete(self) -> bool:
@@ -112,10 +114,7 @@ class Evaluation:
     def figures(self) -> list[Figures]:
         """The figures of each agent."""
         baseline = self.runs_of(self.baseline)
-        return [
-            figures_of(name, self.runs_of(name), baseline=baseline, prices=self.prices, verdicts=self.verdicts)
-            for name in self.agents
-        ]
+        return [figures_of(name, self.runs_of(name), baseline=baseline, prices=self.prices) for name in self.agents]
 
 
 async def evaluate(spec: Spec, console: Console, stop: Callable[[], None] = lambda: None) -> Evaluation:
@@ -147,10 +146,11 @@ async def evaluate(spec: Spec, console: Console, stop: Callable[[], None] = lamb
         scorers = {question.id: evaluation.settings.scorer_of(question) for question in ordered}
         for key in _keys(evaluation, model):
             if (result := saved.get(key)) and not (result.error and spec.retry_failed):
-                evaluation.results[key] = result.scored(scorers[result.question_id])  # as it is chosen now
+                scored = result.scored(scorers[result.question_id], evaluation.judge or "")  # as it is chosen now
+                evaluation.results[key] = scored
         await _run(evaluation, agents, order, store, console, stopping)
-        if "judge" in scorers.values():
-            await _judge(evaluation, spec.judge or model, store, console, stopping)
+        if evaluation.judge:
+            await _judge(evaluation, evaluation.judge, store, console, stopping)
     return evaluation
 
 
@@ -192,30 +192,25 @@ async def _run(
 async def _judge(evaluation: Evaluation, name: str, store: Store, console: Console, stopping: asyncio.Event) -> None:
     """Judge the answers without a verdict, after all runs, so that no latency is measured beside it."""
     model = load_model(name)
-    given = store.verdicts(name)
-    answered = [run for run in evaluation.results.values() if run.scorer == "judge" and not run.error]
-    verdicts = {r.key: given[r.key, r.answer] for r in answered if (r.key, r.answer) in given}
-    evaluation.verdicts = verdicts
-    todo = iter([result for result in answered if result.key not in verdicts])
+    runs = evaluation.results.values()
+    todo = [run for run in runs if run.scorer == "judge" and run.verdict is None and not run.error]
+    if todo:
+        console.print(printable(f"Judging {len(todo)} answers with {name}."), markup=False, soft_wrap=True)
+    left = iter(todo)
 
     async def work() -> None:
-        for result in todo:
+        for run in left:
             if stopping.is_set():
                 return
             try:
-                verdict = await judge(model, result.question, result.expected, result.answer)
+                said = await judge(model, run.question, run.expected, run.answer)
             except Exception as error:  # noqa: BLE001 — an answer without a verdict counts by the rules
                 evaluation.problems.append(f"The judge failed on an answer: {in_one_line(error)}")
                 continue
-            if verdict.correct is None:
-                evaluation.problems.append(f"The judge gave no verdict: {verdict.reply[:200]!r}")
-                continue
-            verdicts[result.key] = verdict.correct
-            store.add_verdict(result.key, name, {"answer": result.answer, "correct": verdict.correct})
+            judged = replace(run, judge=name, verdict=said.correct, why=said.reason)
+            evaluation.results[run.key] = judged
+            await asyncio.to_thread(store.add, judged)
 
-    if len(answered) > len(verdicts):
-        count = len(answered) - len(verdicts)
-        console.print(printable(f"Judging {count} answers with {name}."), markup=False, soft_wrap=True)
     await asyncio.gather(*(work() for _ in range(evaluation.spec.concurrency)))
 
 
@@ -235,7 +230,7 @@ def _keys(evaluation: Evaluation, model: str) -> list[Key]:
 
 def _config(spec: Spec, model: str, questions: Sequence[Question]) -> dict[str, Any]:
     """What may not change between the starts of an evaluation. More questions, repeats or agents may be asked for."""
-    content = json.dumps([[question.id, question.text, question.answer] for question in questions])
+    content = json.dumps([[question.id, question.question, question.answer] for question in questions])
     limits = Context().model_dump()
     return {
         "dataset": f"{len(questions)} questions, SHA-256 {hashlib.sha256(content.encode()).hexdigest()[:16]}",

@@ -3,11 +3,11 @@
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from apps.evaluation.prices import Prices
-from apps.evaluation.results import Key, Result
+from apps.evaluation.results import Result
 
 Z = 1.959964
 """Standard deviations on either side of the mean for 95 %."""
@@ -80,7 +80,6 @@ def figures_of(
     *,
     baseline: Sequence[Result],
     prices: Prices,
-    verdicts: Mapping[Key, bool] | None = None,
 ) -> Figures:
     """The figures of an agent.
 
@@ -89,7 +88,6 @@ def figures_of(
         results: Its runs.
         baseline: The runs that its speed is compared with.
         prices: What tokens cost.
-        verdicts: The judge's, if there is one.
     """
     answered = [result for result in results if not result.error]
     latencies = [result.latency for result in answered]
@@ -105,12 +103,12 @@ def figures_of(
         agent=agent,
         runs=len(results),
         failed=len(results) - len(answered),
-        correct=sum(is_right(result, verdicts) for result in results),
+        correct=sum(result.right for result in results),
         correct_by_rules=sum(result.correct for result in results),
-        unjudged=sum(run.scorer == "judge" and run.key not in (verdicts or {}) for run in answered),
+        unjudged=sum(run.scorer == "judge" and run.verdict is None for run in answered),
         latency_mean=statistics.fmean(latencies) if latencies else None,
         latency_median=statistics.median(latencies) if latencies else None,
-        latency_p95=percentile(latencies, 0.95),
+        latency_p95=percentile(latencies, 95),
         speedup=speedup(results, baseline),
         model_calls=mean(lambda result: len(result.calls)),
         input_tokens=mean(lambda result: result.tokens.input, reporting),
@@ -122,13 +120,6 @@ def figures_of(
         replans=mean(lambda result: result.replans),
         overlap=sum(result.overlapping_seconds for result in answered) / tool_seconds if tool_seconds else None,
     )
-
-
-def is_right(result: Result, verdicts: Mapping[Key, bool] | None) -> bool:
-    """Whether a run's answer is right: as the judge says, or without a verdict, by the rules."""
-    if result.error:
-        return False
-    return (verdicts or {}).get(result.key, result.correct)
 
 
 def speedup(results: Sequence[Result], baseline: Sequence[Result]) -> Speedup | None:
@@ -159,12 +150,8 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def percentile(values: Sequence[float], share: float) -> float | None:
-    """The value below which that share lies, between two values on the straight line; None if there are no values."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    below = math.floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+def percentile(values: Sequence[float], percent: int) -> float | None:
+    """The value below which so many percent lie, between two values on the straight line; None if there are none."""
+    if len(values) < 2:
+        return values[0] if values else None
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]

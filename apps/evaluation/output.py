@@ -53,7 +53,7 @@ def write(evaluation: Evaluation) -> list[str]:
     (out / "summary.json").write_bytes(
         (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "replace")
     )
-    table = rows(figures, judged=evaluation.verdicts is not None, baseline=evaluation.baseline)
+    table = rows(figures, judged=evaluation.judge is not None, baseline=evaluation.baseline)
     page = report(evaluation, figures, table, plots, notes, summary["date"])
     (out / "report.html").write_bytes(page.encode("utf-8", "replace"))
     return notes
@@ -81,8 +81,7 @@ def notes_on(evaluation: Evaluation, figures: Sequence[Figures]) -> list[str]:
             )
         if figure.unjudged:
             notes.append(f"{figure.agent}: {figure.unjudged} answers have no verdict, and count by the rules.")
-    verdicts = evaluation.verdicts or {}
-    differing = [run for run in runs if run.key not in verdicts and not run.correct and WORDS_DIFFER in run.why]
+    differing = [run for run in runs if run.verdict is None and not run.correct and WORDS_DIFFER in run.why]
     if differing:
         count = f"{len(differing)} answer{' counts' if len(differing) == 1 else 's count'}"
         notes.append(f"{count} as wrong because {WORDS_DIFFER}: --judge has a model compare what they say.")

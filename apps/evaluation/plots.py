@@ -42,7 +42,7 @@ def latencies(runs: Runs, style: Style = STYLES["light"]) -> Figure:
         if not values:
             axes.text(0, row, "no answers", color=style.pale, va="center", fontsize=9)
             continue
-        low, high = percentile(values, 0.25) or 0, percentile(values, 0.75) or 0
+        low, high = percentile(values, 25) or 0, percentile(values, 75) or 0
         axes.barh(row, high - low, 0.5, low, color=colour, alpha=0.22, linewidth=0)
         spread = [row + jitter.uniform(-0.19, 0.19) for _ in values]
         axes.scatter(values, spread, s=13, color=colour, alpha=0.75, linewidths=0, zorder=3)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple, Self
 
+from pydantic import TypeAdapter
+
 from apps.evaluation.scoring import score
 
 
@@ -84,10 +86,16 @@ class Result:
     answer: str = ""
     scorer: str = "paper"
     correct: bool = False
-    """By the scorer; a judge's verdicts are in a file of their own, and until then the paper's rules count."""
+    """By the scorer; the paper's rules count as long as a judge has said nothing."""
 
     why: str = ""
-    """Why the scorer finds so."""
+    """Why the scorer, or the judge, finds so."""
+
+    judge: str = ""
+    """The model that has judged the answer; empty if none has."""
+
+    verdict: bool | None = None
+    """What it said; None if it has said nothing."""
 
     error: str = ""
     """Why there is no answer; empty if there is one."""
@@ -112,12 +120,17 @@ class Result:
         """What makes this run."""
         return Key(self.agent, self.question_id, self.repeat, self.model, self.graph)
 
-    def scored(self, scorer: str) -> Self:
-        """The same, scored."""
-        if self.error:
+    @property
+    def right(self) -> bool:
+        """Whether the answer is right: as the judge says, or without a verdict, by the scorer."""
+        return not self.error and (self.correct if self.verdict is None else self.verdict)
+
+    def scored(self, scorer: str, judge: str = "") -> Self:
+        """The same, scored; a verdict stays if it is that of this judge."""
+        if self.error or (scorer == "judge" and self.verdict is not None and self.judge == judge):
             return replace(self, scorer=scorer)
         said = score(self.question, self.expected, self.answer, scorer)
-        return replace(self, scorer=scorer, correct=said.right, why=said.why)
+        return replace(self, scorer=scorer, correct=said.right, why=said.why, judge="", verdict=None)
 
     @property
     def tokens(self) -> Tokens:
@@ -145,21 +158,8 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """Its JSON object, with the sums that people look for."""
-        sums = {"tokens": asdict(self.tokens), "replans": self.replans}
-        return {**asdict(self), **sums}
+        return {**asdict(self), "right": self.right, "tokens": asdict(self.tokens), "replans": self.replans}
 
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """The result of a JSON object; fields that are not known here are left out.
 
-        Raises:
-            TypeError, KeyError, ValueError: The object is not one of a result.
-        """
-        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        calls = [
-            ModelCall(**{**call, "tokens": Tokens(**call["tokens"]) if call["tokens"] else None})
-            for call in known.pop("calls", ())
-        ]
-        tools = [ToolCall(**call) for call in known.pop("tools", ())]
-        planning = [(float(start), float(end)) for start, end in known.pop("planning", ())]
-        return cls(**known, calls=calls, tools=tools, planning=planning)
+RESULT = TypeAdapter(Result)
+"""Reads the object back; fields that are not known here are left out."""

@@ -136,7 +136,7 @@ async def run(job: Job, settings: Settings) -> Result:
         repeat=job.repeat,
         model=settings.model,
         graph=settings.graph,
-        question=question.text,
+        question=question.question,
         expected=question.answer,
         answer="" if error else notes.answer,
         error=error,
@@ -176,7 +176,7 @@ class _Notes:
 
 
 async def _ask(job: Job, settings: Settings, recorder: Recorder, notes: _Notes) -> None:
-    messages: list[AnyMessage] = [HumanMessage(job.question.text)]
+    messages: list[AnyMessage] = [HumanMessage(job.question.question)]
     if settings.instruction and not job.agent.told:
         messages.insert(0, SystemMessage(settings.instruction))
     stream: AsyncIterator[Any] = job.agent.graph.astream(

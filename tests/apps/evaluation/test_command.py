@@ -64,7 +64,7 @@ def model(request: ChatRequest) -> Answer:
     question = question_of(request)
     mountains = re.findall("K2|Mount Everest|Ben Nevis", question["question"])
     if is_judge(request):
-        return "INCORRECT" if question["id"] == "yes" else "I think that this is CORRECT."
+        return Reply(tool_calls=[("Verdict", {"reason": "Compared.", "correct": question["id"] != "yes"})])
     if request.is_planner:
         return "\n".join(
             [*(f'{n}. height("{name}")' for n, name in enumerate(mountains, 1)), f"{len(mountains) + 1}. join()"]
@@ -450,7 +450,7 @@ async def test_what_cannot_be_is_told_in_a_line(
 async def test_a_dataset_that_lacks_something_is_told_in_a_line(model_server: ModelServer, tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path, [{"id": "a", "question": "How high is K2?"}])
     code, _, err = await evaluate(model_server, dataset)
-    assert (code, err) == (1, f"Error: {dataset}, line 1: there is no 'answer', only id, question.\n")
+    assert (code, err) == (1, f"Error: {dataset}, question 1: answer: Field required. It has id, question.\n")
 
 
 async def test_on_a_terminal_the_figures_run_along(model_server: ModelServer, tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ def call(tokens: Tokens | None, model: str = "small") -> ModelCall:
     return ModelCall(model, "plan", 0.0, 1.0, tokens)
 
 
-def figures(results: list[Result], baseline: list[Result] | None = None, **options: Any) -> Any:
-    return figures_of("llm-compiler", results, baseline=baseline or [], prices=PRICES, **options)
+def figures(results: list[Result], baseline: list[Result] | None = None) -> Any:
+    return figures_of("llm-compiler", results, baseline=baseline or [], prices=PRICES)
 
 
 # --- accuracy
@@ -56,9 +56,14 @@ def test_a_failed_run_is_wrong_and_counts_for_nothing_else() -> None:
 
 def test_verdicts_of_a_judge_decide_and_answers_without_one_go_by_the_rules() -> None:
     judged = partial(run, scorer="judge")
-    results = [judged("a"), judged("b", correct=True), judged("c", correct=True), judged("d", error="e")]
-    verdicts = {results[0].key: True, results[1].key: False, results[3].key: True}
-    found = figures(results, verdicts=verdicts)
+    found = figures(
+        [
+            judged("a", verdict=True),
+            judged("b", correct=True, verdict=False),
+            judged("c", correct=True),
+            judged("d", error="e", verdict=True),
+        ]
+    )
     assert (found.correct, found.correct_by_rules, found.unjudged) == (2, 2, 1)
 
 
@@ -73,9 +78,9 @@ def test_without_answers_there_are_no_means() -> None:
 
 def test_percentiles_lie_between_the_values() -> None:
     values = [4.0, 1.0, 2.0, 3.0, 5.0]
-    assert [percentile(values, share) for share in (0, 0.5, 0.95, 1)] == [1.0, 3.0, pytest.approx(4.8), 5.0]
-    assert percentile([], 0.5) is None
-    assert percentile([7.0], 0.95) == 7.0
+    assert [percentile(values, percent) for percent in (25, 50, 95)] == [2.0, 3.0, pytest.approx(4.8)]
+    assert percentile([], 50) is None
+    assert percentile([7.0], 95) == 7.0
 
 
 def test_the_speedup_is_paired_by_question() -> None:

@@ -1,37 +1,26 @@
-"""A model as judge: what it is asked, and how its words are read."""
+"""A model as judge: what it is asked, and what it may say."""
 
 import pytest
-from langchain_core.language_models import FakeListChatModel
+from langchain_openai import ChatOpenAI
+from pydantic import ValidationError
 
-from apps.evaluation.judge import Verdict, judge, read_verdict
-
-
-@pytest.mark.parametrize(
-    ("reply", "correct"),
-    [
-        ("CORRECT", True),
-        ("INCORRECT", False),
-        (" **Correct.**", True),
-        ("Incorrect: 12 is not correct here.", False),
-        ("CORRECT, although it could be incorrect in another unit.", True),
-        ("The right answer is 12. The answer says 12 as well. So it is CORRECT.", True),
-        ("I would say that it's not correct.", False),
-        ("That isn't incorrect.", True),
-        ("<think>Is it incorrect? INCORRECT…</think>\nCORRECT", True),
-        ("Verdict: INCORRECT", False),
-        ("Yes", None),
-        ("", None),
-        ("corrected", None),
-        ("I can't say one word, CORRECT or INCORRECT.", None),
-        ("Of CORRECT and INCORRECT, it is CORRECT.", True),
-    ],
-)
-def test_a_verdict_is_found_in_chatter(reply: str, correct: bool | None) -> None:
-    assert read_verdict(reply) is correct
+from agent import ModelError
+from apps.evaluation.judge import Verdict, judge
+from tests.support.model_server import ModelServer, Reply
 
 
-async def test_a_judge_that_gives_no_verdict_is_asked_once_more() -> None:
-    assert await judge(FakeListChatModel(responses=["Hm.", "CORRECT"]), "?", "1", "1") == Verdict(True, "CORRECT")
-    assert await judge(FakeListChatModel(responses=["Hm.", "Well.", "CORRECT"]), "?", "1", "1") == Verdict(
-        None, "Well."
-    )
+async def test_a_judge_says_whether_and_why(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    said = {"reason": "Both say Paris.", "correct": True}
+    model_server.handler = lambda _: Reply(tool_calls=[("Verdict", said)])
+    assert await judge(chat_model, "Which capital?", "Paris", "It is Paris.") == Verdict(**said)
+    (request,) = model_server.requests
+    assert request.user == "Question: Which capital?\nRight answer: Paris\nAnswer: It is Paris."
+
+
+async def test_what_is_no_verdict_raises(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    model_server.handler = lambda _: "CORRECT"
+    with pytest.raises(ModelError, match="no verdict"):
+        await judge(chat_model, "?", "1", "1")
+    model_server.handler = lambda _: Reply(tool_calls=[("Verdict", {"reason": "I can't say."})])
+    with pytest.raises(ValidationError, match="correct"):
+        await judge(chat_model, "?", "1", "1")

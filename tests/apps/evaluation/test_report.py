@@ -3,6 +3,7 @@
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,13 @@ QUESTIONS = [
     Question("b", "Is it?", "yes"),
     Question("c", "?", "1"),
 ]
-ODD = Question("a", "What costs $1 or $2^{x}? 富士山 🗻 \x00\x1b[31m\ud800 -->", "\\frac")
+ODD = Question("a", "What costs $1 or $2^{x}? 富士山 🗻 \x00\x1b[31m -->", "\\frac")
 AGENTS = ("llm-compiler", "react")
 
 
 def run(agent: str, question: Question, latency: float, **values: Any) -> Result:
     step = {"calls": [ModelCall("small", "plan", 0.0, latency, Tokens(1000, 0, 100))]}
-    given = {"model": "openai:small", "graph": "g", "question": question.text, "expected": question.answer}
+    given = {"model": "openai:small", "graph": "g", "question": question.question, "expected": question.answer}
     return Result(
         **{**step, **given, "agent": agent, "question_id": question.id, "repeat": 1, "latency": latency, **values}
     )
@@ -71,12 +72,11 @@ def test_the_lead_says_what_came_out(tmp_path: Path) -> None:
 def test_notes_say_what_the_figures_lack(tmp_path: Path) -> None:
     calls = [ModelCall("m", "agent", 0, 1), ModelCall("n", "agent", 0, 1, Tokens())]
     results = [
-        *answered("llm-compiler", 1, 1),
+        *(replace(each, scorer="judge", verdict=True) for each in answered("llm-compiler", 1, 1)),
         run("react", QUESTIONS[0], 1, error="TimeoutError: slow"),
         run("react", QUESTIONS[1], 1, answer="x", calls=calls, scorer="judge"),
     ]
     made = evaluation(tmp_path, results)
-    made.verdicts = {results[0].key: True, results[1].key: True}
     notes = "\n".join(notes_on(made, made.figures()))
     assert "Incomplete: 4 of 6 runs" in notes
     assert "No price is known for n: costs are left empty." in notes
@@ -97,7 +97,7 @@ def test_where_words_differ_a_judge_is_suggested_and_the_page_says_why(tmp_path:
     assert note == "1 answer counts as wrong because the words differ: --judge has a model compare what they say."
     write(made)
     page = (tmp_path / "report.html").read_text("utf-8")
-    assert "paper: the words differ: it has &#x27;Paris&#x27; in it, and says more" in page
+    assert "paper: the words differ: it has &#39;Paris&#39; in it, and says more" in page
 
 
 @pytest.mark.parametrize(

@@ -123,9 +123,11 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         Store(tmp_path / "file" / "out", CONFIG)
 
 
-def test_verdicts_belong_to_a_judge_a_run_and_its_answer(tmp_path: Path) -> None:
+def test_a_verdict_is_that_of_its_judge(tmp_path: Path) -> None:
+    judged = replace(RESULT, scorer="judge", judge="openai:judge", verdict=True, why="Both say so.")
     with Store(tmp_path, CONFIG) as store:
-        assert store.verdicts("openai:judge") == {}
-        store.add_verdict(RESULT.key, "openai:judge", {"answer": RESULT.answer, "correct": True})
-        assert store.verdicts("openai:judge") == {(RESULT.key, RESULT.answer): True}
-        assert store.verdicts("openai:other") == {}
+        store.add(RESULT)
+        store.add(judged)
+        (saved,) = store.results().values()
+    assert saved.scored("judge", "openai:judge") == judged
+    assert saved.scored("judge", "openai:other").verdict is saved.scored("paper").verdict is None
