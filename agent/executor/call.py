@@ -29,6 +29,7 @@ from agent.executor.saved import IN_FLIGHT, Notes
 from agent.language.tasks import Key, Task, name_of
 from agent.language.values import excerpt, is_longer, to_text, without_surrogates
 from agent.state import Decision, Waiting
+from agent.tooling.describe import changes_something
 from agent.tooling.inject import Surroundings, injections
 from agent.tooling.invoke import ContentAndArtifact, ToolError, Wrapper, explain, invoke
 
@@ -178,10 +179,9 @@ class Calls:
     def _identity(self, task: Task, arguments: dict[str, Any], after: list[str]) -> str | None:
         """What two calls have in common whose results are interchangeable; None for a call that stands alone."""
         tool = self.tools[task.tool]
-        metadata = tool.metadata or {}
         if injections(tool):
             return None  # its result may depend on more than its arguments
-        if metadata.get("side_effects") or metadata.get("requires_approval") or not metadata.get("cache", True):
+        if changes_something(tool) or not (tool.metadata or {}).get("cache", True):
             return None
         try:
             text = json.dumps([task.tool, arguments, after], sort_keys=True)
@@ -229,9 +229,7 @@ class Calls:
 
     async def _note(self, task: Task, record: dict[str, Any]) -> None:
         """Have it saved that a call is about to be made, if that matters: it changes something, or may."""
-        metadata = self.tools[task.tool].metadata or {}
-        asked = metadata.get("requires_approval") or task.tool in self.context.requires_approval
-        if self.notes and (asked or metadata.get("side_effects")):
+        if self.notes and (changes_something(self.tools[task.tool]) or task.tool in self.context.requires_approval):
             planned = self._edited.get(task.key)
             edited = {"decision": "edit"} if planned else {}
             await self.notes.take(planned or task, self.fail(task, IN_FLIGHT, **record, **edited))

@@ -31,6 +31,7 @@ from agent.models import Models, overflow_told
 from agent.prompts import NO_ANSWER, REPLAN_TOOL, joiner_prompt
 from agent.servers import REFUSED, known_of
 from agent.state import Node, State
+from agent.tooling.describe import changes_something
 
 CALL_CONFIG: RunnableConfig = {"run_name": "join"}
 QUIET: RunnableConfig = {**CALL_CONFIG, "tags": [TAG_NOSTREAM]}
@@ -144,9 +145,7 @@ def _without_asking(answer: str, form: ResponseFormat | None) -> dict[str, Any]:
 
 def _with_effects(tools: Mapping[str, BaseTool], context: Context) -> set[str]:
     """The tools that change something, or may."""
-    marks = ("side_effects", "requires_approval")
-    marked = {name for name, tool in tools.items() if any((tool.metadata or {}).get(mark) for mark in marks)}
-    return marked | {*context.requires_approval}
+    return {name for name, tool in tools.items() if changes_something(tool)} | {*context.requires_approval}
 
 
 async def decide(model: BaseChatModel, messages: Sequence[AnyMessage], *, tools: Collection[str]) -> Decision:

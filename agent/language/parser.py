@@ -9,12 +9,23 @@ a map as soon as it has been read. It is tolerant of
 what models really write, and never raises: a call that can't be read is a `Call` with an `error`, and a line that is
 no call is a `Thought`. It looks ahead by a bounded number of characters and never goes back: time is linear in the
 text, and the items don't depend on how it is cut into chunks.
+
+What stands beside a call on its line may make it conditional. Nothing evaluates that: the plan ends there, with a
+failed call that says so. A call that changes something is therefore given out only at the end of its line.
 """
 
 import re
 from collections.abc import Collection, Mapping
 
 from agent.language.call import LOOKAHEAD, PARENTHESES, TOO_LONG, CallReader, Cursor, Head
+from agent.language.conditions import (
+    CONDITION,
+    begins_with_condition,
+    is_condition,
+    is_left_over,
+    stands_under_condition,
+)
+from agent.language.literals import shorten
 from agent.language.tasks import Call, Element, Join, Signature, Thought
 
 MAP = ".map"
@@ -24,9 +35,6 @@ LONGEST_PROSE = 10_000
 FIRST_NAMED = 900_000_001
 """The number of the first call that has a name for its result, and no number. The plan gives it one of its own."""
 
-CONDITION = (
-    "A plan has no conditions and no loops, such as {text!r}. End with `join()` where a result must be seen first."
-)
 NO_CALL = "This is not a call; the form is {tool}(…)."
 
 Item = Call | Element | Join | Thought
@@ -56,10 +64,6 @@ _NAMED_CALLS = re.compile(r"[\w.\-]+(?=\s{0,3}[(（])")
 _FIRST_WORD = re.compile(rf"{_BULLETS}([\w.\-]+)")
 _NUMBERED_LINE = re.compile(rf"{_BULLETS}(?:(?:step|task|action|call)\s*)?#?\d{{1,9}}[.):]", re.IGNORECASE)
 _SEVERAL_NAMES = re.compile(rf"{_BULLETS}(?:\d+[.):]\s*)?([^\W\d]\w*(?:\s*,\s*[^\W\d]\w*)+)\s*=(?!=)")
-_CONDITION = re.compile(
-    rf"{_BULLETS}(?:\d+[.):]\s*)?(?:(?:el)?if|unless|when(?:ever)?|while|until|for\s+(?:each|[\w, ]+\s+in))\b",
-    re.IGNORECASE,
-)
 _JOIN = re.compile(rf"{_BULLETS}(?:{_NUMBERED})?join[\s*`.]*", re.IGNORECASE)
 _MARK = re.compile(r"</?END_OF_PLAN>", re.IGNORECASE)
 _OPEN_MARK = re.compile(r"</?[a-z_]{0,12}", re.IGNORECASE)
@@ -95,6 +99,13 @@ class PlanParser:
         self._named = 0
         """How many calls have a name for their result, and no number."""
 
+        self._made: Call | None = None
+        """The call that stands on this line, before the text."""
+
+        self._condition = ""
+        """What the next call stands under."""
+
+        self._changing = {name.casefold() for name, tool in self._signatures.items() if tool.changes}
         self._start_line()
 
     def feed(self, text: str) -> list[Item]:
@@ -114,13 +125,22 @@ class PlanParser:
         if not self.ended:
             if self._call:
                 self._finish(self._call.cut_off())
-            else:
-                self._end_line()
+            self._end_line()
             self.ended = True
         return items + self._items
 
-    def _give_out(self, item: Item) -> None:
-        self._items.append(item)
+    @property
+    def rest(self) -> str:
+        """The beginning of what has come behind the plan's end."""
+        return self._cursor.ahead() if self.ended else ""
+
+    def _give_out(self, element: Element) -> None:
+        if not self._changes(element.tool):
+            self._items.append(element)
+
+    def _changes(self, tool: str) -> bool:
+        name = tool.casefold()
+        return not self._changing.isdisjoint((name, name.rpartition(".")[2]))
 
     def _read_call(self, reader: CallReader) -> bool:
         if call := reader.read():
@@ -134,11 +154,28 @@ class PlanParser:
             given = [*call.arguments, *call.keywords.values()]
             self._items.append(Join(call.number, given[0] if len(given) == 1 and isinstance(given[0], str) else ""))
             self.ended = True
-        else:
+            return
+        if self._result:
+            self._results[self._result] = f"${call.number}"
+        self.ended = call.error == TOO_LONG or bool(self._condition)
+        if self.ended or not self._changes(call.tool):
             self._items.append(call)
-            self.ended = call.error == TOO_LONG
-            if self._result:
-                self._results[self._result] = f"${call.number}"
+        self._made = call
+
+    def _end_call(self, behind: str, *, conditional: bool = False) -> None:
+        """Take the text behind the line's call as complete: the call stands, or the plan ends with it."""
+        call, self._made = self._made, None
+        if call is None or self.ended:
+            return
+        changes = self._changes(call.tool)
+        if conditional or is_left_over(behind, changes=changes):
+            error = call.error or CONDITION.format(text=shorten(behind.strip()))
+            number = call.number if changes else None  # what changes nothing has been given out; this is one more
+            call = Call(number, call.tool, text=call.text, error=error, mapped=call.mapped)
+            self._items += [call, Thought(behind.strip(), unread=True)]
+            self.ended = True
+        elif changes:
+            self._items.append(call)
 
     # --- Text between calls: a line is collected until its end, or until it turns out to be a call.
 
@@ -156,7 +193,7 @@ class PlanParser:
         first = _FIRST_WORD.match(text)
         calls = any(self._is_known(name) for name in _NAMED_CALLS.findall(text[:LONGEST_PROSE]))
         named = first is not None and first[1].removesuffix(MAP) in self._tools
-        return Thought(text, unread=calls or named or bool(_NUMBERED_LINE.match(text) or _CONDITION.match(text)))
+        return Thought(text, unread=calls or named or bool(_NUMBERED_LINE.match(text)) or begins_with_condition(text))
 
     def _add(self, text: str) -> None:
         self._line.append(text)
@@ -204,6 +241,16 @@ class PlanParser:
         line = "".join(self._line)
         is_comment = self._is_comment
         self._start_line()
+        self._end_call(line)
+        if self.ended:
+            return
+        if is_condition(line) and not is_comment:
+            self._condition = line.strip()
+            if tool := next(filter(self._is_known, _NAMED_CALLS.findall(line[:LONGEST_PROSE])), None):
+                error = CONDITION.format(text=shorten(self._condition))
+                self._items.append(Call(None, tool.removesuffix(MAP), text=self._condition, error=error))
+                self.ended = True
+                return
         if join := _JOIN.fullmatch(line):
             self._items.append(Join(int(join["number"]) if join["number"] else None))
             self.ended = True
@@ -226,7 +273,10 @@ class PlanParser:
         head = _find_head(self._tail)
         if head is None or self._is_comment or _THOUGHT.match(self._start) or not self._is_call(head):
             return False
-        before = "".join(self._line)[: self._length - len(self._tail) + head.start()]
+        line = "".join(self._line)
+        before = line[: self._length - len(self._tail) + head.start()]
+        conditional = stands_under_condition(before + (head["words"] or ""), is_next=self._made is not None)
+        self._end_call(before, conditional=conditional)
         if not _NOISE.fullmatch(before) and not _LEAD.fullmatch(before):
             self._items.append(self._thought(before))
         name = head["name"]
@@ -238,8 +288,9 @@ class PlanParser:
             number = FIRST_NAMED + self._named
             self._named += 1
         parameters = self._signatures[tool].parameters if tool in self._signatures else ()
-        condition = _CONDITION.match("".join(self._line))
-        error = CONDITION.format(text=condition[0].strip()) if condition else None
+        if conditional or begins_with_condition(line):
+            self._condition = line.strip()
+        error = CONDITION.format(text=shorten(self._condition)) if self._condition else None
         opening = Head(number, tool, mapped, parameters, self._results, error)
         self._call = CallReader(self._cursor, opening, self._give_out, self._starts_task)
         return True

@@ -82,6 +82,9 @@ class Signature:
     lists: frozenset[str] = frozenset()
     """The parameters that take a list."""
 
+    changes: bool = False
+    """Whether a call changes something, or may."""
+
     def positional(self, arguments: Collection[str]) -> int:
         """How many of these arguments, in order, a call gives without their names: the first, and those that
         it can't go without."""

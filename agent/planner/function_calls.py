@@ -218,6 +218,9 @@ class ToolCallReader:
     certain = True
     """Whether what has been read stands. Calls are no thoughts."""
 
+    rest = ""
+    """What has come behind the plan's end. Nothing that is said beside calls is part of a plan."""
+
     def __init__(self, first_number: int, functions: Functions) -> None:
         """
         Args:

@@ -20,6 +20,7 @@ from agent.conversation.messages import call_chunk, map_sizes, observations, pla
 from agent.conversation.view import in_view
 from agent.events import Progress
 from agent.handover import Handover
+from agent.language.conditions import is_left_over
 from agent.language.parser import Item, PlanParser
 from agent.language.plan import Plan
 from agent.language.reasoning import Thoughts
@@ -170,6 +171,11 @@ class TextReader:
         """Whether what has been read stands: a thought that only its end is marked of would make nothing of it."""
         return self._certain or self._thoughts.opened or self._thoughts.begins_inside
 
+    @property
+    def rest(self) -> str:
+        """What has come behind the plan's end."""
+        return self._parser.rest
+
     def read(self, chunk: AIMessage) -> tuple[str, list[Item], bool]:
         """What a chunk adds to the plan: its text, and the items that it completes; and whether the plan begins anew
         with it."""
@@ -260,7 +266,7 @@ class Planning:
         if not self._ended:
             self._take(self._reader.close())
         self._release()
-        if self._unread:
+        if self._unread or is_left_over(self._talked.partition("\n")[0], changes=False):
             self._plan.answer = ""
         text = "".join(self._text)
         message = plan_message(self._plan, text=text, note=note, usage=self._usage, id=self._handover.plan_id)
@@ -282,6 +288,8 @@ class Planning:
         self._text.append(written)
         self._take(items)
         self._ended = self._ended or self._reader.ended
+        if self._ended:
+            self._talked = self._reader.rest
         if self._reader.certain or not self._holds:
             self._send()
 

@@ -76,7 +76,14 @@ def signature_of(tool: BaseTool) -> Signature:
         required=frozenset(schema.get("required", ())) & properties.keys(),
         open=_is_open(tool, schema),
         lists=frozenset(name for name, parameter in properties.items() if _takes_list(parameter)),
+        changes=changes_something(tool),
     )
+
+
+def changes_something(tool: BaseTool) -> bool:
+    """Whether a call of the tool changes something, or may: it has side effects, or takes a person's approval."""
+    metadata = tool.metadata or {}
+    return bool(metadata.get("side_effects") or metadata.get("requires_approval"))
 
 
 def _takes_list(parameter: Any) -> bool:

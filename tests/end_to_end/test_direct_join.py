@@ -143,6 +143,10 @@ async def test_the_answer_is_that_text_with_the_results_put_in(
         '1. ratio(6, 5)\njoin("It is {$1:.2f}.")',
         '1. ratio(6, 5)\njoin("It is $1 of ${total}.")',
         "1. ratio(6, 5)\njoin()",
+        # it stands under a condition, which nothing evaluates
+        '1. ratio(6, 5)\njoin("It is $1.") if $1 > 1 else join("It is not much.")',
+        '1. ratio(6, 5)\nif $1 > 1:\n    join("It is $1.")',
+        '1. ratio(6, 5) if $1 > 1\njoin("It is $1.")',
     ],
 )
 async def test_otherwise_the_joiner_is_asked(plan: str, model_server: ModelServer, chat_model: ChatOpenAI) -> None:

@@ -91,6 +91,24 @@ async def test_what_is_written_after_an_effect_sees_it(
     assert results(messages) == ["added milk", ["milk"]]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'add("milk") if $1 > 3',
+        'add.map(["milk", "tea"]) unless $1',
+        'add("milk")  # only if $1 > 3',
+        'add("a") or add("b")',
+    ],
+)
+async def test_an_effect_under_a_condition_is_not_had_and_the_plan_ends_there(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, line: str
+) -> None:
+    messages = await run(model_server, chat_model, notes.tools(), 'search("x")', line, 'add("tea")')
+    assert notes.did == ["search x"]
+    [_, failed] = [message for message in messages if isinstance(message, ToolMessage)]
+    assert "End with `join()` where a result must be seen first" in failed.text
+
+
 @pytest.mark.parametrize("names", ['["a", "b", "c"]', "$1"])
 async def test_the_calls_of_a_map_are_made_in_order_and_all_of_them_are_seen(
     model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, names: str

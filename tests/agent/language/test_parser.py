@@ -527,21 +527,6 @@ def test_what_is_no_argument_fails_the_call(arguments: str, says: str) -> None:
         assert says in (call.error or "")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        '1. if $1: search("x")',
-        "for p in $1: search(p)",
-        '2. unless $1: search.map(["x", "y"])',
-    ],
-)
-def test_conditions_and_loops_fail_their_call(text: str) -> None:
-    [call] = [item for item in parse(text) if not isinstance(item, Thought)]
-    assert isinstance(call, Call)
-    assert call.error
-    assert "no conditions and no loops" in call.error
-
-
 def test_a_name_of_a_result_that_was_not_read_is_no_text() -> None:
     *_, call = parse('a, b = search("x"), search("y")\nsearch(a)')
     assert isinstance(call, Call)

@@ -1,0 +1,173 @@
+"""A call that stands under a condition is not made as if it weren't."""
+
+import pytest
+
+from agent.language.parser import PlanParser
+from agent.language.tasks import Call, Element, Join, Signature, Thought
+
+TOOLS = {"search": Signature("search", ("query",)), "send": Signature("send", ("to",), changes=True)}
+
+
+def read(text: str) -> list[Call | Element | Join]:
+    """The items of a plan in which `send` changes something; they don't depend on the chunks."""
+    whole, piecemeal = PlanParser(TOOLS), PlanParser(TOOLS)
+    items = [*whole.feed(text), *whole.close()]
+    assert [*(item for character in text for item in piecemeal.feed(character)), *piecemeal.close()] == items
+    return [item for item in items if not isinstance(item, Thought)]
+
+
+CONDITIONS = [
+    " if $1 > 3",
+    ", if $1 > 3",
+    " (if $1 > 3)",
+    " **if $1 > 3**",
+    " # if $1 > 3",
+    " // only if $1 > 3",
+    " - only if it is more than 3",
+    " only when $1 is true",
+    " (tell her when $1 > 3)",
+    " unless $1",
+    " while $1",
+    " until $1",
+    " for x in $1",
+    " for k, v in $1.items()",
+    " for each of them",
+    " provided that $1 > 3",
+    " in case $1 > 3",
+    " except on Sunday",
+    " repeat 3 times",
+    " else send('bob')",
+    " if $1 else 3. send('bob')",
+    " or send('bob')",
+    " or 3. send('bob')",
+    " and send('bob')",
+    " & send('bob')",
+    " && send('bob')",
+    " || send('bob')",
+    " then send('bob')",
+    ". Then send('bob').",
+    " ? $1 : $2",
+    "[0]",
+    ".name",
+    ".upper()",
+    " + 1",
+    " * 3",
+    " x 3",
+    " == 5",
+]
+
+
+@pytest.mark.parametrize(
+    "behind", [*CONDITIONS, " wenn $1 > 3", " 如果 $1 > 3", " twice", "; tell her", " # only on Monday"]
+)
+@pytest.mark.parametrize(
+    "call", ["2. send('ana')", "2. send.map(['ana', 'eva'])", "send(to='ana')", "mail = send('ana')"]
+)
+def test_a_call_that_changes_something_is_not_made_if_what_stands_behind_it_may_change_it(
+    call: str, behind: str
+) -> None:
+    items = read(f"1. search('x')\n{call}{behind}\n3. send('carl')\n4. join('Done.')")
+    assert [(item.tool, "no conditions" in str(item.error)) for item in items if isinstance(item, Call)] == [
+        ("search", False),
+        ("send", True),
+    ]
+    assert len(items) == 2, "the plan ends there"
+
+
+@pytest.mark.parametrize("behind", CONDITIONS)
+def test_a_lookup_under_a_condition_may_be_made_and_the_plan_ends_with_a_failure_that_says_so(behind: str) -> None:
+    first, last, *others = read(f"1. search('x'){behind}\n2. send('$1')\n3. join('It is $1.')")
+    assert first == Call(1, "search", ["x"], text="'x'")
+    assert isinstance(last, Call)
+    assert last.number is None
+    assert "no conditions" in (last.error or "")
+    assert not others
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        "",
+        ".",
+        ";",
+        ",",
+        "  # tell Ana, for the height",
+        " (to tell her)",
+        " [the mail]",
+        " // the mail",
+        " -- the mail",
+        " – the mail",
+        " -> $2",
+        " => $2",
+        " → her answer",
+        " = $2",
+        ": the mail",
+        " to tell her",
+        ", to tell her",
+        " for the record",
+        " as the first mail",
+        "**",
+        "`",
+        " |",
+        "```",
+    ],
+)
+@pytest.mark.parametrize("tool", ["search", "send"])
+def test_remarks_are_no_conditions(tool: str, behind: str) -> None:
+    items = read(f"1. {tool}('ana'){behind}\n2. {tool}.map(['x']){behind}\n3. join()")
+    assert [item for item in items if not isinstance(item, Element)] == [
+        Call(1, tool, ["ana"], text="'ana'"),
+        Call(2, tool, [["x"]], text="['x']", mapped=True),
+        Join(3),
+    ]
+
+
+@pytest.mark.parametrize("between", ["; ", ", ", " ", " | ", " and 2. ", ", then 2. "])
+def test_calls_that_share_a_line_are_no_conditions_of_each_other(between: str) -> None:
+    number = "" if "2." in between else "2. "
+    items = read(f"1. send('ana'){between}{number}send('bob')\njoin()")
+    assert [item.error for item in items if isinstance(item, Call)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2. if $1 > 3: send('ana')",
+        "if $1: send('ana')",
+        "for p in $1: send(p)",
+        "2. unless $1: send.map(['ana'])",
+        "2. $1 > 3 and send('ana')",
+        "when $1 > 3, send('ana')",
+        "if $1 > 3:\n    2. send('ana')",
+        "if price > 3:\n    2. send('ana')",
+        "If $1 is more than 3, then:\n2. send('ana')",
+        "for p in $1:\n    send(p)",
+    ],
+)
+def test_conditions_and_loops_before_a_call_fail_it(line: str) -> None:
+    first, call, *others = read(f"1. search('x')\n{line}\n3. send('bob')\n4. join('Done.')")
+    assert isinstance(first, Call)
+    assert isinstance(call, Call)
+    assert (first.error, call.tool) == (None, "send")
+    assert "no conditions and no loops" in (call.error or "")
+    assert not others
+
+
+@pytest.mark.parametrize(
+    "prose",
+    ["When both are known, I compare them:", "If it is high, people want to know.", "Thought: if $1 > 3, I tell Ana."],
+)
+def test_prose_that_begins_like_a_condition_is_none(prose: str) -> None:
+    assert read(f"{prose}\n1. send('ana')\n2. join()") == [Call(1, "send", ["ana"], text="'ana'"), Join(2)]
+
+
+def test_a_call_that_changes_something_is_given_out_at_the_end_of_its_line_and_all_others_at_once() -> None:
+    parser = PlanParser(TOOLS)
+    assert parser.feed("1. search.map(['a',") == [Element(1, "search", "a")]
+    assert len(parser.feed("'b'])")) == 2
+    assert parser.feed("\n2. send.map(['a', 'b'])") == []
+    assert parser.feed("\n") == [Call(2, "send", [["a", "b"]], text="['a', 'b']", mapped=True)]
+    assert parser.feed("3. Send('c') 4. search('d')") == [
+        Call(3, "Send", ["c"], text="'c'"),
+        Call(4, "search", ["d"], text="'d'"),
+    ]
