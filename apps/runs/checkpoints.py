@@ -112,22 +112,23 @@ class Serializer(JsonPlusSerializer):
 @asynccontextmanager
 async def _open_sqlite(path: Path) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     import aiosqlite
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+    from apps.runs.sqlite import SqliteSaver
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         connection = await aiosqlite.connect(path, timeout=BUSY_SECONDS)
     except (OSError, sqlite3.Error) as error:
         raise CheckpointError(CANT_OPEN.format(where=path, why=error)) from error
+    saver = SqliteSaver(connection, serde=Serializer())
     try:
-        saver = AsyncSqliteSaver(connection, serde=Serializer())
         try:
             await _set_up(saver)
         except sqlite3.Error as error:
             raise CheckpointError(CANT_OPEN.format(where=path, why=error)) from error
         yield saver
     finally:
-        await connection.close()
+        await saver.close()
 
 
 async def _set_up(saver: Any) -> None:

@@ -100,7 +100,7 @@ try:
     from apps.server.agent import ServedAgent
     from apps.server.conversations import add_conversations
     from apps.server.errors import OF_ALL, Failure, RefusedError, explain
-    from apps.server.guard import NOT_JSON, Guard
+    from apps.server.guard import NOT_JSON, Guard, ReadRoute
     from apps.server.langserve import add_agent
     from apps.server.limits import Limits
     from apps.server.openai import add_openai
@@ -144,7 +144,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _explain_status)
     for kind in (RefusedError, BusyError, CheckpointError):
         app.add_exception_handler(kind, _explain_refusal)
-    router = APIRouter(responses=OF_ALL)
+    router = APIRouter(responses=OF_ALL, route_class=ReadRoute)
     add_agent(router, agent, "/agent")
     add_conversations(router, agent, "/agent")
     add_openai(router, agent)

@@ -6,11 +6,14 @@ import binascii
 import hmac
 import ipaddress
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
+from fastapi.routing import APIRoute
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from apps.server.errors import Failure, RefusedError, explain
@@ -83,7 +86,7 @@ class Guard:
             await self._app(scope, receive, send)
         elif refusal := self._refuse(scope):
             await refusal(scope, receive, send)
-        elif scope["method"] == "POST":
+        elif scope["method"] == "POST" and _is_served(scope):
             await self._run(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -141,7 +144,7 @@ class Guard:
             raise RefusedError(408, TOO_SLOW.format(seconds=limits.client_timeout)) from None
         if too_long:
             raise RefusedError(413, TOO_LONG.format(most=limits.max_request_bytes))
-        _check_json(body)
+        scope["json"] = _read_json(body)
         return bytes(body)
 
     async def _watched(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
@@ -157,6 +160,24 @@ class Guard:
             for task in (answering, leaving):
                 task.cancel()
             await asyncio.gather(answering, leaving, return_exceptions=True)
+
+
+class ReadRoute(APIRoute):
+    """A route that takes a body as the guard has read it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What answers a request."""
+        handle = super().get_route_handler()
+
+        async def handle_read(request: Request) -> Response:
+            return await handle(_ReadRequest(request.scope, request.receive))
+
+        return handle_read
+
+
+class _ReadRequest(Request):
+    async def json(self) -> Any:
+        return self.scope["json"]
 
 
 class _Answering:
@@ -210,21 +231,27 @@ def _with_headers(send: Send) -> Send:
     return send_with_headers
 
 
-def _check_json(body: bytearray) -> None:
+def _is_served(scope: Scope) -> bool:
+    """Whether there is something to POST to; if not, the app says so."""
+    return any(route.matches(scope)[0] is Match.FULL for route in scope["app"].routes)
+
+
+def _read_json(body: bytearray) -> Any:
     """
     Raises:
-        RefusedError: What reads the body later could not cope with it.
+        RefusedError: It is not JSON, or what uses it later could not cope with it.
     """
     try:
-        level = [json.loads(body, parse_constant=_refuse_constant)]
+        value = json.loads(body, parse_constant=_refuse_constant)
     except RecursionError:
         raise RefusedError(422, TOO_DEEP) from None
     except ValueError:  # also a number of too many digits, and bytes that are no text
         raise RefusedError(422, NOT_JSON) from None
+    level: list[Any] = [[value]]
     for _ in range(MAX_DEPTH + 1):
-        level = [inner for value in level for inner in _inside(value)]
+        level = [inner for value in level for inner in _inside(value) if isinstance(inner, dict | list)]
         if not level:
-            return
+            return value
     raise RefusedError(422, TOO_DEEP)
 
 
@@ -232,8 +259,8 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _inside(value: Any) -> list[Any]:
-    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _tells_of_a_proxy(header: str) -> bool:

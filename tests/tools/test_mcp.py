@@ -19,12 +19,17 @@ import pytest_asyncio
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, ToolException
 from langchain_openai import ChatOpenAI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from agent import create_llm_compiler
 from agent.tooling.describe import describe
 from tests.support import PATIENCE, ROOT
 from tests.support.model_server import ChatRequest, ModelServer, Reply
 from tests.support.prepared_python import prepared
+from tests.support.serving import serving
 from tests.support.waiting import until
 from tools.mcp import McpServers, load_mcp_tools
 from tools.mcp import session as mcp_session
@@ -60,6 +65,9 @@ def stdio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, BaseTo
     servers.close()
 
 
+INITIALIZED = {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "x", "version": "1"}}
+
+
 class HttpServer:
     """A server process that speaks streamable HTTP; it can be started again on its port."""
 
@@ -80,7 +88,8 @@ class HttpServer:
         return False
 
     async def stop(self) -> None:
-        self._process.kill()
+        with suppress(ProcessLookupError):
+            self._process.kill()
         await self._process.wait()
 
 
@@ -421,6 +430,40 @@ async def test_a_server_that_was_restarted_is_asked_in_a_new_session(http: HttpS
     await http.start()
     assert await tools["add"].ainvoke({"first": 1}) == 2
     await asyncio.to_thread(servers.close)
+
+
+async def test_a_call_whose_server_goes_away_before_it_answers_fails(http: HttpServer, write: Write) -> None:
+    servers = McpServers(write(one={"url": http.url}))
+    tools = {tool.name: tool for tool in await servers.tools()}
+    with pytest.raises(McpServerError, match="went away during the call: it closed the connection"):
+        await tools["die"].ainvoke({})
+    await asyncio.to_thread(servers.close)
+
+
+@pytest.mark.parametrize("ids", [b"", b"id: 1\ndata: \n\n"], ids=["", "resumable"])
+async def test_an_answer_that_ends_without_one_fails(write: Write, ids: bytes) -> None:
+    """As a server in good order, or a proxy, ends it; also when it can't be resumed."""
+    asked = []
+
+    async def endpoint(request: Request) -> Response:
+        if request.method != "POST":
+            return Response(status_code=405)
+        message = await request.json()
+        asked.append(message["method"])
+        results = {"initialize": INITIALIZED, "tools/list": {"tools": [{"name": "add", "inputSchema": {}}]}}
+        if "id" not in message:
+            return Response(status_code=202)
+        if result := results.get(message["method"]):
+            return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "result": result})
+        return Response(ids, media_type="text/event-stream")
+
+    async with serving(Starlette(routes=[Route("/mcp", endpoint, methods=["GET", "POST", "DELETE"])])) as url:
+        servers = McpServers(write(one={"url": f"{url}mcp"}))
+        (add,) = await servers.tools()
+        with pytest.raises(McpServerError, match="went away during the call: it closed the connection"):
+            await add.ainvoke({})
+        assert asked.count("tools/call") == 1
+        await asyncio.to_thread(servers.close)
 
 
 async def test_a_request_that_the_server_refuses_is_a_failure(stdio: dict[str, BaseTool]) -> None:

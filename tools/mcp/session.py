@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import BrokenResourceError, ClosedResourceError
@@ -111,7 +112,11 @@ class Session:
         if config.url:
             from langchain_mcp_adapters.sessions import create_session
 
+            from tools.mcp.http import WatchedClient
+
             connection: Any = {"transport": config.transport, "url": config.url, "headers": dict(config.headers)}
+            if config.transport == "http":
+                connection["httpx_client_factory"] = partial(WatchedClient, self._holding.cancel)
             async with create_session(connection) as session:
                 yield session
             return

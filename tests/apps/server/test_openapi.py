@@ -46,6 +46,8 @@ async def test_the_server_does_what_its_openapi_document_says(
         ("PUT", "v1/chat/completions", "POST"),
         ("DELETE", "healthz", "GET"),
         ("GET", "agent/threads/mine/stream", "POST"),
+        ("POST", "agent/threads/mine", "GET"),
+        ("POST", "healthz", "GET"),
     ],
 )
 async def test_another_method_than_a_paths_own_is_405(

@@ -712,10 +712,10 @@ async def test_a_run_that_died_with_its_server_is_resumed(
     model_server: ModelServer,
     doors: Doors,
     complaints: list[str],
-    postgres_url: str,
+    tmp_path: Path,
 ) -> None:
     model_server.script(planner=['1. quick("a")\n2. search("$1")\n3. join()'], joiner=["Here again."])
-    server = await serve(postgres_url)
+    server = await serve(f"sqlite:///{tmp_path}/threads.db")
     page: Page = await open_page(server.url)
     await ask(page, "Still there?")
     await expect(node(page, "2", "running")).to_be_visible()
