@@ -3,6 +3,9 @@ and the results are put in; or a tool's result is the answer.
 
 Only if everything was done that the turn's plans set out to do: such an answer was written before anything was known,
 and may tell of calls that it doesn't refer to.
+
+Where tools have side effects, it may also tell of deeds that no call has
+done: what isn't plainly none of these takes the joiner, who sees what happened. That costs a model call, and no more.
 """
 
 import re
@@ -24,7 +27,28 @@ _LEFT_OVER = re.compile(r"[\[({]|[.?]+\w|:[,.\d]*[a-z%}]")
 
 _OTHER_REFERENCE = re.compile(r"\$\{?[^\W\d]")
 _CLAUSE_END = re.compile(r"[.;!?,…](?=\s|\Z)|[\n。！？；，、()（）]|\s[-–—]\s")
+_AND = re.compile(r"\band\b|&")
 _RESULT = "\0"
+_WORD = re.compile(r"[^\W_]+")
+_CURRENCY = re.compile(r"\b[A-Z]{3}\b")
+
+_TELL_NO_DEED = frozenset(
+    """
+    a about above all an and are as at below between both but by compared cost costs each else first for from higher in
+    is it its last less lower more most next no not of on one only open or other out over per same so than that the
+    their there these they this those to today total two under was were which while with yes you your
+
+    answer average big cheap date deep difference distance expensive far fast heavy height high large length long many
+    much number old people population price ratio result slow small sum tall temperature time warm weather weight wide
+
+    billion c cm days f g h hours kg kilometres km l m meters metres miles million min minutes ml mm months percent s
+    thousand times weeks years
+    """.split()  # noqa: SIM905 — a list of them would fill a page
+)
+_MAY_TELL_ONE = frozenset(["been", "done", "have", "has", "i", "let", "me", "my", "our", "put", "set", "us", "we"])
+"""Also if the user has said them."""
+
+_SEVERAL = frozenset(["all", "both", "each", "every", "everybody", "everyone", "everything", "them", "they"])
 _NAME = re.compile(r"\w*[^\W\d](?=[\"'\]]*\Z)")
 
 
@@ -63,8 +87,6 @@ def fill_in(answer: str, messages: Sequence[AnyMessage], effects: Collection[str
         messages: The conversation with the observations.
         effects: The tools with side effects.
     """
-    called = {task.tool for plan in own_plans(this_turn(messages)) for task in tasks_of(plan)}
-    may_claim = bool(effects) and called.isdisjoint(effects)
     used: set[int] = set()
     seen = observations(messages)
     sizes = map_sizes(seen)
@@ -103,13 +125,48 @@ def fill_in(answer: str, messages: Sequence[AnyMessage], effects: Collection[str
     except (_NoAnswerError, UnresolvedReferenceError):
         return ""
     results_marked = PATTERN.sub(lambda match: _RESULT if match.start() in used else match[0], answer)
-    return "" if may_claim and not _tells_results(results_marked) else filled
+    return filled if not effects or _is_borne_out(results_marked, answer, messages, effects) else ""
 
 
-def _tells_results(answer: str) -> bool:
-    """Whether each clause has a result in it, so that it tells of what was found, and of no deed beside it."""
-    clauses = _CLAUSE_END.split(answer)
-    return _RESULT in answer and all(_RESULT in clause or not any(map(str.isalpha, clause)) for clause in clauses)
+def _is_borne_out(marked: str, answer: str, messages: Sequence[AnyMessage], effects: Collection[str]) -> bool:
+    """Whether the words around the results tell of no deed that no call of the turn has done.
+
+    Without such a call each clause has to tell a result, in words of the user, of the plan's calls, or of those that
+    tell of no deed. With one, each has to tell a result, or of something that a deed was done to, with no other names
+    and figures in it.
+
+    Args:
+        marked: The answer, with a mark for each result.
+        answer: As the plan gives it.
+        messages: The conversation with the observations.
+        effects: The tools with side effects.
+    """
+    turn = this_turn(messages)
+    results = observations(turn)
+    tasks = [task for plan in own_plans(turn) for task in tasks_of(plan) if task.key in results]
+    deeds = [results[task.key] for task in tasks if task.tool in effects]
+    clauses = _CLAUSE_END.split(marked)
+    if not deeds:
+        question = [str(message.text) for message in messages[: len(messages) - len(turn)][-1:]]
+        references = [match[0] for match in PATTERN.finditer(answer)]
+        given = _words(*question, *references, *(to_text(task.arguments) for task in tasks)) - _MAY_TELL_ONE
+        others = _words(_CURRENCY.sub("", marked)) - given - _TELL_NO_DEED
+        tells = all(_RESULT in clause for clause in clauses if any(map(str.isalpha, clause)))
+        return _RESULT in marked and tells and all(map(str.isdecimal, others))
+    if len(deeds) == 1 and not _words(marked).isdisjoint(_SEVERAL):
+        return False
+    done_to = _words(*(to_text(deed.response_metadata.get("arguments")) + to_text(shown_value(deed)) for deed in deeds))
+    clauses = [part for clause in clauses for part in _AND.split(clause) if any(map(str.isalpha, part))]
+    for clause in clauses:
+        named = _words(*(word for word in _WORD.findall(clause)[1:] if word != "I" and not word.islower()))
+        tells = _RESULT in clause or not (_words(clause) - _TELL_NO_DEED).isdisjoint(done_to)
+        if not named <= done_to or not (tells or len(clauses) == 1):
+            return False
+    return True
+
+
+def _words(*texts: str) -> set[str]:
+    return {word.casefold() for text in texts for word in _WORD.findall(text)}
 
 
 def _value(message: ToolMessage | None) -> Any:

@@ -88,7 +88,16 @@ async def answer(model: ChatOpenAI, **context: Any) -> str:
         ('1. measure.map(["K2", "Fuji"])\njoin("$1[0].height and $1[-1].height")', "8611.25 and 3776"),
         ('1. measure.map(["K2", "Fuji"])\njoin("$1.name: $1.height m")', "K2 and Fuji: 8611.25 and 3776 m"),
         ('1. orders()\njoin("Open: $1.id.")', "Open: A-1 and A-2."),
+        # words that tell of no deed, of the user's, or of the calls
+        ('1. ratio(6, 5)\njoin("It is $1.")', "It is 1.2."),
+        ('1. measure("K2")\njoin("The height of K2 is $1.height metres.")', "The height of K2 is 8611.25 metres."),
+        ('1. ratio(6, 5)\njoin("The question was about $1 USD.")', "The question was about 1.2 USD."),
+        # of what a deed was done to
         ('1. send.map(["ana", "bob"])\njoin("I told both.")', "I told both."),
+        ('1. send.map(["ana", "bob"])\njoin("I told Ana and Bob.")', "I told Ana and Bob."),
+        ('1. send("ana@x.org")\njoin("I told Ana.")', "I told Ana."),
+        ('1. ratio(6, 5)\n2. send("ana")\njoin("I told Ana, and it is $1.")', "I told Ana, and it is 1.2."),
+        ('1. send("ana")\njoin("Done.")', "Done."),
     ],
 )
 async def test_the_answer_is_that_text_with_the_results_put_in(
@@ -127,6 +136,25 @@ async def test_the_answer_is_that_text_with_the_results_put_in(
         '1. ratio(6, 5)\njoin("$1 (Ana was told)")',
         '1. ratio(6, 5)\njoin("已通知安娜。结果是$1。")',
         '1. ratio(6, 5)\njoin("$1. Ana knows it, for $5.")',
+        '1. ratio(6, 5)\njoin("I told Ana that it is $1.")',
+        '1. ratio(6, 5)\njoin("Ana was told that it is $1.")',
+        '1. ratio(6, 5)\njoin("Ana knows that it is $1.")',
+        '1. ratio(6, 5)\njoin("Booked for $1 USD.")',
+        '1. ratio(6, 5)\njoin("$1 was sent to Ana.")',
+        '1. ratio(6, 5)\njoin("We put $1 in it.")',
+        '1. ratio(6, 5)\njoin("Ich habe Ana gesagt, dass es $1 ist.")',
+        '1. ratio(6, 5)\njoin("已告诉安娜结果是$1。")',
+        # it tells of other deeds than were done
+        '1. send("ana")\njoin("I told Ana and Bob.")',
+        '1. send("ana")\njoin("I told Bob.")',
+        '1. send("ana")\njoin("J\'ai informé Ana et Bob.")',
+        '1. send("ana")\njoin("I told both.")',
+        '1. send("ana")\njoin("Everybody is told.")',
+        '1. send("ana")\njoin("I told Ana and ordered the lamp.")',
+        '1. send("ana")\njoin("I told Ana. I ordered the lamp.")',
+        '1. send("ana")\njoin("I told Ana; the lamp is yours.")',
+        '1. send("ana")\njoin("I told Ana 3 times.")',
+        '1. ratio(6, 5)\n2. send("ana")\njoin("I told Bob that it is $1.")',
         # what it refers to isn't there, or is nothing to read out
         '1. ratio(6, 5)\njoin("It is $1.height.")',
         '1. ratio(6, 5)\njoin("It is ${7}.")',
