@@ -60,8 +60,8 @@ torture: $(VENV)/with-all ## Kill N=1000 runs at random moments and resume them;
 	@RANDOM_PLANS=$$((10 * $(N))) $(BIN)/python -m pytest -q tests/end_to_end/test_random_plans.py
 torture: N = 1000
 
-bench: $(VENV)/with-all ## Measure the machinery against the ideal and other agents; QUICK=1 in a minute
-	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(ARGS)
+bench: $(VENV)/with-all ## Measure the machinery against the ideal and other agents; QUICK=1 in a minute; AGAINST=HEAD~1 compares CPU
+	@$(BIN)/python -m tests.benchmarks $(if $(QUICK),--quick) $(if $(AGAINST),--against $(AGAINST)) $(ARGS)
 
 bench-cluster: $(VENV)/with-all $(VENV)/with-cluster ## Measure one and two servers of a cluster, and a tool on Ray
 	@$(BIN)/python -m tests.benchmarks.cluster $(ARGS)

@@ -16,11 +16,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.against import MOST, NoSuchCommitError, against
+from tests.benchmarks.cost import cost
 from tests.benchmarks.ideal import Speed
 from tests.benchmarks.peers import CONTESTANTS, ROOT, Contestant, PeerError, install
 from tests.benchmarks.punctuality import punctuality
 from tests.benchmarks.race import model_server, race, summaries
 from tests.benchmarks.report import report
+from tests.benchmarks.tails import tails
 from tests.benchmarks.workloads import WORKLOADS
 
 HERE = Path(__file__).parent
@@ -47,7 +50,10 @@ def main() -> None:
     parser.add_argument("--contestants", default="", help="names, with commas between; all if none")
     parser.add_argument("--workloads", default="", help=f"of {', '.join(WORKLOADS)}; all if none")
     parser.add_argument("--no-machinery", action="store_true", help="the race only")
+    parser.add_argument("--against", metavar="COMMIT", help="only compare the CPU of a task with this commit's")
     given = parser.parse_args()
+    if given.against:
+        sys.exit(_compare(given.against))
     workloads = given.workloads.split(",") if given.workloads else list(WORKLOADS)
     if given.quick:
         workloads, given.repeat = [name for name in workloads if name in ("two", "eight", "diamond")], 1
@@ -68,6 +74,13 @@ def main() -> None:
         runs.append(run)
         _say(f"{run.contestant:32} {run.workload:8} {run.seconds:7.2f} s  {run.ratio:6.3f} of the ideal  {run.error}")
     results["race"] = summaries(runs, speed)
+    if not given.no_machinery:
+        _say("what a question takes of a core …")
+        at_work = [name for name in workloads if name in ("eight", "diamond", "fifty")]
+        results["cost"] = cost(contestants, at_work, repeat=1 if given.quick else 5, logs=logs)
+        if not given.quick:
+            _say("slow tails …")
+            results["tails"] = tails(logs)
     results["about"]["load_after"] = os.getloadavg()[0]
     text = report(results)
     _say(f"\n{text}")
@@ -76,6 +89,17 @@ def main() -> None:
         (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
         readme = HERE / "README.md"
         readme.write_text(readme.read_text("utf-8").partition(MARK)[0] + MARK + text, "utf-8")
+
+
+def _compare(commit: str) -> int:
+    """Say what a task costs beside another commit; the exit code."""
+    try:
+        ratio = against(commit)
+    except NoSuchCommitError as error:
+        _say(f"Not compared with {commit}: {error}")
+        return 0
+    _say(f"A task takes {ratio:.2f} times as much of a core as at {commit} (at most {MOST}).")
+    return int(ratio > MOST)
 
 
 def _install(contestants: list[Contestant]) -> tuple[list[Contestant], dict[str, str], dict[str, str]]:

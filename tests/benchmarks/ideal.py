@@ -6,6 +6,7 @@ call is done and the plan has ended, which is at the closing parenthesis of its 
 
 import re
 from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -49,9 +50,7 @@ class Ideal:
 def ideal(workload: Workload, speed: Speed) -> Ideal:
     """The best course of a workload with the plan in the paper's syntax."""
     plan = our_plan(workload)
-    ends = list(accumulate(len(token) for token in tokens_of(plan)))
-    closing = [match.end() for match in re.finditer(r"\)$", plan, re.MULTILINE)]
-    *closed, planned = (speed.until(bisect_left(ends, end) + 1) for end in closing)
+    *closed, planned = _sent(plan, re.finditer(r"\)$", plan, re.MULTILINE), speed)
     started: list[float] = []
     finished: list[float] = []
     for call_, at in zip(workload.calls, closed, strict=True):
@@ -60,3 +59,14 @@ def ideal(workload: Workload, speed: Speed) -> Ideal:
     join_started = max([planned, *finished])
     total = join_started + speed.until(len(tokens_of(workload.answer)))
     return Ideal(tuple(closed), tuple(started), tuple(finished), join_started, total)
+
+
+def first_call_sent(plan: str, speed: Speed) -> float:
+    """Seconds until a plan's first call can start: its closing parenthesis is sent, or a map's first element."""
+    return next(_sent(plan, re.finditer(r'\.map\(\[".*?"|\)$', plan, re.MULTILINE), speed))
+
+
+def _sent(plan: str, pieces: Iterable[re.Match[str]], speed: Speed) -> Iterator[float]:
+    """When the last tokens of these pieces of a plan are sent."""
+    ends = list(accumulate(len(token) for token in tokens_of(plan)))
+    return (speed.until(bisect_left(ends, piece.end()) + 1) for piece in pieces)

@@ -119,13 +119,20 @@ async def langchain_seconds(calls: int, repeat: int) -> float:
     return await least_seconds(run, repeat)
 
 
-async def overhead(calls: int, repeat: int) -> dict[str, Any]:
+async def per_call(measure: Callable[[int, int], Awaitable[float]], calls: int, repeat: int) -> float:
     """Milliseconds of a core per call, of a run with so many calls over a run with none."""
+    return (await measure(calls, repeat) - await measure(0, repeat)) / calls * 1000
 
-    async def per_call(measure: Callable[[int, int], Awaitable[float]]) -> float:
-        return (await measure(calls, repeat) - await measure(0, repeat)) / calls * 1000
 
-    all_, langgraph, langchain = [await per_call(m) for m in (agent_seconds, langgraph_seconds, langchain_seconds)]
+async def agent(calls: int, repeat: int) -> dict[str, Any]:
+    """What a call costs in a run of the agent."""
+    return {"calls": calls, "all_ms": await per_call(agent_seconds, calls, repeat)}
+
+
+async def overhead(calls: int, repeat: int) -> dict[str, Any]:
+    """The same, and whose part of it is what."""
+    measures = (agent_seconds, langgraph_seconds, langchain_seconds)
+    all_, langgraph, langchain = [await per_call(measure, calls, repeat) for measure in measures]
     own = all_ - langgraph - langchain
     return {"calls": calls, "all_ms": all_, "langgraph_ms": langgraph, "langchain_ms": langchain, "own_ms": own}
 
@@ -208,6 +215,7 @@ async def parser(size: int, repeat: int) -> dict[str, Any]:
 
 
 MEASUREMENTS: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
+    "agent": agent,
     "overhead": overhead,
     "checkpointers": checkpointers,
     "many_runs": many_runs,

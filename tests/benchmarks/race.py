@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from tests.benchmarks.ideal import Ideal, Speed, ideal
+from tests.benchmarks.ideal import Speed, first_call_sent, ideal
 from tests.benchmarks.peers import ROOT, Contestant
-from tests.benchmarks.workloads import WORKLOADS
+from tests.benchmarks.workloads import PLANS, WORKLOADS, our_plan
 
 ENOUGH_SECONDS = 30.0
 """Of a contestant on a workload: what has taken longer isn't repeated."""
@@ -39,7 +39,7 @@ class Result:
 
     output: int
     first_start: float | None
-    """Seconds from the moment that the first call's closing parenthesis was due to the start of the call."""
+    """Seconds from the moment that the first call was due to be written, to the start of the call."""
 
     late: float
     """Seconds by which the server was late at most."""
@@ -150,16 +150,18 @@ def _result(name: str, workload: str, run: dict[str, Any], server: dict[str, Any
         len(calls),
         sum(call["input"] for call in calls),
         sum(call["output"] for call in calls),
-        _first_start(best, workload, run, calls),
+        _first_start(name, workload, run, calls, speed),
         max(late, default=0.0),
         error,
     )
 
 
-def _first_start(best: Ideal, workload: str, run: dict[str, Any], calls: list[dict[str, Any]]) -> float | None:
-    times = dict(run["started"])
-    first = times.get(WORKLOADS[workload].calls[0].text)
-    return first - calls[0]["received"] - best.closed[0] if first and calls else None
+def _first_start(
+    name: str, workload: str, run: dict[str, Any], calls: list[dict[str, Any]], speed: Speed
+) -> float | None:
+    plan = PLANS.get(name.removeprefix("llm-compiler-"), our_plan)(WORKLOADS[workload])
+    first = dict(run["started"]).get(WORKLOADS[workload].calls[0].text)
+    return first - calls[0]["received"] - first_call_sent(plan, speed) if first and calls else None
 
 
 @dataclass(frozen=True)

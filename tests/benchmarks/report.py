@@ -28,6 +28,10 @@ def report(results: dict[str, Any]) -> str:
     if results["race"]:
         lines += ["", PUNCTUAL.format(**results["punctuality"])]
         lines += _race(results["race"])
+    if results.get("cost"):
+        lines += _cost_of_a_question(results["cost"])
+    if results.get("tails"):
+        lines += _tails(results["tails"])
     if machinery:
         lines += _machinery(machinery)
     targets = list(_targets(results))
@@ -70,13 +74,51 @@ def _race(race: Sequence[dict[str, Any]]) -> Iterator[str]:
     )
     yield from table(
         "Start of the first tool call",
-        "Milliseconds after its closing parenthesis was due to leave the server.",
+        "Milliseconds after its closing parenthesis was due to leave the server, or a map's first element; for ReAct, "
+        "after it would have been in the paper's syntax. Tool calls of a protocol end in further tokens, such as `]}`, "
+        "before which nothing can start: that is in ReAct's figures, too.",
         lambda row: f"{row['first_start'] * 1000:.1f}" if row["first_start"] is not None else "",
     )
     late = max(row["late"] for row in race) * 1000
     yield from ("", f"The server was late by {late:.1f} ms at most, at the first or the last token of a reply.")
     wrong = {f"{row['contestant']} on {row['workload']}: {error}" for row in race for error in row["errors"]}
     yield from ("", *(f"✗ {text}" for text in sorted(wrong)))
+
+
+def _cost_of_a_question(costs: Sequence[dict[str, Any]]) -> Iterator[str]:
+    workloads = list(dict.fromkeys(row["workload"] for row in costs))
+    rows = {(row["contestant"], row["workload"], row["streamed"]): row for row in costs}
+
+    def cell(name: str, workload: str, streamed: bool) -> str:
+        row = rows.get((name, workload, streamed))
+        return f"{row['ms']:.0f}{' ✗' if row['error'] else ''}" if row else ""
+
+    yield from (
+        "",
+        "### CPU of a question, in ms of a core",
+        "",
+        "Twenty questions at once over HTTP, tools of 10 ms, a model of 800 tokens a second. Streamed: with what a "
+        "user interface reads.",
+        "",
+    )
+    head = ("", *(f"{workload}{how}" for workload in workloads for how in ("", ", streamed")))
+    names = dict.fromkeys(row["contestant"] for row in costs)
+    yield from _table(head, ((n, *(cell(n, w, s) for w in workloads for s in (False, True))) for n in names))
+    wrong = {f"{row['contestant']} on {row['workload']}: {row['error']}" for row in costs if row["error"]}
+    yield from ("", *(f"✗ {text}" for text in sorted(wrong)))
+
+
+def _tails(tails: dict[str, dict[str, float]]) -> Iterator[str]:
+    yield from (
+        "",
+        "### Slow tails, in seconds",
+        "",
+        "Fifty questions of eight searches, ten at a time; a search takes 0.3 s, and 3 s once in twenty.",
+        "",
+    )
+    yield from _table(
+        ("", "median", "95th percentile"), ((n, f"{t['p50']:.2f}", f"{t['p95']:.2f}") for n, t in tails.items())
+    )
 
 
 def _cost(row: dict[str, Any]) -> float:

@@ -8,7 +8,7 @@ import pytest
 from agent.language.parser import PlanParser
 from agent.language.plan import Plan
 from agent.language.tasks import Join, Signature, Task, Thought
-from tests.benchmarks.ideal import Speed, ideal
+from tests.benchmarks.ideal import Speed, first_call_sent, ideal
 from tests.benchmarks.server import answer, record
 from tests.benchmarks.workloads import PLANS, WORKLOADS, Call, Workload, map_plan, our_plan
 from tests.support.model_server import ChatRequest, Exchange, tokens_of
@@ -90,6 +90,17 @@ def test_maps_say_the_same_in_fewer_lines() -> None:
     assert PLANS["maps"](WORKLOADS["fifty"]).count("\n") == 1
     assert PLANS["maps"](WORKLOADS["chain"]) == our_plan(WORKLOADS["chain"])
     assert PLANS["maps"](WORKLOADS["random"]) == our_plan(WORKLOADS["random"])
+
+
+@pytest.mark.parametrize(
+    ("plan", "known_with"),
+    [
+        ('1. search("a b")\n2. join()', '1. search("a b")'),
+        ('1. search.map(["a b", "c"])\n2. join()', '1. search.map(["a b"'),
+    ],
+)
+def test_the_first_call_is_known_with_its_parenthesis_or_with_the_first_element(plan: str, known_with: str) -> None:
+    assert first_call_sent(plan, Speed()) == Speed().until(len(tokens_of(known_with)))
 
 
 @pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)

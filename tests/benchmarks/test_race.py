@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.cost import cost
 from tests.benchmarks.ideal import Speed, ideal
 from tests.benchmarks.peers import CONTESTANTS, Contestant
 from tests.benchmarks.punctuality import punctuality
@@ -42,6 +43,15 @@ def test_agents_do_all_the_work(tmp_path: Path) -> None:
 def test_every_token_of_the_server_arrives(tmp_path: Path) -> None:
     with model_server(FAST, tmp_path / "log") as (_, address):
         assert punctuality(address, FAST, "eight")["tokens"] == len(tokens_of(our_plan(WORKLOADS["eight"])))
+
+
+def test_what_questions_cost_is_measured_of_all_that_they_do(tmp_path: Path) -> None:
+    contestants = [Prepared(known.name, known.script, known.arguments) for known in CONTESTANTS if known.name in CALLS]
+    rows = cost(contestants, ["two"], repeat=1, logs=tmp_path)
+    assert [(row["contestant"], row["streamed"], row["error"]) for row in rows] == [
+        (name, streamed, "") for streamed in (False, True) for name in CALLS
+    ]
+    assert all(row["ms"] > 0 for row in rows)
 
 
 def results(*race: Result) -> dict[str, Any]:
@@ -100,6 +110,18 @@ def test_runs_at_once_are_compared_with_ten_of_the_same_kind() -> None:
     assert "1,000 runs at once cost no more per run than ten (10% for noise) | 56.00 times | **missed** |" in text
     assert "than ten, without garbage collection (10% for noise) | 1.00 times | holds |" in text
     assert "| the parser reads more than 5 MB/s | 6.00 MB/s | holds |" in text
+
+
+def test_the_report_has_what_questions_cost_and_how_slow_tails_are() -> None:
+    costs = [
+        {"contestant": "react", "workload": "two", "streamed": False, "ms": 12.3, "error": "1 of 20 right answers"}
+    ]
+    tails = {"llm-compiler": {"p50": 1.234, "p95": 4.5}}
+    text = report(results(result("react", 4.0)) | {"cost": costs, "tails": tails})
+    assert "|  | two | two, streamed |" in text
+    assert "| react | 12 ✗ |  |" in text
+    assert "✗ react on two: 1 of 20 right answers" in text
+    assert "| llm-compiler | 1.23 | 4.50 |" in text
 
 
 def test_with_maps_the_best_other_is_the_yardstick() -> None:

@@ -680,6 +680,7 @@ class ModelServer:
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=1,
+            timeout_keep_alive=600,  # one that is closed while it is used again is an error that no test asked for
         )
         self._uvicorn = _Uvicorn(config)
         # A plain asyncio loop, not uvloop, whose clock moves in whole milliseconds.

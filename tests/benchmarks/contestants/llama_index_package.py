@@ -22,4 +22,4 @@ async def run(question: str) -> str:
 
 
 if __name__ == "__main__":
-    serve_async(run)
+    serve_async(run, at_once=False)
