@@ -47,9 +47,9 @@ _BLANK_LINES = re.compile(r"\n+(?=\n)")
 _SPACE = re.compile(r"\s*")
 _UNPACKED = re.compile(r"\*\*\s*\{")
 _ARGUMENT = re.compile(r"(?:[\s;|&]|and\b)*[\"'`]?([^\s\"'`=;,()（）]{1,64})[\"'`]?\s*=(?!=)")
-_CODE = re.compile(r"\.\w{1,30}\(|if\s[^\"']{1,100}\selse\s")
+_CODE = re.compile(r"\.\w{1,30}\(|%\s?[$(]|\[-?\d{1,3}\]\s?[,)]|if\s[^\"']{1,100}\selse\s")
 _OPEN_ARGUMENT = re.compile(
-    r"\.\w{0,30}|if\s[^\"']{0,100}|(?:[\s;|&]|and\b)*[\"'`]?[^\s\"'`=;,()（）]{0,64}[\"'`]?\s*=?"
+    r"\.\w{0,30}|%\s?|\[-?\d{0,3}\]?\s?|if\s[^\"']{0,100}|(?:[\s;|&]|and\b)*[\"'`]?[^\s\"'`=;,()（）]{0,64}[\"'`]?\s*=?"
 )
 _PREFIX = re.compile(r"(?:^|\W)([rbfuRBFU]{1,2})\Z")
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from agent.language.references import PATTERN
+from agent.language.references import PATH, PATTERN
 from agent.language.values import without_surrogates
 
 Kind = Literal["code", "reference", "prefix", "quote", "text", "escape", "missing"]
@@ -32,12 +32,26 @@ _SETS = re.compile(r"\s*[=:＝：](?!=)")
 _NAMED = re.compile(r"\s*([^\s=:,\"'`]{1,100}|[^\s=:,\"'`]{0,50}(\[?[\"'`])[^\"'`=:,]{1,100}[\"'`]\]?)\s*[=＝](?!=)")
 """What may be the name of an argument, written in some other way than the tool's."""
 
-_LAMBDA = re.compile(r"lambda\s+\w+\s*(?::|\Z)|\*{1,2}\s*\$")
-_LEFT_OVER = re.compile(r"[(\[{]|[?!]\.|\s*=>|\.\w+\(")
+_LAMBDA = re.compile(r"lambda\s+\w+\s*(?::|\Z)|\*{1,2}\s*(?:\$|[^\W\d]\w*\Z)")
+_LEFT_OVER = re.compile(r"[(\[{]|[?!]\.|\s*=>|->|::|\.(?:\w+\(|[\[*]|\.\w|\d)")
 """What is code behind a reference, though none of Python."""
 
+_OTHER_FORM = re.compile(
+    rf"(?=.*(?:[$＄]|\{{\{{))[$＄]?[({{<（｛\s]*[$＄]?\s*(?P<number>\d{{1,9}})(?P<path>{PATH})[)}}>）｝\s]*(?P<rest>{PATH})",
+    re.DOTALL,
+)
+_BARE_FORM = re.compile(
+    rf"(?:task|step|call|result|output|observation|response|answer)_?(?P<number>\d{{1,9}})(?P<path>{PATH})(?P<rest>)"
+    rf"|\$(?P<index_of>\d{{1,9}})\.(?P<index>\d)",
+    re.IGNORECASE,
+)
+"""References as other languages have them: `$(1)`, `{{1}}`, `＄１`; `task_1` and `$1.0`, where they are no text in
+quotes."""
+
+_NAMED_RESULT = re.compile(rf"\$(\{{)?(?P<name>[^\W\d]\w*)(?P<path>{PATH})(?(1)\}}(?P<rest>{PATH}))")
 _PLACEHOLDER = re.compile(r"<[^<>\n]{1,60}>|\{\s*([^\W\d]\w*)\s*\}|[?_]+")
 _IN_BRACES = re.compile(r"\{([^{}\n]{1,200})\}")
+_LONGEST_FORM = 100
 _CODE_CHARS = 2000
 """Text without quotes that is longer than this is none of code."""
 
@@ -46,8 +60,12 @@ NOT_A_VALUE = (
     "{text} is not a value, and a plan computes nothing. {hint} What has to be computed is a task of a tool; text "
     "stands in quotes."
 )
+OTHER_FORM = "{text} is not how a result is referred to; write {reference}."
+NO_SUCH_RESULT = "There is no result {text}; $1 is that of task 1."
 EACH = "For that of each element write {reference}."
 PARTS = "`.name` behind a reference leads to a field, of each element if it is a list, and `[0]` to an element."
+_PART = re.compile(r"[\w.,\[]")
+_FORMAT = re.compile(r"\s*(?:![rsa])?\s*(?::[^\]]*)?\Z")
 _MOST_DIGITS = 4000
 _ESCAPED = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\0": "\\x00"})
 _IN_CODE = str.maketrans({"\n": " ", "\0": "\\x00", "（": "(", "）": ")", "，": ","})
@@ -119,7 +137,7 @@ def read_value(tokens: Sequence[Token], results: Mapping[str, str]) -> Any:
     read = [token for token in tokens if token[0] != "code" or not token[1].isspace()]
     kinds = [kind for kind, _ in read]
     if kinds[:1] == kinds[-1:] == ["quote"] and set(kinds[1:-1]) <= {"text"} and len(kinds) > 1:
-        return without_surrogates("".join(text for _, text in read[1:-1]))
+        return _text("".join(text for _, text in read[1:-1]), results)
     written = without_surrogates(written_in(tokens).strip())
     if written in NAMES:
         return NAMES[written]
@@ -151,6 +169,12 @@ def _read_bare(written: str, results: Mapping[str, str]) -> str:
         return results[written]
     if PATTERN.fullmatch(written) or len(written) > _CODE_CHARS:
         return written
+    if named := _NAMED_RESULT.fullmatch(written):
+        if named["name"] not in results:
+            raise UnreadableError(NO_SUCH_RESULT.format(text=written))
+        return results[named["name"]] + named["path"] + (named["rest"] or "")
+    _check_form(written, _BARE_FORM)
+    _check_form(written, _OTHER_FORM)
     if not written.strip("=$.… "):
         raise UnreadableError(NO_VALUE.format(text=written))
     if _LAMBDA.match(written) or any(_LEFT_OVER.match(written, found.end()) for found in PATTERN.finditer(written)):
@@ -165,6 +189,34 @@ def _read_bare(written: str, results: Mapping[str, str]) -> str:
     if any(_is_code(part, written, results) for part in ast.walk(node)):
         raise UnreadableError(_no_value(node, results))
     return written
+
+
+def _text(text: str, results: Mapping[str, str]) -> str:
+    """The text of a string, with the names of results as references."""
+    if not text.startswith("$$") and not PATTERN.fullmatch(text.strip()):
+        _check_form(text, _OTHER_FORM)
+
+    def by_number(named: re.Match[str]) -> str:
+        return (
+            f"${{{results[named['name']][1:]}{named['path']}}}{named['rest'] or ''}"
+            if named["name"] in results
+            else named[0]
+        )
+
+    return without_surrogates(_NAMED_RESULT.sub(by_number, text) if results else text)
+
+
+def _check_form(text: str, form: re.Pattern[str]) -> None:
+    """Make sure that a text isn't meant as a reference.
+
+    Raises:
+        UnreadableError: It is one in this form.
+    """
+    if len(text) <= _LONGEST_FORM and (match := form.fullmatch(text)):
+        found = match.groupdict()
+        reference = f"${int(found['number'])}{found['path']}{found['rest']}" if found["number"] else ""
+        reference = reference or f"${found['index_of']}[{found['index']}]"
+        raise UnreadableError(OTHER_FORM.format(text=text, reference=reference))
 
 
 def _is_code(node: ast.AST, written: str, results: Mapping[str, str]) -> bool:
@@ -234,7 +286,7 @@ def _fill_in(tokens: Sequence[Token], results: Mapping[str, str]) -> list[Token]
         filled.append((kind, text))
 
     def read(match: re.Match[str]) -> str:
-        value = _read_bare(match[1].partition(":")[0].strip(), results)
+        value = _read_bare(_FORMAT.sub("", match[1]).strip(), results)
         return value if PATTERN.fullmatch(value) else match[0]
 
     return [
@@ -253,7 +305,7 @@ def _convert(node: ast.expr, results: Mapping[str, str]) -> Any:
         return reference
     match node:
         case ast.Constant(value=str() as text):
-            return without_surrogates(text)
+            return _text(text, results)
         case ast.Constant(value=bool() | None as value):
             return value
         case ast.Constant(value=int() as value):
@@ -273,8 +325,16 @@ def _convert(node: ast.expr, results: Mapping[str, str]) -> Any:
             # "height of " + $1
             parts = _convert(left, results), _convert(right, results)
             if all(isinstance(part, str) for part in parts):
-                return "".join(parts)
+                return _joined(*parts)
     raise UnreadableError(_no_value(node, results))
+
+
+def _joined(before: str, after: str) -> str:
+    """Two texts as one; what follows a reference doesn't become a part of it."""
+    *_, last = [None, *PATTERN.finditer(before)]
+    if last is None or last[0].startswith(("\\", "${")) or last.end() < len(before) or not _PART.match(after):
+        return before + after
+    return f"{before[: last.start()]}${{{last[0][1:]}}}{after}"
 
 
 def _is_text(node: ast.expr) -> bool:

@@ -19,9 +19,13 @@ PATTERN = re.compile(rf"\\\$(?=\{{?[0-9])|\$(?:\{{([0-9]{{1,9}})({PATH})\}}({PAT
 """A reference in a string; `$1.50` and `$1,000` are prices. A backslash before it makes it text."""
 
 LEFT_OVER = (
-    "A bracket follows {reference}, and is no part of it: a reference ends in names and places such as ${task}.name, "
+    "{behind!r} follows {reference}, and is no part of it: a reference ends in names and places such as ${task}.name, "
     "${task}[0] and ${task}[:]; there are no slices and no filters."
 )
+
+_LEFT_OVER = re.compile(r"->\w|::\w|\.(?:[\[*]|\.\w|\d)")
+_LEFT_OVER_OF_RECORDS = re.compile(r"[/|]\s?[^\W\d]")
+"""What looks like a part of a reference, and is none. Behind a text or a number, it is text."""
 
 _STEP = re.compile(r"\.(\w+)|\[(?:(-?[0-9]+)|[:*]?|\"([^\"]*)\"|'([^']*)')\]")
 _WHOLE_LIST = re.compile(r"\[[:*]?\]")
@@ -143,10 +147,12 @@ def substitute(value: Any, lookup: Callable[[Reference], Any]) -> Any:
             result = lookup(reference)
         except LookupError:
             return match[0]
-        if match.string[match.end() : match.end() + 1] == "[":
-            raise UnresolvedReferenceError(LEFT_OVER.format(reference=reference.text, task=reference.task))
         if reference.path and as_container(result) is None and _is_text_behind(reference, match):
             return to_text(result) + reference.path
+        if behind := _left_over(result, reference, match.string[match.end() : match.end() + 3]):
+            raise UnresolvedReferenceError(
+                LEFT_OVER.format(behind=behind, reference=reference.text, task=reference.task)
+            )
         return inside_text(follow(result, reference))
 
     def resolve(text: str) -> Any:
@@ -157,6 +163,17 @@ def substitute(value: Any, lookup: Callable[[Reference], Any]) -> Any:
         return follow(lookup(reference), reference)
 
     return _map_strings(value, resolve)
+
+
+def _left_over(result: Any, reference: Reference, behind: str) -> str:
+    """What follows a reference in a text as if it were a part of it."""
+    if behind.startswith("["):
+        return "["
+    if not (_LEFT_OVER.match(behind) or _LEFT_OVER_OF_RECORDS.match(behind)):
+        return ""
+    value = as_container(follow(result, reference))
+    is_record = isinstance(value, dict) or any(as_container(item) is not None for item in value or ())
+    return behind if is_record or (value is not None and _LEFT_OVER.match(behind)) else ""
 
 
 def _is_text_behind(reference: Reference, match: re.Match[str]) -> bool:

@@ -105,6 +105,18 @@ def test_what_comes_after_the_join_is_ignored() -> None:
         ("2024-10-12", "2024-10-12"),
         ("Mercury (planet)", "Mercury (planet)"),
         ('f"{$1.name} of {x}"', "$1.name of {x}"),
+        ('f"{$1.name!r:>9} m"', "$1.name m"),
+        ('"a" + $1.name + "b"', "a${1.name}b"),
+        ('"see $1" + "5"', "see ${1}5"),
+        ('"$1" + " m"', "$1 m"),
+        ('"costs $$1"', "costs $$1"),
+        ('"$$1"', "$$1"),
+        ('"$1 "', "$1 "),
+        ('"$AAPL"', "$AAPL"),
+        ('"task_1"', "task_1"),
+        ('"$1.5"', "$1.5"),
+        ('"{1}"', "{1}"),
+        ('"＄100以下"', "＄100以下"),
         ("In Cold Blood", "In Cold Blood"),
         ("Schindler's List", "Schindler's List"),
         ("3 + 4", "3 + 4"),
@@ -365,6 +377,8 @@ NAMED_PLAN = """a = search("x")
 big: str = await search.map(["y"])
 search(a)
 math(f"{a.height} - {big[0]}", context=[a, big, "a"])
+math("$a.height of ${a}s and $b", context=["$a"])
+math($a, context=${a}.height)
 join(f"It is {a}.")"""
 
 
@@ -379,6 +393,8 @@ def test_the_name_of_a_result_is_the_result() -> None:
     assert [(task.number, task.arguments) for task in plan.tasks if task.number > 2] == [
         (3, {"q": "$1"}),
         (4, {"p": "$1.height - $2[0]", "context": ["$1", "$2", "a"]}),
+        (5, {"p": "${1.height} of ${1}s and $b", "context": ["${1}"]}),
+        (6, {"p": "$1", "context": "$1.height"}),
     ]
     assert plan.answer == "It is $1."
 
@@ -517,6 +533,30 @@ def test_other_words_are_not(text: str) -> None:
         ("query=???", "There is no value"),
         ("query=__", "There is no value"),
         ("query=[<a>, <b>]", "There is no value in '<a>'"),
+        ('"$(1)"', "write $1."),
+        ('"$(1).name"', "write $1.name."),
+        ('"{{1}}"', "write $1."),
+        ('"{{ 1.name }}"', "write $1.name."),
+        ('"${{1}}"', "write $1."),
+        ('"{$1.name}"', "write $1.name."),
+        ('"<$1>"', "write $1."),
+        ('"$1 [0]"', "write $1[0]."),
+        ('"＄1"', "write $1."),
+        ("＄1", "write $1."),
+        ('["$１"]', "write $1."),
+        ("task_1", "write $1."),
+        ("result1.name", "write $1.name."),
+        ("$1.0", "write $1[0]."),
+        ("$one", "There is no result $one"),
+        ("${city}", "There is no result ${city}"),
+        ("$1->name", "is not a value"),
+        ("$1::name", "is not a value"),
+        ("$1..name", "is not a value"),
+        ("$1.*.name", "is not a value"),
+        ("**kwargs", "is not a value"),
+        ("*names", "is not a value"),
+        ('"%s m" % $1', "is not a value"),
+        ('"$1.name"[0]', "is not a value"),
     ],
 )
 def test_what_is_no_argument_fails_the_call(arguments: str, says: str) -> None:

@@ -366,10 +366,30 @@ def test_a_path_that_leads_nowhere_is_never_left_standing(text: str) -> None:
 
 
 def test_a_path_may_be_the_end_of_a_longer_name() -> None:
-    assert put_in("report_$7.pdf and https://$7.org") == "report_42.pdf and https://42.org"
+    assert put_in("report_$7.pdf and https://$7.org/a") == "report_42.pdf and https://42.org/a"
 
 
-@pytest.mark.parametrize("text", ["$1[?x]", "of $1.tags[0:1]", "${1}.tags[?(@.x)]"])
-def test_a_bracket_left_over_fails(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("$1[?x]", "of $1.tags[0:1]", "${1}.tags[?(@.x)]", "$2.[0]", "$1.tags.0", "$2.*.name", "$2..name"),
+        *("$1->name", "the $1::name", "$1|name", "$1 of $2/name", "$5|stock", "$3->name"),
+    ],
+)
+def test_what_is_left_over_of_a_reference_fails(text: str) -> None:
     with pytest.raises(UnresolvedReferenceError, match="no slices and no filters"):
         put_in(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("https://k.org/$7/height", "https://k.org/42/height"),
+        ("a|$7|b", "a|42|b"),
+        ("$1.name->x", "tea->x"),
+        ("$1.tags/day", "[hot, green]/day"),
+        ("$7..50", "42..50"),
+    ],
+)
+def test_behind_a_text_or_a_number_it_is_text(text: str, meant: str) -> None:
+    assert put_in(text) == meant
