@@ -45,9 +45,13 @@ test-cluster: $(VENV)/with-all $(VENV)/with-cluster ## Run the tests of Ray and 
 	done # each in a process of its own, in which Ray is started once
 
 # demo
-.PHONY: notebooks remove-demo
+.PHONY: notebooks pictures remove-demo
 notebooks: $(VENV)/with-all ## Run the notebooks and save them with their outputs; make notebooks ARGS=02 one of them
 	@$(BIN)/python -m tests.support.notebooks $(ARGS)
+
+pictures: $(VENV)/with-all ## Make the pictures of docs/ anew, from real runs; takes Chromium
+	@$(BIN)/python -m tests.support.pictures "$$QUESTION"
+pictures: export QUESTION = $(Q)
 
 remove-demo: $(VENV)/with-all ## Take away what is there for show; what stays is the agent and one tool, to go on from
 	@$(BIN)/python .ci/remove_demo.py

@@ -29,6 +29,7 @@ DEMO = [
     "tests/graphs/test_offline.py",
     "tests/graphs/test_react_offline.py",
     "tests/support/notebooks.py",
+    "tests/support/pictures.py",
     "tests/test_notebooks.py",
     "tests/test_removing_the_demo.py",
     "tests/tools/test_argmax.py",

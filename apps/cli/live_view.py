@@ -27,7 +27,7 @@ STYLES = {
     "running": "blue",
     "done": "green",
     "failed": "red",
-    "skipped": "magenta",
+    "skipped": "yellow",
 }
 
 
@@ -155,7 +155,7 @@ class _Table:
     def span(self, name: str, span: Span) -> _Row:
         """A row for a model call."""
         state = "done" if span.finished else "running" if span.started else "waiting"
-        return _Row(lambda: self._line("", Text(name, "italic"), "", *self._progress(state, span), Text()))
+        return _Row(lambda: self._line("", Text(name, "italic"), "", *self._progress(state, span, "dim"), Text()))
 
     def task(self, task: TaskRun, state: str) -> _Row:
         """A row for a tool call."""
@@ -180,9 +180,9 @@ class _Table:
         rule = Text(f"{last} ").append("─" * self._width, "dim")
         return [*(_Row(partial(Text, line)) for line in lines), _Row(lambda: self._cut(rule))]
 
-    def _progress(self, state: str, span: Span) -> tuple[Text, str, Text]:
+    def _progress(self, state: str, span: Span, bar: str = "") -> tuple[Text, str, Text]:
         spent = duration(span.seconds(self._until)) if span.started else ""
-        return Text(state, STYLES[state]), spent, Text(self._bar(span), STYLES[state])
+        return Text(state, STYLES[state]), spent, Text(self._bar(span), bar or STYLES[state])
 
     def _bar(self, span: Span) -> str:
         """Where the span lies in the whole, in half cells."""

@@ -9,6 +9,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from apps.runs.palette import DARK, LIGHT, Palette
 from apps.runs.wording import printable
 
 
@@ -16,14 +17,8 @@ from apps.runs.wording import printable
 class Style:
     """How plots look."""
 
-    ink: str = "#1f2328"
-    pale: str = "#59636e"
-    lines: str = "#e4e7eb"
-    page: str = "#ffffff"
+    colours: Palette = LIGHT
     agents: tuple[str, ...] = ("#0072b2", "#d55e00", "#9a7200")
-    model: str = "#e69f00"
-    tool: str = "#56b4e9"
-    join: str = "#009e73"
     in_bar: str = "#111111"
     width: float = 7.6
     """In inches."""
@@ -35,13 +30,7 @@ class Style:
 
 
 _LIGHT = Style()
-_DARK = Style(
-    ink="#e6edf3",
-    pale="#9aa4af",
-    lines="#30363d",
-    page="#0f1419",
-    agents=("#56b4e9", "#ff8a5c", "#e8c34a"),
-)
+_DARK = Style(DARK, agents=("#56b4e9", "#ff8a5c", "#e8c34a"))
 STYLES = {
     "light": _LIGHT,
     "dark": _DARK,
@@ -55,8 +44,8 @@ def make_plain(axes: Axes, style: Style) -> None:
     """Take away all but the lines across the axis of numbers."""
     axes.spines[:].set_visible(False)
     axes.set_axisbelow(True)
-    axes.xaxis.grid(visible=True, color=style.lines)
-    axes.tick_params(colors=style.pale, length=0, labelsize=9, pad=6)
+    axes.xaxis.grid(visible=True, color=style.colours.line)
+    axes.tick_params(colors=style.colours.muted, length=0, labelsize=9, pad=6)
 
 
 def drawable(text: str) -> str:

@@ -40,27 +40,35 @@ def latencies(runs: Runs, style: Style = STYLES["light"]) -> Figure:
         values = [result.latency for result in results if not result.error]
         colour = style.agents[row % len(style.agents)]
         if not values:
-            axes.text(0, row, "no answers", color=style.pale, va="center", fontsize=9)
+            axes.text(0, row, "no answers", color=style.colours.muted, va="center", fontsize=9)
             continue
         low, high = percentile(values, 25) or 0, percentile(values, 75) or 0
         axes.barh(row, high - low, 0.5, low, color=colour, alpha=0.22, linewidth=0)
         spread = [row + jitter.uniform(-0.19, 0.19) for _ in values]
         axes.scatter(values, spread, s=13, color=colour, alpha=0.75, linewidths=0, zorder=3)
         median = statistics.median(values)
-        axes.plot([median, median], [row - 0.25, row + 0.25], color=style.ink, linewidth=2, zorder=4)
+        axes.plot([median, median], [row - 0.25, row + 0.25], color=style.colours.text, linewidth=2, zorder=4)
         axes.text(
             1.02,
             row,
             duration(median),
             transform=axes.get_yaxis_transform(),
-            color=style.ink,
+            color=style.colours.text,
             va="center",
             fontsize=10,
             weight="bold",
         )
-    axes.text(1.02, -0.62, "median", transform=axes.get_yaxis_transform(), color=style.pale, va="bottom", fontsize=8.5)
+    axes.text(
+        1.02,
+        -0.62,
+        "median",
+        transform=axes.get_yaxis_transform(),
+        color=style.colours.muted,
+        va="bottom",
+        fontsize=8.5,
+    )
     axes.set(xlim=(0, longest * 1.04), ylim=(len(runs) - 0.5, -0.5), yticks=range(len(runs)))
-    axes.set_yticklabels(list(runs), color=style.ink, fontsize=10)
+    axes.set_yticklabels(list(runs), color=style.colours.text, fontsize=10)
     axes.xaxis.set_major_formatter("{x:g} s")
     axes.xaxis.set_major_locator(MaxNLocator(4 if style.narrow else 8))
     return figure
@@ -89,8 +97,10 @@ def accuracy_against_cost(figures: Sequence[Figures], style: Style = STYLES["lig
     axes.xaxis.set_major_formatter(("${x:,.2f}" if most >= 0.1 else "${x:g}") if priced else "{x:,.0f}")
     axes.yaxis.set_major_locator(MultipleLocator(20 if bottom <= 40 else 10 if bottom <= 60 else 5))
     axes.yaxis.set_major_formatter("{x:g} %")
-    axes.yaxis.grid(visible=True, color=style.lines)
-    axes.set_xlabel("USD for 1,000 questions" if priced else "tokens a question", color=style.pale, fontsize=9.5)
+    axes.yaxis.grid(visible=True, color=style.colours.line)
+    axes.set_xlabel(
+        "USD for 1,000 questions" if priced else "tokens a question", color=style.colours.muted, fontsize=9.5
+    )
     _key(figure, keys, style, top=0.36)
     return figure
 
@@ -103,27 +113,29 @@ def timelines(runs: Mapping[str, Result], style: Style = STYLES["light"]) -> Fig
     above = 0.2 + 0.18 * len(question.splitlines())
     heights = [0.42 + 0.27 * len(lane) for lane in lanes.values()]
     total = above + sum(heights) + 0.5
-    figure = Figure(figsize=(style.width, total), facecolor=style.page)
+    figure = Figure(figsize=(style.width, total), facecolor=style.colours.surface)
     inch = 1 / total
     left, right = 0.13 / style.width, 1 - 0.22 / style.width
-    figure.text(left, 1 - 0.1 * inch, question, color=style.ink, fontsize=10.5, weight="bold", va="top")
+    figure.text(left, 1 - 0.1 * inch, question, color=style.colours.text, fontsize=10.5, weight="bold", va="top")
     top = 1 - above * inch
     for (agent, lane), height in zip(lanes.items(), heights, strict=True):
-        axes = figure.add_axes((left, top - height * inch, right - left, (height - 0.34) * inch), facecolor=style.page)
+        axes = figure.add_axes(
+            (left, top - height * inch, right - left, (height - 0.34) * inch), facecolor=style.colours.surface
+        )
         make_plain(axes, style)
         axes.set(xlim=(0, longest * 1.01), ylim=(len(lane) - 0.45, -0.55), yticks=[])
         result = runs[agent]
         title = f"{agent}   {duration(result.latency)}" + ("   no answer" if result.error else "")
-        axes.set_title(title, loc="left", fontsize=10, color=style.ink, pad=3)
+        axes.set_title(title, loc="left", fontsize=10, color=style.colours.text, pad=3)
         for place, bars in enumerate(lane):
             for bar in bars:
                 _draw_bar(axes, bar, place, longest, style)
-        axes.axvline(result.latency, color=style.ink, linewidth=1)
+        axes.axvline(result.latency, color=style.colours.text, linewidth=1)
         last = agent == list(lanes)[-1]
         axes.tick_params(labelbottom=last)
         axes.xaxis.set_major_formatter("{x:g} s")
         top -= height * inch
-    kinds = {"model": style.model, "tool": style.tool, "joining": style.join}
+    kinds = {"model call": style.colours.phase, "tool call": style.colours.bar}
     _key(figure, [Patch(color=colour, label=label) for label, colour in kinds.items()], style)
     return figure
 
@@ -141,10 +153,8 @@ def _lanes(result: Result) -> list[list[_Bar]]:
     tools = {tool.tool for tool in result.tools}
     # A model call that a tool makes is part of the tool's time.
     calls = [call for call in result.calls if call.purpose not in tools]
-    names = {"join": "join", "plan": "plan"}
     models = [
-        _Bar(c.started, c.finished, "join" if c.purpose == "join" else "model", names.get(c.purpose, "model"))
-        for c in calls
+        _Bar(c.started, c.finished, "model", c.purpose if c.purpose in ("plan", "join") else "model") for c in calls
     ]
     lanes = [sorted(models, key=lambda bar: bar.start)]
     for tool in sorted(result.tools, key=lambda tool: tool.started):
@@ -164,9 +174,9 @@ def _gist(arguments: str) -> str:
 
 
 def _draw_bar(axes: Axes, bar: _Bar, place: int, longest: float, style: Style) -> None:
-    colour = {"model": style.model, "tool": style.tool, "join": style.join}[bar.kind]
+    colour = style.colours.bar if bar.kind == "tool" else style.colours.phase
     width = max(bar.end - bar.start, longest * 0.002)
-    axes.barh(place, width, 0.74, bar.start, color=colour, edgecolor=style.page, linewidth=0.8, zorder=3)
+    axes.barh(place, width, 0.74, bar.start, color=colour, edgecolor=style.colours.surface, linewidth=0.8, zorder=3)
     room = int(width / longest * (style.width - 0.35) / 0.068) - 1
     text = drawable(bar.text)
     short = text.partition(" ")[0]
@@ -185,11 +195,13 @@ def _draw_bar(axes: Axes, bar: _Bar, place: int, longest: float, style: Style) -
 
 
 def _axes(style: Style, height: float, title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(style.width, height), facecolor=style.page)
+    figure = Figure(figsize=(style.width, height), facecolor=style.colours.surface)
     left, right, top, bottom = (0.55, 0.15, 0.75, 0.55) if "cost" in title else (1.06, 0.78, 0.42, 0.33)
     box = (left / style.width, bottom / height, 1 - (left + right) / style.width, 1 - (top + bottom) / height)
-    axes = figure.add_axes(box, facecolor=style.page)
-    figure.text(0.1 / style.width, 1 - 0.09 / height, title, fontsize=10.5, weight="bold", color=style.ink, va="top")
+    axes = figure.add_axes(box, facecolor=style.colours.surface)
+    figure.text(
+        0.1 / style.width, 1 - 0.09 / height, title, fontsize=10.5, weight="bold", color=style.colours.text, va="top"
+    )
     make_plain(axes, style)
     return figure, axes
 
@@ -204,7 +216,7 @@ def _key(figure: Figure, keys: Sequence[Patch | Line2D], style: Style, top: floa
         ncols=len(keys),
         frameon=False,
         fontsize=9,
-        labelcolor=style.ink,
+        labelcolor=style.colours.text,
         borderpad=0,
         borderaxespad=0,
         handlelength=1.2,

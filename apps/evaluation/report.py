@@ -12,6 +12,7 @@ from apps.evaluation.evaluation import Evaluation
 from apps.evaluation.figures import Figures
 from apps.evaluation.results import Result
 from apps.evaluation.table import interval, percent, seconds
+from apps.runs.palette import DARK, LIGHT
 from apps.runs.wording import duration, printable
 
 CAPTIONS = {
@@ -98,7 +99,7 @@ def report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"duration": duration, "steps": _steps}
+    environment.globals |= {"duration": duration, "steps": _steps, "light": LIGHT, "dark": DARK}
     return environment.get_template("report.html").render(
         title=f"Evaluation: {spec.graph.rpartition('.')[2]}",
         about=" · ".join(about),

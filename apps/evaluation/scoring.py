@@ -140,9 +140,8 @@ def _number(question: str, expected: str, answer: str, tolerance: float) -> Scor
     if not found:
         return Score(False, "it has no number")
     right = any(abs(number - wanted) <= tolerance * abs(wanted) + 1e-9 for number in found)
-    return Score(
-        right, f"its number is {found[0]:g}, {'' if right else 'not '}within {100 * tolerance:g} % of {wanted:g}"
-    )
+    within = f"{'' if right else 'not '}within {100 * tolerance:g} % of {wanted:,.12g}"
+    return Score(right, f"its number is {found[0]:,.12g}, {within}")
 
 
 def normalise(text: str) -> str:

@@ -18,10 +18,11 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from PIL import Image
 
-INK, PALE, LINES = "#222222", "#606060", "#e3e3e3"
-# Okabe and Ito's colours, which people with any colour vision tell apart. Failures have hatches and words, too.
-COLOURS = {"plan": "#E69F00", "task": "#56B4E9", "join": "#009E73", "failed": "#D55E00"}
-FAILED_TEXT = "#B04A00"
+from apps.runs.palette import LIGHT
+
+INK, PALE, LINES = LIGHT.text, LIGHT.muted, LIGHT.line
+# Failures have hatches and words, too, for people with any colour vision.
+COLOURS = {"failed": LIGHT.failed, "skipped": LIGHT.skipped}
 
 SVG = "http://www.w3.org/2000/svg"
 DPI = 150
@@ -39,7 +40,7 @@ PAGE = """\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
-body {{ margin: 2rem auto; max-width: 90rem; padding: 0 1rem; background: #fff; color: #222; font: 1rem sans-serif }}
+body {{ margin: 2rem auto; max-width: 90rem; padding: 0 1rem; background: #fff; color: {ink}; font: 1rem sans-serif }}
 svg {{ display: block; width: 100%; height: auto; max-height: none }}
 </style>
 {svg}
@@ -79,7 +80,7 @@ class Picture(Figure):
                 path.write_text(self.svg(), "utf-8")
             case ".html":
                 svg = self.svg().partition("?>")[2].strip()
-                path.write_text(PAGE.format(title=html.escape(self.title), svg=svg), "utf-8")
+                path.write_text(PAGE.format(ink=INK, title=html.escape(self.title), svg=svg), "utf-8")
             case suffix:
                 path.write_bytes(self._render(suffix[1:], dpi=DPI))
 

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
-from apps.pictures.figure import COLOURS, FAILED_TEXT, INK, PALE, Picture, fit, width_of, write
+from apps.pictures.figure import COLOURS, INK, PALE, Picture, fit, width_of, write
 from apps.pictures.plan_dag import Step, spent_on, steps_of
+from apps.runs.palette import LIGHT
 from apps.runs.run import Run
 from apps.runs.wording import in_short
 
@@ -104,7 +105,7 @@ def _draw_edge(axes: Axes, start: Size, end: Size, box: Size, down: bool, critic
 
 def _draw_box(axes: Axes, step: Step, middle: Size, box: Size) -> None:
     failed = step.state in ("failed", "skipped")
-    fill = "white" if failed or step.state in ("planned", "waiting") else "#d9effb"
+    fill = "white" if failed or step.state in ("planned", "waiting") else "#e6f2eb"
     x, y = middle
     width, height = box
     frame = FancyBboxPatch(
@@ -112,8 +113,8 @@ def _draw_box(axes: Axes, step: Step, middle: Size, box: Size) -> None:
         width,
         height,
         boxstyle=f"round,pad=0,rounding_size={height / 2 if step.id.startswith('join') else 0.08}",
-        facecolor="#d5efe6" if step.id.startswith("join") and not failed else fill,
-        edgecolor=INK if step.critical else COLOURS["failed"] if failed else PALE,
+        facecolor=LIGHT.sunken if step.id.startswith("join") and not failed else fill,
+        edgecolor=INK if step.critical else COLOURS.get(step.state, PALE),
         linestyle=(0, (4, 3)) if step.state in ("skipped", "planned", "waiting") else "-",
         linewidth=2.2 if step.critical else 1,
         zorder=3,
@@ -122,7 +123,7 @@ def _draw_box(axes: Axes, step: Step, middle: Size, box: Size) -> None:
     axes.add_patch(frame)
     time = f" · {spent_on(step)}" if spent_on(step) else ""
     title = fit(step.title, 9, width - 0.2 - width_of(time, 9, bold=True), bold=True) + time
-    colour = FAILED_TEXT if failed else INK
+    colour = COLOURS.get(step.state, INK)
     if box == FLAT_BOX:
         line = fit(f"{title} · {step.detail}" if step.detail else title, 8, width - 0.2)
         write(axes, line, middle, (0, 0), "data", 8, colour, ha="center", bbox=None)

@@ -9,10 +9,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
-from apps.pictures.figure import COLOURS, FAILED_TEXT, INK, LINES, PALE, Picture, fit, width_of, write
+from apps.pictures.figure import COLOURS, INK, LINES, PALE, Picture, fit, width_of, write
 from apps.pictures.plan_dag import critical_path
+from apps.runs.palette import LIGHT
 from apps.runs.run import Round, Run, Span, TaskRun
-from apps.runs.wording import call_of, duration, in_short, printable
+from apps.runs.wording import call_of, duration, in_short, printable, summary
 
 WIDTH = 7.6
 """Inches from the start of the run to its end."""
@@ -69,7 +70,7 @@ def draw_timeline(run: Run) -> Picture:
     _draw_chain(axes, rows, started)
     title = fit(in_short(run.question, 300), 12, labels + WIDTH, bold=True)
     write(axes, title, (0, 1), (left, 32), size=12, weight="bold")
-    write(axes, _caption(run), (0, 1), (left, 14), size=10, colour=PALE)
+    write(axes, summary(run), (0, 1), (left, 14), size=10, colour=PALE)
     _draw_legend(axes, rows, left)
     return picture
 
@@ -125,26 +126,27 @@ def _draw_row(axes: Axes, row: _Row, place: int, course: tuple[float, float], si
         wait = begin or end
         axes.plot([planned - zero, wait - zero], [place, place], color=PALE, lw=1, marker="|", ms=5, markevery=[0])
     failed = row.state in ("failed", "skipped")
+    colour = COLOURS.get(row.state, LIGHT.running if row.state == "running" else LIGHT.bar)
     if begin:
         bar = axes.barh(
             place,
             max(end - begin, 0.002 * (until - zero)),
             0.62,
             begin - zero,
-            color="white" if failed else COLOURS[row.kind],
-            edgecolor=COLOURS["failed"] if failed and not row.critical else INK if row.critical else "none",
+            color="white" if failed else LIGHT.phase if row.kind != "task" else colour,
+            edgecolor=colour if failed and not row.critical else INK if row.critical else "none",
             linewidth=1.6 if row.critical else 1,
             hatch="////" if failed else None,
             zorder=3,
             clip_on=False,
         )[0]
         if failed:
-            bar.set(hatchcolor=COLOURS["failed"])
+            bar.set(hatchcolor=colour)
         bar.set_gid(f"row{place}")
     elif row.kind == "task" and span.finished:
-        axes.plot(end - zero, place, marker="x", ms=5, mew=1.5, color=COLOURS["failed"], gid=f"row{place}", zorder=3)
+        axes.plot(end - zero, place, marker="x", ms=5, mew=1.5, color=colour, gid=f"row{place}", zorder=3)
     if row.note:
-        write(axes, row.note, (end - zero, place), (5, 0), "data", size, FAILED_TEXT if failed else PALE)
+        write(axes, row.note, (end - zero, place), (5, 0), "data", size, colour if failed else PALE)
 
 
 def _draw_chain(axes: Axes, rows: list[_Row], zero: float) -> None:
@@ -157,18 +159,16 @@ def _draw_chain(axes: Axes, rows: list[_Row], zero: float) -> None:
 def _draw_legend(axes: Axes, rows: list[_Row], left: float) -> None:
 
     tasks = [row for row in rows if row.kind == "task"]
-    keys: list[Patch | Line2D] = [Patch(color=COLOURS["plan"], label="planning")]
+    keys: list[Patch | Line2D] = [Patch(color=LIGHT.phase, label="model call")]
     if any(row.span.started and row.state != "failed" for row in tasks):
-        keys.append(Patch(color=COLOURS["task"], label="tool call"))
+        keys.append(Patch(color=LIGHT.bar, label="tool call"))
     if any(getattr(row.span, "planned", None) for row in tasks):
         keys.append(Line2D([], [], color=PALE, lw=1, marker="|", ms=5, markevery=[0], label="wait since planned"))
     if any(row.state == "failed" for row in tasks):
         failed = COLOURS["failed"]
         keys.append(Patch(facecolor="white", edgecolor=failed, hatch="////", hatchcolor=failed, label="failed"))
     if any(row.state == "skipped" for row in tasks):
-        keys.append(Line2D([], [], color=COLOURS["failed"], ls="none", marker="x", ms=5, mew=1.5, label="skipped"))
-    if any(row.kind == "join" for row in rows):
-        keys.append(Patch(color=COLOURS["join"], label="joining"))
+        keys.append(Line2D([], [], color=COLOURS["skipped"], ls="none", marker="x", ms=5, mew=1.5, label="skipped"))
     keys.append(Patch(facecolor="white", edgecolor=INK, linewidth=1.6, label="what the time went into"))
     moved = ScaledTranslation(left / 72, -0.35, axes.figure.dpi_scale_trans)
     axes.legend(
@@ -185,15 +185,3 @@ def _draw_legend(axes: Axes, rows: list[_Row], left: float) -> None:
         handlelength=1.6,
         columnspacing=1.6,
     )
-
-
-def _caption(run: Run) -> str:
-    seconds = run.timings
-    count, total, apart = len(run.tasks), seconds["total"], seconds["one_after_another"]
-    parts = [f"{count or 'no'} task{'' if count == 1 else 's'}"]
-    if total:
-        parts.append(f"{duration(total)} in total")
-        if run.compares:
-            longer = f", {apart / total:.1f} times as long" if apart / total >= 1.05 else ""
-            parts.append(f"one after another {duration(apart)}{longer}")
-    return " · ".join(filter(None, [*parts, run.model]))

@@ -70,12 +70,18 @@ def numbers(values: Sequence[int]) -> str:
 
 
 def summary(run: "Run", width: int | None = None) -> str:
-    """What it took and who answered, in one line; in a narrow one the model goes without its provider."""
+    """What it took and who answered, in one line; in a narrow one the model goes without its provider, and what the
+    calls would have taken without its ratio."""
     seconds = {name: duration(value) for name, value in run.timings.items()}
+    total, apart = run.timings["total"], run.timings["one_after_another"]
     count = len(run.tasks)
     parts = [f"{count or 'no'} task{'' if count == 1 else 's'}", f"plan {seconds['plan']}", f"total {seconds['total']}"]
-    if run.compares:
-        parts.append(f"one after another {seconds['one_after_another']}")
+    in_turn = f"one after another {seconds['one_after_another']}" if run.compares else ""
+    ratio = f" ({apart / total:.1f}×)" if in_turn and total and apart / total >= 1.05 else ""
     model = printable(run.model)
-    line = " · ".join(filter(None, [*parts, model]))
-    return line if width is None or len(line) <= width else " · ".join([*parts, model.partition(":")[2] or model])
+    short = model.partition(":")[2] or model
+    lines = [
+        " · ".join(filter(None, [*parts, *end]))
+        for end in ((in_turn + ratio, model), (in_turn + ratio, short), (in_turn, short))
+    ]
+    return next((line for line in lines if width is None or len(line) <= width), lines[-1])

@@ -11,7 +11,7 @@ import { settled, stateOf } from "./units.js";
 /** @type {Record<import("./run.js").TaskState, string>} */
 export const WORDS = {
   planned: "planned",
-  paused: "to approve",
+  paused: "paused",
   running: "running",
   done: "done",
   failed: "failed",

@@ -15,7 +15,7 @@ export function summaryView(run) {
   const spans = run.rounds.flatMap(({ plan, tasks, join }) => [plan, ...tasks, join]);
   const apart = spans.reduce((sum, span) => sum + (duration(run, span) ?? 0), 0);
   const total = run.elapsed();
-  const facts = [["Took", seconds(total)]];
+  const facts = [["Total", seconds(total)]];
   const compares = run.tasks.size > 1 && !run.pauses.length; // of a run that paused, the calls' time is not the run's
   if (compares) facts.push(["One after another", seconds(apart)]);
   if (compares && total > 0 && apart / total >= 1.05) facts.push(["Faster", `${(apart / total).toFixed(1)}×`]);

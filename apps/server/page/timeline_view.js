@@ -75,9 +75,9 @@ export class TimelineView {
         ...spanOf(unit),
       }));
       return [
-        ...phase(`plan ${index}`, `Planning${suffix}`, round.plan),
+        ...phase(`plan ${index}`, `plan${suffix}`, round.plan),
         ...units,
-        ...phase(`join ${index}`, `Joining${suffix}`, round.join),
+        ...phase(`join ${index}`, `join${suffix}`, round.join),
       ];
     });
   }

@@ -183,18 +183,18 @@ def test_a_timeline_says_what_ran_when_and_what_it_would_have_taken_one_after_an
     seen = texts(svg)
     assert seen.index("plan") < seen.index('1. search("task 1")') < seen.index("join")
     assert "Which is it?" in seen
-    assert "4 tasks · 3.00 s in total · one after another 4.10 s, 1.4 times as long · test:model" in seen
-    assert {"planning", "tool call", "wait since planned", "joining", "what the time went into"} <= set(seen)
+    assert "4 tasks · plan 0.90 s · total 3.00 s · one after another 4.10 s (1.4×) · test:model" in seen
+    assert {"model call", "tool call", "wait since planned", "what the time went into"} <= set(seen)
     assert '3. search("task 3")\n0.50 s\nfound' in [hint.replace("done ", "") for hint in hints(svg).values()]
 
 
 @pytest.mark.parametrize(
     ("tasks", "caption"),
     [
-        ([task(1, 1, 2)], "1 task · 3.00 s in total · test:model"),
+        ([task(1, 1, 2)], "1 task · plan 1.00 s · total 3.00 s · test:model"),
         (
             [task(1, 1, 1.5), task(2, 1.5, 2, 1)],
-            "2 tasks · 3.00 s in total · one after another 3.00 s · test:model",
+            "2 tasks · plan 1.00 s · total 3.00 s · one after another 3.00 s · test:model",
         ),
     ],
 )
