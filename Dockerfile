@@ -28,7 +28,8 @@ COPY agent agent
 COPY tools tools
 COPY graphs graphs
 COPY apps apps
-COPY langgraph.json ./
+# An agent of your own may stand beside them, as my_agent.py.
+COPY langgraph.json *.py ./
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

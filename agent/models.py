@@ -19,6 +19,7 @@ from agent.context import Context
 from agent.servers import ModelError, for_any_server
 
 DEFAULT_OPENAI_MODEL = "openai:gpt-4.1-mini"
+OPENAI = "https://api.openai.com/v1"
 
 PROVIDERS: dict[str, Callable[[str], BaseChatModel]] = {}
 """Constructors of models of your own, by provider: `PROVIDERS["mine"] = MyChatModel` makes `mine:large` call
@@ -146,8 +147,8 @@ def _load_openai(model: str) -> BaseChatModel:
         raise ModelError(
             f"openai:{model} needs OPENAI_API_KEY. Set it, or OPENAI_BASE_URL for a local server that takes any key."
         )
-    # A local server often wants no key, but the client wants one.
-    return ChatOpenAI(model=model, api_key=SecretStr(key or "none"), stream_usage=True)
+    # A local server often wants no key, but the client wants one; and it takes an empty address for one.
+    return ChatOpenAI(model=model, api_key=SecretStr(key or "none"), base_url=base_url or OPENAI, stream_usage=True)
 
 
 def _load_other(provider: str, model: str) -> BaseChatModel:

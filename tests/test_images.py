@@ -1,13 +1,17 @@
-"""What Dockerfile and workflow name must be there; they run elsewhere."""
+"""What Dockerfile, compose.yaml and workflow name must be there; they run elsewhere."""
 
 import re
+import subprocess
+import sys
 import tomllib
 
 import yaml
 
+from apps import cluster
 from tests.support import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
+COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
 
 
 def test_the_image_copies_what_there_is_and_what_the_builder_is_given() -> None:
@@ -15,14 +19,15 @@ def test_the_image_copies_what_there_is_and_what_the_builder_is_given() -> None:
         name for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE) for name in line.split()[:-1]
     ]
     given = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE)
-    assert {"agent", "tools", "graphs", "apps"} <= set(sources) <= set(given)
-    assert all((ROOT / name).exists() for name in given)
+    assert {"agent", "tools", "graphs", "apps", "*.py"} <= set(sources) <= set(given)
+    assert all((ROOT / name).exists() for name in given if name != "*.py")
 
 
 def test_the_image_has_extras_that_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = {extra for line in re.findall(r'^ARG EXTRAS="(.+)"$', DOCKERFILE, re.MULTILINE) for extra in line.split()}
     assert extras
+    extras.update(COMPOSE["x-server"]["build"]["args"]["EXTRAS"].split())
     assert extras <= project["optional-dependencies"].keys()
 
 
@@ -32,12 +37,26 @@ def test_the_image_runs_without_rights_and_says_whether_it_is_up() -> None:
     assert '@app.get("/healthz"' in (ROOT / "apps" / "server" / "app.py").read_text("utf-8")
 
 
+def test_compose_yaml_is_what_the_specification_of_compose_says() -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml"]
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_servers_of_compose_yaml_are_those_of_make_cluster() -> None:
+    command, settings = cluster.server(2026, "", "")
+    theirs = COMPOSE["x-server"]
+    assert theirs["command"][:4] == ["python", *command[1:4]]
+    shared = ("AEGRA_CONFIG", "REDIS_BROKER_ENABLED", "LANGGRAPH_STRICT_MSGPACK")
+    assert [theirs["environment"][name] for name in shared] == [settings[name] for name in shared]
+
+
 def test_the_workflow_calls_targets_of_the_makefile_on_the_supported_pythons() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))
     (job,) = workflow["jobs"].values()
     commands = [step["run"].split() for step in job["steps"] if "run" in step]
     targets = {command[1] for command in commands if command[0] == "make"}
-    assert targets == {"setup", "lint", "test", "small-model"}
+    assert targets == {"setup", "lint", "test", "small-model", "test-cluster"}
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
     assert job["strategy"]["matrix"]["python-version"] == ["3.11", "3.12", "3.13"]

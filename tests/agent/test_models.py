@@ -106,6 +106,14 @@ async def test_a_server_of_ones_own_needs_no_key(model_server: ModelServer, monk
     assert (await load_model("openai:local").ainvoke("Hi")).text == "Hello."
 
 
+def test_an_address_that_is_set_to_nothing_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "")
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    model = load_model("openai:gpt-4.1-mini")
+    assert isinstance(model, ChatOpenAI)
+    assert str(model.root_client.base_url) == "https://api.openai.com/v1/"
+
+
 def test_a_change_of_the_server_makes_a_new_client(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
     before = load_model("openai:local")

@@ -9,17 +9,19 @@ import pytest
 import ray
 
 from graphs.examples.option_price.graph import QUESTIONS, graph
+from tests.cluster import patient_ray
 
 pytestmark = pytest.mark.timeout(600)  # it starts Ray
 
 
 @pytest.fixture
-def stopped_afterwards() -> Iterator[None]:
-    yield
-    ray.shutdown()
+def may_start_ray() -> Iterator[None]:
+    with patient_ray():
+        yield
+        ray.shutdown()
 
 
-async def test_the_price_is_that_of_the_formula(stopped_afterwards: None) -> None:
+async def test_the_price_is_that_of_the_formula(may_start_ray: None) -> None:
     """Black and Scholes's, within four standard errors. Ray starts by itself."""
     output = await graph.ainvoke({"messages": QUESTIONS[0]})
     figures = re.findall(r"\d+\.\d+", output["messages"][-1].text)

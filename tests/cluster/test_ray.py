@@ -4,8 +4,7 @@ import asyncio
 import logging
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,12 +16,10 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.prebuilt import InjectedState
 from langgraph.types import Command
-from ray._private import services
 from ray.cluster_utils import Cluster
 
 from agent import create_llm_compiler
-from tests.cluster import free_port
-from tests.support import PATIENCE
+from tests.cluster import patient_ray
 from tests.support.model_server import ModelServer
 from tools.ray import on_ray
 
@@ -31,41 +28,18 @@ pytestmark = pytest.mark.timeout(600)  # the first one starts the nodes
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 
 
-def node(cores: int, **resources: int) -> dict[str, Any]:
-    """A node whose ports are known: Ray gives its agents 15 s to find free ones, which is short on a busy machine."""
-    agents = ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
-    return {"num_cpus": cores, "resources": resources, **{agent: free_port() for agent in agents}}
-
-
-def patiently(get_node: Callable[..., Any]) -> Callable[..., Any]:
-    """Ray gives a node 30 s to start, which is short on a busy machine."""
-
-    def get(*arguments: Any) -> Any:
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return get_node(*arguments)
-            except RuntimeError:
-                if time.monotonic() > until:
-                    raise
-
-    return get
-
-
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """The nodes, and this process as their driver."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr("ray._private.services.get_node", patiently(services.get_node))
-    nodes = Cluster(initialize_head=True, head_node_args={**node(2), "include_dashboard": False})
-    try:
-        nodes.add_node(**node(2))
-        ray.init(address=nodes.address, log_to_driver=False, logging_level=logging.ERROR)
-        yield nodes
-    finally:
-        ray.shutdown()
-        nodes.shutdown()
-        patch.undo()
+    with patient_ray():
+        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+        try:
+            nodes.add_node(num_cpus=2)
+            ray.init(address=nodes.address, log_to_driver=False, logging_level=logging.ERROR)
+            yield nodes
+        finally:
+            ray.shutdown()
+            nodes.shutdown()
 
 
 @ray.remote(num_cpus=0)
@@ -274,7 +248,7 @@ async def test_a_call_whose_worker_dies_is_made_again_if_it_changes_nothing(
 async def test_a_node_that_is_killed_in_the_middle_of_a_call_is_a_failure(
     model_server: ModelServer, chat_model: ChatOpenAI, cluster: Cluster, meeting: Any
 ) -> None:
-    doomed = cluster.add_node(**node(1, doomed=1))
+    doomed = cluster.add_node(num_cpus=1, resources={"doomed": 1})
     meet = tool_that_meets(meeting, 99, resources={"doomed": 1})
     model_server.script(planner=['1. meet("a")\n2. join()'], joiner=["Done."])
     graph = create_llm_compiler([meet], model=chat_model)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from langgraph_sdk import get_client
@@ -22,6 +23,7 @@ from tests.support.model_server import ModelServer
 pytestmark = pytest.mark.timeout(600)  # the first one starts the servers
 
 RUNS_OF_A_SERVER = 4
+TWO_TURNS = ["One?", "First.", "Two?", "Second."]
 PLAN = '1. work("a")\n2. work("$1b")\n3. work("$2c")\n4. join()'
 SETTINGS = {
     "AEGRA_CONFIG": "tests/cluster/langgraph.json",
@@ -29,8 +31,7 @@ SETTINGS = {
     "OPENAI_API_KEY": "test",
     "WORKER_COUNT": "1",
     "N_JOBS_PER_WORKER": str(RUNS_OF_A_SERVER),
-    "LEASE_DURATION_SECONDS": "10",
-    "HEARTBEAT_INTERVAL_SECONDS": "2",
+    "LEASE_DURATION_SECONDS": "600",  # none runs out by itself, however slow the machine is
     "REAPER_INTERVAL_SECONDS": "1",
 }
 
@@ -58,6 +59,11 @@ class Servers:
         process.kill()
         process.wait()
         return process.pid
+
+    def let_leases_run_out(self, threads: list[str]) -> None:
+        """The time passes after which the runs of a server that died are taken up by others."""
+        with psycopg.connect(self.database) as connection:
+            connection.execute("UPDATE runs SET lease_expires_at = now() WHERE thread_id = ANY(%s)", [threads])
 
 
 @pytest.fixture(scope="module")
@@ -142,40 +148,10 @@ def answer_of(state: Any) -> str:
     return str(state["messages"][-1]["content"])
 
 
-async def test_runs_of_a_server_that_is_killed_are_finished_by_the_other(
-    servers: Servers, clients: list[LangGraphClient], gate: Gate, model_server: ModelServer
-) -> None:
-    """No plan is paid for twice, and no call that had finished is made again."""
-    number = 2 * RUNS_OF_A_SERVER
-    model_server.script(planner=[PLAN] * number, joiner=["Done."] * number)
-    gate.open("a", "ab")
-    threads = [await new_thread(clients[1]) for _ in range(number)]
-    runs = [await clients[1].runs.create(thread, "chain", input=question()) for thread in threads]
-    processes = Counter(process for _, process in await gate.until("abc", number))
-    assert list(processes.values()) == [RUNS_OF_A_SERVER] * 2
-    await until_saved(servers.database, threads, results=4)
-    killed = servers.kill(0)
-    gate.open("abc")
-    states = [await clients[1].runs.join(thread, run["run_id"]) for thread, run in zip(threads, runs, strict=True)]
-    await asyncio.to_thread(servers.start, 0)
-    assert [answer_of(state) for state in states] == ["Done."] * number
-    assert sorted(gate.at("a") + gate.at("ab")) == sorted((thread, process) for thread, process in gate.at("a") * 2)
-    again = Counter(thread for thread, _ in gate.at("abc"))
-    assert again == {thread: 2 if process == killed else 1 for thread, process in gate.at("a")}
-
-
-async def until_saved(database: str, threads: list[str], results: int) -> None:
-    """Wait until so many results of each thread are in the database: the plan, the planner's, and those of calls."""
-    query = "SELECT count(*) FROM checkpoint_writes WHERE channel = '__return__' AND thread_id = ANY(%s)"
-    async with (
-        asyncio.timeout(PATIENCE),
-        await psycopg.AsyncConnection.connect(database, autocommit=True) as connection,
-    ):
-        while True:
-            row = await (await connection.execute(query, [threads])).fetchone()
-            if row and row[0] >= results * len(threads):
-                return
-            await asyncio.sleep(0.05)
+def said(state: Any) -> list[str]:
+    """What the user and the agent said, without plans and results."""
+    texts = [message["content"] for message in state["messages"] if message["type"] in ("human", "ai")]
+    return [text for text in texts if text]
 
 
 async def test_a_run_is_followed_at_the_other_server(
@@ -222,6 +198,56 @@ async def test_a_thread_goes_on_at_the_other_server(
     gate.open("a", "ab", "abc")
     thread = await new_thread(clients[0])
     await clients[0].runs.wait(thread, "chain", input=question("One?"))
-    state: Any = await clients[1].runs.wait(thread, "chain", input=question("Two?"))
-    said = [message["content"] for message in state["messages"] if message["type"] in ("human", "ai")]
-    assert [text for text in said if text] == ["One?", "First.", "Two?", "Second."]
+    assert said(await clients[1].runs.wait(thread, "chain", input=question("Two?"))) == TWO_TURNS
+
+
+async def test_a_thread_has_one_run_at_a_time_whichever_server_is_asked(
+    clients: list[LangGraphClient], gate: Gate, model_server: ModelServer
+) -> None:
+    model_server.script(planner=[PLAN, "4. join()"], joiner=["First.", "Second."])
+    gate.open("a", "ab")
+    thread = await new_thread(clients[0])
+    first = await clients[0].runs.create(thread, "chain", input=question("One?"))
+    await gate.until("abc")
+    for client in clients:
+        with pytest.raises(httpx.HTTPStatusError, match="409 Conflict"):
+            await client.runs.wait(thread, "chain", input=question("Two?"))
+    gate.open("abc")
+    await clients[0].runs.join(thread, first["run_id"])
+    assert said(await clients[1].runs.wait(thread, "chain", input=question("Two?"))) == TWO_TURNS
+
+
+async def test_runs_of_a_server_that_is_killed_are_finished_by_the_other(
+    servers: Servers, clients: list[LangGraphClient], gate: Gate, model_server: ModelServer
+) -> None:
+    """No plan is paid for twice, and no call that had finished is made again."""
+    number = 2 * RUNS_OF_A_SERVER
+    model_server.script(planner=[PLAN] * number, joiner=["Done."] * number)
+    gate.open("a", "ab")
+    threads = [await new_thread(clients[1]) for _ in range(number)]
+    runs = [await clients[1].runs.create(thread, "chain", input=question()) for thread in threads]
+    processes = Counter(process for _, process in await gate.until("abc", number))
+    assert list(processes.values()) == [RUNS_OF_A_SERVER] * 2
+    await until_saved(servers.database, threads, results=4)
+    killed = servers.kill(0)
+    gate.open("abc")
+    servers.let_leases_run_out([thread for thread, process in gate.at("abc") if process == killed])
+    states = [await clients[1].runs.join(thread, run["run_id"]) for thread, run in zip(threads, runs, strict=True)]
+    assert [answer_of(state) for state in states] == ["Done."] * number
+    assert sorted(gate.at("a") + gate.at("ab")) == sorted((thread, process) for thread, process in gate.at("a") * 2)
+    again = Counter(thread for thread, _ in gate.at("abc"))
+    assert again == {thread: 2 if process == killed else 1 for thread, process in gate.at("a")}
+
+
+async def until_saved(database: str, threads: list[str], results: int) -> None:
+    """Wait until so many results of each thread are in the database: the plan, the planner's, and those of calls."""
+    query = "SELECT count(*) FROM checkpoint_writes WHERE channel = '__return__' AND thread_id = ANY(%s)"
+    async with (
+        asyncio.timeout(PATIENCE),
+        await psycopg.AsyncConnection.connect(database, autocommit=True) as connection,
+    ):
+        while True:
+            row = await (await connection.execute(query, [threads])).fetchone()
+            if row and row[0] >= results * len(threads):
+                return
+            await asyncio.sleep(0.05)

@@ -1,0 +1,46 @@
+"""A server of `make cluster`: Aegra's, in which a thread has one run at a time.
+
+    uvicorn apps.cluster_server:app
+
+Aegra takes a `multitask_strategy`, but does not act on it: two runs of one thread at the same time both go on from
+where it was, and the turn of one is lost. Here PostgreSQL refuses the second run, whichever server it is given to, and
+its client is told so (409), as by `make serve`.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aegra_api.core.database import db_manager
+from aegra_api.main import app
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+BUSY = "The thread has a run that has not ended. Wait for its end (runs.join), or cancel it."
+INDEX = "one_run_a_thread"
+MAKE_INDEX = f"CREATE UNIQUE INDEX IF NOT EXISTS {INDEX} ON runs (thread_id) WHERE status IN ('pending', 'running')"
+
+_aegra = app.router.lifespan_context
+
+
+@asynccontextmanager
+async def lifespan(application: Any) -> AsyncIterator[None]:
+    """Aegra's, which makes its tables; then the index."""
+    async with _aegra(application):
+        async with db_manager.get_engine().begin() as connection:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": INDEX})
+            await connection.execute(text(MAKE_INDEX))
+        yield
+
+
+async def refuse(_: Request, error: Exception) -> JSONResponse:
+    """A run of a thread that has one."""
+    if INDEX not in str(error):
+        raise error
+    return JSONResponse({"error": "conflict", "message": BUSY, "details": None}, status_code=409)
+
+
+app.router.lifespan_context = lifespan
+app.add_exception_handler(IntegrityError, refuse)
