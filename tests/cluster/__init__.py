@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import PATIENCE
 
-PORTS_OF_A_NODE = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+PORTS_OF_AGENTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 
 
 def free_port() -> int:
@@ -22,14 +22,17 @@ def free_port() -> int:
 
 @contextmanager
 def patient_ray() -> Iterator[None]:
-    """Ray gives a node 30 s to start, and a node its agents 15 s to find ports: too short on a busy machine."""
+    """Ray gives a node 30 s to start, and its agents 15 s to tell their ports: too short on a busy machine."""
+    from ray import _raylet
     from ray._private import node, services
 
-    start, get_node = node.Node.__init__, services.get_node
+    start_raylet, get_node = node.Node.start_raylet, services.get_node
 
-    def start_with_ports(self: Any, ray_params: Any, *arguments: Any, **options: Any) -> None:
-        ray_params.update_if_absent(**{port: free_port() for port in PORTS_OF_A_NODE})
-        start(self, ray_params, *arguments, **options)
+    def start_with_ports(self: Any, *arguments: Any, **options: Any) -> None:
+        for port in PORTS_OF_AGENTS:
+            setattr(self._ray_params, port, free_port())
+            _raylet.persist_port(self._session_dir, self._node_id, port, getattr(self._ray_params, port))
+        start_raylet(self, *arguments, **options)
 
     def wait_for_node(*arguments: Any) -> Any:
         until = time.monotonic() + PATIENCE
@@ -41,6 +44,6 @@ def patient_ray() -> Iterator[None]:
                     raise
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(node.Node, "__init__", start_with_ports)
+        patch.setattr(node.Node, "start_raylet", start_with_ports)
         patch.setattr(services, "get_node", wait_for_node)
         yield
