@@ -22,7 +22,10 @@ def free_port() -> int:
 
 @contextmanager
 def patient_ray() -> Iterator[None]:
-    """Ray gives a node 30 s to start, and its agents 15 s to tell their ports: too short on a busy machine."""
+    """Ray on a busy machine.
+
+    It gives a node 30 s to start, and its agents 15 s to tell their ports; its workers stand back for all others.
+    """
     from ray import _raylet
     from ray._private import node, services
 
@@ -44,6 +47,7 @@ def patient_ray() -> Iterator[None]:
                     raise
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
         patch.setattr(node.Node, "start_raylet", start_with_ports)
         patch.setattr(services, "get_node", wait_for_node)
         yield
