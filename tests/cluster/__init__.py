@@ -24,7 +24,8 @@ def free_port() -> int:
 def patient_ray() -> Iterator[None]:
     """Ray on a busy machine.
 
-    It gives a node 30 s to start, and its agents 15 s to tell their ports; its workers stand back for all others.
+    It gives a node 30 s to start, its agents 15 s to tell their ports, and its workers, which stand back for all other
+    processes, 60 s to be there; a driver whose first workers aren't waits for ever.
     """
     from ray import _raylet
     from ray._private import node, services
@@ -48,6 +49,7 @@ def patient_ray() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_worker_niceness", "0")
+        patch.setenv("RAY_worker_register_timeout_seconds", "600")
         patch.setattr(node.Node, "start_raylet", start_with_ports)
         patch.setattr(services, "get_node", wait_for_node)
         yield
