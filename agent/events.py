@@ -28,14 +28,12 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Self
 
-from langchain_core.messages import AIMessageChunk, AnyMessage, ToolMessage
-from langgraph.config import get_config
-from langgraph.graph.message import push_message
-from langgraph.pregel._messages import StreamMessagesHandlerV2
+from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
 
 from agent.language.tasks import Task
 from agent.language.values import excerpt, render_call, to_text
+from agent.shown import MessageStream
 
 SHOWN_CHARS = 500
 
@@ -47,20 +45,15 @@ class Progress:
     write: Callable[[Any], None]
     """The run's stream writer."""
 
-    push: Callable[[AnyMessage | AIMessageChunk], None] | None = None
-    """Sends a message to the `messages` stream."""
+    messages: MessageStream
+    """Where messages are shown before they are in the state."""
 
     @classmethod
     def of(cls, runtime: Runtime[Any]) -> Self:
         """Tells it as this node. LangGraph takes the sender of an event from the context that it is written in, and the
         tasks that the node starts have others."""
         context = copy_context()
-        return cls(lambda event: context.run(runtime.stream_writer, event), lambda message: context.run(_push, message))
-
-    def show(self, message: AnyMessage | AIMessageChunk) -> None:
-        """Send a message to the `messages` stream before it is in the state."""
-        if self.push:
-            self.push(message)
+        return cls(lambda event: context.run(runtime.stream_writer, event), MessageStream.here())
 
     def tell(self, kind: str, **fields: Any) -> None:
         """Send an event of the run as a whole."""
@@ -90,13 +83,6 @@ class Progress:
         if reused := notes.get("reused"):
             says["reused"] = reused
         self.tell_of(task, kind, notes.get("arguments", task.arguments), **says)
-
-
-def _push(message: AnyMessage | AIMessageChunk) -> None:
-    handlers = getattr(get_config().get("callbacks"), "handlers", ())
-    # The event stream takes a message's pieces from the model alone; tools have a channel of their own there.
-    if not any(isinstance(handler, StreamMessagesHandlerV2) for handler in handlers):
-        push_message(message, state_key=None)
 
 
 def shown(value: Any, most: int = SHOWN_CHARS) -> Any:

@@ -99,7 +99,9 @@ def create_llm_compiler(
         destinations={"executor": "tasks"},
     )
     graph.add_node(
-        "executor", make_executor(by_name, models, wrap_tool_call), destinations=("joiner", "executor", "approval")
+        "executor",
+        make_executor(by_name, models, wrap_tool_call, shows_answers=form is None),
+        destinations=("joiner", "executor", "approval"),
     )
     graph.add_node("approval", make_approval(by_name), destinations=("executor",))
     graph.add_node(

@@ -40,6 +40,8 @@ class Handover:
         self.last = 0
         """The highest number of the plan, when its tasks have ended."""
 
+        self._answer = ""
+        self._said = asyncio.Event()
         self._plan: asyncio.Future[AIMessage] = asyncio.get_running_loop().create_future()
         self._planner = asyncio.Event()
         self._executor = asyncio.Event()
@@ -79,9 +81,10 @@ class Handover:
 
     def begin_anew(self) -> None:
         """What was sent is not to be carried out, and nothing more will be sent: the plan has begun anew."""
-        if self._sent:
+        if self._sent or self._ended:
             self.anew = True
             self.end(self.last)
+            self._said.set()
 
     def end(self, last: int = 0) -> None:
         """No more tasks will come, though the plan's message may; `last` is the highest number of the plan."""
@@ -89,6 +92,11 @@ class Handover:
             self._ended = True
             self.last = last
             self._tasks.put_nowait(None)
+
+    def say(self, answer: str) -> None:
+        """The plan's answer as far as it has been written. All tasks have been sent."""
+        self._answer = answer
+        self._said.set()
 
     def finish(self, plan: AIMessage) -> None:
         """The whole plan; tasks that were not sent yet (a plan that comes back after a crash) are sent now."""
@@ -98,6 +106,7 @@ class Handover:
             self.send(task)
         self.end(last_number(plan))
         self._plan.set_result(plan)
+        self._said.set()
 
     async def done(self) -> None:
         """Wait until every task is done, or the executor has gone or isn't there."""
@@ -137,6 +146,13 @@ class Handover:
         """Say that every task is done."""
         self._done.set()
 
+    async def answer(self) -> AsyncIterator[str]:
+        """The plan's answer as far as it has been written, whenever there is more of it, until the plan is there."""
+        while self._planner.is_set() and not self._plan.done() and not self.anew:
+            await self._said.wait()
+            self._said.clear()
+            yield self._answer
+
     async def plan(self) -> AIMessage | None:
         """The whole plan when it is finished; None if there is no planner beside this executor."""
         if self._plan.done() or await _arrives(self._planner):
@@ -149,6 +165,7 @@ class Handover:
             failure = error if isinstance(error, Exception) else RuntimeError("The planner was cancelled.")
             self._plan.set_exception(failure)
             self._plan.exception()  # taken note of, even if no executor is left to ask
+            self._said.set()
             self._tasks.put_nowait(failure)
 
 

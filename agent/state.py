@@ -114,6 +114,9 @@ class State(Conversation, total=False):
     answer: Annotated[str, EphemeralValue]
     """The answer as the plan gives it, with references, for the joiner; gone after the next superstep."""
 
+    answered: Annotated[bool, EphemeralValue]
+    """Whether that answer was shown while it was written, and is in the conversation."""
+
     empty: Annotated[bool, EphemeralValue]
     """Whether another plan was asked for and has no calls, for the joiner; gone after the next superstep."""
 

@@ -4,7 +4,6 @@ A plan is an `AIMessage` whose tool calls are shown as they were made, and have 
 call has one `ToolMessage` as its observation. The elements of a map are calls like any others.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -12,7 +11,6 @@ from typing import Any, TypeGuard
 
 from langchain_core.messages import (
     AIMessage,
-    AIMessageChunk,
     AnyMessage,
     BaseMessage,
     HumanMessage,
@@ -20,7 +18,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.messages.tool import tool_call, tool_call_chunk
+from langchain_core.messages.tool import tool_call
 
 from agent.language.plan import Plan
 from agent.language.tasks import Key, Task, name_of
@@ -29,6 +27,9 @@ from agent.language.values import excerpt, to_text
 ARGUMENT_CHARS = 500
 """How much people are shown of an argument that a call was made with."""
 
+NO_PLAN = {"plan": "", "last": 0, "answer": ""}
+"""What is noted of a plan of which only the tasks are known."""
+
 _ID = re.compile(r"task_(\d+)(?:_(\d+))?")
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -36,6 +37,11 @@ _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 def plan_id(checkpoint: str) -> str:
     """The message id of the plan that is written in this superstep. It is the same however often that is resumed."""
     return f"plan-{checkpoint}"
+
+
+def answer_id(plan: str) -> str:
+    """The message id of the answer that the plan with this message id gives."""
+    return f"{plan}-answer"
 
 
 def result_id(plan: str, key: Key) -> str:
@@ -80,7 +86,7 @@ def _calls_of(
 ) -> tuple[list[ToolCall], dict[str, Any]]:
     """The tasks as tool calls, and what tool calls can't say of them: how they were planned, if it was otherwise."""
     planned = [task for task in tasks if task.is_call]
-    calls = [_call_of(task, (results or {}).get(call_id(task.key))) for task in planned]
+    calls = [call_of(task, (results or {}).get(call_id(task.key))) for task in planned]
     both = list(zip(planned, calls, strict=True))
     notes = {
         "dependencies": {name_of(task.key): list(task.dependencies) for task in tasks if task.dependencies},
@@ -93,7 +99,7 @@ def _calls_of(
     return calls, notes
 
 
-def _call_of(task: Task, result: ToolMessage | None) -> ToolCall:
+def call_of(task: Task, result: ToolMessage | None = None) -> ToolCall:
     """A task as a tool call: as it was made, if it was."""
     made = result.response_metadata.get("arguments") if result else None
     if result is None or made is None:
@@ -102,18 +108,9 @@ def _call_of(task: Task, result: ToolMessage | None) -> ToolCall:
     return tool_call(name=result.name or task.tool, args=args, id=call_id(task.key))
 
 
-def call_chunk(task: Task, plan: str, index: int, note: str) -> AIMessageChunk:
-    """A call as it was planned, as a piece of its plan's message.
-
-    Args:
-        task: The task.
-        plan: The message's id.
-        index: Which call of the plan it is, from 0.
-        note: The message's text, which comes with the first.
-    """
-    call = _call_of(task, None)
-    piece = tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=index)
-    return AIMessageChunk(id=plan, content="" if index else note, tool_call_chunks=[piece])
+def aside(text: str, response: AIMessage) -> AIMessage:
+    """What the agent says before it plans anew. People are shown it, and no prompt has it."""
+    return AIMessage(text, id=response.id, usage_metadata=response.usage_metadata, response_metadata={"aside": True})
 
 
 def _short(value: Any) -> Any:

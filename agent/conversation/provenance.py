@@ -46,8 +46,9 @@ def as_own_words(node: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable
     async def noting(state: Mapping[str, Any], runtime: Any) -> Any:
         command = await node(state, runtime)
         if isinstance(command, Command) and isinstance(command.update, dict) and "messages" in command.update:
-            messages, own = state["messages"], state.get("own", ())
-            new = () if words_of_others(messages, own) else command.update["messages"]
+            own, written = state.get("own", ()), command.update["messages"]
+            messages = [message for message in state["messages"] if not any(message is one for one in written)]
+            new = () if words_of_others(messages, own) else written
             command.update["own"] = own_words(messages, own, new)
         return command
 

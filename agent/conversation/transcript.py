@@ -85,7 +85,7 @@ def transcript(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
 
 def _is_shown(message: AnyMessage, made_good: Collection[str]) -> bool:
     if isinstance(message, AIMessage):
-        return bool(message.text) and not message.tool_calls
+        return bool(message.text) and not (message.tool_calls or message.response_metadata.get("aside"))
     if isinstance(message, ToolMessage):
         return message.tool_call_id not in made_good
     return isinstance(message, HumanMessage)

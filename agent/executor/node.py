@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from uuid import uuid4
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, RemoveMessage
 from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.config import get_config
@@ -20,7 +20,18 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from agent.context import Context
-from agent.conversation.messages import apart, key_of, observations, own_plans, tasks_of, this_turn, with_tasks
+from agent.conversation.answer import effects_of
+from agent.conversation.messages import (
+    NO_PLAN,
+    answer_id,
+    apart,
+    key_of,
+    observations,
+    own_plans,
+    tasks_of,
+    this_turn,
+    with_tasks,
+)
 from agent.conversation.provenance import (
     is_trusted,
     own_words,
@@ -30,6 +41,7 @@ from agent.conversation.provenance import (
 )
 from agent.conversation.saving import storable
 from agent.events import Progress
+from agent.executor.answer import show_answer, whole_answer
 from agent.executor.approval import describe_request, graph_namespace
 from agent.executor.call import Calls, shown_in_full
 from agent.executor.effects import Order, Touch
@@ -38,14 +50,17 @@ from agent.executor.run import Finished, PlanRun
 from agent.executor.saved import Notes
 from agent.handover import Handover
 from agent.models import Models
+from agent.shown import Shown
 from agent.state import Node, PausedPlan, State, Waiting
 from agent.tooling.describe import signature_of
 from agent.tooling.inject import Surroundings
 from agent.tooling.invoke import Wrapper
 
 
-def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrapper | None = None) -> Node:
-    """The executor node for these tools.
+def make_executor(
+    tools: Mapping[str, BaseTool], models: Models, wrapper: Wrapper | None = None, *, shows_answers: bool = True
+) -> Node:
+    """The executor node for these tools. With `shows_answers`, the plan's own answer is shown while it is written.
 
     1. Ask the handover for the plan's tasks. If they are in the state already (there was no planner beside this node in
        the last superstep, or the plan was paused), or were saved before a crash, they are in the handover at once.
@@ -96,6 +111,8 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrappe
             run = PlanRun(calls, outcomes, order, signatures)
             if planned:
                 handover.finish(planned)
+                if not (paused or state.get("alone")):  # what seemed to be the plan before was taken back
+                    Shown(progress.messages, plan_id).add_calls(planned)
             # Called before any tool, because replay after a crash goes by the order of calls. What it returns is
             # saved, so that this node can go on when the planner had finished and will not be run again.
             receiving = receive_plan(handover)
@@ -104,26 +121,40 @@ def make_executor(tools: Mapping[str, BaseTool], models: Models, wrapper: Wrappe
                     run.start(task)
                 finished = await run.finish(handover.last)
             handover.drain()
+            shown = Shown(progress.messages.of("joiner"), answer_id(plan_id))
+            if shows_answers and context.direct_join and not finished.waiting:
+                seen = [*messages, *_carried_out(AIMessage("", id=plan_id, response_metadata=NO_PLAN), finished)]
+                await show_answer(handover, seen, effects_of(tools, context), shown)
             plan = await receiving
             if handover.anew:
+                shown.take_back()
+                for result in finished.results:
+                    progress.messages.show(RemoveMessage(str(result.id)))
                 return Command(goto="executor")
         if plan is None:
             return Command(goto="joiner") if state.get("alone") else Command(goto="executor", update={"alone": True})
-        carried_out = with_tasks(plan, finished.tasks, finished.results)
-        new = [carried_out, *finished.results] if finished.results else []
+        new = _carried_out(plan, finished)
         update: dict[str, Any] = {"messages": new}
-        if new and carried_out.tool_calls != plan.tool_calls:
-            progress.show(carried_out)  # in place of the plan as it was written
         if new:
             trusted_ids = {result.tool_call_id for result in finished.results if is_trusted(result, trusted)}
             update["own"] = own_words(messages, own, own_words_of_plan(new, in_view, trusted_ids))
         if finished.waiting:
+            for result in finished.results:
+                progress.messages.hide(result.id)  # it would be added to, not replaced, when it is there
             update["paused"] = _pause(plan, finished, [*messages, *finished.results], tools)
             return Command(goto="approval", update=update)
-        update |= {"answer": storable(plan.response_metadata["answer"]), "empty": not new and bool(plan.content)}
+        words = storable(plan.response_metadata["answer"])
+        update |= {"answer": words, "empty": not new and bool(plan.content)}
+        if answer := whole_answer(words, [*messages, *new], effects_of(tools, context), shown):
+            update |= {"messages": [*new, answer], "answered": True}
         return Command(goto="joiner", update=update)
 
     return executor
+
+
+def _carried_out(plan: AIMessage, finished: Finished) -> list[AnyMessage]:
+    """The plan as it was carried out, and its results, for the conversation; nothing, if it has no calls."""
+    return [with_tasks(plan, finished.tasks, finished.results), *finished.results] if finished.results else []
 
 
 def _thread() -> str:

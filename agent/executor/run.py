@@ -268,7 +268,7 @@ class PlanRun:
         future.set_result(0 if is_empty else outcome)
         if isinstance(outcome, ToolMessage):
             self.calls.remember(outcome)
-            self.calls.progress.show(outcome)
+            self.calls.progress.messages.show(outcome)
             self.calls.progress.tell_outcome(task, outcome)
 
 

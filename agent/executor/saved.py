@@ -16,6 +16,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
 from agent.conversation.messages import (
+    NO_PLAN,
     apart,
     call_id,
     is_own_plan,
@@ -136,7 +137,7 @@ def left_behind(saved: CheckpointTuple, state: Mapping[str, Any]) -> dict[str, A
     told = [one.model_copy(update={"id": result_id(id_, key_of(one.tool_call_id) or (0, None))}) for one in told]
     if not told:
         return None
-    base = plan or AIMessage("", response_metadata={"plan": "", "last": tasks[-1].number, "answer": ""})
+    base = plan or AIMessage("", response_metadata={**NO_PLAN, "last": tasks[-1].number})
     new = [with_tasks(base, tasks, told).model_copy(update={"id": id_}), *told]
     own = state.get("own", ())
     trusted |= {call_id(key) for key, result in results.items() if not words_of_others([result], own)}

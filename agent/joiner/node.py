@@ -5,37 +5,32 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage
-from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
-from langgraph.constants import TAG_NOSTREAM
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 from pydantic import ValidationError
 
 from agent.context import Context
-from agent.conversation.messages import replans_made
+from agent.conversation.answer import all_done, direct_answer, effects_of, fill_in
+from agent.conversation.messages import aside, replans_made
 from agent.conversation.provenance import as_own_words
 from agent.conversation.saving import storable
 from agent.conversation.transcript import results_of_turn
 from agent.conversation.view import in_view
 from agent.events import Progress
-from agent.joiner.direct import all_done, direct_answer, fill_in
+from agent.joiner.reply import Reply
 from agent.joiner.structured import ResponseFormat, Structured, ask
 from agent.language.reasoning import without_thoughts
 from agent.language.written_calls import read_written_calls
 from agent.models import Models, overflow_told
 from agent.prompts import NO_ANSWER, REPLAN_TOOL, joiner_prompt
 from agent.servers import REFUSED, known_of
+from agent.shown import MessageStream
 from agent.state import Node, State
-from agent.tooling.describe import changes_something
-
-CALL_CONFIG: RunnableConfig = {"run_name": "join"}
-QUIET: RunnableConfig = {**CALL_CONFIG, "tags": [TAG_NOSTREAM]}
-"""For what is not to be shown while it comes."""
 
 NO_FEEDBACK = "The results don't answer the question."
 
@@ -80,6 +75,8 @@ class Replan:
     """The joiner asks for another plan."""
 
     feedback: str
+    said: AIMessage | None = None
+    """What it says to the user before."""
 
 
 Decision = Answer | Replan
@@ -104,7 +101,9 @@ def make_joiner(
         progress = Progress.of(runtime)
         messages = state["messages"]
         progress.tell("joiner_started")
-        effects = _with_effects(tools, context)
+        if state.get("answered"):
+            return Command(goto="__end__", update={"messages": messages[-1:]})
+        effects = effects_of(tools, context)
         if all_done(messages, effects):
             answer = fill_in(state.get("answer", ""), messages, effects) if context.direct_join else ""
             if (answer := answer or direct_answer(messages)) and (given := _without_asking(answer, form)):
@@ -118,7 +117,7 @@ def make_joiner(
             usable = tools if may_replan else ()
             decision: Decision | Structured
             if form is None:
-                decision = await decide(model, shown, tools=usable)
+                decision = await decide(model, shown, tools=usable, stream=progress.messages)
             else:
                 asked = await ask(model, form, shown, tools=usable)
                 decision = Replan(asked) if isinstance(asked, str) else asked
@@ -127,9 +126,12 @@ def make_joiner(
                 return Command(goto="__end__", update=decision.update)
             case Answer(message):
                 return Command(goto="__end__", update={"messages": [message]})
-            case Replan(feedback):
+            case Replan(feedback, said):
                 progress.tell("replanning", feedback=feedback)
-                return Command(goto=["planner", "executor"], update={"feedback": storable(feedback) or NO_FEEDBACK})
+                update: dict[str, Any] = {"feedback": storable(feedback) or NO_FEEDBACK}
+                if said:
+                    update["messages"] = [said]
+                return Command(goto=["planner", "executor"], update=update)
 
     return joiner
 
@@ -143,12 +145,13 @@ def _without_asking(answer: str, form: ResponseFormat | None) -> dict[str, Any]:
     return {}
 
 
-def _with_effects(tools: Mapping[str, BaseTool], context: Context) -> set[str]:
-    """The tools that change something, or may."""
-    return {name for name, tool in tools.items() if changes_something(tool)} | {*context.requires_approval}
-
-
-async def decide(model: BaseChatModel, messages: Sequence[AnyMessage], *, tools: Collection[str]) -> Decision:
+async def decide(
+    model: BaseChatModel,
+    messages: Sequence[AnyMessage],
+    *,
+    tools: Collection[str],
+    stream: MessageStream | None = None,
+) -> Decision:
     """Answer or replan, as the model says.
 
     A model that says nothing is asked once more, and then the results are the answer. One that wants a replan which it
@@ -158,19 +161,34 @@ async def decide(model: BaseChatModel, messages: Sequence[AnyMessage], *, tools:
         model: The chat model.
         messages: The conversation with the results.
         tools: The names of the tools that another plan may call; none if there may be no other.
+        stream: Where the answer is shown while it is written, if anywhere.
     """
     for usable in (tools, ()):
-        response, as_text = await _ask(model, messages, usable)
+        reply = Reply(stream or MessageStream(), shows=known_of(model).begins_in_thought is not None)
+        response, as_text = await _ask(model, messages, usable, reply)
         decision = read_decision(response, as_text=as_text)
         match decision:
             case Replan(feedback) if usable:
-                return decision if feedback else Replan(NO_FEEDBACK)
+                said = None if as_text else _said_before(response)
+                if said:
+                    said = reply.finish(said)
+                else:
+                    reply.take_back()
+                return Replan(feedback or NO_FEEDBACK, said)
             case Answer(message) if str(message.text).strip():
-                return decision
+                return Answer(reply.finish(message))
+        reply.take_back()
     if isinstance(decision, Replan) and decision.feedback:
         return Answer(AIMessage(decision.feedback, id=response.id, usage_metadata=response.usage_metadata))
     results = results_of_turn(messages)
     return Answer(AIMessage(NO_ANSWER.format(results=results or "(nothing)"), usage_metadata=response.usage_metadata))
+
+
+def _said_before(response: AIMessage) -> AIMessage | None:
+    """What the model says to the user before it calls `replan`, if anything."""
+    said = without_thoughts(str(response.text))
+    is_call = any(call["name"] == "replan" for call in (*response.tool_calls, *response.invalid_tool_calls))
+    return aside(said, response) if said.strip() and is_call else None
 
 
 def read_decision(response: AIMessage, *, as_text: bool = False) -> Decision:
@@ -256,23 +274,19 @@ def _closing(text: str) -> int | None:
     return None
 
 
-async def _ask(model: BaseChatModel, messages: Sequence[AnyMessage], tools: Collection[str]) -> tuple[AIMessage, bool]:
+async def _ask(
+    model: BaseChatModel, messages: Sequence[AnyMessage], tools: Collection[str], reply: Reply
+) -> tuple[AIMessage, bool]:
     """The model's reply, and whether it was asked to decide in words."""
     prompt = joiner_prompt(messages, tools=tools)
-    # The first answer of a model may begin with a thought that only its end is marked of.
-    shown = QUIET if known_of(model).begins_in_thought is None else CALL_CONFIG
     if not tools:
-        return await _invoke(model, prompt, shown), False
+        return await reply.ask(model, prompt), False
     try:
-        return await _invoke(model.bind_tools([REPLAN_TOOL]), prompt, shown), False
+        return await reply.ask(model.bind_tools([REPLAN_TOOL]), prompt), False
     except NotImplementedError:
         pass
     except Exception as error:
         if getattr(error, "status_code", None) not in REFUSED:
             raise
     prompt = joiner_prompt(messages, tools=tools, as_text=True)
-    return await _invoke(model, prompt, QUIET), True
-
-
-async def _invoke(model: Runnable[Any, Any], prompt: list[Any], config: RunnableConfig) -> AIMessage:
-    return cast("AIMessage", await model.ainvoke(prompt, config))
+    return await reply.ask(model, prompt, quietly=True), True

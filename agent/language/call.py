@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.language.literals import Kind, Token, UnreadableError, read_value, shorten, split_keyword, written_in
 from agent.language.references import PATH
-from agent.language.tasks import Call, Element
+from agent.language.tasks import Call, Element, Join
 
 CUT_OFF = "The plan ends in the middle of this call."
 UNCLOSED_TEXT = "The text that starts with {start} is not closed."
@@ -37,6 +37,7 @@ _QUOTES |= {"‘": "’'", "‚": "‘’'"}
 
 _CODE_RUN = re.compile(r"[^\"'`“„«「『＂‘‚()（）\[\]{},，$\n#]+")
 _STRING_RUN = {quote: re.compile(rf"[^\\\r\n\0{ends}]+") for quote, ends in _QUOTES.items()}
+_ESCAPED = {"\\n": "\n", "\\t": "\t", '\\"': '"', "\\'": "'", "\\\\": "\\"}
 _ESCAPE = re.compile(
     r"\\(?:[\\'\"abfnrtv\n]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U000[0-9a-fA-F]{5}|U0010[0-9a-fA-F]{4}|[0-7]{1,3})"
 )
@@ -133,6 +134,7 @@ class CallReader:
         """
         self._cursor = cursor
         self._head = head
+        self._head = head
         self._give_out = give_out
         self._starts_task = starts_task
 
@@ -149,6 +151,13 @@ class CallReader:
         self._tokens: list[Token] = []
         self._start = 0
         """Where in the tokens the argument begins, or the element, that is being read."""
+
+        self._text = ""
+        """What has been read of the text that is the first argument."""
+
+        self._in_text = False
+        self._heard: int | None = 0
+        """How many tokens have been looked at for it; None if no more of it will come, or can be told."""
 
         self._parts = 0
         """How many things there are in them. It doesn't depend on how the text was cut into chunks."""
@@ -173,6 +182,22 @@ class CallReader:
             if self._parts > MOST_PARTS:
                 self._error, self._done = TOO_LONG, True
         return self._call() if self._done else None
+
+    @property
+    def join(self) -> Join | None:
+        """The end of the plan, if this is it, with the answer as far as it has been read."""
+        if self._head.tool.lower() != "join" or self._head.mapped or self._error:
+            return None
+        while self._heard is not None and self._heard < len(self._tokens):
+            kind, text = self._tokens[self._heard]
+            self._heard += 1
+            if kind == "quote" and not self._in_text:
+                self._in_text = True
+            elif self._in_text and (kind == "text" or text in _ESCAPED):
+                self._text += text if kind == "text" else _ESCAPED[text]
+            elif self._in_text or not text.isspace():
+                self._heard = None
+        return Join(self._head.number, self._text)
 
     def cut_off(self) -> Call:
         """The call when the text ends within it: readable only if just brackets are missing at the end of a line."""

@@ -118,6 +118,11 @@ class PlanParser:
         items, self._items = self._items, []
         return items
 
+    @property
+    def join(self) -> Join | None:
+        """The end of the plan that is being read, with its answer as far as there is of it."""
+        return self._call.join if self._call else None
+
     def close(self) -> list[Item]:
         """The items that the end of the text completes."""
         self._cursor.final = True

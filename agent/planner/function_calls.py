@@ -19,7 +19,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from agent.language.parser import Item, PlanParser
 from agent.language.reasoning import without_thoughts
 from agent.language.tasks import Call, Element, Join, Signature
-from agent.language.values import render_call
+from agent.language.values import render_call, without_surrogates
 from agent.language.written_calls import (
     Arguments,
     completed,
@@ -57,6 +57,11 @@ LONGEST_NAME = 64
 _ADORNED = re.compile(r"\A(?:functions?|default_api|tools?)[./:]|(?::\d+|\(\)|<[|｜].*)\Z")
 _NOT_ACCEPTED = re.compile(r"[^a-zA-Z0-9_-]")
 _TOKENS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
+_ANSWER = re.compile(
+    r'\s*\{\s*"answer"\s*:\s*"(?P<answer>(?:[^"\\]|\\["\\/bfnrt]|\\u(?![dD][89abAB])[0-9a-fA-F]{4})*+)'
+)
+"""The answer in the arguments of `join`, as far as they are there; nothing behind a character in two halves."""
+
 _DEPTH = {"{": 1, "[": 1, "}": -1, "]": -1}
 
 
@@ -235,6 +240,16 @@ class ToolCallReader:
         self._said = ""
         self._is_whole = False
         """Whether the model ended its turn, and was not cut off."""
+
+    @property
+    def join(self) -> Join | None:
+        """The end of the plan that is being read, with its answer as far as there is of it."""
+        call = self._calls[-1] if self._calls else None
+        if call is None or call.name != "join" or self._given_out < len(self._calls) - 1:
+            return None
+        if (read := _ANSWER.match(call.text)) is None:
+            return None
+        return Join(call.number, without_surrogates(json.loads(f'"{read["answer"]}"', strict=False)))
 
     def read(self, chunk: AIMessage) -> tuple[str, list[Item], bool]:
         """What a chunk adds to the plan: as text in the plan language, and as the items that it completes; and whether

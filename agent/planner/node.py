@@ -16,7 +16,7 @@ from langgraph.func import task as durable
 from langgraph.runtime import Runtime
 
 from agent.context import Context
-from agent.conversation.messages import call_chunk, map_sizes, observations, plan_message, replans_made
+from agent.conversation.messages import call_of, map_sizes, observations, plan_message, replans_made
 from agent.conversation.view import in_view
 from agent.events import Progress
 from agent.handover import Handover
@@ -30,6 +30,7 @@ from agent.planner.function_calls import Functions, ToolCallReader
 from agent.planner.grammar import PlanGrammar, refusal_told, text_of
 from agent.prompts import planner_prompt
 from agent.servers import ModelError, known_of
+from agent.shown import Shown
 from agent.state import Node, State
 from agent.tooling.describe import describe, signature_of
 
@@ -133,6 +134,8 @@ def make_planner(
             progress.tell("plan_started", round=round_)
             message = await write_plan()
             progress.tell("plan_finished", round=round_, tasks=len(message.tool_calls))
+            if not message.tool_calls:
+                progress.messages.hide(message.id)  # also if it was saved before a crash
             handover.finish(message)
             await handover.drained()
         return {"plan": message}
@@ -175,6 +178,11 @@ class TextReader:
     def rest(self) -> str:
         """What has come behind the plan's end."""
         return self._parser.rest
+
+    @property
+    def join(self) -> Join | None:
+        """The end of the plan that is being read, with its answer as far as there is of it."""
+        return self._parser.join
 
     def read(self, chunk: AIMessage) -> tuple[str, list[Item], bool]:
         """What a chunk adds to the plan: its text, and the items that it completes; and whether the plan begins anew
@@ -225,9 +233,7 @@ class Planning:
         self._round = round
         self._usage: UsageMetadata | None = None
         self._note = ""
-        self._shown = 0
-        """How many calls are shown."""
-
+        self._shown = Shown(progress.messages, handover.plan_id)
         self._begin()
 
     def _begin(self) -> None:
@@ -264,14 +270,16 @@ class Planning:
                         await self._read_on(chunks)
                     break
         if not self._ended:
+            self._plan.answer = ""
             self._take(self._reader.close())
         self._release()
         if self._unread or is_left_over(self._talked.partition("\n")[0], changes=False):
             self._plan.answer = ""
         text = "".join(self._text)
         message = plan_message(self._plan, text=text, note=note, usage=self._usage, id=self._handover.plan_id)
-        if self._handover.anew:
-            self._progress.show(message)  # in place of what it was thought to be
+        self._shown.finish()
+        if not self._shown.calls:  # it has none, or is carried out from the state
+            self._progress.messages.hide(message.id)
         return message
 
     def _read(self, chunk: AIMessageChunk) -> None:
@@ -280,6 +288,7 @@ class Planning:
         written, items, anew = self._reader.read(chunk)
         if anew:
             self._handover.begin_anew()
+            self._shown.take_back()
             self._begin()
             self._progress.tell("plan_started", round=self._round, anew=True)
         if self._ended:
@@ -292,6 +301,10 @@ class Planning:
             self._talked = self._reader.rest
         if self._reader.certain or not self._holds:
             self._send()
+        if self._reader.certain and not (self._ended or self._unread) and (join := self._reader.join):
+            self._plan.end(join)
+            self._handover.end(self._plan.last)
+            self._handover.say(self._plan.answer)
 
     def _take(self, items: Iterable[Item]) -> None:
         for item in items:
@@ -327,8 +340,7 @@ class Planning:
     def _show(self, task: Task) -> None:
         """Show a call, as a piece of the plan's message."""
         if task.is_call and not self._handover.anew:
-            self._progress.show(call_chunk(task, self._handover.plan_id, self._shown, self._note))
-            self._shown += 1
+            self._shown.add_call(call_of(task), behind="" if self._shown.calls else self._note)
 
     def _release(self) -> None:
         """Send what was held back: the plan stands."""

@@ -259,7 +259,7 @@ class Run:
             case "updates", {"executor": {"messages": [*messages]}}:
                 self._take_results(messages)
             case "updates", {"joiner": {"messages": [AIMessage() as answer]}}:
-                self.messages.append(answer)
+                self.messages = add_messages(self.messages, [answer])  # type: ignore[assignment, arg-type]
                 self.answer = str(answer.text)
                 self.rounds[-1].join.finished = time.time()
             case "updates", {"__interrupt__": [*interrupts]}:

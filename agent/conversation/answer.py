@@ -9,15 +9,18 @@ done: what isn't plainly none of these takes the joiner, who sees what happened.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AnyMessage, ToolMessage
+from langchain_core.tools import BaseTool
 
+from agent.context import Context
 from agent.conversation.messages import map_sizes, observations, own_plans, shown_value, tasks_of, this_turn
 from agent.language.references import PATTERN, Reference, UnresolvedReferenceError, follow, is_text, whole_reference
 from agent.language.values import as_container, for_people, to_text
+from agent.tooling.describe import changes_something
 
 LONGEST_RESULT = 300
 """Characters. Who asked a question doesn't want a page for an answer."""
@@ -52,8 +55,13 @@ _SEVERAL = frozenset(["all", "both", "each", "every", "everybody", "everyone", "
 _NAME = re.compile(r"\w*[^\W\d](?=[\"'\]]*\Z)")
 
 
-class _NoAnswerError(Exception):
-    """A result is nothing that can stand in an answer."""
+class NoAnswerError(Exception):
+    """Something is nothing that can stand in an answer."""
+
+
+def effects_of(tools: Mapping[str, BaseTool], context: Context) -> set[str]:
+    """The tools that change something, or may."""
+    return {name for name, tool in tools.items() if changes_something(tool)} | {*context.requires_approval}
 
 
 def all_done(messages: Sequence[AnyMessage], effects: Collection[str]) -> bool:
@@ -87,45 +95,95 @@ def fill_in(answer: str, messages: Sequence[AnyMessage], effects: Collection[str
         messages: The conversation with the observations.
         effects: The tools with side effects.
     """
-    used: set[int] = set()
-    seen = observations(messages)
-    sizes = map_sizes(seen)
-    last = max((number for number, _ in seen), default=0) + 1  # the join's own number
+    filling = Filling(messages)
+    try:
+        filled = filling.put_in(answer).strip()
+    except NoAnswerError:
+        return ""
+    return filled if not effects or _is_borne_out(filling.marked(answer), answer, messages, effects) else ""
 
-    def result_of(reference: Reference) -> Any:
-        number = reference.task
-        if (number, None) in seen:
-            return _value(seen.get((number, None)))
-        value: list[Any] = [None] * sizes[number]
-        for element in reference.elements(sizes[number]):
-            value[element] = _value(seen.get((number, element)))
-        return value
 
-    def put_in(match: re.Match[str]) -> str:
+class Filling:
+    """Puts the results of a conversation into answers."""
+
+    def __init__(self, messages: Sequence[AnyMessage]) -> None:
+        """
+        Args:
+            messages: The conversation with the observations.
+        """
+        self._seen = observations(messages)
+        self._sizes = map_sizes(self._seen)
+        self._last = max((number for number, _ in self._seen), default=0) + 1  # the join's own number
+
+    def put_in(self, answer: str, start: int = 0, end: int | None = None) -> str:
+        """A part of an answer, with the results put in.
+
+        Args:
+            answer: As the plan gives it; what stands around the part may matter.
+            start: Where the part begins.
+            end: Where it ends; it ends in no reference that may go on.
+
+        Raises:
+            NoAnswerError: Something in it is nothing that can stand in an answer.
+        """
+        parts, words, position = [], [], start
+        for match in PATTERN.finditer(answer, start, len(answer) if end is None else end):
+            words.append(answer[position : match.start()])
+            parts += [words[-1], self._value_of(match)]
+            position = match.end()
+        words.append(answer[position:end])
+        if _OTHER_REFERENCE.search("".join(words)):
+            raise NoAnswerError
+        return "".join([*parts, words[-1]])
+
+    def marked(self, answer: str) -> str:
+        """The answer with a mark in place of each result."""
+        return PATTERN.sub(lambda match: _RESULT if self._is_of_a_result(match) else match[0], answer)
+
+    def _is_of_a_result(self, match: re.Match[str]) -> bool:
+        reference = whole_reference(match[0])
+        return reference is not None and self._has(reference)
+
+    def _has(self, reference: Reference) -> bool:
+        return (reference.task, None) in self._seen or reference.task in self._sizes
+
+    def _value_of(self, match: re.Match[str]) -> str:
         if match[0].startswith("\\"):
             return match[0][1:]
         reference = whole_reference(match[0])
         assert reference is not None, "it has the form of one"
-        if (reference.task, None) not in seen and reference.task not in sizes:
-            if is_text(replace(reference, whole=False), last):
+        if not self._has(reference):
+            if is_text(replace(reference, whole=False), self._last):
                 return match[0]
-            raise _NoAnswerError
-        before = answer[: match.start()]
-        if before.endswith("{") or _LEFT_OVER.match(answer, match.end()):
-            raise _NoAnswerError
-        used.add(match.start())
-        value = follow(result_of(reference), reference)
+            raise NoAnswerError
+        before = match.string[max(match.start() - 20, 0) : match.start()]
+        if before.endswith("{") or _LEFT_OVER.match(match.string, match.end()):
+            raise NoAnswerError
+        try:
+            value = follow(self._result_of(reference), reference)
+        except UnresolvedReferenceError as error:
+            raise NoAnswerError from error
         named = _NAME.search(reference.path)
-        return _printable(value, about=named[0] if named else before[-20:])
+        return _printable(value, about=named[0] if named else before)
 
-    if _OTHER_REFERENCE.search(PATTERN.sub("", answer)):
-        return ""
-    try:
-        filled = PATTERN.sub(put_in, answer).strip()
-    except (_NoAnswerError, UnresolvedReferenceError):
-        return ""
-    results_marked = PATTERN.sub(lambda match: _RESULT if match.start() in used else match[0], answer)
-    return filled if not effects or _is_borne_out(results_marked, answer, messages, effects) else ""
+    def _result_of(self, reference: Reference) -> Any:
+        number = reference.task
+        if (number, None) in self._seen:
+            return _value(self._seen.get((number, None)))
+        value: list[Any] = [None] * self._sizes[number]
+        for element in reference.elements(self._sizes[number]):
+            value[element] = _value(self._seen.get((number, element)))
+        return value
+
+
+def certain(answer: str) -> int:
+    """How much of an answer that is still being written will stay as it is: up to a reference that may go on."""
+    last = answer.rfind("$")
+    if last < 0:
+        return len(answer.rstrip("\\"))
+    behind = answer[last:]
+    is_open = not any(map(str.isspace, behind)) or behind.rfind("[") > behind.rfind("]")
+    return len(answer[:last].rstrip("\\{")) if is_open else len(answer.rstrip("\\"))
 
 
 def _is_borne_out(marked: str, answer: str, messages: Sequence[AnyMessage], effects: Collection[str]) -> bool:
@@ -171,7 +229,7 @@ def _words(*texts: str) -> set[str]:
 
 def _value(message: ToolMessage | None) -> Any:
     if message is None or message.status == "error":
-        raise _NoAnswerError
+        raise NoAnswerError
     return shown_value(message)
 
 
@@ -180,10 +238,10 @@ def _printable(value: Any, about: str) -> str:
     container = as_container(value)
     items = list(container) if isinstance(container, list | tuple) else [value]
     if not items or not all(map(_is_plain, items)):
-        raise _NoAnswerError
+        raise NoAnswerError
     text = for_people(items, about)
     if len(text) > LONGEST_RESULT or not text.strip() or not all(c.isprintable() or c in "\n\t" for c in text):
-        raise _NoAnswerError
+        raise NoAnswerError
     return text
 
 
