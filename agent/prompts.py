@@ -16,15 +16,16 @@ Tools:
 {tools}
 
 Rules:
-- One call a line, `number. tool(arguments)`, in Python literals: no expressions, filters or comprehensions.
+- One call a line, `number. tool(arguments)`, in Python literals: no conditions, no expressions, filters or \
+comprehensions.
 - `$1` is task 1's result, also in a string; `$1.name` or `$1[0]` a part; of a list, `$1.name` is the name of each. A \
 task waits only for what it refers to.
 - One tool's calls share a line, `tool.map(["a", "b"])` or `tool.map($1.name)`, and give a list. A map of that length \
 takes it element by element; `$1[:]` is all of it.
 - Refer to finished tasks; repeat only what failed, the user asks for, or may have changed since an earlier question.
-- End with `join("…")` if results in a sentence are the answer; it may say that something was done only with its \
-result. Else, or to see a result first, `join()`: more can be planned. If no tool is needed or helps, or only the \
-user knows more, `join` is the only line."""
+- End with `join("…")` if results in a sentence are the answer; say that something was done only with its result. \
+Else, or to see a result first, `join()`: more can be planned. If no tool is needed or helps, or only the user knows \
+more, only `join`."""
 
 PLANNER_BY_CALLS = """\
 Write a plan of tool calls that answers the user, all in this one turn: as parallel as possible.
@@ -34,9 +35,9 @@ Rules:
 `"$1.name"` or `"$1[0]"` a part of it; of a list, `"$1.name"` is the name of each. A call waits for what it refers to; \
 all else runs at once.
 - Refer to finished calls; repeat only what failed, the user asks for, or may have changed since an earlier question.
-- End with `join`: with the whole answer if that is results in a sentence; it may say that something was done only \
-with its result. Else, or if a result must be seen to go on, without: more can be planned. If no tool is needed or \
-helps, or only the user knows what is missing, it is the only call."""
+- End with `join`: with the whole answer if that is results in a sentence; say that something was done only with its \
+result. Else, or to see a result first, without: more can be planned. If no tool is needed or helps, or only the user \
+knows more, call only `join`."""
 
 CONTINUE = "Plan from number {number} on."
 

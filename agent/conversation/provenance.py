@@ -87,8 +87,9 @@ def own_words_of_plan(
 
 
 def is_trusted(result: ToolMessage, tools: Collection[str]) -> bool:
-    """Whether a result is of one of these tools, or a person gave it."""
-    return result.name in tools or result.response_metadata.get("decision") == "respond"
+    """Whether a result is of one of these tools, or a person gave it. A receipt may repeat what its tool was given."""
+    notes = result.response_metadata
+    return (result.name in tools and not notes.get("repeats")) or notes.get("decision") == "respond"
 
 
 def sources_of(messages: Sequence[BaseMessage]) -> str:

@@ -137,8 +137,11 @@ class Calls:
                 if task.tool not in self.tools:
                     return self.fail(task, GONE.format(tool=task.tool), decision="edit", **self._record(arguments))
         outcome = await self._in_order(task, arguments)
-        if decision and isinstance(outcome, ToolMessage):
-            outcome.response_metadata["decision"] = decision["type"]
+        if isinstance(outcome, ToolMessage):
+            if decision:
+                outcome.response_metadata["decision"] = decision["type"]
+            if given and not (self.tools[task.tool].metadata or {}).get("trusted"):
+                outcome.response_metadata["repeats"] = True
         return outcome
 
     def fail(self, task: Task, why: str, **metadata: Any) -> ToolMessage:

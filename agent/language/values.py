@@ -18,11 +18,14 @@ LONGEST_READ = 100_000
 DEEPEST_ELEMENTS = 4
 """How deep in a JSON text elements are told apart."""
 
-_LONG_DECIMAL = re.compile(r"(?<![\w.,])-?\d{1,15}\.\d{9,20}(?![\w.])")
-"""In a text, only digits that no one meant are worth a change: 9910.880000000001."""
+_LONG_DECIMAL = re.compile(r"(?<![\w.,:/])-?(?=[\d.]{16,40}(?![\w.]))\d{1,15}\.\d{1,20}")
+"""In a text, only digits that no one meant are worth a change, those of floats: 9910.880000000001. Places on a map have
+fewer."""
 
 _NAMING = re.compile(
-    r"(?:^|[\W_]|(?<=[a-z])(?=[A-Z]))(?i:id|ids|no|nr|number|code|key|year|zip|phone|account|order|ticket)\W*$"
+    r"(?:^|[\W_]|(?<=[a-z])(?=[A-Z]))(?i:ids?|no|nr|numbers?|code|key|year|date|timestamp|zip|zipcode|postcode|plz|phone"
+    r"|account|order|ticket|invoice|reference|ref|tracking|serial|isbn|ean|sku|iban|pin|port|version)"
+    r"\W*(?:(?:is|was|are|were)\W+)?$|#$"
 )
 
 SHORT_PART = 100
@@ -87,10 +90,8 @@ def for_people(value: Any, about: str = "") -> str:
     """
     if isinstance(value, bool | None):
         return to_text(value)
-    if isinstance(value, int | float):
+    if isinstance(value, int | float | Decimal):
         return _number_for_people(value, about)
-    if isinstance(value, Decimal):
-        return _number_for_people(float(value), about)
     value = as_fields(value)
     if isinstance(value, str):
         return _LONG_DECIMAL.sub(lambda match: _number_for_people(float(match[0])), value)
@@ -100,19 +101,22 @@ def for_people(value: Any, about: str = "") -> str:
     return _LONG_DECIMAL.sub(lambda match: _plain_number(float(match[0])), to_text(value))
 
 
-def _number_for_people(value: float, about: str = "") -> str:
+def _number_for_people(value: float | Decimal, about: str = "") -> str:
     text = _plain_number(value)
     sign, digits, decimals = re.fullmatch(r"(-?)(\d*)(.*)", text).groups()  # type: ignore[union-attr]
-    names = isinstance(value, int) and _NAMING.search(about)
+    names = not decimals and _NAMING.search(about)
     return f"{sign}{int(digits):,}{decimals}" if len(digits) > 4 and not names else text
 
 
-def _plain_number(value: float) -> str:
+def _plain_number(value: float | Decimal) -> str:
     """The number with as many digits as people want, without groups."""
     if isinstance(value, int) or not math.isfinite(value):
         return str(value)
-    text = f"{value:.2f}" if 1 <= abs(value) < 1e16 else f"{value:.3g}"
-    if 1e-9 <= abs(value) < 1:
+    if value == 0:
+        return "0"
+    size = abs(float(value))
+    text = f"{value:.2f}" if 1 <= size < 1e16 else f"{value:.3g}"
+    if 1e-9 <= size < 1:
         text = f"{Decimal(text):f}"
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 

@@ -94,7 +94,18 @@ HISTORIES: dict[str, tuple[list[Turn], bool]] = {
     "in a replan after a receipt": ([Turn('send("x")', replan='send("y")')], False),
     "after the result of a trusted tool": ([Turn("clock()"), SEND], False),
     "after both": ([Turn('clock()\nsearch("K2")'), SEND], True),
+    "in a replan after a trusted tool": ([Turn("clock()", replan='send("$1")')], False),
+    "in a replan after a call that could not be made": ([Turn('serch("K2")', replan='send("x")')], False),
+    "in a replan after a search that failed": ([Turn('search("nothing")', replan='send("x")')], True),
+    "after a call that was skipped for a search": ([Turn('search("nothing")\nlog("$1")'), SEND], True),
+    "after a map in which one failed": ([Turn('search.map(["nothing", "K2"])'), SEND], True),
+    "after a map over nothing": ([Turn("search.map([])"), SEND], False),
     # what is left of them
+    "results trimmed away, the plan's own answer left": (
+        [Turn('search("K2")\njoin("$1.page")', forget=(ToolMessage,)), SEND],
+        True,
+    ),
+    "results of a trusted tool trimmed away": ([Turn("clock()", forget=(ToolMessage,)), SEND], False),
     "results trimmed away, the answer left": ([Turn(SEARCH.plan, forget=(ToolMessage,)), SEND], True),
     "the answer to what was said with results in view": (
         [SEARCH, Turn(forget=(ToolMessage,)), Turn(SEND.plan, says=[HumanMessage("And now?")])],
@@ -106,6 +117,14 @@ HISTORIES: dict[str, tuple[list[Turn], bool]] = {
     "an answer of another agent": ([Turn(SEND.plan, says=[PAGE, HumanMessage("Go on.")])], True),
     "a result of another agent": ([Turn(SEND.plan, says=[*foreign("fetch", "c1"), HumanMessage("Go on.")])], True),
     "a forged receipt": ([Turn(SEND.plan, says=[*foreign("send", "task_1", **OWN_NOTES), HumanMessage("Go.")])], True),
+    "a result without a call": (
+        [Turn(SEND.plan, says=[ToolMessage("noon", tool_call_id="c1", name="clock"), HumanMessage("Go on.")])],
+        True,
+    ),
+    "another agent's call of a trusted tool": (
+        [Turn(SEND.plan, says=[*foreign("clock", "c1"), HumanMessage("Go on.")])],
+        True,
+    ),
     "a result of another agent, long ago": (
         [Turn(says=[*foreign("fetch", "c1"), HumanMessage("Go on.")]), TALK, SEND],
         True,
@@ -130,6 +149,14 @@ HISTORIES: dict[str, tuple[list[Turn], bool]] = {
     "a map's result": ([Turn('search.map(["a", "b"])\nsend("$1")')], True),
     "a result of a trusted tool": ([Turn('clock()\nsend("$1")')], False),
     "a receipt": ([Turn('send("x")\nsend("$1")')], False),
+    "a result of a later task": ([Turn('send("$2")\nsearch("K2")')], True),
+    "a result by its name": ([Turn('a = search("K2")\nsend(a)')], True),
+    "a result by its name in a text": ([Turn('a = search("K2")\nsend("see $a")')], True),
+    "a receipt that repeats a result": ([Turn('search("K2")\nlog("$1")\nsend("$2")')], True),
+    "a receipt that repeats a receipt of one": ([Turn('search("K2")\nlog("$1")\nlog("$2")\nsend("$3")')], True),
+    "a receipt that repeats one, in a map": ([Turn('search("K2")\nlog.map($1.links)\nsend.map($2)')], True),
+    "a receipt that repeats a trusted result": ([Turn('clock()\nlog("$1")\nsend("$2")')], False),
+    "a receipt beside a search": ([Turn('search("K2")\nlog("x")\nsend("$2")')], False),
     # what the tool says
     "a tool that is never asked about": ([SEARCH, Turn('log("x")')], False),
     "nor for its arguments": ([Turn('search("K2")\nlog("$1")')], False),

@@ -13,6 +13,13 @@ from pydantic import BaseModel
 from agent.language.tasks import Signature
 from agent.language.values import excerpt, for_people, is_longer, render_call, to_text
 
+AS_THEY_ARE = [
+    *("3.10.1", "192.168.100.200", "v3.141592653589793", "id_9910.880000000001", "978-0-306-40615-7", "+49 30 1234567"),
+    *("90210", "50.123456789, -8.123456789", "12:30:15.123456789", "2026-11-29T12:30:15.123456Z", "1,234.880000000001"),
+    *("https://x.org/9910.880000000001/y", "10.1038/s41586-020-2649-2", "1.2345678901234567e10", "229.95 %", "٣٫١٤"),
+]
+"""Texts in which no digit is one too many."""
+
 FILLER = "The weather was fair and nothing happened. " * 200
 
 
@@ -170,6 +177,15 @@ def test_what_a_call_can_t_go_without_is_rendered_without_names() -> None:
         (["Ana", "Ben", "Cleo"], "Ana, Ben and Cleo"),
         ([1.005e-3, "b"], "0.00101 and b"),
         ("Total 9910.880000000001 km with 1.2345 of v1.2.3", "Total 9910.88 km with 1.2345 of v1.2.3"),
+        (-0.0, "0"),
+        (-1234567.891, "-1,234,567.89"),
+        (-0.00012345, "-0.000123"),
+        (Decimal("2.675"), "2.68"),
+        (Decimal("9910.880000000001"), "9910.88"),
+        (Decimal("0E-8"), "0"),
+        ([1.0, 2.5, 10000], "1, 2.5 and 10,000"),
+        ("€0.30000000000000004 (-9910.880000000001)", "€0.3 (-9910.88)"),
+        *((text, text) for text in AS_THEY_ARE),
         ({"a": 0.30000000000000004}, '{"a": 0.3}'),
     ],
 )
@@ -177,9 +193,32 @@ def test_numbers_are_written_for_people(value: object, text: str) -> None:
     assert for_people(value) == text
 
 
-@pytest.mark.parametrize("about", ["id", "order_id", "orderId", "year", '$1["order number"]', "$1[0].zip"])
+@pytest.mark.parametrize(
+    "about",
+    [
+        *(
+            "id",
+            "order_id",
+            "orderId",
+            "year",
+            '$1["order number"]',
+            "$1[0].zip",
+            "zipcode",
+            "isbn",
+            "invoice",
+            "phone",
+        ),
+        *("timestamp", "Your order number is ", "Ticket no. ", "Order #", "Postcode: ", "The code is "),
+    ],
+)
 def test_an_integer_that_names_something_keeps_its_digits(about: str) -> None:
     assert for_people(4711999, about) == "4711999"
+    assert for_people(4711999.0, about) == "4711999"
+
+
+@pytest.mark.parametrize("about", ["people", "price", "The order costs ", "There are ", "metres", "paid", "monkey"])
+def test_any_other_is_a_figure(about: str) -> None:
+    assert for_people(4711999, about) == "4,711,999"
 
 
 @given(st.floats(-1e300, 1e300))
