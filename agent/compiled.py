@@ -25,7 +25,7 @@ from agent.executor.saved import left_behind, may_be_left_behind
 from agent.state import Conversation, State
 
 AHEAD = 100
-"""How many items the generator may be ahead of its consumer."""
+"""How many items a generator may be ahead of its consumer, if nothing else is said."""
 
 OTHER_LOOP = (
     "{saver} belongs to the event loop that it was made on, and the graph runs on another one: sync code has its own. "
@@ -177,8 +177,8 @@ def _background_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-async def in_a_task(items: AsyncGenerator[T]) -> AsyncGenerator[T]:
-    """The same items.
+async def in_a_task(items: AsyncGenerator[T], ahead: float = AHEAD) -> AsyncGenerator[T]:
+    """The same items, of which there may be so many before they are taken.
 
     Responses of Starlette and FastAPI are cancelled by anyio, which cancels again at every `await` until the task has
     ended. LangGraph, interrupted so while it cleans up, leaves the run's tasks behind: tools and model calls would go
@@ -187,7 +187,7 @@ async def in_a_task(items: AsyncGenerator[T]) -> AsyncGenerator[T]:
     Raises:
         Exception: What the generator raises.
     """
-    send, receive = anyio.create_memory_object_stream[T](AHEAD)
+    send, receive = anyio.create_memory_object_stream[T](ahead)
 
     async def run() -> None:
         async with send, aclosing(items):

@@ -51,8 +51,8 @@ def postgres(options: str = "") -> Iterator[str]:
     Raises:
         FileNotFoundError: PostgreSQL is not on this machine.
     """
-    programs = _programs_of_postgres()
-    user = _unprivileged()
+    programs = programs_of_postgres()
+    user = unprivileged()
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
 
     def run(program: str, *arguments: str) -> None:
@@ -162,7 +162,7 @@ def _listens(path: str) -> bool:
         return connection.connect_ex(path) == 0
 
 
-def _programs_of_postgres() -> Path:
+def programs_of_postgres() -> Path:
     """Where initdb and pg_ctl are; Debian has them outside of the path."""
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     found = str(debian[-1]) if debian else shutil.which("initdb")
@@ -171,7 +171,7 @@ def _programs_of_postgres() -> Path:
     return Path(found).parent
 
 
-def _unprivileged() -> str:
+def unprivileged() -> str:
     """Who runs PostgreSQL: it refuses to be run by root."""
     if os.geteuid():
         return getpass.getuser()

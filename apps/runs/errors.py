@@ -14,6 +14,9 @@ HINTS = {
     429: " Too many requests, or no quota left: wait, or check the account.",
 }
 LONGEST = 500
+TOLD = 20
+"""How many wrong values are told of."""
+
 _ABOUT_TOOLS = re.compile(r"\b(?:tool|function)", re.IGNORECASE)
 
 _PLAIN = {"ModelError", "RuntimeError"}
@@ -33,7 +36,7 @@ def in_one_line(error: Exception) -> str:
     elif kinds & _NO_CONNECTION:
         text = _no_connection(error)
     elif "ValidationError" in kinds and hasattr(error, "errors"):
-        text = "; ".join(_wrong_value(detail) for detail in error.errors())
+        text = "; ".join(_wrong_value(detail) for detail in error.errors()[:TOLD])
     else:
         is_plain = kinds & _PLAIN and isinstance(error, ValueError | RuntimeError)
         text = str(error) if is_plain else f"{type(error).__name__}: {error}"

@@ -6,11 +6,16 @@ from typing import Any, TypeVar
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg import OperationalError
 
+from apps.runs.checkpoints import CheckpointError
+
+AWAY = "The database of the threads can't be reached: {why}"
+
 T = TypeVar("T")
 
 
 class PostgresSaver(AsyncPostgresSaver):
-    """Does once more what the database broke off. All of this may be repeated: rows are read, replaced, or deleted."""
+    """Does once more what the database broke off. All of this may be repeated: rows are read, replaced, or deleted.
+    What is broken off again raises `CheckpointError`."""
 
     async def aget_tuple(self, *args: Any) -> Any:
         return await _again(super().aget_tuple, *args)
@@ -32,4 +37,7 @@ async def _again(method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any)
     try:
         return await method(*args, **kwargs)
     except OperationalError:  # the pool gives a new connection, and waits for it
-        return await method(*args, **kwargs)
+        try:
+            return await method(*args, **kwargs)
+        except OperationalError as error:
+            raise CheckpointError(AWAY.format(why=error)) from error

@@ -110,6 +110,9 @@ except ModuleNotFoundError as error:
     raise ImportError(NOT_INSTALLED) from error
 
 PAGE = Path(__file__).parent / "page"
+TOLD_ERRORS = 20
+"""How many of the errors in one request are told."""
+
 LIST_WANTED = "Input should be a valid list"
 NOTHING_THERE = "{method} {path} is not served. /docs lists what is."
 
@@ -190,7 +193,7 @@ def _about() -> str:
 async def _explain_request(_: Request, error: Exception) -> JSONResponse:
     """What is wrong with a request, without what it says."""
     assert isinstance(error, RequestValidationError)
-    details = [_detail(detail) for detail in error.errors()]
+    details = [_detail(detail) for detail in error.errors()[:TOLD_ERRORS]]
     message = "; ".join(_in_words(**detail) for detail in details)
     return JSONResponse({**Failure(422, message).body, "detail": details}, 422)
 

@@ -28,7 +28,7 @@ MEANINGS = {
     401: "The key is wrong, or missing.",
     403: "Without a key of its own, the server answers only its own machine.",
     404: "There is no such thread, or nothing runs in it.",
-    408: "The body did not arrive in time.",
+    408: "The body did not arrive in time, or the answer was not read.",
     409: "The thread is busy, or waits for something else.",
     413: "The body is too long.",
     415: "The body is not JSON by its Content-Type.",

@@ -31,6 +31,9 @@ FORWARDING = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "x-clust
 MAX_DEPTH = 100
 """How many levels of lists and objects a body may have."""
 
+MAX_VALUES = 10_000
+"""How many values may be in them: each of a wrong kind is an error of its own."""
+
 
 NO_KEY = "A key is wanted: Authorization: Bearer …, X-API-Key: …, or the password of HTTP Basic."
 WRONG_KEY = "This is not the server's key."
@@ -45,6 +48,7 @@ FORWARDED = (
 WRONG_TYPE = "The body must be JSON, with Content-Type: application/json."
 NOT_JSON = "The body is not JSON."
 TOO_DEEP = f"The body has more than {MAX_DEPTH} levels of lists and objects."
+TOO_MANY_VALUES = f"The body has more than {MAX_VALUES:,} values in its lists and objects."
 TOO_LONG = "The body has more than {most:,} bytes (LLM_COMPILER_MAX_REQUEST_BYTES)."
 TOO_SLOW = "The body did not arrive within {seconds:g} s (LLM_COMPILER_CLIENT_TIMEOUT)."
 TOO_MANY = "This server is answering {most} requests already (LLM_COMPILER_MAX_RUNS). Try again in a moment."
@@ -248,7 +252,11 @@ def _read_json(body: bytearray) -> Any:
     except ValueError:  # also a number of too many digits, and bytes that are no text
         raise RefusedError(422, NOT_JSON) from None
     level: list[Any] = [[value]]
+    values = 0
     for _ in range(MAX_DEPTH + 1):
+        values += sum(map(len, level))
+        if values > MAX_VALUES:
+            raise RefusedError(422, TOO_MANY_VALUES)
         level = [inner for value in level for inner in _inside(value) if isinstance(inner, dict | list)]
         if not level:
             return value

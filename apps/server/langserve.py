@@ -11,20 +11,18 @@ from pathlib import Path
 from typing import Any, Literal, Self, cast
 
 import langserve
-import orjson
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from langchain_core._api import LangChainDeprecationWarning
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tracers import RunLogPatch
 from langserve import add_routes
-from langserve.serialization import WellKnownLCSerializer
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 from sse_starlette import EventSourceResponse
 
-from agent.language.values import without_surrogates
 from apps.runs.report import Report
 from apps.server.agent import ServedAgent
+from apps.server.encoding import to_json
 from apps.server.errors import OF_RUNS, explain
 from apps.server.schema import AgentInput
 from apps.server.settings import ClientConfig
@@ -128,25 +126,6 @@ class BatchResponse(BaseModel):
     metadata: BatchMetadata
 
 
-class _Serializer(WellKnownLCSerializer):
-    """LangServe's own fails on the first object inside the run that isn't JSON."""
-
-    def dumps(self, obj: Any) -> bytes:
-        try:
-            return orjson.dumps(obj, default=_plain, option=orjson.OPT_NON_STR_KEYS)
-        except orjson.JSONEncodeError:  # a number of more than 64 bits, or half a character
-            return without_surrogates(json.dumps(obj, ensure_ascii=False, default=_plain)).encode()
-
-
-_serializer = _Serializer()
-
-
-def _plain(value: object) -> Any:
-    """What LangChain's events hold besides JSON: models as JSON, other objects by their type alone, because what they
-    hold may be secret."""
-    return value.model_dump() if isinstance(value, BaseModel) else f"<{type(value).__name__}>"
-
-
 def add_agent(router: APIRouter, agent: ServedAgent, path: str) -> None:
     """Serve the agent under the path: LangServe's protocol, schemas and playground, with runs of ours.
 
@@ -226,7 +205,7 @@ def add_agent(router: APIRouter, agent: ServedAgent, path: str) -> None:
 
 
 def _json(response: BaseModel) -> Response:
-    return Response(_serializer.dumps(response), media_type="application/json")
+    return Response(to_json(response), media_type="application/json")
 
 
 def _check_file(request: Request) -> None:
@@ -276,4 +255,4 @@ async def _server_sent(events: AsyncGenerator[Any], *first: Message) -> AsyncGen
 
 
 def _data(event: Any) -> Message:
-    return {"event": "data", "data": _serializer.dumps(event).decode()}
+    return {"event": "data", "data": to_json(event).decode()}

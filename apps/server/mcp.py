@@ -12,6 +12,7 @@ import logging
 import os
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, TextIO
 
 import anyio
@@ -31,6 +32,7 @@ from apps.runs.wording import in_short
 from apps.server.agent import Event, ServedAgent
 from apps.server.errors import explain
 from apps.server.limits import Limits
+from apps.server.schema import AgentInput
 
 ASK = "ask"
 ABOUT = "Answers a question with an agent that has tools of its own, and plans their calls. {description}"
@@ -143,24 +145,20 @@ async def _answer(agent: ServedAgent, question: str, request: Request | None, te
     Raises:
         CallError: There is no answer.
     """
-    thread, result = uuid.uuid4(), {}
-    events = agent.events({"question": question, "thread_id": thread.hex}, {"run_id": thread, "run_name": "mcp"})
+    thread, result = uuid.uuid4().hex, {}
     try:
-        async for event in events:
-            if message := _progress(event):
-                await tell(message)
-            result = event
+        asked = AgentInput(question=question, thread_id=thread)
+        async with aclosing(agent.events_once(asked, "mcp")) as events:
+            async for event in events:
+                if message := _progress(event):
+                    await tell(message)
+                result = event
     except Exception as error:
         raise CallError(explain(error).message) from error
-    finally:
-        with anyio.CancelScope(shield=True):
-            await events.aclose()
-            if not result.get("approval"):
-                await agent.forget(thread.hex)
     if approval := result["approval"]:
-        where = ON_THE_PAGE.format(url=f"{request.base_url}#{thread.hex}") if request else AT_A_TERMINAL
-        asked = json.dumps(approval["request"], default=str)
-        raise CallError(WAITS.format(where=where.format(thread=thread.hex), request=asked))
+        where = ON_THE_PAGE.format(url=f"{request.base_url}#{thread}") if request else AT_A_TERMINAL
+        wanted = json.dumps(approval["request"], default=str)
+        raise CallError(WAITS.format(where=where.format(thread=thread), request=wanted))
     return str(result["answer"])
 
 

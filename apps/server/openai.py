@@ -64,7 +64,7 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions | None = None
     reasoning_effort: str | None = Field(default=None, description="Unless none: the plan comes as reasoning_content.")
     tools: list[Any] | None = None
-    n: int | None = None
+    n: int | None = Field(default=None, strict=True)
 
 
 @dataclass

@@ -80,7 +80,7 @@ class AgentInput(BaseModel):
     thread_id: str | None = Field(
         default=None,
         title="Thread",
-        pattern=THREAD_ID,
+        pattern=THREAD_ID.replace("{1,", "{0,"),  # a form sends it empty
         description="Goes on with an earlier conversation: the thread_id of its result, or a name of your own.",
     )
     decisions: list[dict[str, Any]] | None = Field(

@@ -1,8 +1,10 @@
 """Databases for threads: SQLite, and a PostgreSQL server of the tests' own."""
 
+import asyncio
 import itertools
 import sqlite3
-from collections.abc import Callable, Iterator
+from asyncio.subprocess import DEVNULL
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,22 @@ def postgres_url(postgres_server: str) -> str:
     with psycopg.connect(postgres_server.format(database="postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
     return postgres_server.format(database=name)
+
+
+@pytest.fixture
+def restart_postgres(postgres_server: str) -> Callable[[str], Awaitable[None]]:
+    """Restarts the PostgreSQL server: `await restart_postgres("fast")`, or "immediate", which is as after a crash."""
+
+    folder = postgres_server.partition("host=")[2]
+    command = [str(cluster.programs_of_postgres() / "pg_ctl"), "restart", "--wait", "--pgdata", f"{folder}/data"]
+
+    async def restart(mode: str) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *command, "--mode", mode, "--log", f"{folder}/log", user=cluster.unprivileged(), cwd=folder, stdout=DEVNULL
+        )
+        assert await process.wait() == 0
+
+    return restart
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

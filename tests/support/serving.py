@@ -98,6 +98,9 @@ class Tools:
     doors: dict[str, asyncio.Event] = field(default_factory=dict)
     called: list[str] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
+    told: int = 0
+    """The megabytes of `chatter`."""
+
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def close(self, name: str) -> asyncio.Event:
@@ -163,6 +166,7 @@ async def serving_agent(
         """tells much"""
         for _ in range(megabytes):
             get_stream_writer()({"type": "chatter", "text": "x" * 1_000_000})
+            tools.told += 1
             await asyncio.sleep(0)
         return "told"
 

@@ -8,13 +8,25 @@ import psycopg
 import pytest
 from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
 
-from apps.runs.checkpoints import open_checkpointer
+from apps.runs.checkpoints import CheckpointError, open_checkpointer
 from tests.support.waiting import until
 
 Saver = BaseCheckpointSaver[Any]
 
 THREAD: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
 WAITING = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+async def break_off(connection: psycopg.AsyncConnection[Any]) -> None:
+    """End the connection that waits for the locks of this one."""
+
+    async def waits() -> bool:
+        await connection.execute("SELECT pg_stat_clear_snapshot()")
+        cursor = await connection.execute(f"SELECT count(*) {WAITING}")
+        return await cursor.fetchone() == (1,)
+
+    await until(waits)
+    await connection.execute(f"SELECT pg_terminate_backend(pid, 60000) {WAITING}")
 
 
 @pytest.mark.parametrize(
@@ -37,14 +49,21 @@ async def test_what_the_database_broke_off_is_done_again(
         saved = await saver.aput(THREAD, empty_checkpoint(), {}, {})
         await other.execute("LOCK TABLE checkpoints, checkpoint_writes")
         working = asyncio.ensure_future(work(saver, saved))
-
-        async def waits() -> bool:
-            cursor = await other.execute(f"SELECT count(*) {WAITING}")
-            return await cursor.fetchone() == (1,)
-
-        await until(waits)
-        await other.execute(f"SELECT pg_terminate_backend(pid, 60000) {WAITING}")
+        await break_off(other)
         await other.commit()
         await working
         found = await saver.aget_tuple(THREAD)
         assert (found and [value for *_, value in found.pending_writes or []]) == left
+
+
+async def test_what_is_broken_off_again_is_told(postgres_url: str) -> None:
+    async with (
+        open_checkpointer(postgres_url) as saver,
+        await psycopg.AsyncConnection.connect(postgres_url) as other,
+    ):
+        await other.execute("LOCK TABLE checkpoints")
+        reading = asyncio.ensure_future(saver.aget_tuple(THREAD))
+        await break_off(other)
+        await break_off(other)
+        with pytest.raises(CheckpointError, match=r"The database of the threads can't be reached: .*terminating"):
+            await reading

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from langgraph.checkpoint.base import empty_checkpoint
 from langserve import RemoteRunnable
 
 from agent import Context
+from apps.server.agent import UNREAD_BYTES
 from apps.server.app import app, create_app
 from apps.server.errors import RefusedError
 from apps.server.limits import Limits, LimitsError
@@ -240,18 +242,49 @@ async def test_a_failing_question_of_a_batch_stops_the_others(
     assert tools.cancelled == ["K2"]
 
 
-async def test_a_client_who_does_not_read_on_is_dropped(model_server: ModelServer, serve: Serve, tools: Tools) -> None:
-    model_server.script(planner=['1. search("K2")\n2. chatter(50)\n3. join()'])
-    tools.close("K2")
-    async with serve(client_timeout=0.5) as url:
-        _, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
-        body = b'{"input": {"question": "Talk."}}'
-        writer.write(
-            b"POST /agent/stream HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
-        )
-        await tools.until(lambda: tools.cancelled == ["K2"])
+@asynccontextmanager
+async def unread_stream(url: str) -> AsyncIterator[None]:
+    """Somebody asks, and does not read what comes."""
+    _, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port, limit=1)
+    body = b'{"input": {"question": "Talk."}}'
+    writer.write(
+        b"POST /agent/stream HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+    )
+    try:
+        yield
+    finally:
         writer.close()
+
+
+async def test_a_client_who_does_not_read_on_is_dropped(model_server: ModelServer, serve: Serve, tools: Tools) -> None:
+    model_server.script(planner=['1. search("K2")\n2. chatter(15)\n3. join()'])
+    tools.close("K2")
+    async with serve(client_timeout=0.5) as url, unread_stream(url):
+        await tools.until(lambda: tools.cancelled == ["K2"])
+
+
+async def test_what_a_client_does_not_read_is_bounded(model_server: ModelServer, serve: Serve, tools: Tools) -> None:
+    model_server.script(planner=['1. search("K2")\n2. chatter(1000)\n3. join()', "1. join()"], joiner=["Yes."])
+    tools.close("K2")
+    async with serve(client_timeout=PATIENCE) as url, unread_stream(url):
+        await tools.until(lambda: tools.cancelled == ["K2"])
+        assert tools.told < 1000
+        assert (await ask(url, {"question": "Is anybody there?"}))["answer"] == "Yes."
+
+
+async def test_a_client_who_reads_gets_more_than_that(model_server: ModelServer, serve: Serve, tools: Tools) -> None:
+    read = Gate()
+    plan = Reply(["1. chatter(15)\n", read, "2. chatter(16)\n3. join()"])
+    model_server.script(planner=[plan], joiner=["Yes."])
+    async with serve() as url, streaming(url, {"question": "Talk."}) as events:
+        for _ in range(15):
+            await events.until("chatter")
+        read.open()
+        for _ in range(16):
+            await events.until("chatter")
+        assert (await events.until("result"))["answer"] == "Yes."
+    assert tools.told * 1_000_000 > UNREAD_BYTES
 
 
 # --- what a client may set

@@ -263,6 +263,25 @@ async def test_what_is_not_json_is_called_so(serve: Serve, path: str) -> None:
             assert (await post(url, path, value)).status_code == 422, value
 
 
+@pytest.mark.parametrize("wrong", [{"messages": [1] * 9_000}, {f"field{number}": 1 for number in range(9_000)}])
+async def test_of_many_errors_the_first_are_told(serve: Serve, wrong: Any) -> None:
+    async with serve() as url:
+        response = await post(url, "invoke", {"input": wrong})
+        assert response.status_code == 422
+        assert len(response.json()["detail"]) == 20
+        chat = await post(url, "../v1/chat/completions", {"model": "llm_compiler", **wrong})
+        assert chat.status_code == 422
+        assert len(chat.content) < 10_000
+
+
+async def test_a_body_of_very_many_values_is_refused(serve: Serve) -> None:
+    async with serve() as url:
+        for body in ({"inputs": [1] * 10_001}, [{"a": 1}] * 6_000, [[]] * 10_001):
+            response = await post(url, "batch", body)
+            assert response.status_code == 422
+            assert response.json()["message"] == "The body has more than 10,000 values in its lists and objects."
+
+
 async def test_what_is_not_there_is_told_as_all_errors_are(serve: Serve) -> None:
     async with serve() as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
         for method, path in [("GET", "nothing.js"), ("GET", "agent/invoke"), ("POST", "nothing"), ("PUT", "healthz")]:
