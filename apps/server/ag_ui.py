@@ -33,6 +33,7 @@ from fastapi import APIRouter, Request
 from sse_starlette import EventSourceResponse
 
 from apps.server.agent import Event, ServedAgent
+from apps.server.encoding import to_json
 from apps.server.errors import OF_RUNS, explain
 from apps.server.schema import AgentInput
 from apps.server.streams import SERVER_SENT, Message, Stream, first_of
@@ -146,7 +147,7 @@ async def _sent(
 
 
 def _data(event: BaseEvent) -> Message:
-    return {"data": event.model_dump_json(by_alias=True, exclude_none=True)}
+    return {"data": to_json(event.model_dump(by_alias=True, exclude_none=True)).decode()}
 
 
 def _new_id() -> str:

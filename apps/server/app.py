@@ -86,6 +86,7 @@ from agent import default_model, load_model
 from apps.runs.checkpoints import CheckpointError
 from apps.runs.graphs import Graph, served_graph
 from apps.runs.locks import BusyError
+from apps.runs.wording import in_short
 
 NOT_INSTALLED = "The server needs the extra 'serve': pip install -e '.[serve]'"
 
@@ -110,6 +111,7 @@ except ModuleNotFoundError as error:
     raise ImportError(NOT_INSTALLED) from error
 
 PAGE = Path(__file__).parent / "page"
+SHOWN_CHARS = 200
 TOLD_ERRORS = 20
 """How many of the errors in one request are told."""
 
@@ -216,7 +218,7 @@ async def _explain_status(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     message = error.detail
     if error.status_code in (404, 405) and message == HTTPStatus(error.status_code).phrase:
-        message = NOTHING_THERE.format(method=request.method, path=request.url.path)
+        message = NOTHING_THERE.format(method=request.method, path=in_short(request.url.path, SHOWN_CHARS))
     return JSONResponse(
         {**Failure(error.status_code, message).body, "detail": message}, error.status_code, error.headers
     )

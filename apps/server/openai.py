@@ -48,7 +48,7 @@ def _as_ours(messages: Any) -> Any:
 class StreamOptions(BaseModel):
     """What a stream has beside the answer."""
 
-    include_usage: bool = False
+    include_usage: bool = Field(default=False, strict=True)
 
 
 class ChatRequest(BaseModel):
@@ -60,11 +60,11 @@ class ChatRequest(BaseModel):
 
     model: str = Field(description="The graph that is served, as /v1/models names it.")
     messages: Annotated[list[Any], BeforeValidator(_as_ours)] = Field(description="The conversation.")
-    stream: bool | None = None
+    stream: bool | None = Field(default=None, strict=True)
     stream_options: StreamOptions | None = None
     reasoning_effort: str | None = Field(default=None, description="Unless none: the plan comes as reasoning_content.")
     tools: list[Any] | None = None
-    n: int | None = Field(default=None, strict=True)
+    n: int | None = Field(default=None, ge=1, strict=True)
 
 
 @dataclass

@@ -10,6 +10,9 @@ THREAD_ID = r"^[\p{L}\p{M}\p{N}_.:-]{1,100}$"
 ASKS = ("question", "messages", "decisions", "resume")
 """The fields of the input, of which one is given."""
 
+_EMPTY: dict[str, str | list[Any]] = {"question": "", "messages": [], "thread_id": "", "decisions": []}
+"""A form's fields that were left empty, which it sends, too."""
+
 _ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant", "HumanMessageChunk": "user"}
 _MESSAGES: dict[str, type[HumanMessage | AIMessage | SystemMessage]] = {
     "user": HumanMessage,
@@ -101,8 +104,7 @@ class AgentInput(BaseModel):
             raise ValueError(f"Give a question, or an object with one; there is a {type(value).__name__}.")
         if not isinstance(value, dict):
             return value
-        # A form sends its empty fields, too; `resume` is not in it, and may be anything.
-        filled = {name: given for name, given in value.items() if given not in ("", []) or name == "resume"}
+        filled = {name: given for name, given in value.items() if name not in _EMPTY or given != _EMPTY[name]}
         given = [name for name in ASKS if value.get(name) is not None]
         if len(given) == 1 and given[0] not in filled:
             raise ValueError(f"{given[0]} is empty.")

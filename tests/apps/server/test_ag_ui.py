@@ -54,6 +54,15 @@ async def test_a_run_is_told_in_order(model_server: ModelServer, serve: Serve) -
     assert len({word.message_id for word in words}) == 1
 
 
+async def test_half_a_character_in_an_id_is_no_error(model_server: ModelServer, serve: Serve) -> None:
+    model_server.script(planner=["1. join()"], joiner=["Hi!"])
+    async with serve() as url, httpx.AsyncClient(timeout=PATIENCE) as client:
+        body = json.dumps(asking(threadId="t\ud83d"))
+        response = await client.post(f"{url}ag-ui", content=body, headers={"content-type": "application/json"})
+    assert "RUN_FINISHED" in response.text
+    assert "RUN_ERROR" not in response.text
+
+
 async def test_what_turns_out_not_to_be_the_answer_is_a_message_of_its_own(
     model_server: ModelServer, serve: Serve
 ) -> None:

@@ -102,6 +102,7 @@ async def test_what_is_refused_and_what_fails_is_an_error_of_the_client(
             {"messages": []},
             {"tools": [{"type": "function", "function": {"name": "f"}}]},
             {"n": 2},
+            {"n": -1},
         ):
             with pytest.raises(openai.UnprocessableEntityError):
                 await create(**wrong)
