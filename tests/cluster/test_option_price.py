@@ -23,7 +23,7 @@ def may_start_ray() -> Iterator[None]:
 
 async def test_the_price_is_that_of_the_formula(may_start_ray: None) -> None:
     """Black and Scholes's, within four standard errors. Ray starts by itself."""
-    output = await graph.ainvoke({"messages": QUESTIONS[0]})
+    output = await graph.ainvoke({"messages": QUESTIONS[0]}, context={"tool_timeout": 600})  # Ray starts in it
     figures = re.findall(r"\d+\.\d+", output["messages"][-1].text)
     price, error = map(float, figures)
     first = (math.log(100 / 105) + 0.05 + 0.02) / 0.2
