@@ -35,9 +35,14 @@ demo: $(VENV)/with-core ## Answer a question with the live view; make demo Q="â€
 	@$(BIN)/llm-compiler "$$QUESTION"
 demo: export QUESTION = $(Q)
 
-test: $(VENV)/with-all ## Run the whole test suite; make test ARGS="-k parser" a part of it
+test: $(VENV)/with-all tests/javascript/node_modules ## Run the whole test suite; make test ARGS="-k parser" a part of it
 	@$(BIN)/python tests/support/leave_nothing.py $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 test: WORKERS = 4
+
+# LangGraph's JavaScript SDK, for the tests of chats.
+tests/javascript/node_modules: tests/javascript/package-lock.json
+	@npm ci --silent --no-audit --no-fund --prefix $(@D)
+	@touch $@
 
 test-cluster: $(VENV)/with-all $(VENV)/with-cluster ## Run the tests of Ray and of several servers; takes Python 3.12
 	@for file in tests/cluster/test_*.py; do \

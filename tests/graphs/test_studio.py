@@ -2,21 +2,13 @@
 
 import asyncio
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Iterator
 from textwrap import indent
 from typing import Any
 
 import httpx
 import pytest
-from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
@@ -24,9 +16,9 @@ from mcp.client.streamable_http import streamable_http_client
 from agent import Context
 from tests.support import PATIENCE, ROOT
 from tests.support.documents import python
+from tests.support.langgraph_dev import Server, running
 from tests.support.model_server import ChatRequest, Gate, ModelServer, Reply
 from tests.support.mountains import PLAN, QUESTIONS
-from tests.support.waiting import until
 
 CONFIG: dict[str, Any] = json.loads((ROOT / "langgraph.json").read_text())
 SCRIPTED = "scripted"
@@ -36,65 +28,16 @@ MOUNTAINS = "mountains"
 """That of mountains.py."""
 
 
-class Server:
-    """A running development server and what it has printed."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-        self.process = process
-        self.url = f"http://127.0.0.1:{port}"
-        self.log = log
-
-    @asynccontextmanager
-    async def client(self) -> AsyncIterator[LangGraphClient]:
-        """A client of the server, when it is up."""
-        await self._ready()
-        async with get_client(url=self.url) as client:
-            yield client
-
-    async def _ready(self) -> None:
-        """Wait until it answers; fails with what it printed when it died instead."""
-
-        async def answers() -> bool:
-            assert self.process.poll() is None, self.log.read_text()
-            try:
-                return (await client.get(f"{self.url}/ok")).is_success
-            except httpx.TransportError:
-                return False
-
-        async with httpx.AsyncClient(timeout=PATIENCE) as client:
-            await until(answers)
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, _running_model_server: ModelServer) -> Iterator[Server]:
     """The server with the repository's graphs, and two that the scripted model plans for."""
-    folder = tmp_path_factory.mktemp("server")
     graphs: dict[str, Any] = {
         name: {**entry, "path": str(ROOT / entry["path"])} for name, entry in CONFIG["graphs"].items()
     }
     graphs[SCRIPTED] = f"{ROOT}/tests/support/studio_graph.py:graph"
     graphs[MOUNTAINS] = f"{ROOT}/tests/support/mountains.py:graph"
-    (folder / "langgraph.json").write_text(json.dumps({"dependencies": [str(ROOT)], "graphs": graphs}))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    log = folder / "log"
-    command = ["dev", "--no-browser", "--no-reload", "--host", "127.0.0.1", "--port", str(port)]
-    keep = {"PATH", "HOME", "LANG"}
-    environment = {name: os.environ[name] for name in keep & os.environ.keys()}
-    environment |= {"LANGSMITH_TRACING": "false", "OPENAI_BASE_URL": _running_model_server.base_url}
-    environment |= {"LLM_COMPILER_MODEL": "openai:test-model"}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [Path(sys.executable).parent / "langgraph", *command],
-            cwd=folder,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    yield Server(process, port, log)
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait()
+    with running(graphs, tmp_path_factory.mktemp("server"), _running_model_server) as server:
+        yield server
 
 
 def asking(question: str) -> dict[str, Any]:
