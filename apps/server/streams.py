@@ -43,7 +43,8 @@ class Stream(EventSourceResponse):
             grace: Seconds that it may go on when the server is stopped.
         """
         self._source = source
-        super().__init__(messages, ping=PING_SECONDS, shutdown_grace_period=grace)
+        # Line ends as OpenAI's servers have them: clients such as AG-UI's look for nothing else between events.
+        super().__init__(messages, sep="\n", ping=PING_SECONDS, shutdown_grace_period=grace)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

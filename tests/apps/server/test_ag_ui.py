@@ -31,8 +31,8 @@ async def run(url: str, **more: Any) -> list[Any]:
     async with httpx.AsyncClient(timeout=PATIENCE) as client:
         response = await client.post(f"{url}ag-ui", json=asking(**more))
     assert response.status_code == 200, response.text
-    lines = [line.removeprefix("data: ") for line in response.text.splitlines() if line.startswith("data: ")]
-    return [EVENT.validate_json(line) for line in lines]
+    events = response.text.split("\n\n")  # as the protocol's client in JavaScript reads a stream, which knows no CRLF
+    return [EVENT.validate_json(event.removeprefix("data: ")) for event in events if event.startswith("data: ")]
 
 
 def kinds(events: list[Any]) -> list[str]:

@@ -146,7 +146,7 @@ async def test_langchains_own_events_end_with_the_error_too(model_server: ModelS
     async with serve() as url:
         response = await post(url, path, {"input": QUESTION})
     assert response.status_code == 200
-    error = json.loads(response.text.rpartition("event: error\r\ndata: ")[2])
+    error = json.loads(response.text.rpartition("event: error\ndata: ")[2])
     assert error["status_code"] == 503
     assert "too many requests" in error["message"]
 
