@@ -5,6 +5,7 @@ What is true of LangChain's own agent with the same tools is true of this one.
 
 import asyncio
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,12 @@ from tests.support.model_server import ChatRequest, Gate, ModelServer, Reply
 
 SCRIPTS = ROOT / "tests/javascript"
 QUESTION = "What are they?"
+
+pytestmark = pytest.mark.skipif(
+    not shutil.which("node") or not (SCRIPTS / "node_modules").is_dir(),
+    reason="Its packages are not on this machine: apt-get install nodejs npm; make tests/javascript/node_modules",
+)
+
 Moment = dict[str, Any]
 """What is to be seen at a moment: `at`, in seconds, and `messages`."""
 
@@ -30,7 +37,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, _running_model_server: Mode
 
 async def script(name: str, server: Server, assistant: str, on: Callable[[Any], None] = lambda _: None) -> list[Any]:
     """What a script of `tests/javascript` prints; `on` is called with each of it."""
-    assert (SCRIPTS / "node_modules").is_dir(), "its packages are missing: make tests/javascript/node_modules"
     async with server.client():
         command = ["node", f"{name}.mjs", server.url, assistant, QUESTION]
         process = await asyncio.create_subprocess_exec(
