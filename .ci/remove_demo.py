@@ -58,7 +58,7 @@ MARKED = [
     "apps/cli/main.py",
     "apps/evaluation/prices.py",
     "apps/runs/wording.py",
-    "docs/growing.md",
+    "docs/scaling.md",
     "docs/serving.md",
     "graphs/mcp_agent.py",
     "graphs/react.py",

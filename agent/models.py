@@ -16,7 +16,7 @@ from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel
 
 from agent.context import Context
-from agent.servers import ModelError, for_any_server
+from agent.model_servers import ModelError, for_any_server
 
 DEFAULT_OPENAI_MODEL = "openai:gpt-4.1-mini"
 OPENAI = "https://api.openai.com/v1"

@@ -444,7 +444,7 @@ def anchors(page: Path) -> set[str]:
 def test_pages_that_code_and_settings_name_are_there() -> None:
     texts = [path.read_text("utf-8", "replace") for path in tracked() if path.name != "requirements.txt"]
     named = {name for text in texts for name in re.findall(r"\bdocs/[\w-]+\.md(?:#[\w-]+)?", text)}
-    assert "docs/growing.md" in named
+    assert "docs/scaling.md" in named
     for name in named:
         path, _, anchor = name.partition("#")
         assert (ROOT / path).exists(), name

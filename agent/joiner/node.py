@@ -26,9 +26,9 @@ from agent.joiner.reply import Reply
 from agent.joiner.structured import ResponseFormat, Structured, ask
 from agent.language.reasoning import without_thoughts
 from agent.language.written_calls import read_written_calls
+from agent.model_servers import REFUSED, known_of
 from agent.models import Models, overflow_told
 from agent.prompts import NO_ANSWER, REPLAN_TOOL, joiner_prompt
-from agent.servers import REFUSED, known_of
 from agent.shown import MessageStream
 from agent.state import Node, State
 

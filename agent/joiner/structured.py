@@ -16,8 +16,8 @@ from pydantic import BaseModel, ValidationError
 
 from agent.conversation.transcript import add_text
 from agent.language.reasoning import without_thoughts
+from agent.model_servers import REFUSED, ModelError
 from agent.prompts import ANSWER_AS_JSON, ANSWER_BY_CALL, DOES_NOT_FIT, REPLAN_TOOL, joiner_prompt
-from agent.servers import REFUSED, ModelError
 from agent.tooling.fit import adapter_of
 
 CONFIG: RunnableConfig = {"run_name": "join", "tags": [TAG_NOSTREAM]}

@@ -19,7 +19,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
 from agent.context import GrammarDialect
-from agent.servers import ModelError
+from agent.model_servers import ModelError
 from agent.tooling.fit import choices_of, definitions_of, options_of, referred, schema_of
 
 DEEPEST = 4

@@ -25,11 +25,11 @@ from agent.language.parser import Item, PlanParser
 from agent.language.plan import Plan
 from agent.language.reasoning import Thoughts
 from agent.language.tasks import Call, Element, Join, Task, Thought
+from agent.model_servers import ModelError, known_of
 from agent.models import Models, overflow_told
 from agent.planner.function_calls import Functions, ToolCallReader
 from agent.planner.grammar import PlanGrammar, refusal_told, text_of
 from agent.prompts import planner_prompt
-from agent.servers import ModelError, known_of
 from agent.shown import Shown
 from agent.state import Node, State
 from agent.tooling.describe import describe, signature_of

@@ -18,7 +18,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import PrivateAttr
 
 import tools
-from agent.servers import for_any_server
+from agent.model_servers import for_any_server
 from tools.math import MAX_ITEM_CHARACTERS, math
 
 EVEREST = "Mount Everest is 8,849 m high."

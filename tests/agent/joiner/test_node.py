@@ -17,7 +17,7 @@ from agent.conversation.messages import observation, plan_message
 from agent.joiner.node import Answer, Decision, Replan, decide, read_decision
 from agent.language.plan import Plan
 from agent.language.tasks import Call, Signature
-from agent.servers import REFUSED
+from agent.model_servers import REFUSED
 
 
 def said(text: str) -> Decision:
