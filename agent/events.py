@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from langchain_core.messages import ToolMessage
@@ -45,8 +45,8 @@ class Progress:
     write: Callable[[Any], None]
     """The run's stream writer."""
 
-    messages: MessageStream
-    """Where messages are shown before they are in the state."""
+    messages: MessageStream = field(default_factory=MessageStream)
+    """Where messages are shown before they are in the state, if anywhere."""
 
     @classmethod
     def of(cls, runtime: Runtime[Any]) -> Self:

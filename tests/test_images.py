@@ -56,7 +56,7 @@ def test_the_workflow_calls_targets_of_the_makefile_on_the_supported_pythons() -
     (job,) = workflow["jobs"].values()
     commands = [step["run"].split() for step in job["steps"] if "run" in step]
     targets = {command[1] for command in commands if command[0] == "make"}
-    assert targets == {"setup", "lint", "test", "small-model", "test-cluster"}
+    assert targets == {"setup", "lint", "bench", "test", "small-model", "test-cluster"}
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
     assert job["strategy"]["matrix"]["python-version"] == ["3.11", "3.12", "3.13"]

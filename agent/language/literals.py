@@ -37,7 +37,7 @@ _LEFT_OVER = re.compile(r"[(\[{]|[?!]\.|\s*=>|->|::|\.(?:\w+\(|[\[*]|\.\w|\d)")
 """What is code behind a reference, though none of Python."""
 
 _OTHER_FORM = re.compile(
-    rf"(?=.*(?:[$＄]|\{{\{{))[$＄]?[({{<（｛\s]*[$＄]?\s*(?P<number>\d{{1,9}})(?P<path>{PATH})[)}}>）｝\s]*(?P<rest>{PATH})",
+    rf"(?=.*(?:[$＄]|\{{\{{))[$＄]?[({{（｛\s]*[$＄]?\s*(?P<number>\d{{1,9}})(?P<path>{PATH})[)}}）｝\s]*(?P<rest>{PATH})",
     re.DOTALL,
 )
 _BARE_FORM = re.compile(

@@ -539,7 +539,6 @@ def test_other_words_are_not(text: str) -> None:
         ('"{{ 1.name }}"', "write $1.name."),
         ('"${{1}}"', "write $1."),
         ('"{$1.name}"', "write $1.name."),
-        ('"<$1>"', "write $1."),
         ('"$1 [0]"', "write $1[0]."),
         ('"＄1"', "write $1."),
         ("＄1", "write $1."),

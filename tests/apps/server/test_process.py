@@ -95,7 +95,7 @@ runpy.run_module("apps.server", run_name="__main__")
 async def test_a_server_that_is_stopped_finishes_what_runs(model_server: ModelServer, tmp_path: Path) -> None:
     """Without warnings, which would be errors here, and without tracebacks."""
     joining = Gate()
-    model_server.script(planner=["1. join()"], joiner=[Reply(["8", joining, "611"])])
+    model_server.script(planner=["1. join()"], joiner=[Reply(["It is", joining, " 8611"])])
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}/"
@@ -107,7 +107,7 @@ async def test_a_server_that_is_stopped_finishes_what_runs(model_server: ModelSe
             running.send_signal(signal.SIGTERM)
             said += await until_said(running, "Shutting down")
             joining.open()
-            assert (await events.until("result"))["answer"] == "8611"
+            assert (await events.until("result"))["answer"] == "It is 8611"
         said += await all_said(running)
     assert running.returncode in (0, -signal.SIGTERM)
     assert "Traceback" not in said
