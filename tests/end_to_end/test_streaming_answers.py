@@ -135,7 +135,7 @@ async def test_an_answer_without_calls_appears_while_it_is_written(model_server:
     model_server.script(planner=[Reply(['1. join("It was a dark', gate, ' and \\"stormy\\" night.\\nThe end.")'])])
     chat = await talk(create_llm_compiler([measure], model=model), on=opens(gate, "It was a dark"))
     assert chat.texts == ["Question?", 'It was a dark and "stormy" night.\nThe end.']
-    assert len(chat.answers) > 8
+    assert len(chat.answers) > 1
     assert all(chat.texts[-1].startswith(part) and part for part in chat.answers)
 
 
