@@ -44,9 +44,10 @@ tests/javascript/node_modules: tests/javascript/package-lock.json
 	@! command -v npm >/dev/null || { npm ci --silent --no-audit --no-fund --prefix $(@D) && touch $@; }
 
 test-cluster: $(VENV)/with-all $(VENV)/with-cluster ## Run the tests of Ray and of several servers; takes Python 3.12
-	@for file in tests/cluster/test_*.py; do \
+	@for file in $(FILES); do \
 		$(BIN)/python tests/support/leave_nothing.py $(BIN)/python -m pytest $$file $(ARGS) || exit 1; \
 	done # each in a process of its own, in which Ray is started once
+test-cluster: FILES = $(wildcard tests/cluster/test_*.py)
 
 # demo
 .PHONY: notebooks pictures remove-demo
