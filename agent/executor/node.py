@@ -122,9 +122,10 @@ def make_executor(
                 finished = await run.finish(handover.last)
             handover.drain()
             shown = Shown(progress.messages.of("joiner"), answer_id(plan_id))
+            effects = effects_of(tools, context)
             if shows_answers and context.direct_join and not finished.waiting:
                 seen = [*messages, *_carried_out(AIMessage("", id=plan_id, response_metadata=NO_PLAN), finished)]
-                await show_answer(handover, seen, effects_of(tools, context), shown)
+                await show_answer(handover, seen, effects, shown)
             plan = await receiving
             if handover.anew:
                 shown.take_back()
@@ -145,7 +146,7 @@ def make_executor(
             return Command(goto="approval", update=update)
         words = storable(plan.response_metadata["answer"])
         update |= {"answer": words, "empty": not new and bool(plan.content)}
-        if answer := whole_answer(words, [*messages, *new], effects_of(tools, context), shown):
+        if answer := whole_answer(words, [*messages, *new], effects, shown):
             update |= {"messages": [*new, answer], "answered": True}
         return Command(goto="joiner", update=update)
 

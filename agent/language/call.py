@@ -134,7 +134,6 @@ class CallReader:
         """
         self._cursor = cursor
         self._head = head
-        self._head = head
         self._give_out = give_out
         self._starts_task = starts_task
 

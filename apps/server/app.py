@@ -84,6 +84,7 @@ from typing import Any
 
 from agent import default_model, load_model
 from apps.runs.checkpoints import CheckpointError
+from apps.runs.errors import TOLD
 from apps.runs.graphs import Graph, served_graph
 from apps.runs.locks import BusyError
 from apps.runs.wording import in_short
@@ -112,9 +113,6 @@ except ModuleNotFoundError as error:
 
 PAGE = Path(__file__).parent / "page"
 SHOWN_CHARS = 200
-TOLD_ERRORS = 20
-"""How many of the errors in one request are told."""
-
 LIST_WANTED = "Input should be a valid list"
 NOTHING_THERE = "{method} {path} is not served. /docs lists what is."
 
@@ -195,7 +193,7 @@ def _about() -> str:
 async def _explain_request(_: Request, error: Exception) -> JSONResponse:
     """What is wrong with a request, without what it says."""
     assert isinstance(error, RequestValidationError)
-    details = [_detail(detail) for detail in error.errors()[:TOLD_ERRORS]]
+    details = [_detail(detail) for detail in error.errors()[:TOLD]]
     message = "; ".join(_in_words(**detail) for detail in details)
     return JSONResponse({**Failure(422, message).body, "detail": details}, 422)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.benchmarks.ideal import Speed
 from tests.benchmarks.peers import Contestant
-from tests.benchmarks.race import model_server, started
+from tests.benchmarks.race import all_started, model_server
 from tests.benchmarks.workloads import WORKLOADS
 
 QUESTIONS = 20
@@ -49,12 +49,7 @@ def cost(
     measured: dict[tuple[str, str, bool], list[dict[str, Any]]] = {}
     with ExitStack() as stack:
         _, address = stack.enter_context(model_server(SPEED, logs / "server.log"))
-        scripts = {
-            contestant.name: stack.enter_context(
-                started(contestant.command, logs / f"{contestant.name}.log", BENCHMARK_BASE_URL=address)
-            )
-            for contestant in contestants
-        }
+        scripts = all_started(stack, contestants, address, logs)
         for counts in (False, *[True] * repeat):
             for name, workload, streamed in _each(scripts, workloads):
                 asked = {

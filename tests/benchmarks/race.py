@@ -96,6 +96,16 @@ def model_server(speed: Speed, log: Path) -> Iterator[tuple[Process, str]]:
         yield server, _pipe(server.popen.stdout).readline().strip()
 
 
+def all_started(stack: ExitStack, contestants: Iterable[Contestant], address: str, logs: Path) -> dict[str, Process]:
+    """The contestants' scripts by their names, with the model server at this address; ended with the stack."""
+    return {
+        contestant.name: stack.enter_context(
+            started(contestant.command, logs / f"{contestant.name}.log", BENCHMARK_BASE_URL=address)
+        )
+        for contestant in contestants
+    }
+
+
 def race(
     contestants: Iterable[Contestant], workloads: Sequence[str], *, repeat: int, speed: Speed, logs: Path
 ) -> Iterator[Result]:
@@ -113,12 +123,7 @@ def race(
     """
     with ExitStack() as stack:
         server, address = stack.enter_context(model_server(speed, logs / "server.log"))
-        scripts = {
-            contestant.name: stack.enter_context(
-                started(contestant.command, logs / f"{contestant.name}.log", BENCHMARK_BASE_URL=address)
-            )
-            for contestant in contestants
-        }
+        scripts = all_started(stack, contestants, address, logs)
         spent: dict[tuple[str, str], float] = {}
         for script in scripts.values():
             script.ask({"workload": "two"})
