@@ -1,10 +1,16 @@
-"""What stands beside a call on its line, and may make it conditional: `send("ana") if $1 > 3`. Nothing evaluates that,
-so that such a call must not be made as if it weren't there. Remarks are none of it."""
+"""What stands around a call, and may make it conditional: `send("ana") if $1 > 3`. Nothing evaluates that, so that such
+a call must not be made as if it weren't there.
+
+A condition can be said in any words and any language. Around a call that changes something stand therefore only calls,
+remarks and thoughts, and of these none that may tell of a condition. To take harmless words for one costs another plan;
+the other way round, an effect that nobody wanted. What changes nothing may be made; there, only what is plainly a
+condition counts.
+"""
 
 import re
 
 CONDITION = (
-    "The plan ends here, at {text!r}: it has no conditions and no loops, and beside a call stands nothing but a "
+    "The plan ends here, at {text!r}: it has no conditions and no loops, and around a call stands nothing but a "
     "remark, behind a #. End with `join()` where a result must be seen first."
 )
 LONGEST = 2000
@@ -26,10 +32,25 @@ _STATES = re.compile(
     rf"|.*\bonly\s+(?:{_IF}|on\b|after\b|with\b)|.*\b(?:if|unless|when|while|until)\b.*\$\{{?\d",
     re.IGNORECASE | re.DOTALL,
 )
-_MAY_STATE = re.compile(r"\b(?:if|unless|only|else|otherwise)\b", re.IGNORECASE)
+_MAY_STATE = re.compile(
+    r"\b(?:iff?|unless|only|else|otherwise|when(?:ever)?|until|once|after|provided|providing|assuming|suppos\w+|depend\w*"
+    r"|condition\w*|contingent|pending|subject to|as (?:long|soon) as|in (?:the )?(?:case|event)|except|optional\w*"
+    r"|perhaps|maybe|possibly|skip\w*|should (?:it|the)"
+    r"|wenn|falls|sofern|sobald|nur|sonst|außer|vorausgesetzt|si|sauf|seulement|sinon|dès|quand|lorsque|pourvu|solo|sólo"
+    r"|solamente|cuando|salvo|siempre que|se|solo|soltanto|quando|qualora|purché|altrimenti|só|somente|apenas|caso|als"
+    r"|indien|alleen|tenzij|mits|om|bara|hvis|kun|dersom|når|jos|vain|jeśli|jeżeli|gdy|tylko|pokud|jestli|jen|eğer|ise"
+    r"|sadece|yalnızca|dacă|numai|ha|csak|если|только|когда|якщо|тільки|коли|ако|само|αν|εάν|μόνο|όταν|jika|kalau|hanya"
+    r"|nếu|chỉ|khi|kung|אם|רק|כאשר|إذا|لو|فقط|عندما|اگر)\b"
+    r"|如果|若|假如|要是|的话|的話|除非|只|仅|僅|当|當|否则|もし|場合|なら|たら|だけ|のみ|とき|時|만약|경우|면\b|때만|ถ้า|หาก|เมื่อ|अगर|यदि|केवल|যদি"
+    r"|\$\{?\d|[<>=!]=|[<>?]",
+    re.IGNORECASE,
+)
+"""What words may tell of a condition: too many are taken for that."""
+
+_NAMES_RESULT = re.compile(r"\s*(?:->|=>|→|=)\s*\$?\w+[\s.;,]*")
 _NOTHING = re.compile(r"[\s`*_)\]}>,;.|\-]*(?:```\s*\w*|(?:and\s+)?then|and)?\s*", re.IGNORECASE)
-_REMARK = re.compile(r"[\s`*_.]*(?:#|//|/\*|[-–—→:(\[=])")
-_PURPOSE = re.compile(r"[\s`*_,;]*(?:(?:in order )?to|for|as)\b", re.IGNORECASE)
+_REMARK = re.compile(r"[\s`*_.;,)]*(?:#|//|/\*|--\s)")
+_LOOSE_REMARK = re.compile(r"[\s`*_.]*[-–—→:(\[=]")
 _CALL = re.compile(r"\w\s?\(")
 
 
@@ -55,6 +76,19 @@ def stands_under_condition(before: str, *, is_next: bool) -> bool:
     return begins_with_condition(before) or bool(_CODE_BEFORE.search(before) or (not is_next and _NEXT.search(before)))
 
 
+def may_be_conditional(text: str, *, beside: bool) -> bool:
+    """Whether the text before, behind or between calls may be about when, or how, a call is to be made that changes
+    something.
+
+    Args:
+        text: The text.
+        beside: Whether it stands beside calls, or between their lines, where only remarks belong.
+    """
+    if _NOTHING.fullmatch(text[:LONGEST]) or _NAMES_RESULT.fullmatch(text[:LONGEST]):
+        return len(text) > LONGEST
+    return bool(_MAY_STATE.search(text) or (beside and not _REMARK.match(text)))
+
+
 def is_left_over(behind: str, *, changes: bool) -> bool:
     """Whether the text behind a call on its line may say that it is to be made otherwise than it is written.
 
@@ -66,8 +100,8 @@ def is_left_over(behind: str, *, changes: bool) -> bool:
     text = behind[:LONGEST]
     if _NOTHING.fullmatch(text):
         return False
-    if _STATES.match(text) or _CODE_BEHIND.match(text) or (changes and _MAY_STATE.search(text)):
+    if changes:
+        return may_be_conditional(text, beside=True)
+    if _STATES.match(text) or _CODE_BEHIND.match(text):
         return True
-    if _REMARK.match(text):
-        return False
-    return bool(_CALL.search(text)) or (changes and not _PURPOSE.match(text))
+    return not (_REMARK.match(text) or _LOOSE_REMARK.match(text)) and bool(_CALL.search(text))

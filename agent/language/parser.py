@@ -11,11 +11,13 @@ no call is a `Thought`. It looks ahead by a bounded number of characters and nev
 text, and the items don't depend on how it is cut into chunks.
 
 What stands beside a call on its line may make it conditional. Nothing evaluates that: the plan ends there, with a
-failed call that says so. A call that changes something is therefore given out only at the end of its line.
+failed call that says so. A call that changes something is therefore given out only where the next one begins, and not
+at all if something stands around it that can't be read, in which its condition may be.
 """
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from agent.language.call import LOOKAHEAD, PARENTHESES, TOO_LONG, CallReader, Cursor, Head
 from agent.language.conditions import (
@@ -23,6 +25,7 @@ from agent.language.conditions import (
     begins_with_condition,
     is_condition,
     is_left_over,
+    may_be_conditional,
     stands_under_condition,
 )
 from agent.language.literals import shorten
@@ -102,9 +105,19 @@ class PlanParser:
         self._made: Call | None = None
         """The call that stands on this line, before the text."""
 
+        self._held: Call | None = None
+        """The call that changes something on an earlier line, with which the text may still be."""
+
         self._condition = ""
         """What the next call stands under."""
 
+        self._doubt = ""
+        """What calls that change something stand under, or may."""
+
+        self._begun = False
+        """Whether there has been a call."""
+
+        self._all_names = {name.casefold() for name in tools}
         self._changing = {name.casefold() for name, tool in self._signatures.items() if tool.changes}
         self._start_line()
 
@@ -131,6 +144,7 @@ class PlanParser:
             if self._call:
                 self._finish(self._call.cut_off())
             self._end_line()
+            self._release()
             self.ended = True
         return items + self._items
 
@@ -144,8 +158,13 @@ class PlanParser:
             self._items.append(element)
 
     def _changes(self, tool: str) -> bool:
-        name = tool.casefold()
-        return not self._changing.isdisjoint((name, name.rpartition(".")[2]))
+        return not self._changing.isdisjoint(_names(tool))
+
+    def _release(self) -> None:
+        """Give out the call of an earlier line that changes something: the next one begins."""
+        if self._held and not self.ended:
+            self._items.append(self._held)
+        self._held = None
 
     def _read_call(self, reader: CallReader) -> bool:
         if call := reader.read():
@@ -162,25 +181,42 @@ class PlanParser:
             return
         if self._result:
             self._results[self._result] = f"${call.number}"
+        self._begun = True
+        if self._all_names.isdisjoint(_names(call.tool)):
+            self._doubt = self._doubt or f"{call.tool}({call.text})"
         self.ended = call.error == TOO_LONG or bool(self._condition)
         if self.ended or not self._changes(call.tool):
             self._items.append(call)
         self._made = call
 
     def _end_call(self, behind: str, *, conditional: bool = False) -> None:
-        """Take the text behind the line's call as complete: the call stands, or the plan ends with it."""
+        """Take the text behind the line's call as complete: the call may stand, or the plan ends with it."""
         call, self._made = self._made, None
         if call is None or self.ended:
             return
         changes = self._changes(call.tool)
         if conditional or is_left_over(behind, changes=changes):
-            error = call.error or CONDITION.format(text=shorten(behind.strip()))
-            number = call.number if changes else None  # what changes nothing has been given out; this is one more
-            call = Call(number, call.tool, text=call.text, error=error, mapped=call.mapped)
-            self._items += [call, Thought(behind.strip(), unread=True)]
-            self.ended = True
+            # What changes nothing has been given out; this is one more.
+            self._fail(call if changes else replace(call, number=None), behind)
         elif changes:
-            self._items.append(call)
+            self._held = call
+
+    def _fail(self, call: Call, condition: str) -> None:
+        """End the plan with this call, which must not be made: it stands under a condition."""
+        error = call.error or CONDITION.format(text=shorten(condition.strip()))
+        call = Call(call.number, call.tool, text=call.text, error=error, mapped=call.mapped)
+        self._items += [call, Thought(condition.strip(), unread=True)]
+        self.ended = True
+
+    def _doubt_calls(self, line: str) -> None:
+        """Have the calls that change something above this line, or below it, not made, if it may make them conditional.
+        What stands above the first call may be prose."""
+        if _NOISE.fullmatch(line) or not may_be_conditional(line, beside=self._begun and not _THOUGHT.match(line)):
+            return
+        is_next = _NUMBERED_LINE.match(line) and not may_be_conditional(line, beside=False)
+        if self._held and not is_next:
+            self._fail(self._held, line)
+        self._doubt = line.strip()
 
     # --- Text between calls: a line is collected until its end, or until it turns out to be a call.
 
@@ -237,6 +273,7 @@ class PlanParser:
             return True
         cursor.position = mark.end()
         self._end_line()
+        self._release()
         if not self.ended:
             self._items.append(Join())
             self.ended = True
@@ -257,9 +294,14 @@ class PlanParser:
                 self.ended = True
                 return
         if join := _JOIN.fullmatch(line):
+            self._release()
             self._items.append(Join(int(join["number"]) if join["number"] else None))
             self.ended = True
-        elif (broken := _NO_CALL.fullmatch(line[:2000])) and broken["name"] in self._tools:
+            return
+        self._doubt_calls(line)
+        if self.ended:
+            return
+        if (broken := _NO_CALL.fullmatch(line[:2000])) and broken["name"] in self._tools:
             error = NO_CALL.format(tool=broken["name"])
             self._items.append(Call(int(broken["number"]), broken["name"], text=broken["rest"].strip(), error=error))
         elif not is_comment and not _NOISE.fullmatch(line):
@@ -280,8 +322,10 @@ class PlanParser:
             return False
         line = "".join(self._line)
         before = line[: self._length - len(self._tail) + head.start()]
-        conditional = stands_under_condition(before + (head["words"] or ""), is_next=self._made is not None)
+        is_next = self._made is not None
+        conditional = stands_under_condition(before + (head["words"] or ""), is_next=is_next)
         self._end_call(before, conditional=conditional)
+        self._release()
         if not _NOISE.fullmatch(before) and not _LEAD.fullmatch(before):
             self._items.append(self._thought(before))
         name = head["name"]
@@ -295,6 +339,10 @@ class PlanParser:
         parameters = self._signatures[tool].parameters if tool in self._signatures else ()
         if conditional or begins_with_condition(line):
             self._condition = line.strip()
+        elif self._changes(tool):
+            words = (before if is_next or not _LEAD.fullmatch(before) else "") + (head["words"] or "")
+            is_doubtful = not _NOISE.fullmatch(words) and may_be_conditional(words, beside=True)
+            self._condition = self._doubt or (line.strip() if is_doubtful else "")
         error = CONDITION.format(text=shorten(self._condition)) if self._condition else None
         opening = Head(number, tool, mapped, parameters, self._results, error)
         self._call = CallReader(self._cursor, opening, self._give_out, self._starts_task)
@@ -338,6 +386,12 @@ def _find_head(line: str) -> re.Match[str] | None:
     if head and _number(head) is None and re.match(r"[\w.$\-]", line[head.start() - 1 : head.start()]):
         return None
     return head
+
+
+def _names(tool: str) -> tuple[str, str]:
+    """What a tool's name may stand for: `functions.search` may be `search`."""
+    name = tool.casefold()
+    return name, name.rpartition(".")[2]
 
 
 def _number(head: re.Match[str]) -> int | None:

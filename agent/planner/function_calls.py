@@ -16,10 +16,12 @@ from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from agent.language.conditions import CONDITION, may_be_conditional
+from agent.language.literals import shorten
 from agent.language.parser import Item, PlanParser
 from agent.language.reasoning import without_thoughts
 from agent.language.tasks import Call, Element, Join, Signature
-from agent.language.values import render_call, without_surrogates
+from agent.language.values import render_call, to_text, without_surrogates
 from agent.language.written_calls import (
     Arguments,
     completed,
@@ -61,6 +63,9 @@ _ANSWER = re.compile(
     r'\s*\{\s*"answer"\s*:\s*"(?P<answer>(?:[^"\\]|\\["\\/bfnrt]|\\u(?![dD][89abAB])[0-9a-fA-F]{4})*+)'
 )
 """The answer in the arguments of `join`, as far as they are there; nothing behind a character in two halves."""
+
+_CALLS = re.compile(r"[<{\[`]")
+"""Where calls may begin that are written as text."""
 
 _DEPTH = {"{": 1, "[": 1, "}": -1, "]": -1}
 
@@ -367,6 +372,10 @@ class ToolCallReader:
             answer = arguments.get("answer") if isinstance(arguments, dict) else next(iter(arguments), "")
             return Join(number, answer if isinstance(answer, str) else "")
         tool, arguments = self._functions.own(name, arguments)
+        signature = self._functions.signatures.get(tool)
+        said = _CALLS.split(without_thoughts(self._said), maxsplit=1)[0]
+        if signature and signature.changes and may_be_conditional(said, beside=False):
+            return Call(number, tool, text=to_text(arguments), error=CONDITION.format(text=shorten(said.strip())))
         if isinstance(arguments, list):
             return Call(number, tool, arguments=arguments)
         return Call(number, tool, keywords=arguments)

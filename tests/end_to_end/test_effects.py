@@ -98,6 +98,8 @@ async def test_what_is_written_after_an_effect_sees_it(
         'add.map(["milk", "tea"]) unless $1',
         'add("milk")  # only if $1 > 3',
         'add("a") or add("b")',
+        'add("milk")\n   (only if $1 says so)',
+        '# nur, wenn $1 es sagt:\nadd("milk")',
     ],
 )
 async def test_an_effect_under_a_condition_is_not_had_and_the_plan_ends_there(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessageChunk, AnyMessage, ToolMessage
 from langchain_core.messages.tool import tool_call_chunk
-from langchain_core.tools import tool
+from langchain_core.tools import StructuredTool, tool
 from langchain_openai import ChatOpenAI
 
 from agent import ModelError, create_llm_compiler
@@ -75,6 +75,24 @@ async def test_the_join_may_have_the_answer(model_server: ModelServer, chat_mode
         model_server, chat_model, ("add", {"first": 1, "second": 2}), ("join", {"answer": "It is $1."}), joiner=()
     )
     assert messages[-1].text == "It is 3."
+
+
+@pytest.mark.parametrize(
+    ("said", "is_made"),
+    [("I save it.", True), ("I save it if $1 says so.", False), ("Wenn $1 es sagt, wird es gesichert.", False)],
+)
+async def test_a_call_that_changes_something_is_not_made_if_what_is_said_beside_may_be_its_condition(
+    said: str, is_made: bool, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    calls = [("now", {}), ("save", {"note": "late"}), ("join", {})]
+    model_server.script(planner=[Reply(said, tool_calls=calls)], joiner=["As seen."])
+    save = StructuredTool.from_function(
+        lambda note: f"saved {note}", name="save", description="saves", metadata={"side_effects": True}
+    )
+    graph = create_llm_compiler([*TOOLS, save], model=chat_model, planner_protocol="tools")
+    made = results((await graph.ainvoke({"messages": "Question?"}))["messages"])
+    assert made["task_1"] == "12"
+    assert (made["task_2"] == "saved late", "no conditions" in made["task_2"]) == (is_made, not is_made)
 
 
 async def test_a_turn_without_calls_is_the_answer(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
