@@ -4,8 +4,9 @@ and the results are put in; or a tool's result is the answer.
 Only if everything was done that the turn's plans set out to do: such an answer was written before anything was known,
 and may tell of calls that it doesn't refer to.
 
-Where tools have side effects, it may also tell of deeds that no call has
-done: what isn't plainly none of these takes the joiner, who sees what happened. That costs a model call, and no more.
+Where tools have side effects, it may also tell of deeds that no call has done. Who has had something done is therefore
+told by the joiner, who sees what happened, unless the answer is results and nothing else. Else its words have to be
+known to tell of no deed, in English; all others take the joiner, too. That costs a model call, and no more.
 """
 
 import re
@@ -18,40 +19,46 @@ from langchain_core.tools import BaseTool
 
 from agent.context import Context
 from agent.conversation.messages import map_sizes, observations, own_plans, shown_value, tasks_of, this_turn
-from agent.language.references import PATTERN, Reference, UnresolvedReferenceError, follow, is_text, whole_reference
+from agent.language.references import (
+    PATTERN,
+    Reference,
+    UnresolvedReferenceError,
+    find_references,
+    follow,
+    is_text,
+    whole_reference,
+)
 from agent.language.values import as_container, for_people, to_text
 from agent.tooling.describe import changes_something
 
 LONGEST_RESULT = 300
 """Characters. Who asked a question doesn't want a page for an answer."""
 
+LONGEST_NAME = 3
+"""Words. Longer arguments may be the whole question, and ask whether something was done."""
+
 _LEFT_OVER = re.compile(r"[\[({]|[.?]+\w|:[,.\d]*[a-z%}]")
 """What is part of a reference that can't be read: `$1[?].status`, `$1.upper()`, `{$1:.2f}`."""
 
 _OTHER_REFERENCE = re.compile(r"\$\{?[^\W\d]")
 _CLAUSE_END = re.compile(r"[.;!?,…](?=\s|\Z)|[\n。！？；，、()（）]|\s[-–—]\s")
-_AND = re.compile(r"\band\b|&")
 _RESULT = "\0"
-_WORD = re.compile(r"[^\W_]+")
-_CURRENCY = re.compile(r"\b[A-Z]{3}\b")
+_WORD = re.compile(r"[^\W_]+|[^\w\s\0-~°€£¥·•–—’“”„…±×÷²³]")
+"""A word, or a sign that may say something, such as a check mark."""
 
 _TELL_NO_DEED = frozenset(
     """
     a about above all an and are as at below between both but by compared cost costs each else first for from higher in
-    is it its last less lower more most next no not of on one only open or other out over per same so than that the
-    their there these they this those to today total two under was were which while with yes you your
+    is it its last less lower more most next of one only or per same so than that the their there these they this those
+    to today total two under was were which while with you your
 
     answer average big cheap date deep difference distance expensive far fast heavy height high large length long many
-    much number old people population price ratio result slow small sum tall temperature time warm weather weight wide
+    much number old people population price ratio result slow small sum tall temperature time weather weight wide
 
-    billion c cm days f g h hours kg kilometres km l m meters metres miles million min minutes ml mm months percent s
-    thousand times weeks years
+    billion c chf cm cny days eur f g gbp h hours jpy kg kilometres km l m meters metres miles million min minutes ml mm
+    months percent s thousand times usd weeks years
     """.split()  # noqa: SIM905 — a list of them would fill a page
 )
-_MAY_TELL_ONE = frozenset(["been", "done", "have", "has", "i", "let", "me", "my", "our", "put", "set", "us", "we"])
-"""Also if the user has said them."""
-
-_SEVERAL = frozenset(["all", "both", "each", "every", "everybody", "everyone", "everything", "them", "they"])
 _NAME = re.compile(r"\w*[^\W\d](?=[\"'\]]*\Z)")
 
 
@@ -64,20 +71,19 @@ def effects_of(tools: Mapping[str, BaseTool], context: Context) -> set[str]:
     return {name for name, tool in tools.items() if changes_something(tool)} | {*context.requires_approval}
 
 
-def all_done(messages: Sequence[AnyMessage], effects: Collection[str]) -> bool:
+def all_done(messages: Sequence[AnyMessage]) -> bool:
     """Whether everything happened that this turn's plans set out to do: every call was made as planned and succeeded,
-    and no map of a tool with side effects was over nothing.
+    and no map was over nothing.
 
     Args:
         messages: The conversation.
-        effects: The tools with side effects.
     """
     turn = this_turn(messages)
     results = observations(turn)
     if any(result.status == "error" or _is_a_persons(result) for result in results.values()):
         return False
     tasks = [task for plan in own_plans(turn) for task in tasks_of(plan)]
-    return not any(task.tool in effects and task.is_map and task.key in results for task in tasks)
+    return not any(task.is_map and task.key in results for task in tasks)
 
 
 def _is_a_persons(result: ToolMessage) -> bool:
@@ -87,8 +93,8 @@ def _is_a_persons(result: ToolMessage) -> bool:
 
 def fill_in(answer: str, messages: Sequence[AnyMessage], effects: Collection[str]) -> str:
     """The answer with the results put in; empty if it takes a model after all: there is no answer, a task that it
-    refers to isn't there, or a result is too long, or no text, number, or list of those; or a clause of it is words
-    alone, where they might claim what no call of the turn has done.
+    refers to isn't there, or a result is too long, or no text, number, or list of those; or its words might claim what
+    no call of the turn has done.
 
     Args:
         answer: As the plan gives it.
@@ -100,7 +106,8 @@ def fill_in(answer: str, messages: Sequence[AnyMessage], effects: Collection[str
         filled = filling.put_in(answer).strip()
     except NoAnswerError:
         return ""
-    return filled if not effects or _is_borne_out(filling.marked(answer), answer, messages, effects) else ""
+    claims_none = not effects or _claims_no_deed(answer, filling.marked(answer), messages, effects)
+    return filled if claims_none else ""
 
 
 class Filling:
@@ -186,41 +193,34 @@ def certain(answer: str) -> int:
     return len(answer[:last].rstrip("\\{")) if is_open else len(answer.rstrip("\\"))
 
 
-def _is_borne_out(marked: str, answer: str, messages: Sequence[AnyMessage], effects: Collection[str]) -> bool:
-    """Whether the words around the results tell of no deed that no call of the turn has done.
+def _claims_no_deed(answer: str, marked: str, messages: Sequence[AnyMessage], effects: Collection[str]) -> bool:
+    """Whether an answer tells of nothing that was done, but by results of this turn's calls.
 
-    Without such a call each clause has to tell a result, in words of the user, of the plan's calls, or of those that
-    tell of no deed. With one, each has to tell a result, or of something that a deed was done to, with no other names
-    and figures in it.
+    If a call of the turn has had an effect, there are no words around the results. Else each clause has a result, and
+    words that tell of no deed, or name what the turn's calls look up.
 
     Args:
-        marked: The answer, with a mark for each result.
         answer: As the plan gives it.
+        marked: The same, with a mark for each result.
         messages: The conversation with the observations.
         effects: The tools with side effects.
     """
     turn = this_turn(messages)
-    results = observations(turn)
-    tasks = [task for plan in own_plans(turn) for task in tasks_of(plan) if task.key in results]
-    deeds = [results[task.key] for task in tasks if task.tool in effects]
-    clauses = _CLAUSE_END.split(marked)
-    if not deeds:
-        question = [str(message.text) for message in messages[: len(messages) - len(turn)][-1:]]
-        references = [match[0] for match in PATTERN.finditer(answer)]
-        given = _words(*question, *references, *(to_text(task.arguments) for task in tasks)) - _MAY_TELL_ONE
-        others = _words(_CURRENCY.sub("", marked)) - given - _TELL_NO_DEED
-        tells = all(_RESULT in clause for clause in clauses if any(map(str.isalpha, clause)))
-        return _RESULT in marked and tells and all(map(str.isdecimal, others))
-    if len(deeds) == 1 and not _words(marked).isdisjoint(_SEVERAL):
+    made = [task for plan in own_plans(turn) for task in tasks_of(plan)]
+    earlier = {task.number for plan in own_plans(messages) for task in tasks_of(plan) if task.tool in effects}
+    earlier -= {task.number for task in made}
+    if any(reference.task in earlier for reference in find_references(answer)):
         return False
-    done_to = _words(*(to_text(deed.response_metadata.get("arguments")) + to_text(shown_value(deed)) for deed in deeds))
-    clauses = [part for clause in clauses for part in _AND.split(clause) if any(map(str.isalpha, part))]
-    for clause in clauses:
-        named = _words(*(word for word in _WORD.findall(clause)[1:] if word != "I" and not word.islower()))
-        tells = _RESULT in clause or not (_words(clause) - _TELL_NO_DEED).isdisjoint(done_to)
-        if not named <= done_to or not (tells or len(clauses) == 1):
-            return False
-    return True
+    if any(task.tool in effects for task in made):
+        return not _words(marked)
+    references = [reference.path for reference in find_references(answer)]
+    given = [to_text(value) for task in made for value in task.arguments.values()]
+    names = [text for text in given if len(_WORD.findall(text)) <= LONGEST_NAME]
+    told = _words(*references, *names, *(task.tool for task in made)) | _TELL_NO_DEED
+    clauses = [clause for clause in _CLAUSE_END.split(marked) if _words(clause)]
+    return _RESULT in marked and all(
+        _RESULT in clause and all(word in told or word.isdecimal() for word in _words(clause)) for clause in clauses
+    )
 
 
 def _words(*texts: str) -> set[str]:

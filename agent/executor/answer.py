@@ -24,7 +24,7 @@ async def show_answer(
         effects: The tools with side effects.
         shown: The answer's message.
     """
-    if effects or not all_done(messages, effects):
+    if effects or not all_done(messages):
         return
     filling = Filling(messages)
     filled, position = "", 0

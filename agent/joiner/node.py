@@ -104,7 +104,7 @@ def make_joiner(
         if state.get("answered"):
             return Command(goto="__end__", update={"messages": messages[-1:]})
         effects = effects_of(tools, context)
-        if all_done(messages, effects):
+        if all_done(messages):
             answer = fill_in(state.get("answer", ""), messages, effects) if context.direct_join else ""
             if (answer := answer or direct_answer(messages)) and (given := _without_asking(answer, form)):
                 return Command(goto="__end__", update=given)

@@ -87,17 +87,14 @@ async def answer(model: ChatOpenAI, **context: Any) -> str:
         ('1. measure("K2")\njoin("Order $1.order_id of K2: $1.tags.")', "Order 1200345 of K2: a, b and c."),
         ('1. measure.map(["K2", "Fuji"])\njoin("$1[0].height and $1[-1].height")', "8611.25 and 3776"),
         ('1. measure.map(["K2", "Fuji"])\njoin("$1.name: $1.height m")', "K2 and Fuji: 8611.25 and 3776 m"),
-        ('1. orders()\njoin("Open: $1.id.")', "Open: A-1 and A-2."),
-        # words that tell of no deed, of the user's, or of the calls
+        ('1. orders()\njoin("Orders: $1.id.")', "Orders: A-1 and A-2."),
+        # words that tell of no deed, or name what was looked up
         ('1. ratio(6, 5)\njoin("It is $1.")', "It is 1.2."),
         ('1. measure("K2")\njoin("The height of K2 is $1.height metres.")', "The height of K2 is 8611.25 metres."),
-        ('1. ratio(6, 5)\njoin("The question was about $1 USD.")', "The question was about 1.2 USD."),
-        # of what a deed was done to
-        ('1. send.map(["ana", "bob"])\njoin("I told both.")', "I told both."),
-        ('1. send.map(["ana", "bob"])\njoin("I told Ana and Bob.")', "I told Ana and Bob."),
-        ('1. send("ana@x.org")\njoin("I told Ana.")', "I told Ana."),
-        ('1. ratio(6, 5)\n2. send("ana")\njoin("I told Ana, and it is $1.")', "I told Ana, and it is 1.2."),
-        ('1. send("ana")\njoin("Done.")', "Done."),
+        ('1. ratio(6, 5)\njoin("The ratio of 6 € to 5 USD is $1.")', "The ratio of 6 € to 5 USD is 1.2."),
+        # what was done is told by what the tools say of it
+        ('1. send.map(["ana", "bob"])\njoin("$1")', "sent and sent"),
+        ('1. ratio(6, 5)\n2. send("ana")\njoin("$2; $1")', "sent; 1.2"),
     ],
 )
 async def test_the_answer_is_that_text_with_the_results_put_in(
@@ -144,15 +141,20 @@ async def test_the_answer_is_that_text_with_the_results_put_in(
         '1. ratio(6, 5)\njoin("We put $1 in it.")',
         '1. ratio(6, 5)\njoin("Ich habe Ana gesagt, dass es $1 ist.")',
         '1. ratio(6, 5)\njoin("已告诉安娜结果是$1。")',
-        # it tells of other deeds than were done
+        '1. ratio(6, 5)\njoin("OFF at $1.")',
+        '1. ratio(6, 5)\njoin("It is on at $1.")',
+        '1. ratio(6, 5)\njoin("Yes: $1.")',
+        '1. ratio(6, 5)\njoin("✅ $1")',
+        '1. ratio(6, 5)\njoin("Answered the question: $1.")',
+        '1. population("whether Ana has been told")\njoin("Ana has been told: $1.")',
+        '1. ratio(6, 5)\njoin("!")',
+        # something was done, and the words might tell of other deeds
+        '1. send("ana")\njoin("Done.")',
+        '1. send("ana")\njoin("I ordered the lamp.")',
+        '1. send("ana")\njoin("I told Ana.")',
+        '1. send("ana")\njoin("安娜: $1")',
+        '1. send("ana")\njoin("2 × $1")',
         '1. send("ana")\njoin("I told Ana and Bob.")',
-        '1. send("ana")\njoin("I told Bob.")',
-        '1. send("ana")\njoin("J\'ai informé Ana et Bob.")',
-        '1. send("ana")\njoin("I told both.")',
-        '1. send("ana")\njoin("Everybody is told.")',
-        '1. send("ana")\njoin("I told Ana and ordered the lamp.")',
-        '1. send("ana")\njoin("I told Ana. I ordered the lamp.")',
-        '1. send("ana")\njoin("I told Ana; the lamp is yours.")',
         '1. send("ana")\njoin("I told Ana 3 times.")',
         '1. ratio(6, 5)\n2. send("ana")\njoin("I told Bob that it is $1.")',
         # what it refers to isn't there, or is nothing to read out
@@ -183,14 +185,19 @@ async def test_otherwise_the_joiner_is_asked(plan: str, model_server: ModelServe
 
 
 @pytest.mark.parametrize(
-    "plan", ['join("Hello! It costs $5.")', '1. people()\n2. ratio.map($1, b=1)\njoin("Hello! It costs $5.")']
+    ("plan", "said"),
+    [
+        ('join("Hello! It costs $5.")', "Hello! It costs $5."),
+        ('1. people()\njoin("Hello! It costs $5.")', "Hello! It costs $5."),
+        ('1. people()\n2. ratio.map($1, b=1)\njoin("All of them do.")', JOINER),
+    ],
 )
 async def test_words_alone_are_the_answer_where_no_tool_could_have_done_anything(
-    plan: str, model_server: ModelServer, chat_model: ChatOpenAI
+    plan: str, said: str, model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
-    model_server.script(planner=[plan])
+    model_server.script(planner=[plan], joiner=[JOINER] if said == JOINER else [])
     graph = create_llm_compiler([people, ratio], model=chat_model)
-    assert (await graph.ainvoke({"messages": "Hello!"}))["messages"][-1].text == "Hello! It costs $5."
+    assert (await graph.ainvoke({"messages": "Hello!"}))["messages"][-1].text == said
 
 
 @pytest.mark.parametrize("first", ['send("bad")', "send.map([])"])
@@ -206,14 +213,25 @@ async def test_what_went_wrong_in_an_earlier_turn_is_of_no_account(
     model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
     model_server.script(
-        planner=['1. send("bad")\njoin("Done.")', '2. send("ana")\njoin("Done.")'], joiner=["It can't be sent."]
+        planner=['1. send("bad")\njoin("Done.")', '2. send("ana")\njoin("$2")'], joiner=["It can't be sent."]
     )
     graph = create_llm_compiler(TOOLS, model=chat_model)
     first = await graph.ainvoke({"messages": "Tell them"})
     second = await graph.ainvoke(
         {"messages": [*first["messages"], ("user", "Tell Ana.")]}, context={"approve_side_effects": False}
     )
-    assert second["messages"][-1].text == "Done."
+    assert second["messages"][-1].text == "sent"
+
+
+async def test_a_receipt_of_an_earlier_turn_is_no_answer_in_this_one(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(planner=['1. send("ana")\njoin("$1")', 'join("$1")'], joiner=[JOINER])
+    graph = create_llm_compiler(TOOLS, model=chat_model)
+    first = await graph.ainvoke({"messages": "Tell Ana."})
+    assert first["messages"][-1].text == "sent"
+    second = await graph.ainvoke({"messages": [*first["messages"], ("user", "Tell her again.")]})
+    assert second["messages"][-1].text == JOINER
 
 
 async def test_a_plan_that_was_too_long_gives_no_answer(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
@@ -224,7 +242,7 @@ async def test_a_plan_that_was_too_long_gives_no_answer(model_server: ModelServe
 @pytest.mark.parametrize(
     ("decision", "said"),
     [
-        ({"type": "approve"}, "I told Ana."),
+        ({"type": "approve"}, "sent"),
         ({"type": "edit", "edited_action": {"name": "send", "args": {"to": "bob"}}}, JOINER),
         ({"type": "reject"}, JOINER),
         ({"type": "respond", "message": "I did it myself."}, JOINER),
@@ -234,7 +252,7 @@ async def test_an_answer_is_not_taken_if_a_person_had_it_done_otherwise(
     decision: dict[str, Any], said: str, model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
     model_server.script(
-        planner=['1. send("ana")\njoin("I told Ana.")'], joiner=[] if decision["type"] == "approve" else [JOINER]
+        planner=['1. send("ana")\njoin("$1")'], joiner=[] if decision["type"] == "approve" else [JOINER]
     )
     graph = create_llm_compiler(TOOLS, model=chat_model, checkpointer=InMemorySaver())
     run: dict[str, Any] = {

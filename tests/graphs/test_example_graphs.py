@@ -359,11 +359,11 @@ async def test_shopping_with_a_model(hosted: ModelServer) -> None:
 3. join()"""
     purchase = """\
 3. buy("P426", {"color": "teal", "thickness": "4 mm"})
-4. join("I bought $3.title for $3.price dollars.")"""
+4. join("I bought a yoga mat for 90 dollars.")"""
     more = Reply(tool_calls=[("replan", {"feedback": "Buy P426 in teal, 4 mm."})])
-    hosted.script(planner=[look, purchase], joiner=[more])
+    hosted.script(planner=[look, purchase], joiner=[more, "It is yours, for 87.95 dollars."])
     messages = await ask(web_shop.graph, all_goals()[4].instruction, **UNATTENDED)
-    assert re.fullmatch(r"I bought .* yoga mat.* for [\d.]+ dollars\.", messages[-1].text)
+    assert messages[-1].text == "It is yours, for 87.95 dollars."
     assert reward(all_goals()[4], find_purchase(messages)) == 1.0
     joiner = (await hosted.exchange(0, "joiner")).request
     assert '"description": "' in joiner.user

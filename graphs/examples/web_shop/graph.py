@@ -100,7 +100,7 @@ Question: I want to buy a rain jacket, packable and hooded, in color teal and si
 
 The same question, when P150 has turned out to fit best:
 3. buy("P150", {"color": "teal", "size": "M"})
-4. join("I bought $3.title ($3.id) for $3.price dollars.")
+4. join()
 """
 """Several products are opened at once, before one is bought."""
 
