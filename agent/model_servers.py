@@ -8,18 +8,18 @@
 - Half characters in prompts, which no server takes, are replaced.
 - Tokens that each piece of an answer tells of anew count once.
 - The pieces of tool calls have the form of OpenAI's.
+- OpenAI's client gives out pieces as they are, and makes no objects of them, of which LangChain would make dicts again.
 - Errors have neither keys nor the server's response, of which tracers and logs would keep body and headers.
 """
 
 import asyncio
 import json
 import re
-import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel
@@ -74,13 +74,32 @@ def for_any_server(model: BaseChatModel) -> BaseChatModel:
     """The model with the differences that the module tells."""
     if isinstance(model, AnyServer):
         return model
-    # Of pieces that have another form than OpenAI's; they are put into it.
-    warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
     fitted = model.model_copy()
+    if type(client := getattr(model, "async_client", None)).__module__.startswith("openai."):
+        vars(fitted)["async_client"] = Untyped(client)
     private = {**(model.__pydantic_private__ or {}), "_known": Known()}
     object.__setattr__(fitted, "__pydantic_private__", private)
     object.__setattr__(fitted, "__class__", _fitted(type(model)))
     return fitted
+
+
+class Untyped:
+    """OpenAI's client of chat completions, with streams of dicts. Objects are half of what a token takes of a core."""
+
+    def __init__(self, completions: Any) -> None:
+        self._completions = completions
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._completions, name)
+
+    async def create(self, **asked: Any) -> Any:
+        """What the client's `create` gives."""
+        if not asked.get("stream"):
+            return await self._completions.create(**asked)
+        from openai import AsyncStream
+
+        response = await self._completions.with_raw_response.create(**asked)
+        return response.parse(to=AsyncStream[object])
 
 
 def known_of(model: BaseChatModel) -> Known:
@@ -142,7 +161,7 @@ class AnyServer(BaseChatModel):
     # --- what ChatOpenAI reads of a response
 
     def _convert_chunk_to_generation_chunk(self, chunk: dict[str, Any], *args: Any) -> ChatGenerationChunk | None:
-        return super()._convert_chunk_to_generation_chunk(_as_openai(chunk), *args)  # type: ignore[misc, no-any-return]
+        return super()._convert_chunk_to_generation_chunk(_as_openai(chunk, "delta"), *args)  # type: ignore[misc, no-any-return]
 
     def _create_chat_result(self, response: Any, *args: Any) -> ChatResult:
         body = response.model_dump(warnings=False) if isinstance(response, BaseModel) else response
@@ -150,7 +169,7 @@ class AnyServer(BaseChatModel):
             error = body.get("error") if isinstance(body, dict) else None
             said = error.get("message", error) if isinstance(error, dict) else error
             raise ModelError(SAID.format(said=said) if said else NOTHING)
-        fitted = _as_openai(body)
+        fitted = _as_openai(body, "message")
         return super()._create_chat_result(response if fitted == body else fitted, *args)  # type: ignore[misc, no-any-return]
 
 
@@ -331,8 +350,8 @@ def _as_chunk(result: ChatResult) -> ChatGenerationChunk:
 # --- the form of OpenAI's responses
 
 
-def _as_openai(body: dict[str, Any]) -> dict[str, Any]:
-    """A response, or a piece of one, whose first choice has the form of OpenAI's."""
+def _as_openai(body: dict[str, Any], wanted: Literal["delta", "message"]) -> dict[str, Any]:
+    """A response, or a piece of one, whose first choice has the form of OpenAI's, and what is wanted of it."""
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         return body
@@ -342,8 +361,7 @@ def _as_openai(body: dict[str, Any]) -> dict[str, Any]:
     if said is None and isinstance(choice.get("text"), str):
         said = {"content": choice["text"]}
     said = _message(said) if isinstance(said, dict) else said
-    is_piece = "delta" in choice or body.get("object") == "chat.completion.chunk"
-    return {**body, "choices": [{**choice, "delta" if is_piece else "message": said}, *choices[1:]]}
+    return {**body, "choices": [{**choice, wanted: said}, *choices[1:]]}
 
 
 def _message(said: dict[str, Any]) -> dict[str, Any]:

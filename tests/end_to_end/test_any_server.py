@@ -8,6 +8,7 @@ import pytest
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool, tool
 from langchain_openai import ChatOpenAI
+from openai.types.chat import ChatCompletionChunk
 
 from agent import ModelError, create_llm_compiler
 from tests.support.model_server import Answer, Body, ChatRequest, End, Gate, HttpError, ModelServer, Raw, Reply, pieces
@@ -523,6 +524,11 @@ async def test_a_piece_may_have_its_text_elsewhere(choice: dict[str, Any], ask: 
         "choices": [{"index": 0, **choice}],
     }
     assert made(await ask(Reply([Raw(json.dumps(piece))]), "K2.")) == ["search entry of K2"]
+
+
+async def test_openais_client_makes_no_objects_of_pieces(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ChatCompletionChunk, "construct", None)
+    assert made(await ask(PLAN, "K2.")) == ["search entry of K2"]
 
 
 async def test_tokens_that_each_piece_tells_of_anew_count_once(
