@@ -107,7 +107,8 @@ class Head:
     """The names of the tool's arguments."""
 
     results: Mapping[str, str] = field(default_factory=dict)
-    """The references to earlier results that the plan has given names, as in `height = search("K2")`."""
+    """The references to earlier results that the plan has given names, as in `height = search("K2")`; nothing for a
+    name that it has given something else."""
 
     error: str | None = None
     """Why it is no call that can be made, whatever its arguments are."""
@@ -185,8 +186,8 @@ class CallReader:
     @property
     def join(self) -> Join | None:
         """The end of the plan, if this is it, with the answer as far as it has been read."""
-        if self._head.tool.lower() != "join" or self._head.mapped or self._error:
-            return None
+        if self._head.tool.lower() != "join" or self._head.mapped or self._error or self._head.results:
+            return None  # names of results are read when all of it is there
         while self._heard is not None and self._heard < len(self._tokens):
             kind, text = self._tokens[self._heard]
             self._heard += 1

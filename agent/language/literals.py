@@ -11,6 +11,7 @@ import ast
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 from agent.language.references import PATH, PATTERN
@@ -49,6 +50,11 @@ _BARE_FORM = re.compile(
 quotes."""
 
 _NAMED_RESULT = re.compile(rf"\$(\{{)?(?P<name>[^\W\d]\w*)(?P<path>{PATH})(?(1)\}}(?P<rest>{PATH}))")
+_NAMED_IN_TEXT = re.compile(
+    rf"{_NAMED_RESULT.pattern}|(?<![\w$\\{{])\{{(?P<formatted>[^\W\d]\w*)(?P<of_it>{PATH})\}}(?!\}})"
+)
+"""The same in a text, or as f-strings have it where the `f` was forgotten."""
+
 _PLACEHOLDER = re.compile(r"<[^<>\n]{1,60}>|\{\s*([^\W\d]\w*)\s*\}|[?_]+")
 _IN_BRACES = re.compile(r"\{([^{}\n]{1,200})\}")
 _LONGEST_FORM = 100
@@ -160,17 +166,20 @@ def read_value(tokens: Sequence[Token], results: Mapping[str, str]) -> Any:
             return [read_value([("code", item)], results) for item in items if item]
         if not quoted:
             return _read_bare(written, results)
-        raise UnreadableError(f"The argument {shorten(written)} is not a Python literal.") from None
+        error = f"The argument {shorten(written)} is not a Python literal."
+        with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            error = _no_value(ast.parse(f"({source})", mode="eval").body, results)  # a map has taken its brackets
+        raise UnreadableError(error) from None
 
 
 def _read_bare(written: str, results: Mapping[str, str]) -> str:
     """Text without quotes, or the reference that it is."""
-    if written in results:
+    if results.get(written):
         return results[written]
     if PATTERN.fullmatch(written) or len(written) > _CODE_CHARS:
         return written
     if named := _NAMED_RESULT.fullmatch(written):
-        if named["name"] not in results:
+        if not results.get(named["name"]):
             raise UnreadableError(NO_SUCH_RESULT.format(text=written))
         return results[named["name"]] + named["path"] + (named["rest"] or "")
     _check_form(written, _BARE_FORM)
@@ -197,13 +206,14 @@ def _text(text: str, results: Mapping[str, str]) -> str:
         _check_form(text, _OTHER_FORM)
 
     def by_number(named: re.Match[str]) -> str:
-        return (
-            f"${{{results[named['name']][1:]}{named['path']}}}{named['rest'] or ''}"
-            if named["name"] in results
-            else named[0]
-        )
+        name = named["name"] or named["formatted"]
+        if name not in results:
+            return named[0]
+        if not results[name]:
+            raise UnreadableError(NO_SUCH_RESULT.format(text=named[0]))
+        return f"${{{results[name][1:]}{named['path'] or named['of_it'] or ''}}}{named['rest'] or ''}"
 
-    return without_surrogates(_NAMED_RESULT.sub(by_number, text) if results else text)
+    return without_surrogates(_NAMED_IN_TEXT.sub(by_number, text) if results else text)
 
 
 def _check_form(text: str, form: re.Pattern[str]) -> None:
@@ -312,7 +322,7 @@ def _convert(node: ast.expr, results: Mapping[str, str]) -> Any:
             return _integer(value)
         case ast.Constant(value=float() as value) if math.isfinite(value):
             return value
-        case ast.Name(id=name):
+        case ast.Name(id=name) if name not in results:
             return NAMES.get(name, name)
         case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=ast.Constant(value=int() | float() as value)):
             value = -value if isinstance(sign, ast.USub) else value

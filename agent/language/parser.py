@@ -65,8 +65,9 @@ _NO_CALL = re.compile(
 )
 _NAMED_CALLS = re.compile(r"[\w.\-]+(?=\s{0,3}[(（])")
 _FIRST_WORD = re.compile(rf"{_BULLETS}([\w.\-]+)")
-_NUMBERED_LINE = re.compile(rf"{_BULLETS}(?:(?:step|task|action|call)\s*)?#?\d{{1,9}}[.):]", re.IGNORECASE)
-_SEVERAL_NAMES = re.compile(rf"{_BULLETS}(?:\d+[.):]\s*)?([^\W\d]\w*(?:\s*,\s*[^\W\d]\w*)+)\s*=(?!=)")
+_NAMED_IN_JSON = re.compile(r"[\"'](?:name|tool|tool_name|function|action)[\"']\s{0,3}:\s{0,3}[\"']([\w.\-]+)[\"']")
+_NUMBERED_LINE = re.compile(rf"{_BULLETS}(?:(?:step|task|action|call)\s*)?#?(\d{{1,9}})[.):]", re.IGNORECASE)
+_NAMES = re.compile(rf"{_BULLETS}(?:\d+[.):]\s*)?([^\W\d]\w*(?:\s*,\s*[^\W\d]\w*)*)\s*=(?!=)")
 _JOIN = re.compile(rf"{_BULLETS}(?:{_NUMBERED})?join[\s*`.]*", re.IGNORECASE)
 _MARK = re.compile(r"</?END_OF_PLAN>", re.IGNORECASE)
 _OPEN_MARK = re.compile(r"</?[a-z_]{0,12}", re.IGNORECASE)
@@ -97,7 +98,7 @@ class PlanParser:
         """The name that the plan gives the result of the call that is being read."""
 
         self._results: dict[str, str] = {}
-        """The references to results that have names."""
+        """The references to results that have names; nothing for a name that is none of a result."""
 
         self._named = 0
         """How many calls have a name for their result, and no number."""
@@ -305,11 +306,26 @@ class PlanParser:
             error = NO_CALL.format(tool=broken["name"])
             self._items.append(Call(int(broken["number"]), broken["name"], text=broken["rest"].strip(), error=error))
         elif not is_comment and not _NOISE.fullmatch(line):
+            self._read_other(line)
+
+    def _read_other(self, line: str) -> None:
+        """A line that is no call: prose, or one that can't be read, such as `a, b = search("x"), search("y")`."""
+        named, numbered = _NAMES.match(line), _NUMBERED_LINE.match(line)
+        start, number, reference = line[:LONGEST_PROSE], None, ""
+        called = _NAMED_IN_JSON.findall(start) + (_NAMED_CALLS.findall(start) if named or numbered else [])
+        tool = next(filter(self._is_known, called), None)
+        if tool and tool.lower() != "join" and not _THOUGHT.match(line):
+            if numbered:
+                number = int(numbered[1])
+            else:
+                number, self._named = FIRST_NAMED + self._named, self._named + 1
+            reference = f"${number}"
+            error = NO_CALL.format(tool=tool)
+            self._items.append(Call(number, tool.removesuffix(MAP), text=line.strip(), error=error))
+        else:
             self._items.append(self._thought(line))
-            if names := _SEVERAL_NAMES.match(line):
-                for name in re.findall(r"\w+", names[1]):  # of results that there aren't: they are no text
-                    self._results[name] = f"${FIRST_NAMED + self._named}"
-                    self._named += 1
+        for name in re.findall(r"\w+", named[1]) if named else ():
+            self._results[name] = reference
 
     @property
     def _is_comment(self) -> bool:

@@ -1,5 +1,6 @@
 """Any value as text and back."""
 
+import ast
 import dataclasses
 import json
 import math
@@ -27,6 +28,8 @@ _NAMING = re.compile(
     r"|account|order|ticket|invoice|reference|ref|tracking|serial|isbn|ean|sku|iban|pin|port|version)"
     r"\W*(?:(?:is|was|are|were)\W+)?$|#$"
 )
+
+_FENCED = re.compile(r"\s*```\w*\s")
 
 SHORT_PART = 100
 """Characters."""
@@ -153,12 +156,25 @@ def as_list(value: Any) -> list[Any] | None:
 def as_container(value: Any) -> Any:
     """The dict or list that a value is, or shows as; None for a scalar."""
     value = as_fields(value)
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return None
+    if isinstance(value, str):
+        value = _read_container(value)
     return value if isinstance(value, dict | list | tuple) else None
+
+
+def _read_container(text: str) -> Any:
+    """The dict or list that a text is in JSON or, if it isn't too long, as Python writes it; between fences, too."""
+    if (fenced := _FENCED.match(text)) and text.rstrip().endswith("```"):
+        text = text.rstrip()[fenced.end() : -3]
+    if text.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(text.strip()) if len(text) <= LONGEST_READ else None
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return None
 
 
 _PLAIN = (dict, list, str, int, float, bool, type(None))

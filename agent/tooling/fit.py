@@ -15,7 +15,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict  # Pydantic refuses typing's before Python 3.12
 
-from agent.language.values import as_fields, to_text
+from agent.language.values import as_container, as_fields, as_list, to_text
 
 NO_SCHEMA = "The arguments of the tool {tool!r} have no JSON schema, so no plan can give them: {why}"
 WRONG_SCHEMA = "The tool {tool!r} has {value!r} for {name!r} in its schema, where an object belongs."
@@ -69,20 +69,13 @@ def _by_alias(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _list_of(value: Any) -> Any:
-    read = _read_json(value)
+    read = as_list(value) if isinstance(value, str) else value
     return read if isinstance(read, list) else [value]
 
 
 def _object_of(value: Any) -> Any:
-    read = _read_json(value)
+    read = as_container(value)
     return read if isinstance(read, dict) else as_fields(value)
-
-
-def _read_json(value: Any) -> Any:
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except (ValueError, RecursionError):
-        return value
 
 
 _MENDS: dict[str, Callable[[Any], Any]] = {

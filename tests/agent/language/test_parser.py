@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from agent.language.parser import Item, PlanParser
 from agent.language.plan import Plan
-from agent.language.references import PATTERN
 from agent.language.tasks import Call, Element, Join, Signature, Thought
 
 TOOLS = {name: Signature(name) for name in ("search", "math", "get-weather")}
@@ -365,6 +364,7 @@ def test_code_is_no_text(written: str, form: str) -> None:
         ("e.city for e in $1", "$1.city"),
         ("[x['unit price'] for x in ${2}.offers]", '${2}.offers["unit price"]'),
         ("[e for e in $1]", "$1"),
+        ('e["unit price"] for e in $1', '$1["unit price"]'),
     ],
 )
 def test_what_to_write_for_a_comprehension_is_said(written: str, meant: str) -> None:
@@ -379,6 +379,7 @@ search(a)
 math(f"{a.height} - {big[0]}", context=[a, big, "a"])
 math("$a.height of ${a}s and $b", context=["$a"])
 math($a, context=${a}.height)
+math("{a.height} of {b}", context="{{a}}")
 join(f"It is {a}.")"""
 
 
@@ -395,6 +396,7 @@ def test_the_name_of_a_result_is_the_result() -> None:
         (4, {"p": "$1.height - $2[0]", "context": ["$1", "$2", "a"]}),
         (5, {"p": "${1.height} of ${1}s and $b", "context": ["${1}"]}),
         (6, {"p": "$1", "context": "$1.height"}),
+        (7, {"p": "${1.height} of {b}", "context": "{{a}}"}),
     ]
     assert plan.answer == "It is $1."
 
@@ -566,11 +568,39 @@ def test_what_is_no_argument_fails_the_call(arguments: str, says: str) -> None:
         assert says in (call.error or "")
 
 
-def test_a_name_of_a_result_that_was_not_read_is_no_text() -> None:
-    *_, call = parse('a, b = search("x"), search("y")\nsearch(a)')
-    assert isinstance(call, Call)
-    assert call.arguments != ["a"]
-    assert PATTERN.fullmatch(str(call.arguments[0]))
+@pytest.mark.parametrize(
+    "line",
+    [
+        'a, b = search("x"), search("y")',
+        'a = await asyncio.gather(search("x"), search("y"))',
+        'a = [search(x) for x in ["x", "y"]]',
+        '7. a = [search("x")]',
+    ],
+)
+def test_calls_of_a_line_that_cannot_be_read_fail_and_so_does_what_is_named_there(line: str) -> None:
+    failed, call = calls(f"{line}\nsearch(a)")
+    assert (failed.tool, failed.error) == ("search", "This is not a call; the form is search(…).")
+    assert call.arguments == [f"${failed.number}"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"tool": "search", "query": "x"}',
+        '1. {"name": "search", "arguments": {"query": "x"}}',
+        '```json\n[{"function": "search", "query": "x"}]\n```',
+        '<tool_call>{"name": "search", "arguments": {}}</tool_call>',
+    ],
+)
+def test_calls_in_another_form_than_that_of_plans_fail(text: str) -> None:
+    assert only_call(f"{text}\njoin()").error == "This is not a call; the form is search(…)."
+
+
+@pytest.mark.parametrize(
+    "argument", ["a", "[a]", '{"x": a}', '"about $a"', '"about {a}"', 'f"about {a}"', "a.name", "$a"]
+)
+def test_a_name_of_something_else_than_a_result_is_no_text(argument: str) -> None:
+    assert only_call(f'a = "K2"\nsearch({argument})').error
 
 
 PIECES = st.sampled_from(

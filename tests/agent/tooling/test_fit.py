@@ -118,6 +118,9 @@ class Point(BaseModel):
     ("wanted", "text", "read"),
     [
         (list[str], '["a", "b"]', ["a", "b"]),
+        (list[str], "['a', 'b']", ["a", "b"]),
+        (list[str], '```json\n["a", "b"]\n```', ["a", "b"]),
+        (Point, "{'x': 1}", {"x": 1}),
         (list[str], "[a, b", ["[a, b"]),
         (list[int] | None, "[1, 2]", [1, 2]),
         (set[int], "[1, 2]", [1, 2]),
