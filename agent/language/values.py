@@ -7,7 +7,7 @@ import math
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -16,8 +16,8 @@ CUT = "… [cut: {shown:,} of {all:,} characters shown]"
 LONGEST_READ = 100_000
 """Characters of a result that are looked through; what comes after them is only counted."""
 
-DEEPEST_ELEMENTS = 4
-"""How deep in a JSON text elements are told apart."""
+DEEPEST_ELEMENTS = 5
+"""How deep in a text elements are told apart: sentences, lists in it, and what stands in them."""
 
 _LONG_DECIMAL = re.compile(r"(?<![\w.,:/])-?(?=[\d.]{16,40}(?![\w.]))\d{1,15}\.\d{1,20}")
 """In a text, only digits that no one meant are worth a change, those of floats: 9910.880000000001. Places on a map have
@@ -34,11 +34,17 @@ _FENCED = re.compile(r"\s*```\w*\s")
 SHORT_PART = 100
 """Characters."""
 
-_JSON_TOKEN = re.compile(r'\\.|"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
-_SENTENCE = (
-    r"[^\n]{{0,{longest}}}?(?:[.!?]{{1,9}}\s{{1,9}}|\n{{1,99}})|[^\n]{{1,{longest}}}(?<=\s)|[^\n]{{1,{longest}}}"
+_JSON_TOKEN = re.compile(
+    r'\\.|"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|(?<=[\[{,:\s])\'(?:[^\'\\\n]|\\.)*+\'(?=[\s,:\]}])|[\[\]{},]', re.DOTALL
 )
-"""Up to the end of a sentence or line; of a word, if that is too long; or anywhere."""
+_CONTAINER = re.compile(r"[\[{](?=\s*(?:[\[{\"'\d\-\]}]|true|false|null|None|True|False))")
+"""Where a list or dict begins, in JSON or as Python writes it."""
+
+_SENTENCE = (
+    r"[^\n]{{0,{longest}}}?(?:[.!?]{{1,9}}\s{{1,9}}|[。！？]|\n{{1,99}})|[^\n]{{1,{longest}}}(?<=\s)"
+    r"|[^\n]{{1,{longest}}}(?<=[,;|])|[^\n]{{1,{longest}}}(?<![\d.])|[^\n]{{1,{longest}}}"
+)
+"""Up to the end of a sentence or line; if that is too long, of a word, a field or a figure; or anywhere."""
 
 _WORD = re.compile(r"\w{3,}")
 
@@ -234,20 +240,30 @@ def excerpt(text: str, most: int, about: str = "") -> str:
     return shown.rstrip().rstrip(",") + CUT.format(shown=most, all=len(text))
 
 
+def beginning(text: str, most: int) -> str:
+    """The beginning of a text that has more than `most` characters, up to the end of a part of it, and `…`."""
+    end = 0
+    for _, part_end in _parts(text, most + 1, most):
+        end = part_end if part_end <= most else end
+    return f"{text[:end].rstrip().rstrip(',')}…"
+
+
 def _parts(text: str, end: int, most: int) -> Iterator[tuple[int, int]]:
-    """Where the parts of a text begin and end: sentences, or the elements of a JSON text; of one that takes more than
-    half of what may be shown, its own elements. Short ones are taken together."""
+    """Where the parts of a text begin and end: sentences and lists or dicts; of one that takes more than half of what
+    may be shown, its own elements. Short ones are taken together."""
     borders: list[list[int]] = [[] for _ in range(DEEPEST_ELEMENTS)]
-    depth = -1
-    for token in _JSON_TOKEN.finditer(text, 0, end) if text.lstrip()[:1] in ("[", "{") else ():
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
-        if token[0] == "," and 0 <= depth < DEEPEST_ELEMENTS:
-            borders[depth].append(token.end())
     sentence = re.compile(_SENTENCE.format(longest=max(1, min(300, most // 4))))
+    written = 0
+    for opening, closing in _containers(text, end, borders[1:]):
+        borders[0] += [match.end() for match in sentence.finditer(text, written, opening)]
+        borders[0].append(closing)
+        written = closing
+    if written:
+        borders[0] += [match.end() for match in sentence.finditer(text, written, end)]
 
     def split(start: int, end: int, depth: int) -> Iterator[int]:
         """Where parts of this part end."""
-        if end - start <= most // 2 and any(borders):
+        if end - start <= most // 2 and written:
             yield end
         elif depth == DEEPEST_ELEMENTS:
             yield from (match.end() for match in sentence.finditer(text, start, end))
@@ -264,6 +280,21 @@ def _parts(text: str, end: int, most: int) -> Iterator[tuple[int, int]]:
         last = border
     if start < end:
         yield start, end
+
+
+def _containers(text: str, end: int, borders: Sequence[list[int]]) -> Iterator[tuple[int, int]]:
+    """Where lists and dicts in a text begin and end; where their elements end, by depth, goes to `borders`."""
+    position = 0
+    while opening := _CONTAINER.search(text, position, end):
+        depth, position = -1, end
+        for token in _JSON_TOKEN.finditer(text, opening.start(), end):
+            depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+            if token[0] == "," and depth < len(borders):
+                borders[depth].append(token.end())
+            elif depth < 0:
+                position = token.end()
+                break
+        yield opening.start(), position
 
 
 def _as_json(value: Any) -> Any:

@@ -1,5 +1,7 @@
 """The conversation: how plans and observations are written to it, and read back for the models."""
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -212,6 +214,38 @@ def test_results_stand_under_the_question_they_were_fetched_for() -> None:
             '2. search("K3") failed: not found',
         )
     ]
+
+
+LONG = "It costs 229.95 euros. " * 10
+RECORDS = [{"id": n, "note": f"{n}: {LONG}", "city": f"City {n}"} for n in range(9)]
+
+
+@pytest.mark.parametrize(
+    ("planned_as", "made_with", "label"),
+    [
+        ("$1", RECORDS, r'"\$1"'),
+        ("$1[7].city", "City 7", '"City 7"'),
+        # of a part nothing may be left to see where it is referred to
+        ("$1.note[7]", RECORDS[7]["note"], '"7: It costs 229.95 euros. .* (229.95|euros.)…"'),
+        ("$1[7].note", RECORDS[7]["note"], '"7: It costs 229.95 euros. .* (229.95|euros.)…"'),
+        # elements and figures are whole, and what is a list stays one
+        ("all: $1.total", "all: " + "229.95;" * 20, '"all: (229.95;)+…"'),
+        (["$1.total"], [[229.95] * 40], r'\[\[(229.95, )+"…"\]\]'),
+        ({"to": "$1"}, {"to": "Ana", "cc": ["x"] * 40}, r'{"to": "Ana", "cc": \[("x", )+"…"\]}'),
+    ],
+)
+def test_calls_are_shown_as_they_were_made_and_cut_where_a_part_ends(
+    planned_as: Any, made_with: Any, label: str
+) -> None:
+    messages: list[AnyMessage] = [
+        HumanMessage("q"),
+        planned(search(1, "x"), Call(2, "search", [planned_as])),
+        observed(1, json.dumps(RECORDS)),
+        observation(Task(2, "search", {}), "ok", "ok", most=10_000, arguments={"query": made_with}),
+    ]
+    line = results_of_turn(messages).splitlines()[-1]
+    assert re.fullmatch(rf"2\. search\({label}\) -> ok", line)
+    assert len(line) < 120
 
 
 def test_the_results_of_all_plans_of_a_turn_are_shown_together() -> None:

@@ -1,6 +1,7 @@
 """Values as text: results, calls, and long results cut around what was asked for."""
 
 import json
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -46,6 +47,26 @@ def test_json_is_cut_behind_an_element(elements: list[object], about: str) -> No
     for part in shown.removeprefix("[").split("… ") if note else ():
         part = part.strip().rstrip(",")
         assert f"{part}, " in f"{all_of_it}, " or f"{all_of_it}]".endswith(part)
+
+
+ORDERS = [{"id": f"A-{n}", "total": 229.95 + n, "note": "one, two; {three} [4]. Five"} for n in range(40)]
+
+
+@pytest.mark.parametrize("most", range(60, 400, 17))
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("Here are the orders:\n" + json.dumps(ORDERS) + "\nThat is all.", "}|orders:"),
+        ("\n".join(map(json.dumps, ORDERS)), "}"),
+        (str(ORDERS), "}"),
+        (f"As of today [1], they are: {json.dumps(ORDERS, indent=1)}.", r"}|\[1\],|are:|today"),
+        (";".join("229.95" for _ in ORDERS * 2), "[5];"),
+        ("値段は229.95円です。" * 40, "。"),
+    ],
+)
+def test_what_is_cut_ends_where_an_element_of_a_list_or_a_figure_does(text: str, end: str, most: int) -> None:
+    shown = excerpt(text, most).rpartition("… [cut: ")[0]
+    assert re.search(rf"(?:{end})\Z", shown) or most < 120
 
 
 def test_a_sentence_does_not_end_at_a_decimal_point() -> None:
