@@ -81,15 +81,15 @@ def evaluate(expression: str) -> Number:
 
 # --- reading
 
-_GROUPED = r"[0-9]{1,3}(?:,[0-9]{3})++(?![0-9])"
-_GROUPED_ARGUMENT = re.compile(rf"({_GROUPED})(?:\.[0-9]++)?+(\s*+,\s)?")
+_GROUPED = r"[0-9]{1,3}(?:,[0-9]{3})+(?![0-9]|,[0-9]{3})"
+_GROUPED_ARGUMENT = re.compile(rf"({_GROUPED})(?:\.[0-9]++)?(\s*+,\s)?")
 _OPERAND = re.compile(r"\s*+(?!of\b)[\w.(\[]")
 _SIGNED_OPERAND = re.compile(r"\s*+[-+−][\w.(\[]")
 _IN_PYTHON = {"^": "**", "×": "*", "·": "*", "÷": "/", "−": "-", "π": "pi"}
 
 
 def _number(whole: str) -> str:
-    return rf"(?:{whole}(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][-+]?+[0-9]++)?+"
+    return rf"(?:{whole}(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][-+]?+[0-9]++)?"
 
 
 def _tokens(number: str, more: str = "") -> re.Pattern[str]:
@@ -99,7 +99,7 @@ def _tokens(number: str, more: str = "") -> re.Pattern[str]:
     )
 
 
-_UNGROUPED = r"[0-9]++(?:_[0-9]++)*+"
+_UNGROUPED = r"[0-9]++(?:_[0-9]++)*"
 _ANY_NUMBER = _number(rf"(?:{_GROUPED}|{_UNGROUPED})")
 _QUOTED = rf"|(?P<quoted>(?P<quote>[\"'])[-+−]?+{_ANY_NUMBER}(?P=quote))"
 _TOKEN_IN_ARGUMENTS = _tokens(_number(_UNGROUPED), _QUOTED)

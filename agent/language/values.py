@@ -35,7 +35,8 @@ SHORT_PART = 100
 """Characters."""
 
 _JSON_TOKEN = re.compile(
-    r'\\.|"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|(?<=[\[{,:\s])\'(?:[^\'\\\n]|\\.)*+\'(?=[\s,:\]}])|[\[\]{},]', re.DOTALL
+    r'\\.|"[^"\\]*+(?:\\.[^"\\]*+)*(?:"|\\?\Z)|(?<=[\[{,:\s])\'[^\'\\\n]*+(?:\\.[^\'\\\n]*+)*\'(?=[\s,:\]}])|[\[\]{},]',
+    re.DOTALL,
 )
 _CONTAINER = re.compile(r"[\[{](?=\s*(?:[\[{\"'\d\-\]}]|true|false|null|None|True|False))")
 """Where a list or dict begins, in JSON or as Python writes it."""

@@ -23,11 +23,13 @@ _LIST_KEYS = ("tool_calls", "tool_uses", "calls", "function_calls", "tools")
 
 _ELEMENT = r"<(?P<{0}>\w{{1,40}})>(?P<{0}_value>[^<>]*)</(?P={0})>"
 _GAP = (
-    r"(?:\s|[\"'>:\]]|\d+(?=[<\"])|<(?!parameter\b|arg_|function|invoke|tool_call>|/|"
+    r"(?=(?P<gap>(?:\s|[\"'>:\]]|\d+(?=[<\"])|<(?!parameter\b|arg_|function|invoke|tool_call>|/|"
     + _ELEMENT.format("skipped")[1:]
     + r")[^<>{}\n]{1,40}>|</(?:tool_)?name>|\[ARGS\]|\[CALL_ID\]\w*"
-    r"|```(?:json)?|json(?=\s*[\n{<])|(?:Action Input|Input|Arguments|Parameters|Args)\s*:)*+"
+    r"|```(?:json)?|json(?=\s*[\n{<])|(?:Action Input|Input|Arguments|Parameters|Args)\s*:)*))(?P=gap)"
 )
+"""A lookahead takes what it finds once and for all, as a possessive group does from Python 3.11.5 on."""
+
 _OPEN_OBJECT = re.compile(_GAP + r"(?=\{)")
 _PAIR = re.compile(
     _GAP + r"(?:<parameter(?:=|\s+name\s*=\s*)[\"']?(?P<key>[^\"'<>\n]+)[\"']?[^<>]*>"
@@ -51,7 +53,7 @@ _PREFIX = re.compile(r"(</?)\w+:(?=(?:invoke|parameter|function|tool)\w*\b)")
 _METHOD = re.compile(r"(?<=\w)\.call(?=\()")
 _END_OF_CALL = re.compile(r"</tool_call>|\[/TOOL_CALLS?\]|<[|｜]/?tool[_▁]call\w*[|｜]>")
 _OPENING = re.compile(r"[\[{]")
-_TOKEN = re.compile(r"\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|[\[{}\]]", re.DOTALL)
+_TOKEN = re.compile(r"\"[^\"\\]*+(?:\\.[^\"\\]*+)*\"|'[^'\\]*+(?:\\.[^'\\]*+)*'|[\[{}\]]", re.DOTALL)
 _LOOKS_LIKE_CALLS = re.compile(
     r"<[|｜]?/?(?:tool|function|invoke|parameter|python_|arg_key)|\[/?TOOL_|\bfunctools\[|\bto=functions\."
     rf"|[\"'](?:{'|'.join(_NAME_KEYS)})[\"']\s*:.*[\"'](?:{'|'.join(_ARGUMENT_KEYS)})[\"']\s*:",

@@ -59,9 +59,7 @@ LONGEST_NAME = 64
 _ADORNED = re.compile(r"\A(?:functions?|default_api|tools?)[./:]|(?::\d+|\(\)|<[|｜].*)\Z")
 _NOT_ACCEPTED = re.compile(r"[^a-zA-Z0-9_-]")
 _TOKENS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
-_ANSWER = re.compile(
-    r'\s*\{\s*"answer"\s*:\s*"(?P<answer>(?:[^"\\]|\\["\\/bfnrt]|\\u(?![dD][89abAB])[0-9a-fA-F]{4})*+)'
-)
+_ANSWER = re.compile(r'\s*\{\s*"answer"\s*:\s*"(?P<answer>(?:[^"\\]|\\["\\/bfnrt]|\\u(?![dD][89abAB])[0-9a-fA-F]{4})*)')
 """The answer in the arguments of `join`, as far as they are there; nothing behind a character in two halves."""
 
 _CALLS = re.compile(r"[<{\[`]")
