@@ -36,13 +36,13 @@ from agent.tooling.secrets import without_secrets
 REFUSED = frozenset({400, 404, 405, 422, 500, 501})
 """What servers answer to a request with something in it that they can't do."""
 
-_VAGUE = re.compile(
-    r"(?:[\W\d_]|(?<![^\W_])(?:errors?|code|message|detail|msg|type|value|body|param|none|null|object|status|invalid|bad|request"
-    r"|unprocessable|entity|validation|failed|extra|inputs?|fields?|parameters?|arguments?|unknown|unsupported|unexpected"
-    r"|unrecognized|malformed|json|not|is|are|was|an?|the|in|of|or|and|permitted|allowed|supported|valid|true|false)"
-    r"(?=[\W_]))*+\Z"
+_VAGUE = frozenset(
+    """error errors code message detail msg type value body param none null object status invalid bad request
+    unprocessable entity validation failed extra input inputs field fields parameter parameters argument arguments
+    unknown unsupported unexpected unrecognized malformed json not is are was a an the in of or and permitted allowed
+    supported valid true false""".split()  # noqa: SIM905 — they are read more easily so
 )
-"""A refusal that doesn't say what is refused."""
+"""The words of a refusal that doesn't say what is refused."""
 
 NOTHING = (
     "The model's server answered with nothing that is a chat completion. Is OPENAI_BASE_URL right? Most servers want "
@@ -169,8 +169,13 @@ class AnyServer(BaseChatModel):
             error = body.get("error") if isinstance(body, dict) else None
             said = error.get("message", error) if isinstance(error, dict) else error
             raise ModelError(SAID.format(said=said) if said else NOTHING)
-        fitted = _as_openai(body, "message")
-        return super()._create_chat_result(response if fitted == body else fitted, *args)  # type: ignore[misc, no-any-return]
+        result: ChatResult = super()._create_chat_result(_as_openai(body, "message"), *args)  # type: ignore[misc]
+        message = response.choices[0].message if isinstance(response, BaseModel) else None  # type: ignore[attr-defined]
+        # What `with_structured_output` looks for.
+        for name in ("parsed", "refusal"):
+            if hasattr(message, name):
+                result.generations[0].message.additional_kwargs[name] = getattr(message, name)
+        return result
 
 
 class StreamedByAnyServer(AnyServer):
@@ -249,7 +254,8 @@ class Asking:
         status = getattr(error, "status_code", None)
         said = f"{error} {getattr(error, 'body', '')}".lower()
         names_usage = "stream_options" in said or "include_usage" in said
-        names_nothing = status in (400, 422) and _VAGUE.match(said) is not None
+        words = re.findall(r"[^\W_]+", said)
+        names_nothing = status in (400, 422) and all(word in _VAGUE or word.isdecimal() for word in words)
         if self._with_usage and status and (names_usage or names_nothing):
             self._leave_out("stream_options")
         elif status not in REFUSED or isinstance(error, ContextOverflowError):

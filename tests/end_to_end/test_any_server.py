@@ -9,8 +9,10 @@ from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool, tool
 from langchain_openai import ChatOpenAI
 from openai.types.chat import ChatCompletionChunk
+from pydantic import BaseModel
 
 from agent import ModelError, create_llm_compiler
+from agent.model_servers import for_any_server
 from tests.support.model_server import Answer, Body, ChatRequest, End, Gate, HttpError, ModelServer, Raw, Reply, pieces
 
 Delta = dict[str, Any]
@@ -740,6 +742,29 @@ async def test_so_may_a_replan(text: str, model_server: ModelServer, chat_model:
     model_server.script(planner=[PLAN, "2. join()"], joiner=[text, "K2."])
     await create_llm_compiler(TOOLS, model=chat_model).ainvoke({"messages": "Question?"})
     assert "Still missing: K3\n" in model_server.requests[2].user
+
+
+class Height(BaseModel):
+    """how tall something is"""
+
+    metres: int
+
+
+@pytest.mark.parametrize(
+    ("method", "reply"),
+    [
+        ("json_schema", '{"metres": 8611}'),
+        ("json_mode", '{"metres": 8611}'),
+        ("function_calling", Reply(tool_calls=[("Height", {"metres": 8611})])),
+    ],
+)
+async def test_tools_can_ask_the_model_for_objects(
+    method: Any, reply: Answer, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(reply, reply, reply)
+    model = for_any_server(chat_model).with_structured_output(Height, method=method)
+    streamed = [piece async for piece in model.astream("?")]
+    assert await model.ainvoke("?") == model.invoke("?") == streamed[-1] == Height(metres=8611)
 
 
 async def test_half_a_character_in_a_question_is_mended(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
