@@ -24,7 +24,9 @@ from apps.pictures.pictures import (
 )
 from apps.pictures.plan_dag import critical_path, needs_of, steps_of
 from apps.runs.run import Round, Run, Span, TaskRun
-from tests.support.terminal import COMMAND
+from tests.support.model_server import ModelServer
+from tests.support.mountains import PLAN
+from tests.support.terminal import COMMAND, environment, mountains
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = (
@@ -342,18 +344,22 @@ def test_importing_the_pictures_does_not_import_matplotlib() -> None:
 # --- the command line
 
 
-def run_command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run_command(*arguments: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        command, cwd=cwd, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
 
 
-def test_the_command_line_saves_both_pictures(tmp_path: Path) -> None:
+def test_the_command_line_saves_both_pictures(tmp_path: Path, model_server: ModelServer) -> None:
+    model_server.script(planner=[PLAN])
     question = "How much taller is Mount Everest than K2?"
-    ran = run_command("-q", "--timeline", "run.html", "--graph", "plan.mmd", question, cwd=tmp_path)
+    pictures = ["--timeline", "run.html", "--graph", "plan.mmd"]
+    ran = run_command("-q", *pictures, question, cwd=tmp_path, env=mountains(model_server))
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "238" in ran.stdout
     assert question in (tmp_path / "run.html").read_text("utf-8")
-    assert (tmp_path / "plan.mmd").read_text("utf-8").startswith('graph TD\n    task1_0["1[0]. search<br/>')
+    assert (tmp_path / "plan.mmd").read_text("utf-8").startswith('graph TD\n    task1_0["1[0]. height<br/>')
 
 
 @pytest.mark.parametrize(
@@ -364,5 +370,5 @@ def test_the_command_line_saves_both_pictures(tmp_path: Path) -> None:
     ],
 )
 def test_the_command_line_tells_what_cannot_be_saved(arguments: list[str], message: str, tmp_path: Path) -> None:
-    ran = run_command(*arguments, cwd=tmp_path)
+    ran = run_command(*arguments, cwd=tmp_path, env=environment())
     assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", f"Error: {message}\n")

@@ -53,8 +53,8 @@ async def all_said(running: Process) -> str:
         ({"HOST": "::"}, "HOST=::"),
         ({"PORT": "http"}, "PORT='http'"),
         ({"LLM_COMPILER_MAX_RUNS": "0"}, "LLM_COMPILER_MAX_RUNS is '0'"),
-        ({"LLM_COMPILER_MAX_TASKS": "x"}, "LLM_COMPILER_MAX_TASKS"),
-        ({"CHECKPOINT_DB": "mysql://user:secret@host/x"}, "names no database"),
+        ({"LLM_COMPILER_MAX_TASKS": "x", "PORT": "0"}, "LLM_COMPILER_MAX_TASKS"),
+        ({"CHECKPOINT_DB": "mysql://user:secret@host/x", "PORT": "0"}, "names no database"),
     ],
 )
 async def test_a_server_that_may_not_start_says_why(tmp_path: Path, variables: dict[str, str], said: str) -> None:
