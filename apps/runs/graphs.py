@@ -24,7 +24,7 @@ Graph = CompiledStateGraph[Any, Any, Any, Any]
 FILE = Path(__file__).parents[2] / "langgraph.json"
 DEFAULT = "llm_compiler"
 
-NOT_LISTED = "There is no graph {name!r} in langgraph.json, and no module of that name; there are {names}."
+NOT_LISTED = "There is no graph {name!r} in langgraph.json, and no module of that name is installed or in {folder}; there are {names}."
 NOT_LOADED = "The graph {name!r} can't be loaded from {place}: {error}"
 
 
@@ -76,7 +76,8 @@ def find_graph(name: str) -> NamedGraph:
         graph = _make(made) if inspect.isfunction(made) else made
     except Exception as error:
         if name not in places and isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
-            raise GraphError(NOT_LISTED.format(name=name, names=", ".join(places))) from None
+            names = ", ".join(places)
+            raise GraphError(NOT_LISTED.format(name=name, folder=Path.cwd(), names=names)) from None
         raise GraphError(NOT_LOADED.format(name=name, place=place, error=error)) from error
     return NamedGraph(name, graph, module)
 

@@ -190,12 +190,12 @@ def _about() -> str:
     return "An LLMCompiler agent: it plans tool calls as a DAG, runs them in parallel, and joins the results."
 
 
-async def _explain_request(_: Request, error: Exception) -> JSONResponse:
+async def _explain_request(request: Request, error: Exception) -> JSONResponse:
     """What is wrong with a request, without what it says."""
     assert isinstance(error, RequestValidationError)
     details = [_detail(detail) for detail in error.errors()[:TOLD]]
     message = "; ".join(_in_words(**detail) for detail in details)
-    return JSONResponse({**Failure(422, message).body, "detail": details}, 422)
+    return JSONResponse({**Failure(422, message).body(request.url.path), "detail": details}, 422)
 
 
 def _detail(error: Any) -> dict[str, Any]:
@@ -217,14 +217,13 @@ async def _explain_status(request: Request, error: Exception) -> JSONResponse:
     message = error.detail
     if error.status_code in (404, 405) and message == HTTPStatus(error.status_code).phrase:
         message = NOTHING_THERE.format(method=request.method, path=in_short(request.url.path, SHOWN_CHARS))
-    return JSONResponse(
-        {**Failure(error.status_code, message).body, "detail": message}, error.status_code, error.headers
-    )
+    body = Failure(error.status_code, message).body(request.url.path)
+    return JSONResponse({**body, "detail": message}, error.status_code, error.headers)
 
 
-async def _explain_refusal(_: Request, error: Exception) -> JSONResponse:
+async def _explain_refusal(request: Request, error: Exception) -> JSONResponse:
     failure = explain(error)
-    return JSONResponse(failure.body, failure.status, failure.headers)
+    return JSONResponse(failure.body(request.url.path), failure.status, failure.headers)
 
 
 app = create_app()

@@ -6,7 +6,7 @@ gets a sentence of ours.
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.exceptions import ContextOverflowError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -55,12 +55,31 @@ class RefusedError(Exception):
 
 
 class Problem(BaseModel):
-    """Why there is no answer: the body of every error."""
+    """Why there is no answer: the body of every error, but for OpenAI's clients."""
 
     model_config = ConfigDict(title="Problem")
 
     status_code: int = Field(title="Status code", description="The HTTP status.")
     message: str = Field(title="Message", description="What was wrong, and what to do.")
+
+
+class OpenAIError(BaseModel):
+    """What OpenAI's clients read of an error."""
+
+    model_config = ConfigDict(title="OpenAI's error")
+
+    message: str = Field(title="Message", description="What was wrong, and what to do.")
+    type: Literal["invalid_request_error", "server_error"]
+    param: str | None = None
+    code: str | None = None
+
+
+class OpenAIProblem(BaseModel):
+    """Why there is no answer, for OpenAI's clients: those in JavaScript show nothing of another form."""
+
+    model_config = ConfigDict(title="OpenAI's problem")
+
+    error: OpenAIError
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -88,10 +107,12 @@ class Failure:
 
     message: str
 
-    @property
-    def body(self) -> dict[str, Any]:
-        """As JSON, as LangServe's clients expect it."""
-        return {"status_code": self.status, "message": self.message}
+    def body(self, path: str = "") -> dict[str, Any]:
+        """As JSON, in the form that clients of the path expect: OpenAI's under `/v1/`, LangServe's elsewhere."""
+        if path.startswith("/v1/"):
+            kind: Any = "server_error" if self.status >= 500 else "invalid_request_error"
+            return OpenAIProblem(error=OpenAIError(message=self.message, type=kind)).model_dump()
+        return Problem(status_code=self.status, message=self.message).model_dump()
 
     @property
     def headers(self) -> dict[str, str]:

@@ -99,25 +99,26 @@ class Guard:
         headers = Headers(scope=scope)
         if (key := self._limits().api_key) is None:
             if forwarded := next((name for name in headers if _tells_of_a_proxy(name)), None):
-                return _answer(403, FORWARDED.format(header=forwarded))
+                return _answer(403, FORWARDED.format(header=forwarded), scope)
             address, _ = scope.get("server") or ("", None)
-            return None if _is_loopback(address) and _is_loopback(_host(headers)) else _answer(403, NOT_LOCAL)
+            return None if _is_loopback(address) and _is_loopback(_host(headers)) else _answer(403, NOT_LOCAL, scope)
         given = _key(headers)
         if given is None:
             # Browsers ask for the password then, and send it along from there on.
-            return _answer(401, NO_KEY, {"WWW-Authenticate": 'Basic realm="LLMCompiler", charset="UTF-8"'})
-        return None if hmac.compare_digest(given, key.get_secret_value().encode()) else _answer(401, WRONG_KEY)
+            return _answer(401, NO_KEY, scope, {"WWW-Authenticate": 'Basic realm="LLMCompiler", charset="UTF-8"'})
+        return None if hmac.compare_digest(given, key.get_secret_value().encode()) else _answer(401, WRONG_KEY, scope)
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         most = self._limits().max_runs
         if self._running >= most:
-            await _answer(503, TOO_MANY.format(most=most))(scope, receive, send)
+            await _answer(503, TOO_MANY.format(most=most), scope)(scope, receive, send)
             return
         self._running += 1
         try:
             body = await self._read(scope, receive)
         except RefusedError as error:
-            await _answer(error.status, str(error), {"Connection": "close"})(scope, receive, send)
+            refusal = _answer(error.status, str(error), scope, {"Connection": "close"})
+            await refusal(scope, receive, send)
         except _GoneError:
             pass
         else:
@@ -212,7 +213,7 @@ class _Answering:
         except Exception as error:  # noqa: BLE001 — whatever goes wrong is told to the client
             failure = explain(error)
             if not self._begun:
-                await _of(failure)(scope, receive, self._pass_on)
+                await _of(failure, scope)(scope, receive, self._pass_on)
             elif not self.complete:  # LangServe has told it in the stream
                 await self._pass_on({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -280,12 +281,12 @@ async def _until_gone(receive: Receive) -> None:
         pass
 
 
-def _answer(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    return _of(Failure(status, message), headers)
+def _answer(status: int, message: str, scope: Scope, headers: dict[str, str] | None = None) -> Response:
+    return _of(Failure(status, message), scope, headers)
 
 
-def _of(failure: Failure, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse(failure.body, failure.status, {**failure.headers, **(headers or {})})
+def _of(failure: Failure, scope: Scope, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse(failure.body(scope["path"]), failure.status, {**failure.headers, **(headers or {})})
 
 
 def _key(headers: Headers) -> bytes | None:

@@ -249,7 +249,7 @@ async def _server_sent(events: AsyncGenerator[Any], *first: Message) -> AsyncGen
         async for event in events:
             yield _data(event)
     except Exception as error:  # noqa: BLE001 — told to the client, and logged
-        yield {"event": "error", "data": json.dumps(explain(error).body)}
+        yield {"event": "error", "data": json.dumps(explain(error).body())}
     else:
         yield {"event": "end", "data": ""}
 

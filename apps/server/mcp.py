@@ -13,6 +13,7 @@ import os
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from importlib.metadata import version
 from typing import Any, TextIO
 
 import anyio
@@ -41,7 +42,10 @@ WAITS = "There is no answer yet: the run waits for a person. They answer {where}
 ON_THE_PAGE = "on the page {url}"
 AT_A_TERMINAL = "at a terminal: llm-compiler --thread {thread}"
 ENDS = {"task_finished": "done", "task_failed": "failed: {error}", "task_skipped": "skipped: {error}"}
-SHOWN_CHARS = 200
+CALL_CHARS = 60
+"""Of a call; hosts show progress on one line, and arguments may be whole results."""
+
+ERROR_CHARS = 200
 
 Tell = Callable[[str], Awaitable[None]]
 
@@ -108,7 +112,7 @@ class _Endpoint:
 
 
 def _server(agent: ServedAgent) -> Server[Any, Any]:
-    server: Server[Any, Any] = Server("llm-compiler")
+    server: Server[Any, Any] = Server("llm-compiler", version("llm-compiler"))
     name = served_name()
 
     @server.list_tools()  # type: ignore[no-untyped-call, untyped-decorator]
@@ -164,7 +168,7 @@ async def _answer(agent: ServedAgent, question: str, request: Request | None, te
 
 def _progress(event: Event) -> str | None:
     if event["type"] == "task_started":
-        return in_short(event["call"], SHOWN_CHARS)
+        return in_short(event["call"], CALL_CHARS)
     if end := ENDS.get(event["type"]):
-        return f"{in_short(event['call'], SHOWN_CHARS)}: {in_short(end.format(**event), SHOWN_CHARS)}"
+        return f"{in_short(event['call'], CALL_CHARS)}: {in_short(end.format(**event), ERROR_CHARS)}"
     return None

@@ -2,8 +2,8 @@
 
 A client sends the conversation with each request, and so no thread is kept; only of a run that waits for an approval,
 which the page can give: the answer has its address. Steps of the plan come as `reasoning_content`, if the request has a
-`reasoning_effort` other than `none`. What would sample a model otherwise (`temperature`, `max_tokens`, …) is not used,
-and tools are the agent's own.
+`reasoning_effort` other than `none`. What would sample a model otherwise (`temperature`, `max_tokens`, …) is not used;
+what would be another answer (tools of the client's, a form that it must have, several answers) is refused.
 """
 
 import json
@@ -21,13 +21,19 @@ from starlette.responses import JSONResponse, Response
 
 from apps.runs.graphs import DEFAULT, served_name
 from apps.server.agent import Event, ServedAgent
-from apps.server.errors import OF_RUNS, RefusedError, documented, explain
+from apps.server.errors import OF_ALL, OF_RUNS, OpenAIProblem, RefusedError, documented, explain
 from apps.server.schema import AgentInput
 from apps.server.streams import SERVER_SENT, Message, Stream, first_of
 
 UNKNOWN_MODEL = "There is no model {model!r}; there is {name!r}."
-OWN_TOOLS = "tools: the agent has its own, and calls no others."
-ONE_CHOICE = "n: there is one answer."
+REFUSED = {
+    "tools": "tools: the agent has its own, and calls no others. Send none.",
+    "functions": "functions: the agent has tools of its own, and calls no others. Send none.",
+    "response_format": "response_format: answers have the form that the agent was made for. Send none.",
+    "n": "n: there is one answer.",
+}
+"""What can't be met of a request, by its field."""
+
 WAITS = "This waits for your approval: {page}"
 REPLANS = "\n\nPlanned again: {feedback}\n"
 EXAMPLE: JsonDict = {"messages": [{"role": "user", "content": "How tall is K2?"}]}
@@ -36,13 +42,20 @@ VOID = "\n\n"
 
 
 def _as_ours(messages: Any) -> Any:
-    """OpenAI calls system messages the developer's now."""
+    """The conversation without the calls and results of tools, which a chat has from other models before this one.
+    OpenAI calls system messages the developer's now."""
     if not isinstance(messages, list):
         return messages
-    return [
-        {**each, "role": "system"} if isinstance(each, dict) and each.get("role") == "developer" else each
-        for each in messages
-    ]
+    ours: list[Any] = []
+    for message in messages:
+        match message:
+            case {"role": "tool" | "function"} | {"role": "assistant", "content": None}:
+                continue
+            case {"role": "developer"}:
+                ours.append({**message, "role": "system"})
+            case _:
+                ours.append(message)
+    return ours
 
 
 class StreamOptions(BaseModel):
@@ -64,7 +77,20 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions | None = None
     reasoning_effort: str | None = Field(default=None, description="Unless none: the plan comes as reasoning_content.")
     tools: list[Any] | None = None
+    functions: list[Any] | None = None
+    response_format: dict[str, Any] | None = None
     n: int | None = Field(default=None, ge=1, strict=True)
+
+    @property
+    def refused(self) -> str | None:
+        """The first field that can't be met."""
+        wanted = {
+            "tools": self.tools,
+            "functions": self.functions,
+            "response_format": (self.response_format or {}).get("type", "text") != "text",
+            "n": (self.n or 1) > 1,
+        }
+        return next((name for name, value in wanted.items() if value), None)
 
 
 @dataclass
@@ -78,6 +104,9 @@ class _Chat:
     reasons: bool
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
     created: int = field(default_factory=lambda: int(time.time()))
+    begun: bool = False
+    """Whether the stream has begun, with nothing yet, so that nobody takes it for dead while the plan is written."""
+
     sent: str = ""
     """Of the answer, as it now seems to be."""
 
@@ -90,6 +119,9 @@ class _Chat:
         match event:
             case {"type": "plan_text", "text": str(text)} if self.reasons:
                 return [{"reasoning_content": text}]
+            case {"type": "plan_text"} if not self.begun:
+                self.begun = True
+                return [{"content": ""}]
             case {"type": "replanning", "feedback": str(feedback)}:
                 reason = [{"reasoning_content": REPLANS.format(feedback=feedback)}] if self.reasons else []
                 return [*reason, *self._void()]
@@ -135,21 +167,25 @@ class _Chat:
 def add_openai(router: APIRouter, agent: ServedAgent) -> None:
     """Serve the agent under `/v1`."""
 
-    @router.get("/v1/models", tags=["v1"])
+    @router.get("/v1/models", responses=_as_openai(OF_ALL), tags=["v1"])
     async def models() -> dict[str, Any]:
         """The graph that is served."""
-        return {
-            "object": "list",
-            "data": [{"id": served_name(), "object": "model", "created": 0, "owned_by": "llm-compiler"}],
-        }
+        return {"object": "list", "data": [await one_model(served_name())]}
 
-    @router.post("/v1/chat/completions", responses=SERVER_SENT | OF_RUNS | documented(404), tags=["v1"])
+    @router.get("/v1/models/{model:path}", responses=_as_openai(OF_ALL | documented(404)), tags=["v1"])
+    async def one_model(model: str) -> dict[str, Any]:
+        """The same graph, by its name."""
+        _check(model)
+        return {"id": model, "object": "model", "created": 0, "owned_by": "llm-compiler"}
+
+    errors = _as_openai(OF_ALL | OF_RUNS | documented(404))
+
+    @router.post("/v1/chat/completions", responses=SERVER_SENT | errors, tags=["v1"])
     async def chat_completions(asked: ChatRequest, request: Request) -> Response:
         """The answer to a conversation."""
-        if asked.model != served_name():
-            raise RefusedError(404, UNKNOWN_MODEL.format(model=asked.model[:100], name=served_name()))
-        if asked.tools or (asked.n or 1) > 1:
-            raise RefusedError(422, OWN_TOOLS if asked.tools else ONE_CHOICE)
+        _check(asked.model)
+        if asked.refused:
+            raise RefusedError(422, REFUSED[asked.refused])
         thread = uuid.uuid4().hex
         given = AgentInput.model_validate({"messages": asked.messages, "thread_id": thread})
         chat = _Chat(served_name(), f"{request.base_url}#{thread}", asked.reasoning_effort not in (None, "none"))
@@ -159,6 +195,20 @@ def add_openai(router: APIRouter, agent: ServedAgent) -> None:
         first = await first_of(deltas)
         usage = asked.stream_options is not None and asked.stream_options.include_usage
         return Stream(_chunks(chat, first, deltas, usage), deltas, agent.limits.shutdown_timeout)
+
+
+def _check(model: str) -> None:
+    """
+    Raises:
+        RefusedError: It is not the model that is served.
+    """
+    if model != served_name():
+        raise RefusedError(404, UNKNOWN_MODEL.format(model=model[:100], name=served_name()))
+
+
+def _as_openai(errors: dict[int | str, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
+    """Errors for the OpenAPI document, with the body that they have here."""
+    return {status: {**error, "model": OpenAIProblem} for status, error in errors.items()}
 
 
 async def _run(agent: ServedAgent, asked: AgentInput, chat: _Chat) -> AsyncGenerator[dict[str, str]]:
@@ -177,8 +227,7 @@ async def _chunks(
         async for delta in deltas:
             yield _data(chat.chunk(delta))
     except Exception as error:  # noqa: BLE001 — told to the client, and logged
-        failure = explain(error)
-        yield _data({"error": {"message": failure.message, "type": "server_error", "code": failure.status}})
+        yield _data(explain(error).body("/v1/chat/completions"))
         return
     yield _data(chat.chunk({}, "stop"))
     if usage:

@@ -32,10 +32,18 @@ def without_nulls(schema: dict[str, Any]) -> None:
 
 
 def _plain_text(content: Any) -> Any:
-    """The text of a message's content that comes in blocks."""
-    if isinstance(content, list) and all(isinstance(block, dict) and block.get("type") == "text" for block in content):
-        return "".join(str(block.get("text", "")) for block in content)
-    return content
+    """The text of a message's content that comes in blocks.
+
+    Raises:
+        ValueError: A block is something else, such as a picture.
+    """
+    if not isinstance(content, list):
+        return content
+    for block in content:
+        if not isinstance(block, dict) or block.get("type") != "text":
+            kind = block.get("type") if isinstance(block, dict) else type(block).__name__
+            raise ValueError(f"Only text can be read; there is a part of the type {str(kind)[:50]!r}.")
+    return "".join(str(block.get("text", "")) for block in content)
 
 
 class Message(BaseModel):

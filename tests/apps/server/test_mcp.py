@@ -15,7 +15,7 @@ from tests.support.model_server import Gate, HttpError, ModelServer, Reply
 from tests.support.serving import Serve, Tools, ask
 from tests.support.terminal import COMMAND, scripted
 
-PLAN = '1. search("K2")\n2. search($1 + "s")\n3. join()'
+PLAN = '1. search("K2")\n2. search("Is that more than what they say of it, $1, and if not why?")\n3. join()'
 QUESTION = {"question": "How tall is K2?"}
 KEY = "correct horse"
 GRAPH = """
@@ -90,7 +90,7 @@ async def test_a_question_is_answered_over_http_and_its_tasks_are_told(model_ser
     assert tool.description
     assert "plans tool calls as a DAG" in tool.description
     assert [number for number, _ in told] == [1, 2, 3, 4]
-    first, second = 'search("K2")', 'search("K2 is 8611 ms")'
+    first, second = 'search("K2")', 'search("Is that more than what they say of it, K2 is 8611 m…'
     assert [message for _, message in told] == [first, f"{first}: done", second, f"{second}: done"]
 
 

@@ -7,7 +7,7 @@ import openai
 import pytest
 
 from tests.support import PATIENCE
-from tests.support.model_server import HttpError, ModelServer, Reply
+from tests.support.model_server import Gate, HttpError, ModelServer, Reply
 from tests.support.serving import Serve, Tools, ask
 
 PLAN = '1. search("K2")\n2. join()'
@@ -82,30 +82,94 @@ async def test_what_waits_for_an_approval_says_where_to_give_it(
     assert (result["answer"], tools.called) == ("Booked.", ["A"])
 
 
-async def test_what_is_refused_and_what_fails_is_an_error_of_the_client(
+TOOL: dict[str, Any] = {"type": "function", "function": {"name": "f"}}
+TOOLS_OF_ANOTHER_MODEL: list[Any] = [
+    {"role": "assistant", "content": None, "tool_calls": [{**TOOL, "id": "1"}]},
+    {"role": "tool", "tool_call_id": "1", "content": "12"},
+]
+TITLE = (
+    '### Task:\nGenerate a title. JSON format: {"title": "…"}\n<chat_history>\nUSER: How tall is K2?\n</chat_history>'
+)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"temperature": 0.2, "max_tokens": 16, "max_completion_tokens": 1000, "stop": ["x"], "user": "ann", "seed": 1},
+        {"user": {"name": "Ann"}, "metadata": {"task": "title"}, "tools": [], "tool_choice": "none", "n": 1},
+        {"response_format": {"type": "text"}, "stream_options": None, "reasoning_effort": None, "store": False},
+        {"messages": [{"role": "user", "content": TITLE}]},
+        {
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "system", "content": "Be kind."},
+                *QUESTION,
+            ]
+        },
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": {}}]}]},
+        {"messages": [*QUESTION, {"role": "assistant", "content": ""}, *QUESTION]},
+        {"messages": [*QUESTION, *TOOLS_OF_ANOTHER_MODEL, *QUESTION]},
+    ],
+    ids=lambda request: ", ".join(request),
+)
+async def test_what_chats_send_is_answered(model_server: ModelServer, serve: Serve, request_: dict[str, Any]) -> None:
+    model_server.script(planner=["1. join()"], joiner=["8611 m"])
+    async with serve() as url, client(url) as remote:
+        model = await remote.models.retrieve("llm_compiler")
+        done = await remote.chat.completions.create(**{"model": model.id, "messages": QUESTION, **request_})
+    assert done.choices[0].message.content == "8611 m"
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        ({"tools": [TOOL]}, "the agent has its own, and calls no others"),
+        ({"functions": [{"name": "f"}]}, "the agent has tools of its own"),
+        ({"response_format": {"type": "json_object"}}, "answers have the form that the agent was made for"),
+        ({"n": 2}, "there is one answer"),
+        ({"n": -1}, "n: Input should be greater than or equal to 1"),
+        ({"stream": "yes"}, "stream: Input should be a valid boolean"),
+        ({"messages": []}, "messages is empty"),
+        ({"messages": "Hi"}, "messages: Input should be a valid list"),
+        ({"messages": [{"role": "user", "content": "x" * 101}]}, "LLM_COMPILER_MAX_QUESTION_CHARS"),
+        ({"messages": [{"role": "system", "content": "A title?"}]}, "The last message is the system's"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "Only text can be read.*'image_url'"),
+    ],
+    ids=lambda given: ", ".join(given) if isinstance(given, dict) else "",
+)
+async def test_what_can_not_be_met_is_refused_with_the_reason(serve: Serve, request_: dict[str, Any], why: str) -> None:
+    async with serve(max_question_chars=100) as url, client(url) as remote:
+        with pytest.raises(openai.UnprocessableEntityError, match=why) as refused:
+            await remote.chat.completions.create(**{"model": "llm_compiler", "messages": QUESTION, **request_})
+    assert refused.value.type == "invalid_request_error"
+
+
+async def test_a_stream_begins_with_the_plan(model_server: ModelServer, serve: Serve) -> None:
+    gate = Gate()
+    model_server.script(planner=[Reply(["1. ", gate, "join()"])], joiner=["8611 m"])
+    async with serve() as url, client(url) as remote:
+        stream = await remote.chat.completions.create(model="llm_compiler", messages=QUESTION, stream=True)
+        assert (await anext(stream)).choices[0].delta.content == ""
+        gate.open()
+        assert "".join([chunk.choices[0].delta.content or "" async for chunk in stream]) == "8611 m"
+
+
+async def test_who_may_not_ask_and_what_fails_is_an_error_of_the_client(
     model_server: ModelServer, serve: Serve
 ) -> None:
     model_server.script(planner=[HttpError(401, "no")])
     async with (
-        serve(api_key=KEY, max_question_chars=100) as url,
+        serve(api_key=KEY) as url,
         client(url, KEY) as remote,
         client(url, "wrong") as stranger,
     ):
         create = partial(remote.chat.completions.create, model="llm_compiler", messages=QUESTION)
-        with pytest.raises(openai.AuthenticationError):
+        with pytest.raises(openai.AuthenticationError, match="not the server's key"):
             await stranger.models.list()
         with pytest.raises(openai.NotFoundError, match="'gpt-x'; there is 'llm_compiler'"):
             await create(model="gpt-x")
-        for wrong in (
-            {"messages": [{"role": "user", "content": "x" * 101}]},
-            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
-            {"messages": []},
-            {"tools": [{"type": "function", "function": {"name": "f"}}]},
-            {"n": 2},
-            {"n": -1},
-        ):
-            with pytest.raises(openai.UnprocessableEntityError):
-                await create(**wrong)
+        with pytest.raises(openai.NotFoundError, match="'gpt-x'; there is 'llm_compiler'"):
+            await remote.models.retrieve("gpt-x")
         with pytest.raises(openai.APIStatusError, match="refused the key") as failed:
             await create(stream=True)
         assert failed.value.status_code == 502
