@@ -24,7 +24,10 @@ Graph = CompiledStateGraph[Any, Any, Any, Any]
 FILE = Path(__file__).parents[2] / "langgraph.json"
 DEFAULT = "llm_compiler"
 
-NOT_LISTED = "There is no graph {name!r} in langgraph.json, and no module of that name is installed or in {folder}; there are {names}."
+NOT_LISTED = (
+    "There is no graph {name!r} in langgraph.json, and no module of that name is installed or in {folder}; "
+    "there are {names}."
+)
 NOT_LOADED = "The graph {name!r} can't be loaded from {place}: {error}"
 
 
