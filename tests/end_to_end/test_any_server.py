@@ -758,6 +758,7 @@ class Height(BaseModel):
         ("function_calling", Reply(tool_calls=[("Height", {"metres": 8611})])),
     ],
 )
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")  # of LangChain's streams of objects
 async def test_tools_can_ask_the_model_for_objects(
     method: Any, reply: Answer, model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:

@@ -64,7 +64,7 @@ def test_a_module_in_the_working_directory_needs_no_entry(tmp_path: Path, monkey
     [
         (
             "height",
-            f"no module of that name is installed or in {Path.cwd()}; there are llm_compiler, made, missing, unreadable.",
+            f"installed or in {Path.cwd()}; there are llm_compiler, made, missing, unreadable.",
         ),
         ("no.such", "There is no graph 'no.such' in langgraph.json, and no module of that name is installed"),
         ("missing", "The graph 'missing' can't be loaded from ./heights.py:nothing: module 'heights' has no attribute"),
