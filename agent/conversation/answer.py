@@ -55,8 +55,8 @@ _TELL_NO_DEED = frozenset(
     answer average big cheap date deep difference distance expensive far fast heavy height high large length long many
     much number old people population price ratio result slow small sum tall temperature time weather weight wide
 
-    billion c chf cm cny days eur f g gbp h hours jpy kg kilometres km l m meters metres miles million min minutes ml mm
-    months percent s thousand times usd weeks years
+    billion c celsius chf cm cny days degrees dollars eur euros f g gbp h hours inhabitants jpy kg kilometres km l m
+    meters metres miles million min minutes ml mm months percent s thousand times usd weeks years
     """.split()  # noqa: SIM905 — a list of them would fill a page
 )
 _NAME = re.compile(r"\w*[^\W\d](?=[\"'\]]*\Z)")

@@ -11,12 +11,16 @@ interrupt's value is `{"action_requests": [{"name", "args", "description"}], "re
 """
 
 import re
+from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Annotated, Any, Literal
+from uuid import UUID, uuid5
 
 from langchain_core.messages import BaseMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
+from langgraph._internal._constants import CONFIG_KEY_DURABILITY
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.config import get_config
 from langgraph.constants import CONFIG_KEY_CHECKPOINTER
@@ -41,6 +45,13 @@ MOST_SEEN = 5
 LONGEST_SEEN = 300
 LONGEST_NAME = 200
 """Characters. Longer texts are no names of things that results say more about."""
+
+NOTE = "decided"
+"""The channel in which it is noted that a decision was taken. No node reads it."""
+
+MOST_REMEMBERED = 10_000
+_DECIDED: OrderedDict[tuple[str, ...], None] = OrderedDict()
+"""The checkpoints from which this process has lately taken a decision."""
 
 DECIDED_BEFORE = (
     "These calls were decided about before, from this very checkpoint. To have them made again, ask in a new message."
@@ -181,14 +192,25 @@ def make_approval(tools: Mapping[str, BaseTool]) -> Node:
 
 
 async def _decided_before(runtime: Runtime[Any]) -> bool:
-    """Whether the run has gone on from this very checkpoint before: someone went back in time, or answered twice."""
+    """Whether the run has gone on from this very checkpoint before, or is about to: someone went back in time, or
+    answered twice. From now on it has."""
     own = get_config()["configurable"]
     saver, info = own.get(CONFIG_KEY_CHECKPOINTER), runtime.execution_info
     if not isinstance(saver, BaseCheckpointSaver) or info is None:
         return False
     here = {"thread_id": own["thread_id"], "checkpoint_ns": graph_namespace(), "checkpoint_id": info.checkpoint_id}
-    saved = await saver.aget_tuple({"configurable": here})
-    return any(channel == "paused" for _, channel, _ in (saved and saved.pending_writes) or ())
+    if tuple(here.values()) in _DECIDED:
+        return True
+    _DECIDED[tuple(here.values())] = None  # another run may ask before anything of this one is saved
+    if len(_DECIDED) > MOST_REMEMBERED:
+        _DECIDED.popitem(last=False)
+    config: RunnableConfig = {"configurable": here}
+    saved = await saver.aget_tuple(config)
+    if any(channel in ("paused", NOTE) for _, channel, _ in (saved and saved.pending_writes) or ()):
+        return True
+    if own.get(CONFIG_KEY_DURABILITY) == "exit":  # nothing else is saved until the run has ended
+        await saver.aput_writes(config, [(NOTE, True)], str(uuid5(UUID(info.checkpoint_id), NOTE)))
+    return False
 
 
 def graph_namespace() -> str:

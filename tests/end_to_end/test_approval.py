@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import OrderedDict
 from typing import Annotated, Any
 
 import pytest
@@ -363,19 +364,40 @@ async def test_the_request_shows_what_was_found_about_what_is_named(
 # Twice, and too late
 
 
+@pytest.mark.parametrize("durability", ["async", "exit"])
 @pytest.mark.parametrize("first", [APPROVE, {"type": "reject", "message": "No."}], ids=["approved", "rejected"])
 async def test_what_was_decided_is_not_decided_again_from_the_same_checkpoint(
-    first: dict[str, Any], model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk, database_url: str
+    first: dict[str, Any],
+    durability: Any,
+    model_server: ModelServer,
+    chat_model: ChatOpenAI,
+    desk: Desk,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model_server.script(planner=['mail("ann", text="a")\njoin()'], joiner=["Done."])
+    async with open_checkpointer(database_url) as saver:
+        graph = create_llm_compiler(desk.tools(requires_approval=True), model=chat_model, checkpointer=saver)
+        await graph.ainvoke({"messages": "Question?"}, THREAD, durability=durability)
+        here = (await graph.aget_state(THREAD)).config
+        await graph.ainvoke(decide(first), THREAD, durability=durability)
+        monkeypatch.setattr("agent.executor.approval._DECIDED", OrderedDict())  # as in another process
+        with pytest.raises(DecisionError, match="decided about before"):
+            await graph.ainvoke(decide(APPROVE), here)
+    assert desk.did == (["mail ann: a"] if first == APPROVE else [])
+
+
+async def test_of_two_decisions_at_the_same_time_one_is_taken(
+    model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk, database_url: str
 ) -> None:
     model_server.script(planner=['mail("ann", text="a")\njoin()'], joiner=["Done."])
     async with open_checkpointer(database_url) as saver:
         graph = create_llm_compiler(desk.tools(requires_approval=True), model=chat_model, checkpointer=saver)
         await graph.ainvoke({"messages": "Question?"}, THREAD)
-        here = (await graph.aget_state(THREAD)).config
-        await graph.ainvoke(decide(first), THREAD)
-        with pytest.raises(DecisionError, match="decided about before"):
-            await graph.ainvoke(decide(APPROVE), here)
-    assert desk.did == (["mail ann: a"] if first == APPROVE else [])
+        both = (graph.ainvoke(decide(APPROVE), THREAD) for _ in range(2))
+        outcomes = await asyncio.gather(*both, return_exceptions=True)
+    assert sorted(isinstance(outcome, DecisionError) for outcome in outcomes) == [False, True]
+    assert desk.did == ["mail ann: a"]
 
 
 async def test_a_tool_can_have_a_key_that_is_the_same_whenever_its_call_is_made_again(
