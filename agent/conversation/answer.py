@@ -37,8 +37,16 @@ LONGEST_RESULT = 300
 LONGEST_NAME = 3
 """Words. Longer arguments may be the whole question, and ask whether something was done."""
 
-_LEFT_OVER = re.compile(r"[\[({]|[.?]+\w|:[,.\d]*[a-z%}]")
-"""What is part of a reference that can't be read: `$1[?].status`, `$1.upper()`, `{$1:.2f}`."""
+_LEFT_OVER = re.compile(
+    r"[\[({]|[.?]+\w|:[,.\d]*[a-z%}]|\|\s?[a-z]|->|::|![rsa]\b|\s*(?:\*|\^|\+\s|\?\?|\|\|)\s*[$\d(\"']"
+)
+"""What is part of a reference that can't be read, or code: `$1[?].status`, `$1.upper()`, `{$1:.2f}`, `$1 * 100`."""
+
+_CODE_BEFORE = re.compile(r"\{\Z|[a-z_]\(\Z", re.IGNORECASE | re.ASCII)
+"""What makes a part of code of a reference: `len($1)`."""
+
+_DATA = re.compile(r"[\[{]\s*[\"'{]\s*\w")
+"""What a text has that is a list or dict as programs write it."""
 
 _OTHER_REFERENCE = re.compile(r"\$\{?[^\W\d]")
 _CLAUSE_END = re.compile(r"[.;!?,…](?=\s|\Z)|[\n。！？；，、()（）]|\s[-–—]\s")
@@ -164,7 +172,7 @@ class Filling:
                 return match[0]
             raise NoAnswerError
         before = match.string[max(match.start() - 20, 0) : match.start()]
-        if before.endswith("{") or _LEFT_OVER.match(match.string, match.end()):
+        if _CODE_BEFORE.search(before) or _LEFT_OVER.match(match.string, match.end()):
             raise NoAnswerError
         try:
             value = follow(self._result_of(reference), reference)
@@ -246,7 +254,9 @@ def _printable(value: Any, about: str) -> str:
 
 
 def _is_plain(item: Any) -> bool:
-    return as_container(item) is None and isinstance(item, str | int | float) and not isinstance(item, bool)
+    if as_container(item) is not None or (isinstance(item, str) and _DATA.search(item)):
+        return False
+    return isinstance(item, str | int | float) and not isinstance(item, bool)
 
 
 def direct_answer(messages: Sequence[AnyMessage]) -> str:

@@ -3,6 +3,7 @@ references."""
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -133,10 +134,9 @@ class Resolver:
         found = await self._find(reference)
         if found and found.failed:
             raise found.failed[0]
-        try:
-            items = as_list(follow(self._value(found, reference), reference))
-        except LookupError:
-            items = None
+        with suppress(LookupError):
+            value = follow(self._value(found, reference), reference)
+        items = as_list(value)
         if items is None:
             raise MapError(no_list(task, over, value))
         return len(items)

@@ -47,6 +47,12 @@ async def orders_as_text() -> str:
 
 
 @tool
+async def orders_in_text() -> str:
+    """the orders"""
+    return 'There is one: {"id": "A-1", "total": "120"}.'
+
+
+@tool
 async def people() -> list[str]:
     """nobody"""
     return []
@@ -67,11 +73,12 @@ async def send(to: str) -> str:
 
 
 send.metadata = {"side_effects": True}
-TOOLS = [measure, ratio, article, orders, orders_as_text, people, population, send]
+TOOLS = [measure, ratio, article, orders, orders_as_text, orders_in_text, people, population, send]
+READING = TOOLS[:-1]
 
 
-async def answer(model: ChatOpenAI, **context: Any) -> str:
-    output = await create_llm_compiler(TOOLS, model=model).ainvoke({"messages": "Question?"}, context=context)
+async def answer(model: ChatOpenAI, tools: list[Any] = TOOLS, **context: Any) -> str:
+    output = await create_llm_compiler(tools, model=model).ainvoke({"messages": "Question?"}, context=context)
     assert isinstance(output["messages"][-1], AIMessage)
     return str(output["messages"][-1].text)
 
@@ -157,6 +164,16 @@ async def test_the_answer_is_that_text_with_the_results_put_in(
         '1. send("ana")\njoin("I told Ana and Bob.")',
         '1. send("ana")\njoin("I told Ana 3 times.")',
         '1. ratio(6, 5)\n2. send("ana")\njoin("I told Bob that it is $1.")',
+    ],
+)
+async def test_otherwise_the_joiner_is_asked(plan: str, model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    model_server.script(planner=[plan], joiner=[JOINER])
+    assert await answer(chat_model) == JOINER
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
         # what it refers to isn't there, or is nothing to read out
         '1. ratio(6, 5)\njoin("It is $1.height.")',
         '1. ratio(6, 5)\njoin("It is ${7}.")',
@@ -165,12 +182,17 @@ async def test_the_answer_is_that_text_with_the_results_put_in(
         '1. orders()\njoin("They are $1.")',
         '1. orders()\njoin("The first is $1[0].")',
         '1. orders_as_text()\njoin("They are $1.")',
+        '1. orders_in_text()\njoin("$1")',
         '1. people()\njoin("They are $1.")',
         # something of a reference would be left over
         '1. orders()\njoin("They are $1[?].id.")',
         '1. orders()\njoin("They are $1[id].")',
         '1. orders()\njoin("There are $1.id.count().")',
         '1. ratio(6, 5)\njoin("It is {$1:.2f}.")',
+        '1. ratio(6, 5)\njoin("It is $1|round.")',
+        '1. ratio(6, 5)\njoin("It is $1 * 100 %.")',
+        '1. ratio(6, 5)\njoin("It is round($1, 2).")',
+        '1. orders()\njoin("It is len($1.id).")',
         '1. ratio(6, 5)\njoin("It is $1 of ${total}.")',
         "1. ratio(6, 5)\njoin()",
         # it stands under a condition, which nothing evaluates
@@ -179,9 +201,11 @@ async def test_the_answer_is_that_text_with_the_results_put_in(
         '1. ratio(6, 5) if $1 > 1\njoin("It is $1.")',
     ],
 )
-async def test_otherwise_the_joiner_is_asked(plan: str, model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+async def test_where_nothing_can_be_read_out_either(
+    plan: str, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
     model_server.script(planner=[plan], joiner=[JOINER])
-    assert await answer(chat_model) == JOINER
+    assert await answer(chat_model, READING) == JOINER
 
 
 @pytest.mark.parametrize(
