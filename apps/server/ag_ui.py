@@ -133,8 +133,8 @@ async def _run(agent: ServedAgent, asked: AgentInput, chat: _Chat) -> AsyncGener
 async def _sent(
     asked: RunAgentInput, first: list[BaseEvent], events: AsyncGenerator[list[BaseEvent]]
 ) -> AsyncGenerator[Message]:
-    yield _data(RunStartedEvent(thread_id=asked.thread_id, run_id=asked.run_id))
     try:
+        yield _data(RunStartedEvent(thread_id=asked.thread_id, run_id=asked.run_id))
         for event in first:
             yield _data(event)
         async for more in events:

@@ -1,9 +1,7 @@
 """The agent as the server's clients know it: a question in, progress and a result out."""
 
 import asyncio
-import math
 import uuid
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -21,7 +19,6 @@ from apps.runs.locks import Locks
 from apps.runs.report import Report, Turn, report_of, turns_of
 from apps.runs.run import Run, follow
 from apps.runs.threads import Session, Thread
-from apps.server.encoding import to_json
 from apps.server.errors import RefusedError
 from apps.server.limits import Limits
 from apps.server.schema import AgentInput
@@ -38,12 +35,7 @@ WAITS = "The thread {thread!r} waits for an answer to its last question: send de
 WAITS_FOR_NOTHING = "The thread {thread!r} waits for no decisions."
 NO_THREAD_TO_KEEP = "With on_disconnect: continue, give a thread_id, a name of your own, by which to come back."
 NO_ROOM = "This server has {most} runs already (LLM_COMPILER_MAX_RUNS). Try again in a moment."
-NOT_READ = "The run tells more than its client reads: {most:,} bytes were left unread, and so it was stopped."
 UNKNOWN_THREAD = "There is no thread {thread!r}."
-
-UNREAD_BYTES = 20_000_000
-"""How much a run may have told, beside its result, that its client has not taken yet. Tools and models can't be made to
-wait: what they tell would be kept, however much it is."""
 
 Event = dict[str, Any]
 
@@ -176,12 +168,10 @@ class ServedAgent(Runnable[AgentInput, Report]):
         opened = self._require()
         asked, context = self._read(input, config)
         thread = asked.thread_id or str(uuid.uuid4())
-        unread = _Unread()
-        answer = _answer(opened, asked, thread, context, config, unread)
-        async with aclosing(in_a_task(answer, ahead=math.inf)) as steps:
+        answer = _answer(opened, asked, thread, context, config)
+        async with aclosing(in_a_task(answer)) as steps:
             async for event in _in_time(steps, opened.limits.run_timeout):
                 yield event
-                unread.take()
 
     async def events_once(self, asked: AgentInput, run_name: str) -> AsyncGenerator[Event]:
         """The events of a run whose thread is not kept, unless it waits for an approval.
@@ -282,31 +272,8 @@ class ServedAgent(Runnable[AgentInput, Report]):
         return self._opened
 
 
-class _Unread:
-    """What a run has told and its client has not taken yet."""
-
-    def __init__(self) -> None:
-        self._sizes: deque[int] = deque()
-        self._bytes = 0
-
-    def add(self, event: Event) -> None:
-        """
-        Raises:
-            RefusedError: It is too much.
-        """
-        self._sizes.append(len(to_json(event)))
-        self._bytes += self._sizes[-1]
-        if self._bytes > UNREAD_BYTES and len(self._sizes) > 1:
-            raise RefusedError(408, NOT_READ.format(most=UNREAD_BYTES))
-
-    def take(self) -> None:
-        """The first of it is taken."""
-        if self._sizes:
-            self._bytes -= self._sizes.popleft()
-
-
 async def _answer(
-    opened: Opened, asked: AgentInput, thread: str, context: Context, config: RunnableConfig, unread: _Unread
+    opened: Opened, asked: AgentInput, thread: str, context: Context, config: RunnableConfig
 ) -> AsyncGenerator[Event]:
     """Run the graph when there is room, and tell what happens."""
     ended: list[Event] = []
@@ -317,7 +284,6 @@ async def _answer(
             if event["type"] in ("approval", "result"):
                 ended.append(event)
             else:
-                unread.add(event)
                 yield event
     for event in ended:  # who hears that the run has ended may go on with its thread at once
         yield event

@@ -12,7 +12,7 @@ from sse_starlette import EventSourceResponse
 from apps.server.agent import Conversation, ServedAgent
 from apps.server.errors import OF_POSTS, RefusedError, documented
 from apps.server.schema import THREAD_ID
-from apps.server.streams import SERVER_SENT, Stream
+from apps.server.streams import SERVER_SENT, ServerSent
 
 NOTHING_RUNS = "Nothing that could be read again runs in the thread {thread!r}."
 READ_AGAIN = """\
@@ -47,8 +47,7 @@ def add_conversations(router: APIRouter, agent: ServedAgent, path: str) -> None:
         run = agent.live.get(thread_id)
         if run is None:
             raise RefusedError(404, NOTHING_RUNS.format(thread=thread_id))
-        reader = run.read()
-        return Stream(reader, reader, agent.limits.shutdown_timeout)
+        return ServerSent(run.read(), agent.limits.shutdown_timeout)
 
     @router.delete(f"{path}/threads/{{thread_id}}/stream", status_code=204, responses=documented(422), tags=tags)
     async def stop(thread_id: ThreadId) -> None:

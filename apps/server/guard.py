@@ -34,6 +34,8 @@ MAX_DEPTH = 100
 MAX_VALUES = 10_000
 """How many values may be in them: each of a wrong kind is an error of its own."""
 
+LARGE_BYTES = 10_000
+"""How long a body is that takes its time to be read."""
 
 NO_KEY = "A key is wanted: Authorization: Bearer …, X-API-Key: …, or the password of HTTP Basic."
 WRONG_KEY = "This is not the server's key."
@@ -80,6 +82,7 @@ class Guard:
         self._app = app
         self._limits = limits
         self._running = 0
+        self._large = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -149,6 +152,9 @@ class Guard:
             raise RefusedError(408, TOO_SLOW.format(seconds=limits.client_timeout)) from None
         if too_long:
             raise RefusedError(413, TOO_LONG.format(most=limits.max_request_bytes))
+        if len(body) > LARGE_BYTES:
+            async with self._large:  # one in a round of the event loop: the requests of others get their turn
+                await asyncio.sleep(0)
         scope["json"] = _read_json(body)
         return bytes(body)
 

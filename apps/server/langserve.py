@@ -1,22 +1,21 @@
 """LangServe's routes. This file alone knows LangServe, which is in maintenance: what replaces it replaces this file."""
 
+import asyncio
 import json
 import os
 import uuid
-import warnings
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
+import anyio
 import langserve
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
-from langchain_core._api import LangChainDeprecationWarning
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tracers import RunLogPatch
+from langchain_core.tracers.log_stream import LogStreamCallbackHandler, RunLogPatch
 from langserve import add_routes
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 from pydantic.config import JsonDict
 from sse_starlette import EventSourceResponse
 
@@ -26,7 +25,7 @@ from apps.server.encoding import to_json
 from apps.server.errors import OF_RUNS, explain
 from apps.server.schema import AgentInput
 from apps.server.settings import ClientConfig
-from apps.server.streams import SERVER_SENT, LiveRun, Message, Stream, first_of
+from apps.server.streams import SERVER_SENT, LiveRun, Message, ServerSent, Stream, first_of
 
 PLAYGROUND = Path(langserve.__file__).parent / "playground" / "dist"
 EXAMPLE: JsonDict = {"question": "How tall is K2?"}
@@ -81,7 +80,7 @@ class BatchRequest(BaseModel):
 
     model_config = ConfigDict(title="Batch request", json_schema_extra={"examples": [{"inputs": [EXAMPLE, EXAMPLE]}]})
 
-    inputs: list[AgentInput]
+    inputs: Annotated[list[AgentInput], FailFast()]
     config: ClientConfig | list[ClientConfig] | None = Field(
         default=None, description="For all inputs; or as many as there are inputs."
     )
@@ -168,8 +167,8 @@ def add_agent(router: APIRouter, agent: ServedAgent, path: str) -> None:
         messages = _server_sent(events, metadata, _data(first))
         if not keep_in:
             return _stream(messages, events)
-        reader = agent.live.add(keep_in, LiveRun(request.input.asks, messages, events)).read()
-        return _stream(reader, reader)
+        run = agent.live.add(keep_in, LiveRun(request.input.asks, messages, events))
+        return ServerSent(run.read(), agent.limits.shutdown_timeout)
 
     @router.post(f"{path}/stream_events", description=EVENTS, **streamed)
     async def stream_events(request: TraceRequest) -> EventSourceResponse:
@@ -183,7 +182,7 @@ def add_agent(router: APIRouter, agent: ServedAgent, path: str) -> None:
     async def stream_log(request: TraceRequest) -> EventSourceResponse:
         config = _config(request, path)
         await agent.check(request.input, config)
-        patches = _ops(agent.astream_log(request.input, config, **request.model_dump(include=set(FILTERS))))
+        patches = _log(agent, request, config)
         return _stream(_server_sent(patches), patches)
 
     @router.get(f"{path}/c/{{config}}/input_schema", include_in_schema=False)
@@ -191,8 +190,6 @@ def add_agent(router: APIRouter, agent: ServedAgent, path: str) -> None:
         """The playground asks for it anew when a setting is changed, and has no form without it."""
         return agent.get_input_schema().model_json_schema()
 
-    # It is what the playground calls.
-    warnings.filterwarnings("ignore", "astream_log is deprecated", LangChainDeprecationWarning)
     add_routes(
         router,
         agent,
@@ -227,11 +224,28 @@ def _config(request: RunRequest, path: str) -> RunnableConfig:
     return config
 
 
-async def _ops(patches: AsyncIterator[RunLogPatch]) -> AsyncGenerator[dict[str, Any]]:
-    """LangChain's log as LangServe sends it."""
-    async with aclosing(cast("AsyncGenerator[RunLogPatch]", patches)) as closing:
-        async for patch in closing:
+async def _log(agent: ServedAgent, request: TraceRequest, config: RunnableConfig) -> AsyncGenerator[dict[str, Any]]:
+    """LangChain's log of a run, as LangServe sends it. `astream_log` would wait for the run when it is closed."""
+    filters = request.model_dump(include=set(FILTERS))
+    log = LogStreamCallbackHandler(auto_close=False, _schema_format="original", **filters)
+
+    async def run() -> None:
+        try:
+            output = await agent.ainvoke(request.input, {**config, "callbacks": [log]})
+            ended = [("add", "/streamed_output/-"), ("replace", "/final_output")]
+            await log.send_stream.send(RunLogPatch(*({"op": op, "path": path, "value": output} for op, path in ended)))
+        finally:
+            await log.send_stream.aclose()
+
+    running = asyncio.create_task(run())
+    try:
+        async for patch in log:
             yield {"ops": [_not_taken_for_a_message(op) for op in patch.ops]}
+        await running
+    finally:
+        running.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([running])
 
 
 def _not_taken_for_a_message(op: dict[str, Any]) -> dict[str, Any]:
@@ -243,9 +257,9 @@ def _not_taken_for_a_message(op: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _server_sent(events: AsyncGenerator[Any], *first: Message) -> AsyncGenerator[Message]:
-    for message in first:
-        yield message
     try:
+        for message in first:
+            yield message
         async for event in events:
             yield _data(event)
     except Exception as error:  # noqa: BLE001 — told to the client, and logged

@@ -9,9 +9,10 @@ call: over standard streams when the host says so or goes, over HTTP when the re
 import asyncio
 import json
 import logging
+import math
 import os
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from importlib.metadata import version
 from typing import Any, TextIO
@@ -27,6 +28,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from agent.compiled import in_a_task
 from apps.runs.checkpoints import default_url
 from apps.runs.graphs import description_of, served_graph, served_name
 from apps.runs.wording import in_short
@@ -150,13 +152,21 @@ async def _answer(agent: ServedAgent, question: str, request: Request | None, te
         CallError: There is no answer.
     """
     thread, result = uuid.uuid4().hex, {}
+
+    async def steps(events: AsyncGenerator[Event]) -> AsyncGenerator[str]:
+        nonlocal result
+        async for event in events:
+            if message := _progress(event):
+                yield message
+            result = event
+
     try:
         asked = AgentInput(question=question, thread_id=thread)
-        async with aclosing(agent.events_once(asked, "mcp")) as events:
-            async for event in events:
-                if message := _progress(event):
-                    await tell(message)
-                result = event
+        events = agent.events_once(asked, "mcp")
+        # The run's events are taken as they come; what is told of them is short.
+        async with aclosing(events), aclosing(in_a_task(steps(events), ahead=math.inf)) as ahead:
+            async for step in ahead:
+                await tell(step)
     except Exception as error:
         raise CallError(explain(error).message) from error
     if approval := result["approval"]:

@@ -222,8 +222,8 @@ async def _run(agent: ServedAgent, asked: AgentInput, chat: _Chat) -> AsyncGener
 async def _chunks(
     chat: _Chat, first: dict[str, str], deltas: AsyncGenerator[dict[str, str]], usage: bool
 ) -> AsyncGenerator[Message]:
-    yield _data(chat.chunk({"role": "assistant", **first}))
     try:
+        yield _data(chat.chunk({"role": "assistant", **first}))
         async for delta in deltas:
             yield _data(chat.chunk(delta))
     except Exception as error:  # noqa: BLE001 — told to the client, and logged

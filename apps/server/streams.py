@@ -1,16 +1,26 @@
 """Runs as server-sent events, and those that go on when their client has gone, so that it can come back to them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+import math
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
 
+import anyio
 from sse_starlette import EventSourceResponse
 from starlette.types import Receive, Scope, Send
+
+from apps.server.errors import RefusedError
 
 PING_SECONDS = 15
 KEPT_CHARS = 1_000_000
 """How much of what a run has told is kept for who comes back: the last of it, if it is more."""
+
+UNREAD_CHARS = 20_000_000
+"""How much a run may have told that its client has not taken yet. Tools and models can't be made to wait: what they
+tell would be kept, however much it is."""
+
+NOT_READ = "The run tells more than its client reads: {most:,} characters were left unread, and so it was stopped."
 
 SERVER_SENT: dict[int | str, dict[str, Any]] = {
     200: {"description": "Server-sent events", "content": {"text/event-stream": {}}}
@@ -32,25 +42,60 @@ async def first_of(items: AsyncGenerator[T]) -> T:
         raise
 
 
-class Stream(EventSourceResponse):
-    """A run as server-sent events."""
+class ServerSent(EventSourceResponse):
+    """Messages as server-sent events."""
+
+    def __init__(self, messages: AsyncIterable[Message], grace: float, **options: Any) -> None:
+        """
+        Args:
+            messages: What is sent.
+            grace: Seconds that it may go on when the server is stopped.
+            options: Of `EventSourceResponse`.
+        """
+        # Line ends as OpenAI's servers have them: clients such as AG-UI's look for nothing else between events.
+        super().__init__(messages, sep="\n", ping=PING_SECONDS, shutdown_grace_period=grace, **options)
+
+
+class Stream(ServerSent):
+    """A run as server-sent events. They are made ahead of its client, who may be slower."""
 
     def __init__(self, messages: AsyncGenerator[Message], source: AsyncGenerator[Any], grace: float) -> None:
         """
         Args:
-            messages: What is sent.
+            messages: What is sent. When too much has not been taken yet, this gets a `RefusedError`, which it tells as
+                its last.
             source: Where it comes from, which is closed however this ends.
             grace: Seconds that it may go on when the server is stopped.
         """
+        self._messages = messages
         self._source = source
-        # Line ends as OpenAI's servers have them: clients such as AG-UI's look for nothing else between events.
-        super().__init__(messages, sep="\n", ping=PING_SECONDS, shutdown_grace_period=grace)
+        self._send, self._made = anyio.create_memory_object_stream[Message](math.inf)
+        self._unread = 0
+        super().__init__(self._take(), grace, data_sender_callable=self._make)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
+            self._send.close()
+            self._made.close()
             await self._source.aclose()
+
+    async def _make(self) -> None:
+        async with self._send, aclosing(self._messages):
+            async for message in self._messages:
+                if self._unread > UNREAD_CHARS:
+                    last = await self._messages.athrow(RefusedError(408, NOT_READ.format(most=UNREAD_CHARS)))
+                    await self._source.aclose()
+                    await self._send.send(last)
+                    return
+                self._unread += len(message["data"])
+                await self._send.send(message)
+
+    async def _take(self) -> AsyncGenerator[Message]:
+        async for message in self._made:
+            yield message
+            self._unread -= len(message["data"])
 
 
 class LiveRun:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.config import get_stream_writer
@@ -164,10 +165,11 @@ async def serving_agent(
     @tool
     async def chatter(megabytes: int) -> str:
         """tells much"""
+        text = "x" * 1_000_000
         for _ in range(megabytes):
-            get_stream_writer()({"type": "chatter", "text": "x" * 1_000_000})
+            get_stream_writer()({"type": "chatter", "text": text})
+            await RunnableLambda(str).ainvoke(text)  # which is in the run's trace
             tools.told += 1
-            await asyncio.sleep(0)
         return "told"
 
     @tool

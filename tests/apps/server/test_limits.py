@@ -14,11 +14,11 @@ from langgraph.checkpoint.base import empty_checkpoint
 from langserve import RemoteRunnable
 
 from agent import Context
-from apps.server.agent import UNREAD_BYTES
 from apps.server.app import app, create_app
 from apps.server.errors import RefusedError
 from apps.server.limits import Limits, LimitsError
 from apps.server.settings import NAMES, OPERATORS, context_of
+from apps.server.streams import UNREAD_CHARS
 from apps.server.threads import LatestThreads, open_threads
 from tests.support import PATIENCE
 from tests.support.model_server import Cut, Gate, HttpError, ModelServer, Reply
@@ -212,7 +212,6 @@ async def test_a_run_that_takes_too_long_is_stopped(
 
 
 @pytest.mark.parametrize("path", ["invoke", "batch", "stream", "stream_events", "stream_log"])
-@pytest.mark.filterwarnings("ignore:astream_log is deprecated")
 async def test_a_client_who_goes_takes_the_run_along(
     model_server: ModelServer, serve: Serve, tools: Tools, path: str
 ) -> None:
@@ -243,13 +242,13 @@ async def test_a_failing_question_of_a_batch_stops_the_others(
 
 
 @asynccontextmanager
-async def unread_stream(url: str) -> AsyncIterator[None]:
+async def unread_stream(url: str, path: str) -> AsyncIterator[None]:
     """Somebody asks, and does not read what comes."""
     _, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port, limit=1)
     body = b'{"input": {"question": "Talk."}}'
     writer.write(
-        b"POST /agent/stream HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+        b"POST /agent/%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%s" % (path.encode(), len(body), body)
     )
     try:
         yield
@@ -257,17 +256,26 @@ async def unread_stream(url: str) -> AsyncIterator[None]:
         writer.close()
 
 
-async def test_a_client_who_does_not_read_on_is_dropped(model_server: ModelServer, serve: Serve, tools: Tools) -> None:
+STREAMS = ["stream", "stream_events", "stream_log"]
+
+
+@pytest.mark.parametrize("path", STREAMS)
+async def test_a_client_who_does_not_read_on_is_dropped(
+    model_server: ModelServer, serve: Serve, tools: Tools, path: str
+) -> None:
     model_server.script(planner=['1. search("K2")\n2. chatter(15)\n3. join()'])
     tools.close("K2")
-    async with serve(client_timeout=0.5) as url, unread_stream(url):
+    async with serve(client_timeout=0.5) as url, unread_stream(url, path):
         await tools.until(lambda: tools.cancelled == ["K2"])
 
 
-async def test_what_a_client_does_not_read_is_bounded(model_server: ModelServer, serve: Serve, tools: Tools) -> None:
+@pytest.mark.parametrize("path", STREAMS)
+async def test_what_a_client_does_not_read_is_bounded(
+    model_server: ModelServer, serve: Serve, tools: Tools, path: str
+) -> None:
     model_server.script(planner=['1. search("K2")\n2. chatter(1000)\n3. join()', "1. join()"], joiner=["Yes."])
     tools.close("K2")
-    async with serve(client_timeout=PATIENCE) as url, unread_stream(url):
+    async with serve(client_timeout=PATIENCE) as url, unread_stream(url, path):
         await tools.until(lambda: tools.cancelled == ["K2"])
         assert tools.told < 1000
         assert (await ask(url, {"question": "Is anybody there?"}))["answer"] == "Yes."
@@ -284,7 +292,7 @@ async def test_a_client_who_reads_gets_more_than_that(model_server: ModelServer,
         for _ in range(16):
             await events.until("chatter")
         assert (await events.until("result"))["answer"] == "Yes."
-    assert tools.told * 1_000_000 > UNREAD_BYTES
+    assert tools.told * 1_000_000 > UNREAD_CHARS
 
 
 # --- what a client may set

@@ -16,8 +16,6 @@ PLAN = '1. search("K2")\n2. join()'
 KEY = "hunter2-is-my-password"
 PATHS = ["invoke", "batch", "stream", "stream_events", "stream_log"]
 
-pytestmark = pytest.mark.filterwarnings("ignore:astream_log is deprecated")
-
 
 @pytest.fixture
 def serve(model_server: ModelServer) -> Serve:

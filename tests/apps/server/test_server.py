@@ -274,6 +274,16 @@ async def test_of_many_errors_the_first_are_told(serve: Serve, wrong: Any) -> No
         assert len(chat.content) < 10_000
 
 
+async def test_who_sends_many_large_bodies_does_not_keep_others_waiting(serve: Serve) -> None:
+    async with serve() as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
+        await client.get("healthz")
+        posts = [asyncio.create_task(post(url, "invoke", {"input": {"messages": [1] * 9_000}})) for _ in range(20)]
+        await asyncio.wait(posts, return_when=asyncio.FIRST_COMPLETED)
+        await client.get("healthz")
+        assert not all(sent.done() for sent in posts)
+        assert {sent.status_code for sent in await asyncio.gather(*posts)} == {422}
+
+
 async def test_a_body_of_very_many_values_is_refused(serve: Serve) -> None:
     async with serve() as url:
         for body in ({"inputs": [1] * 10_001}, [{"a": 1}] * 6_000, [[]] * 10_001):
