@@ -1,17 +1,18 @@
-// A chat UI without a screen: `node chat.mjs URL ASSISTANT QUESTION`. It asks with the hook that chat UIs are made with,
-// and prints all of its messages whenever they change, a line of JSON each time: {"at": seconds, "messages": […]}.
+// A chat UI without a screen: `node chat.mjs URL ASSISTANT STEP…`. It asks with the hook that chat UIs are made with: a
+// step is a question, or a JSON object that answers an interrupt. Whenever they change, it prints its messages and the
+// interrupt, a line of JSON each time: {"at": seconds, "messages": […], "interrupt": …}.
 
 import { useStream } from "@langchain/langgraph-sdk/react";
-import { createElement, useEffect } from "react";
+import { createElement, useEffect, useState } from "react";
 import { create } from "react-test-renderer";
 
 console.error = () => {}; // the renderer says that it is deprecated
 
-const [apiUrl, assistantId, question] = process.argv.slice(2);
+const [apiUrl, assistantId, ...steps] = process.argv.slice(2);
 const begun = performance.now();
 let last = "";
 
-function print(messages) {
+function print({ messages, interrupt }) {
   const shown = messages.map(({ id, type, content, tool_calls = [], tool_call_id }) => ({
     id,
     type,
@@ -19,8 +20,9 @@ function print(messages) {
     calls: tool_calls.map((call) => [call.id, call.name, call.args]),
     of: tool_call_id,
   }));
-  const line = JSON.stringify(shown);
-  if (line !== last) console.log(JSON.stringify({ at: (performance.now() - begun) / 1000, messages: shown }));
+  const seen = { messages: shown, interrupt: interrupt?.value };
+  const line = JSON.stringify(seen);
+  if (line !== last) console.log(JSON.stringify({ at: (performance.now() - begun) / 1000, ...seen }));
   last = line;
 }
 
@@ -29,12 +31,19 @@ function fail(error) {
   process.exit(1);
 }
 
+function take(chat, step) {
+  if (step.startsWith("{")) return chat.submit(undefined, { command: { resume: JSON.parse(step) } });
+  return chat.submit({ messages: [{ type: "human", content: step }] });
+}
+
 function Chat() {
   const chat = useStream({ apiUrl, assistantId, throttle: false, onError: fail });
+  const [taken, setTaken] = useState(0);
   useEffect(() => {
-    chat.submit({ messages: [{ type: "human", content: question }] }).then(() => setTimeout(process.exit, 500));
-  }, []);
-  print(chat.messages);
+    if (taken === steps.length) setTimeout(process.exit, 500);
+    else take(chat, steps[taken]).then(() => setTaken(taken + 1));
+  }, [taken]);
+  print(chat);
   return null;
 }
 

@@ -1,6 +1,7 @@
-"""Two agents with the same tools, for the tests of chats: this project's, and LangChain's."""
+"""Agents with the same tools, for the tests of chats: this project's, and LangChain's."""
 
 from langchain.agents import create_agent
+from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
 from langgraph.constants import TAG_NOSTREAM
@@ -24,5 +25,15 @@ async def research(topic: str) -> str:
     return str((await load_model(MODEL).ainvoke(topic, quietly)).text)
 
 
+@tool
+async def pay(name: str, amount: int) -> str:
+    """pays somebody"""
+    return f"paid {amount} to {name}"
+
+
+pay.metadata = {"requires_approval": True}
 compiler = create_llm_compiler([look_up, research], model=MODEL, name="compiler")
 loop = create_agent(load_model(MODEL), [look_up, research], name="loop")
+paying_compiler = create_llm_compiler([look_up, pay], model=MODEL, name="paying_compiler")
+asking = HumanInTheLoopMiddleware({"pay": {"allowed_decisions": ["approve", "edit", "reject"]}})
+paying_loop = create_agent(load_model(MODEL), [look_up, pay], middleware=[asking], name="paying_loop")
