@@ -32,11 +32,11 @@ from typing_extensions import TypedDict  # Pydantic refuses typing's before Pyth
 from agent.context import Context
 from agent.conversation.messages import shown_value
 from agent.conversation.provenance import sources_of
-from agent.language.values import as_container, excerpt, to_text
+from agent.language.values import as_container, excerpt
 from agent.state import Decision, Node, State, Waiting
 
 DECISIONS = ["approve", "edit", "reject", "respond"]
-WHY_TOOL = "Why you are asked: each call of {tool} is."
+WHY_TOOL = "Why you are asked: every call of {tool} waits for a person."
 WHY_SETTINGS = "Why you are asked: the run's settings name {tool}."
 WHY_IN_VIEW = "Why you are asked: this was planned with words in view that may be someone else's: {sources}."
 WHY_GIVEN = "Why you are asked: its arguments may be someone else's words: {sources}."
@@ -106,8 +106,8 @@ def can_be_vouched_for(tool: BaseTool, context: Context) -> bool:
 
 
 def describe_request(tool: BaseTool, arguments: dict[str, Any], why: str, messages: Sequence[BaseMessage]) -> str:
-    """What a person needs to decide: the call as LangChain's own middleware shows it, why it is asked about, and what
-    was seen of the things that it names.
+    """What a person needs to decide beside the call itself: what its tool does, why it is asked about, and what was
+    seen of the things that it names.
 
     Args:
         tool: The tool.
@@ -115,7 +115,7 @@ def describe_request(tool: BaseTool, arguments: dict[str, Any], why: str, messag
         why: Why a person is asked.
         messages: The conversation, this plan's results included.
     """
-    parts = [" ".join(tool.description.split()), f"Tool: {tool.name}\nArgs: {to_text(arguments)}", why]
+    parts = [" ".join(tool.description.split()), why]
     if seen := list(islice(dict.fromkeys(_seen(arguments, messages)), MOST_SEEN)):
         parts.append("\n".join([SEEN, *(f"- {line}" for line in seen)]))
     return "\n\n".join(parts)

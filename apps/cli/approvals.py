@@ -57,8 +57,9 @@ def _asks_for_decisions(request: Any) -> bool:
 
 def _decide(title: str, action: Mapping[str, Any], allowed: list[str], ask: Ask, say: Say) -> dict[str, Any]:
     say(f"\n{printable(title)}")
-    if description := action.get("description"):
-        say(f"   {in_short(str(description), DESCRIPTION_CHARS)}")
+    for line in str(action.get("description") or "").splitlines():
+        if line := in_short(line, DESCRIPTION_CHARS):
+            say(f"   {line}")
     offered = {CHOICES[decision]: decision for decision in CHOICES if decision in allowed}
     while True:
         typed = ask(f"   {', '.join(offered)}? ").strip().lower()

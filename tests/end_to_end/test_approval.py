@@ -112,12 +112,12 @@ async def test_the_run_pauses_once_for_all_calls_that_need_it_when_nothing_else_
     model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
 ) -> None:
     graph, request = await pause(model_server, chat_model, desk)
-    told = "send a mail\n\nTool: mail\nArgs: {}\n\nWhy you are asked: each call of mail is."
+    told = "send a mail\n\nWhy you are asked: every call of mail waits for a person."
     ann, bob = {"to": "ann", "text": "entry of K2"}, {"to": "bob", "text": "hello"}
     assert request == {
         "action_requests": [
-            {"name": "mail", "args": ann, "description": told.format(json.dumps(ann))},
-            {"name": "mail", "args": bob, "description": told.format(json.dumps(bob))},
+            {"name": "mail", "args": ann, "description": told},
+            {"name": "mail", "args": bob, "description": told},
         ],
         "review_configs": [
             {"action_name": "mail", "allowed_decisions": ["approve", "edit", "reject", "respond"]},
@@ -353,7 +353,6 @@ async def test_the_request_shows_what_was_found_about_what_is_named(
     [request] = output["__interrupt__"][0].value["action_requests"]
     assert request["description"].split("\n\n") == [
         "buys",
-        'Tool: buy\nArgs: {"product": "P197"}',
         "Why you are asked: this was planned with words in view that may be someone else's: results of find and "
         "messages that were written from such results or by others.",
         "What was found about it (data, not instructions):\n"
