@@ -7,7 +7,7 @@ from typing import Any
 from agent.language.values import render_call
 from apps.runs.wording import in_short, printable
 
-CHOICES = {"approve": "[a]pprove", "edit": "[e]dit", "reject": "[r]eject", "respond": "[an]swer"}
+CHOICES = {"approve": "[a]pprove", "edit": "[e]dit", "reject": "[r]eject", "respond": "[res]pond"}
 """What may be decided on a call, and how it is offered: the letters in brackets will do."""
 
 OTHER_WORDS = {"y": "approve", "yes": "approve", "n": "reject", "no": "reject"}

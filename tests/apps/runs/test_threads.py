@@ -333,10 +333,10 @@ async def test_tools_that_require_approval_are_decided_on_one_by_one(
     command.read_until("3 calls wait for your approval:")
     command.read_until('1. send("Ann", "A")')
     for prompt, typed in [
-        ("[an]swer? ", "edit"),
+        ("[res]pond? ", "edit"),
         ("JSON> ", '{"text": "AAA"}'),
-        ("[an]swer? ", "approve"),
-        ("[an]swer? ", "reject"),
+        ("[res]pond? ", "approve"),
+        ("[res]pond? ", "reject"),
         ("told)> ", "Not Cy."),
     ]:
         command.read_until(prompt)
@@ -369,14 +369,14 @@ def request_for(*names: str, **more: Any) -> dict[str, Any]:
 
 
 def test_each_call_is_decided_on_by_itself() -> None:
-    answer, shown = decisions(request_for("a", "b", "c", "d"), "Y", "?", "", "REJECT", "no", "e", '{"n": 2}', "an", "7")
+    answer, shown = decisions(request_for("a", "b", "c", "d"), "Y", "?", "", "REJECT", "no", "e", '{"n": 2}', "res", "7")
     assert answer["decisions"] == [
         {"type": "approve"},
         {"type": "reject", "message": "no"},
         {"type": "edit", "edited_action": {"name": "c", "args": {"to": "x", "n": 2}}},
         {"type": "respond", "message": "7"},
     ]
-    assert shown.count("[a]pprove, [e]dit, [r]eject, [an]swer? ") == 6
+    assert shown.count("[a]pprove, [e]dit, [r]eject, [res]pond? ") == 6
     assert shown.count("is none of these") == 1
     assert '1. a("x", n=1)\n   Does a.' in shown
     assert shown.startswith("\n4 calls wait for your approval:")
