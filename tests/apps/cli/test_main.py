@@ -78,7 +78,7 @@ def test_a_pipe_gets_plain_lines_and_then_the_answer(run: Any, model_server: Mod
     assert lines[0] == 'planned   1[0]. height("Mount Everest")'
     assert any(re.fullmatch(r"done      2\. subtract\(8849, 8611\) in .* m?s: 238.*", line) for line in lines)
     assert (blank, answer) == ("", ANSWER)
-    took = r"3 tasks · plan .+ s · total .+ s · one after another .+ s( \(.+×\))?"
+    took = r"3 tasks · plan .+ m?s · total .+ m?s · one after another .+ m?s( \(.+×\))?"
     assert re.fullmatch(rf"{took} · openai:test-model", last)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", result.stdout)
 
