@@ -369,7 +369,9 @@ def request_for(*names: str, **more: Any) -> dict[str, Any]:
 
 
 def test_each_call_is_decided_on_by_itself() -> None:
-    answer, shown = decisions(request_for("a", "b", "c", "d"), "Y", "?", "", "REJECT", "no", "e", '{"n": 2}', "res", "7")
+    answer, shown = decisions(
+        request_for("a", "b", "c", "d"), "Y", "?", "", "REJECT", "no", "e", '{"n": 2}', "res", "7"
+    )
     assert answer["decisions"] == [
         {"type": "approve"},
         {"type": "reject", "message": "no"},
