@@ -1,6 +1,7 @@
 """What one run may change: models and limits. Studio shows these fields as an assistant's configuration."""
 
 import os
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError, model_validator
@@ -104,9 +105,17 @@ class Context(BaseModel):
         return {**_from_environment(cls, given), **given}
 
     @classmethod
-    def of(cls, given: Self | None) -> Self:
-        """The context of a run that may have been given none."""
-        return given if isinstance(given, cls) else cls.model_validate(given or {})
+    def of(cls, given: Any) -> Self:
+        """The settings of a run in this context, in none, or in that of a graph around this one, which may have fields
+        of these names."""
+        if isinstance(given, cls):
+            return given
+        fields = (
+            given
+            if isinstance(given, Mapping)
+            else {name: getattr(given, name) for name in cls.model_fields if hasattr(given, name)}
+        )
+        return cls.model_validate({name: fields[name] for name in cls.model_fields if name in fields})
 
 
 def _from_environment(context: type[Context], given: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from apps.evaluation.dataset import Question
 from apps.evaluation.measure import Recorder
 from apps.evaluation.results import Key, Result
 from apps.runs.errors import in_one_line
+from apps.runs.run import context_for
 
 INSTRUCTION = """\
 Your answer is compared with the right one. Give the answer alone, without a sentence around it: a number, a name, yes \
@@ -182,7 +183,7 @@ async def _ask(job: Job, settings: Settings, recorder: Recorder, notes: _Notes) 
     stream: AsyncIterator[Any] = job.agent.graph.astream(
         {"messages": messages},
         {"callbacks": [recorder], "run_name": job.agent.name},
-        context=job.agent.context,
+        context=context_for(job.agent.graph, job.agent.context),
         stream_mode=["custom", "updates", "values"],
     )
     async with aclosing(stream):  # type: ignore[type-var]

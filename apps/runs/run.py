@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_type_hints
 
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, convert_to_messages
@@ -21,7 +21,7 @@ from langgraph.types import Command, Interrupt
 from agent import Context
 from agent.conversation.messages import observations, own_plans
 from agent.language.tasks import Key, name_of
-from apps.runs.graphs import served_graph
+from apps.runs.graphs import Graph, served_graph
 from apps.runs.threads import Session, Thread
 
 Event = Mapping[str, Any]
@@ -359,10 +359,11 @@ async def follow(
     elif not resume:
         given = {"messages": [*history, HumanMessage(run.question)]}
     run.begun = time.time()
-    stream = (session.graph if session else served_graph().graph).astream(
+    graph = session.graph if session else served_graph().graph
+    stream = graph.astream(
         given,
         {**(session.config if session else {}), "callbacks": _with(callbacks, ModelCalls(run))},
-        context=context or Context(),
+        context=context_for(graph, context or Context()),
         stream_mode=["custom", "messages", "updates"],
         **options,
     )
@@ -370,6 +371,13 @@ async def follow(
         async for mode, chunk in stream:
             for event in run.take_chunk(mode, chunk):
                 yield event
+
+
+def context_for(graph: Graph, context: Context) -> Any:
+    """The settings in the form of the graph's own context, which may have other fields, and lack some of these."""
+    if graph.context_schema in (None, Context):
+        return context
+    return {name: value for name, value in context if name in get_type_hints(graph.context_schema)}
 
 
 def _with(callbacks: Any, handler: ModelCalls) -> Any:

@@ -1,5 +1,6 @@
 """The settings of a run: checked, and with defaults from the environment."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,6 +31,15 @@ def test_a_run_without_a_context_has_the_defaults() -> None:
 def test_a_context_is_taken_as_it_is() -> None:
     given = Context(max_replans=1)
     assert Context.of(given) is given
+
+
+@pytest.mark.parametrize(
+    "given",
+    [SimpleNamespace(customer="Ann", max_replans=1), {"customer": "Ann", "max_replans": 1}],
+    ids=["object", "dict"],
+)
+def test_of_the_context_of_a_graph_around_it_it_takes_the_fields_that_it_has_too(given: Any) -> None:
+    assert Context.of(given) == Context(max_replans=1)
 
 
 def test_every_field_tells_studio_what_it_is() -> None:

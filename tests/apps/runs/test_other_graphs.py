@@ -31,6 +31,25 @@ from tests.support.mountains import TOOLS
 graph = create_agent(ChatOpenAI(model="test-model"), TOOLS)
 """
 
+DESK = """
+from dataclasses import dataclass
+from langchain.tools import ToolRuntime
+from langchain_core.tools import tool
+from langgraph.graph import START, MessagesState, StateGraph
+from agent import Context, create_llm_compiler
+
+{context}
+
+@tool
+def orders(runtime: ToolRuntime) -> str:
+    "the customer's orders"
+    return f"{{runtime.context.customer}} has {{getattr(runtime.context, 'max_tasks', 'no')}} orders"
+
+agent = create_llm_compiler([orders])
+graph = StateGraph(MessagesState, context_schema=Mine).add_node("agent", agent).add_edge(START, "agent").compile()
+"""
+"""The agent in a graph with a context of its own."""
+
 
 def run(folder: Path, code: str, server: ModelServer, *options: str) -> str:
     """What the command prints over the graph of a module in its working directory."""
@@ -55,6 +74,21 @@ def test_an_agent_of_langchains_answers(tmp_path: Path, model_server: ModelServe
     report = json.loads(run(tmp_path, AGENT, model_server, "--json"))
     assert (report["answer"], report["model"]) == ("It is 8,611 m high.", "openai:test-model")
     assert report["timings"]["total"] > 0
+
+
+@pytest.mark.parametrize(
+    ("context", "said"),
+    [
+        ("class Mine(Context):\n    customer: str = 'Ann'", "Ann has 7 orders."),
+        ("@dataclass\nclass Mine:\n    customer: str = 'Ann'", "Ann has no orders."),
+    ],
+)
+def test_a_graph_around_the_agent_has_its_own_context(
+    tmp_path: Path, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch, context: str, said: str
+) -> None:
+    monkeypatch.setenv("LLM_COMPILER_MAX_TASKS", "7")
+    model_server.script(planner=['1. orders()\n2. join("$1.")'])
+    assert run(tmp_path, DESK.format(context=context), model_server, "--quiet") == f"{said}\n"
 
 
 async def test_the_server_answers_with_it_and_keeps_its_threads() -> None:
