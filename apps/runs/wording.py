@@ -71,11 +71,14 @@ def numbers(values: Sequence[int]) -> str:
 
 def summary(run: "Run", width: int | None = None) -> str:
     """What it took and who answered, in one line; in a narrow one the model goes without its provider, and what the
-    calls would have taken without its ratio."""
+    calls would have taken without its ratio. Of a graph that tells nothing of plans, or whose node the agent is, what
+    came of them is not known."""
     seconds = {name: duration(value) for name, value in run.timings.items()}
     total, apart = run.timings["total"], run.timings["one_after_another"]
     count = len(run.tasks)
-    parts = [f"{count or 'no'} task{'' if count == 1 else 's'}", f"plan {seconds['plan']}", f"total {seconds['total']}"]
+    known = bool(count or run.rounds[0].plan.started)
+    planned = [f"{count or 'no'} task{'' if count == 1 else 's'}", f"plan {seconds['plan']}"] if known else []
+    parts = [*planned, f"total {seconds['total']}"]
     in_turn = f"one after another {seconds['one_after_another']}" if run.compares else ""
     ratio = f" ({apart / total:.1f}×)" if in_turn and total and apart / total >= 1.05 else ""
     model = printable(run.model)

@@ -66,7 +66,9 @@ def run(folder: Path, code: str, server: ModelServer, *options: str) -> str:
     "options", [[], ["--quiet"], ["--json"], ["--thread", "t"], ["--timeline", "run.svg", "--graph", "plan.mmd"]]
 )
 def test_a_graph_without_plans_or_tools_answers(tmp_path: Path, model_server: ModelServer, options: list[str]) -> None:
-    assert "You said How high?" in run(tmp_path, PLAIN, model_server, *options)
+    printed = run(tmp_path, PLAIN, model_server, *options)
+    assert "You said How high?" in printed
+    assert "no tasks" not in printed
 
 
 def test_an_agent_of_langchains_answers(tmp_path: Path, model_server: ModelServer) -> None:
