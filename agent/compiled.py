@@ -177,7 +177,7 @@ def _background_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-async def in_a_task(items: AsyncGenerator[T], ahead: float = AHEAD) -> AsyncGenerator[T]:
+async def in_a_task(items: AsyncGenerator[T], ahead: int = AHEAD) -> AsyncGenerator[T]:
     """The same items, of which there may be so many before they are taken.
 
     Responses of Starlette and FastAPI are cancelled by anyio, which cancels again at every `await` until the task has
@@ -187,23 +187,25 @@ async def in_a_task(items: AsyncGenerator[T], ahead: float = AHEAD) -> AsyncGene
     Raises:
         Exception: What the generator raises.
     """
-    send, receive = anyio.create_memory_object_stream[T](ahead)
+    made: asyncio.Queue[T | asyncio.Task[None]] = asyncio.Queue()
+    room = asyncio.Semaphore(ahead)
 
     async def run() -> None:
-        async with send, aclosing(items):
+        async with aclosing(items):
             async for item in items:
-                await send.send(item)
+                await room.acquire()
+                made.put_nowait(item)
 
     running = asyncio.create_task(run())
     running.add_done_callback(_take_note)
+    running.add_done_callback(made.put_nowait)  # what comes behind the last item
     try:
-        async for item in receive:
-            yield item
-        await running
+        while (item := await made.get()) is not running:
+            room.release()
+            yield cast("T", item)
+        running.result()
     finally:
         running.cancel()
-        send.close()
-        receive.close()
         with anyio.CancelScope(shield=True):
             await asyncio.wait([running])
 

@@ -198,7 +198,9 @@ class StreamedByAnyServer(AnyServer):
                         if told and told["input_tokens"] == usage["input_tokens"]:
                             message.usage_metadata = subtract_usage(usage, told)
                         told = usage
-                    yield ChatGenerationChunk(message=message, generation_info=chunk.generation_info)
+                    if message is not chunk.message:
+                        chunk = ChatGenerationChunk(message=message, generation_info=chunk.generation_info)
+                    yield chunk
         if rest := thoughts.close():
             yield ChatGenerationChunk(message=AIMessageChunk(content=rest))
         self._known.begins_in_thought = thoughts.begins_inside

@@ -6,6 +6,7 @@ call has one `ToolMessage` as its observation. The elements of a map are calls l
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, TypeGuard
 
@@ -161,6 +162,7 @@ def call_id(key: Key) -> str:
     return "_".join(["task", *(str(part) for part in key if part is not None)])
 
 
+@lru_cache(maxsize=10_000)
 def key_of(tool_call_id: str | None) -> Key | None:
     """The task with this tool call id; None for a call that is not ours."""
     match = _ID.fullmatch(tool_call_id or "")

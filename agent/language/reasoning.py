@@ -92,6 +92,8 @@ class Thoughts:
     def feed(self, piece: str) -> tuple[str, bool]:
         """What a piece adds to the text, and whether that begins anew with it."""
         text = self._rest + piece
+        if not _MARK_BEGINS.search(text):
+            return self._take(text), False
         end = _where_unfinished(text)
         self._rest = text[end:]
         return self._read(text[:end])

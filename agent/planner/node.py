@@ -338,8 +338,8 @@ class Planning:
             self._handover.end(self._plan.last)
 
     def _show(self, task: Task) -> None:
-        """Show a call, as a piece of the plan's message."""
-        if task.is_call and not self._handover.anew:
+        """Show a call, as a piece of the plan's message, if anyone looks."""
+        if self._progress.messages.handlers and task.is_call and not self._handover.anew:
             self._shown.add_call(call_of(task), behind="" if self._shown.calls else self._note)
 
     def _release(self) -> None:
