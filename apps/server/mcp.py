@@ -9,8 +9,8 @@ call: over standard streams when the host says so or goes, over HTTP when the re
 import asyncio
 import json
 import logging
-import math
 import os
+import sys
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -164,7 +164,7 @@ async def _answer(agent: ServedAgent, question: str, request: Request | None, te
         asked = AgentInput(question=question, thread_id=thread)
         events = agent.events_once(asked, "mcp")
         # The run's events are taken as they come; what is told of them is short.
-        async with aclosing(events), aclosing(in_a_task(steps(events), ahead=math.inf)) as ahead:
+        async with aclosing(events), aclosing(in_a_task(steps(events), ahead=sys.maxsize)) as ahead:
             async for step in ahead:
                 await tell(step)
     except Exception as error:

@@ -40,7 +40,7 @@ async def reading_again(url: str) -> AsyncIterator[Events]:
 
 async def start_and_leave(url: str, **input: Any) -> None:
     async with streaming(url, {**QUESTION, **input}, on_disconnect="continue") as events:
-        await events.until("task_started")
+        await events.until("plan_finished")  # and so it can be resumed
 
 
 async def test_a_run_goes_on_without_its_client_and_is_read_again(
@@ -74,6 +74,7 @@ async def test_a_run_is_stopped_and_resumed(
     door = tools.close("K2")
     async with serve(f"sqlite:///{tmp_path}/threads.db") as url:
         await start_and_leave(url)
+        await tools.until(lambda: tools.called == ["K2"])
         assert (await delete(url, "t/stream")).status_code == 204
         assert tools.cancelled == ["K2"]
         stopped = await conversation(url)
