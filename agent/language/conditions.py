@@ -35,7 +35,7 @@ _STATES = re.compile(
 _MAY_STATE = re.compile(
     r"\b(?:iff?|unless|only|else|otherwise|when(?:ever)?|until|once|after|provided|providing|assuming|suppos\w+|depend\w*"
     r"|condition\w*|contingent|pending|subject to|as (?:long|soon) as|in (?:the )?(?:case|event)|except|optional\w*"
-    r"|perhaps|maybe|possibly|skip\w*|should (?:it|the)"
+    r"|perhaps|maybe|possibly|skip\w*|should (?:it|the)|whether|must (?:first )?be"
     r"|wenn|falls|sofern|sobald|nur|sonst|außer|vorausgesetzt|si|sauf|seulement|sinon|dès|quand|lorsque|pourvu|solo|sólo"
     r"|solamente|cuando|salvo|siempre que|se|solo|soltanto|quando|qualora|purché|altrimenti|só|somente|apenas|caso|als"
     r"|indien|alleen|tenzij|mits|om|bara|hvis|kun|dersom|når|jos|vain|jeśli|jeżeli|gdy|tylko|pokud|jestli|jen|eğer|ise"
@@ -46,6 +46,13 @@ _MAY_STATE = re.compile(
     re.IGNORECASE,
 )
 """What words may tell of a condition: too many are taken for that."""
+
+_REMARKED = re.compile(
+    r"\b(?:must|needs?|requires?|confirm\w*|approv\w*|not|never|yet|later|tbd|todo|wait\w*|case|expect\w*)\b|n['’]t\b"
+    r"|#\s*(?:\w+\s+)?(?:on|upon|by|bei|nach|en cas|in caso)\b|→",
+    re.IGNORECASE,
+)
+"""The same in a remark, which has little else to say of a call. Thoughts may."""
 
 _NAMES_RESULT = re.compile(r"\s*(?:->|=>|→|=)\s*\$?\w+[\s.;,]*")
 _NOTHING = re.compile(r"[\s`*_)\]}>,;.|\-]*(?:```\s*\w*|(?:and\s+)?then|and)?\s*", re.IGNORECASE)
@@ -86,7 +93,8 @@ def may_be_conditional(text: str, *, beside: bool) -> bool:
     """
     if _NOTHING.fullmatch(text[:LONGEST]) or _NAMES_RESULT.fullmatch(text[:LONGEST]):
         return len(text) > LONGEST
-    return bool(_MAY_STATE.search(text) or (beside and not _REMARK.match(text)))
+    is_remark = _REMARK.match(text) is not None
+    return bool(_MAY_STATE.search(text) or (_REMARKED.search(text) if is_remark else beside))
 
 
 def is_left_over(behind: str, *, changes: bool) -> bool:

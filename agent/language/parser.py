@@ -58,7 +58,7 @@ _HEAD_END = re.compile(r"[\w`*]\s*\Z")
 _LONGEST_HEAD = 120
 _LEAD = re.compile(rf"{_BULLETS}(?:(?:\d+\.)+\d+[.):]?\s*|(?:action|call|task|tool)\s*:\s*)?", re.IGNORECASE)
 _THOUGHT = re.compile(rf"{_BULLETS}(?:{_NUMBERED})?[*_]*thoughts?[*_]*\s*:", re.IGNORECASE)
-_COMMENT = re.compile(r"[\s`*,;]*#(?!\d)")
+_COMMENT = re.compile(r"[\s`*,;]*(?:#(?!\d)|//|/\*)")
 _NOISE = re.compile(r"[\s`*_)\]}>,;.|\-]*(?:```\s*\w*)?\s*")
 _NO_CALL = re.compile(
     rf"{_BULLETS}{_NUMBERED}(?P<name>[\w.\-]+)\s*(?P<rest>[\"'“\[{{:=$<].*)", re.IGNORECASE | re.DOTALL
@@ -106,8 +106,9 @@ class PlanParser:
         self._made: Call | None = None
         """The call that stands on this line, before the text."""
 
-        self._held: Call | None = None
-        """The call that changes something on an earlier line, with which the text may still be."""
+        self._held: list[Item] = []
+        """The last call that changes something and is complete, for which the text may still be, and what stands behind
+        it on its line."""
 
         self._condition = ""
         """What the next call stands under."""
@@ -156,16 +157,16 @@ class PlanParser:
 
     def _give_out(self, element: Element) -> None:
         if not self._changes(element.tool):
-            self._items.append(element)
+            (self._held or self._items).append(element)
 
     def _changes(self, tool: str) -> bool:
         return not self._changing.isdisjoint(_names(tool))
 
     def _release(self) -> None:
-        """Give out the call of an earlier line that changes something: the next one begins."""
-        if self._held and not self.ended:
-            self._items.append(self._held)
-        self._held = None
+        """Give out what an earlier line holds: the next one begins."""
+        if not self.ended:
+            self._items += self._held
+        self._held = []
 
     def _read_call(self, reader: CallReader) -> bool:
         if call := reader.read():
@@ -176,6 +177,7 @@ class PlanParser:
         self._call = None
         self._start_line()
         if call.tool.lower() == "join":
+            self._release()
             given = [*call.arguments, *call.keywords.values()]
             self._items.append(Join(call.number, given[0] if len(given) == 1 and isinstance(given[0], str) else ""))
             self.ended = True
@@ -186,8 +188,10 @@ class PlanParser:
         if self._all_names.isdisjoint(_names(call.tool)):
             self._doubt = self._doubt or f"{call.tool}({call.text})"
         self.ended = call.error == TOO_LONG or bool(self._condition)
-        if self.ended or not self._changes(call.tool):
-            self._items.append(call)
+        if self.ended:
+            self._items += [*self._held, call]
+        elif not self._changes(call.tool):
+            (self._held or self._items).append(call)
         self._made = call
 
     def _end_call(self, behind: str, *, conditional: bool = False) -> None:
@@ -200,10 +204,14 @@ class PlanParser:
             # What changes nothing has been given out; this is one more.
             self._fail(call if changes else replace(call, number=None), behind)
         elif changes:
-            self._held = call
+            self._held.append(call)
+        elif not _NOISE.fullmatch(behind) and may_be_conditional(behind, beside=False):
+            self._doubt = behind.strip()
 
     def _fail(self, call: Call, condition: str) -> None:
-        """End the plan with this call, which must not be made: it stands under a condition."""
+        """End the plan with this call, which must not be made: it stands under a condition. If another one does that is
+        held, with that."""
+        call = next((held for held in self._held if isinstance(held, Call)), call)
         error = call.error or CONDITION.format(text=shorten(condition.strip()))
         call = Call(call.number, call.tool, text=call.text, error=error, mapped=call.mapped)
         self._items += [call, Thought(condition.strip(), unread=True)]
@@ -215,8 +223,9 @@ class PlanParser:
         if _NOISE.fullmatch(line) or not may_be_conditional(line, beside=self._begun and not _THOUGHT.match(line)):
             return
         is_next = _NUMBERED_LINE.match(line) and not may_be_conditional(line, beside=False)
-        if self._held and not is_next:
-            self._fail(self._held, line)
+        first = next((held for held in self._held if isinstance(held, Call)), None)
+        if first and not is_next:
+            self._fail(first, line)
         self._doubt = line.strip()
 
     # --- Text between calls: a line is collected until its end, or until it turns out to be a call.
@@ -341,7 +350,8 @@ class PlanParser:
         is_next = self._made is not None
         conditional = stands_under_condition(before + (head["words"] or ""), is_next=is_next)
         self._end_call(before, conditional=conditional)
-        self._release()
+        if not is_next:
+            self._release()
         if not _NOISE.fullmatch(before) and not _LEAD.fullmatch(before):
             self._items.append(self._thought(before))
         name = head["name"]

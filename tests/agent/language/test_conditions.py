@@ -164,6 +164,11 @@ STATED = [
     "On rain:",
     "[late]",
     "a) late",
+    "# not yet",
+    "# on delay",
+    "# Ana must confirm",
+    "// late orders, expected",
+    "Thought: I see whether it is late.",
 ]
 
 
@@ -179,6 +184,35 @@ def test_what_stands_on_the_lines_around_a_call_that_changes_something_may_be_it
         assert isinstance(changing, Call)
         assert (changing.tool.lower(), "no conditions" in (changing.error or "")) == ("send", True)
         assert not others
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "send('ana'), 3. send('bob') if $1",
+        "send('ana'); 3. search('y') # only if late",
+        "send('ana'), search.map(['y']) if late",
+    ],
+)
+def test_a_condition_may_be_one_of_all_calls_on_its_line(line: str) -> None:
+    first, failed, *others = read(f"1. search('x')\n2. {line}\n4. send('carl')\njoin()")
+    assert first == Call(1, "search", ["x"], text="'x'")
+    assert isinstance(failed, Call)
+    assert (failed.number, failed.tool, "no conditions" in (failed.error or "")) == (2, "send", True)
+    assert not others
+
+
+@pytest.mark.parametrize("remark", ["# only if it is late", "# must be late", "-> late, if all is well"])
+def test_a_remark_behind_a_lookup_may_be_about_what_comes_below(remark: str) -> None:
+    calls = [item for item in read(f"1. search('x')  {remark}\n2. send('ana')\njoin()") if isinstance(item, Call)]
+    assert all(call.error for call in calls if call.tool == "send")
+
+
+def test_a_call_in_a_remark_is_none() -> None:
+    assert read("1. search('x')\n// 2. send('ana')\n# 3. send('bob')\njoin()") == [
+        Call(1, "search", ["x"], text="'x'"),
+        Join(None),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -228,8 +262,11 @@ def test_a_call_that_changes_something_is_given_out_where_the_next_begins_and_al
     assert len(parser.feed("'b'])")) == 2
     assert parser.feed("\n2. send.map(['a', 'b'])\n") == []
     assert parser.feed("3. Send(") == [Call(2, "send", [["a", "b"]], text="['a', 'b']", mapped=True)]
-    assert parser.feed("'c') 4. search('d')") == [
-        Call(3, "Send", ["c"], text="'c'"),
-        Call(4, "search", ["d"], text="'d'"),
+    assert parser.feed("'c') 4. search('d')\n") == []
+    assert parser.feed("5. send(") == [Call(3, "Send", ["c"], text="'c'"), Call(4, "search", ["d"], text="'d'")]
+    assert parser.feed("'e'); 6. search('f'); join(") == []
+    assert parser.feed(")") == [
+        Call(5, "send", ["e"], text="'e'"),
+        Call(6, "search", ["f"], text="'f'"),
+        Join(None),
     ]
-    assert parser.feed("\n5. send('e')\n# the last one\njoin(") == [Call(5, "send", ["e"], text="'e'")]
