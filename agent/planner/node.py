@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing, nullcontext
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -20,7 +21,8 @@ from agent.conversation.messages import call_of, map_sizes, observations, plan_m
 from agent.conversation.view import in_view
 from agent.events import Progress
 from agent.handover import Handover
-from agent.language.conditions import is_left_over
+from agent.language.conditions import CONDITION, is_left_over, may_be_conditional
+from agent.language.literals import shorten
 from agent.language.parser import Item, PlanParser
 from agent.language.plan import Plan
 from agent.language.reasoning import Thoughts
@@ -60,6 +62,7 @@ SILENCE = 0.5
 """Seconds without a word after which a plan that has ended stands, although its stream is open."""
 
 _MARKED_THOUGHT = re.compile(r"[\s*_\d.)]*thought", re.IGNORECASE)
+_MARK = re.compile(r"</?[\w|｜]{1,40}>?")
 _CLOSING = re.compile(r"[\s`]*(?:</?[A-Z_]*>?)?[\s`]*")
 """What may follow the join without the model having gone on talking."""
 
@@ -202,8 +205,9 @@ class Planning:
 
     A plan that the model only thought of must not be carried out, and of some models only the end of a thought is
     marked. Until it is certain that the model is none of these, its calls are held back if it begins with prose, as
-    thoughts do, and so are calls with side effects, with all that is written after them. If a plan turns out to have
-    been a thought, what runs of it is dropped, and the executor works from the finished plan.
+    thoughts do, and so are calls with side effects, with all that is written after them. Those that the plan ends with
+    are held until nothing more comes, in which their condition may be. If a plan turns out to have been a thought, what
+    runs of it is dropped, and the executor works from the finished plan.
     """
 
     def __init__(
@@ -242,6 +246,7 @@ class Planning:
         self._told = 0
         self._sent = 0
         self._holds = False
+        self._holds_effects = False
         self._ended = False
         self._unread = False
         """Whether it has a line that may be meant as a call, and isn't one: its answer may tell of that."""
@@ -328,8 +333,8 @@ class Planning:
                 self._progress.tell("plan_text", text=text)
         self._told = len(self._text)
         for task in self._plan.tasks[self._sent :]:
-            if task.tool in self._effects and not self._reader.certain:
-                self._holds = True
+            if task.tool in self._effects and (self._ended or not self._reader.certain):
+                self._holds = self._holds_effects = True
                 return
             self._handover.send(task)
             self._show(task)
@@ -343,7 +348,13 @@ class Planning:
             self._shown.add_call(call_of(task), behind="" if self._shown.calls else self._note)
 
     def _release(self) -> None:
-        """Send what was held back: the plan stands."""
+        """Send what was held back: the plan stands, but for calls whose condition may stand behind its end."""
+        behind = _MARK.sub("", self._talked).strip()
+        if self._holds_effects and may_be_conditional(behind, beside=False):
+            error = CONDITION.format(text=shorten(behind))
+            for index, task in enumerate(self._plan.tasks[self._sent :], self._sent):
+                if task.tool in self._effects and not task.error:
+                    self._plan.tasks[index] = replace(task, error=error)
         self._effects = ()
         self._send()
         self._handover.end(self._plan.last)
@@ -388,4 +399,6 @@ class Planning:
         """Whether what comes behind the plan's end is worth reading."""
         if not self._ended:
             return True
-        return bool(_CLOSING.fullmatch(self._talked)) if self._reader.certain else len(self._talked) <= MOST_TALK
+        if self._reader.certain and not self._holds_effects:
+            return bool(_CLOSING.fullmatch(self._talked))
+        return len(self._talked) <= MOST_TALK

@@ -11,7 +11,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from agent import create_llm_compiler
-from tests.support.model_server import ModelServer, Reply
+from tests.support.model_server import Gate, ModelServer, Reply
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 APPROVE = {"type": "approve"}
@@ -109,6 +109,35 @@ async def test_an_effect_under_a_condition_is_not_had_and_the_plan_ends_there(
     assert notes.did == ["search x"]
     [_, failed] = [message for message in messages if isinstance(message, ToolMessage)]
     assert "End with `join()` where a result must be seen first" in failed.text
+
+
+@pytest.mark.parametrize(
+    ("behind", "did"),
+    [
+        ("", ["add milk", "search x"]),
+        ("\n<END_OF_PLAN>\n\nThis saves the note.", ["add milk", "search x"]),
+        ("\n\nNote: the second call only if $1 says so.", ["search x"]),
+        ("  # 2 wenn $1 es sagt", ["search x"]),
+    ],
+)
+async def test_a_condition_behind_the_plan_is_one_of_the_effects_that_it_ends_with(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, behind: str, did: list[str]
+) -> None:
+    model_server.script(planner=[f'1. search("x")\n2. add("milk")\n3. join(){behind}'], joiner=["As seen."])
+    graph = create_llm_compiler(notes.tools(), model=chat_model)
+    await graph.ainvoke({"messages": "Question?"}, context={"approve_side_effects": False})  # type: ignore[arg-type]
+    assert sorted(notes.did) == did
+
+
+async def test_an_effect_does_not_wait_for_a_stream_that_stays_open(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.planner.node.SILENCE", 0.01)
+    model_server.script(planner=[Reply(['1. add("milk")\n2. join()', Gate(), " "])], joiner=["Done."])
+    graph = create_llm_compiler(notes.tools(), model=chat_model)
+    async with asyncio.timeout(20):
+        await graph.ainvoke({"messages": "Question?"}, context={"approve_side_effects": False})  # type: ignore[arg-type]
+    assert notes.notes == ["milk"]
 
 
 @pytest.mark.parametrize("names", ['["a", "b", "c"]', "$1"])
