@@ -75,7 +75,8 @@ LINE = re.compile(r"^.*(?:# demo|<!-- demo -->.*)\n", re.MULTILINE)
 
 QUESTION = "What time is it in Tokyo and in New York?"
 ASKED = re.compile(
-    r'((?:make demo Q=|llm-compiler .*|echo |invoke\(\{"question": )")[^"…]+\?(?=")|(^Q \?= ).*', re.MULTILINE
+    r'((?:make demo Q=|llm-compiler .*|echo |^(?:curl|print).*"question": |^question = )")[^"…]+\?(?=")|(^Q \?= ).*',
+    re.MULTILINE,
 )
 """A question of the demo, in a command."""
 

@@ -15,25 +15,27 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from dotenv import dotenv_values
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from mcp import ClientSession, StdioServerParameters, stdio_client
 from packaging.requirements import Requirement
 
 from agent import Context, as_tool, create_llm_compiler
 from apps.runs.graphs import listed
 from apps.server.app import create_app
 from apps.server.limits import PREFIX, Limits
-from tests.support import ROOT
+from tests.support import PATIENCE, ROOT
 from tests.support.documents import DOCUMENTS, FENCED, blocks, python
 from tests.support.model_server import ModelServer
 from tests.support.mountains import PLAN
 from tests.support.prepared_python import prepared
 from tests.support.serving import serving
-from tests.support.terminal import COMMAND, Terminal, environment, mountains
+from tests.support.terminal import COMMAND, INSTALLED_COMMAND, Terminal, environment, mountains
 
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 ENV_EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
@@ -63,7 +65,7 @@ def table(document: str, after: str) -> list[list[str]]:
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
     languages = {found[2] for text in DOCUMENTS.values() for found in FENCED.finditer(text)}
-    assert languages == {"python", "bash", "mermaid", "text"}
+    assert languages == {"python", "bash", "json", "mermaid", "text"}
 
 
 # --- Python
@@ -72,7 +74,9 @@ def test_every_block_is_of_a_kind_that_is_tested() -> None:
 PYTHON_TESTED = (
     "def weather(city: str) -> dict",
     "RemoteRunnable",
+    "OpenAI(",
     "def exchange_rate",
+    "def test_both_cities",
     "on_ray(",
     "get_client",
     "agentevals",
@@ -87,8 +91,9 @@ def test_every_python_block_is_tested() -> None:
 
 
 @pytest.fixture
-def as_openai(model_server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> ModelServer:
-    """The scripted server, where snippets look for OpenAI."""
+def as_openai(model_server: ModelServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModelServer:
+    """The scripted server, where snippets look for OpenAI, in a folder without a `.env`."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", "test")
     monkeypatch.setenv("OPENAI_BASE_URL", model_server.base_url)
     return model_server
@@ -110,10 +115,37 @@ def test_the_first_snippet_is_an_agent_for_the_command_line(as_openai: ModelServ
     assert (ran.stdout, ran.stderr) == ("21 °C.\n", "")
 
 
-async def test_the_client_answers(as_openai: ModelServer) -> None:
+async def test_a_test_of_the_first_snippet_passes(
+    as_openai: ModelServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "my_agent.py").write_text(python("def weather(city: str) -> dict"), "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    given: dict[str, Any] = {}
+    exec(python("def test_both_cities"), given)
+    await given["test_both_cities_are_looked_up"](as_openai, monkeypatch)
+
+
+async def test_a_host_of_mcp_starts_it_from_anywhere(tmp_path: Path, model_server: ModelServer) -> None:
+    model_server.script(planner=['1. weather("Rome")\n2. join("$1.celsius °C.")'])
+    (tmp_path / "my_agent.py").write_text(python("def weather(city: str) -> dict"), "utf-8")
+    settings = f"OPENAI_API_KEY=any\nOPENAI_BASE_URL={model_server.base_url}\nLLM_COMPILER_GRAPH=my_agent\n"
+    (tmp_path / ".env").write_text(settings)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "llm-compiler").symlink_to(INSTALLED_COMMAND[0])
+    (config,) = blocks("json")
+    started = json.loads(config.replace("/path/to/project", str(tmp_path)))["mcpServers"]["llm-compiler"]
+    server = StdioServerParameters(**started, cwd="/", env=environment())
+    async with stdio_client(server) as streams, ClientSession(*streams) as session:
+        await session.initialize()
+        result = await session.call_tool("ask", {"question": "How warm is it in Rome?"})
+    assert [block.text for block in result.content if block.type == "text"] == ["21 °C."]
+
+
+@pytest.mark.parametrize("client", ["RemoteRunnable", "OpenAI("])
+async def test_the_client_answers(as_openai: ModelServer, client: str) -> None:
     as_openai.script(planner=['1. join("238 metres.")'])
     async with serving(create_app()) as url:
-        code = python("RemoteRunnable").replace("http://127.0.0.1:8000/", url)
+        code = python(client).replace("http://127.0.0.1:8000/", url)
         command = [sys.executable, "-W", "error", "-c", code]
         process = await asyncio.create_subprocess_exec(
             *command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -198,7 +230,7 @@ def of(program: str) -> list[Any]:
 
 
 def test_every_command_is_tested() -> None:
-    tested = {"make", "llm-compiler", "docker", "source"}
+    tested = {"make", "llm-compiler", "docker", "source", "curl"}
     assert {words[0] for _, words in commands() if "=" not in words[0]} <= tested
 
 
@@ -274,6 +306,16 @@ def test_the_container_is_run_with_variables_and_a_port_that_it_knows(arguments:
     assert set(given) <= variables_read()
     assert "EXPOSE 8000" in (ROOT / "Dockerfile").read_text("utf-8")
     assert "8000:8000" in arguments
+
+
+@pytest.mark.parametrize("arguments", of("curl"))
+async def test_a_request_by_hand_is_answered(arguments: list[str], as_openai: ModelServer) -> None:
+    as_openai.script(planner=['1. join("8611 metres.")'])
+    address, _, header, _, body = arguments
+    async with serving(create_app()) as url, httpx.AsyncClient(timeout=PATIENCE) as client:
+        asked = address.replace("http://127.0.0.1:8000/", url)
+        answer = await client.post(asked, content=body, headers=dict([header.split(": ")]))
+    assert answer.json()["output"]["answer"] == "8611 metres."
 
 
 def test_packages_to_install_are_spelled_as_pip_takes_them() -> None:
@@ -453,7 +495,7 @@ def test_pages_that_code_and_settings_name_are_there() -> None:
 
 def test_the_files_to_read_are_there() -> None:
     names = re.findall(r"`([\w/]+\.(?:py|json|toml|txt|db|md))`", "".join(map(prose, DOCUMENTS.values())))
-    made_by_the_reader = {"mcp.json", "my_agent.py", "orders.db", "questions.json"}
+    made_by_the_reader = {"mcp.json", "my_agent.py", "tests/test_my_agent.py", "orders.db", "questions.json"}
     assert {
         name
         for name in names
