@@ -62,8 +62,14 @@ _TOKENS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 _ANSWER = re.compile(r'\s*\{\s*"answer"\s*:\s*"(?P<answer>(?:[^"\\]|\\["\\/bfnrt]|\\u(?![dD][89abAB])[0-9a-fA-F]{4})*)')
 """The answer in the arguments of `join`, as far as they are there; nothing behind a character in two halves."""
 
-_CALLS = re.compile(r"[<{\[`]")
-"""Where calls may begin that are written as text."""
+_WRITTEN_CALL = re.compile(
+    r"<(tool_call|function|invoke)\b.*?</\1>|```.*?```|\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}|</?[\w|｜][^<>]*>",
+    re.DOTALL,
+)
+"""A call that is written as text, or a mark around one."""
+
+MOST_SAID = 5000
+"""Characters beside calls that are looked at."""
 
 _DEPTH = {"{": 1, "[": 1, "}": -1, "]": -1}
 
@@ -371,7 +377,7 @@ class ToolCallReader:
             return Join(number, answer if isinstance(answer, str) else "")
         tool, arguments = self._functions.own(name, arguments)
         signature = self._functions.signatures.get(tool)
-        said = _CALLS.split(without_thoughts(self._said), maxsplit=1)[0]
+        said = _WRITTEN_CALL.sub(" ", without_thoughts(self._said)[:MOST_SAID])
         if signature and signature.changes and may_be_conditional(said, beside=False):
             return Call(number, tool, text=to_text(arguments), error=CONDITION.format(text=shorten(said.strip())))
         if isinstance(arguments, list):

@@ -40,6 +40,13 @@ async def now() -> int:
 TOOLS = [search, add, now]
 
 
+def saving() -> StructuredTool:
+    """A tool with side effects."""
+    return StructuredTool.from_function(
+        lambda note: f"saved {note}", name="save", description="saves", metadata={"side_effects": True}
+    )
+
+
 def results(messages: list[AnyMessage]) -> dict[str, str]:
     return {m.tool_call_id: m.text for m in messages if isinstance(m, ToolMessage)}
 
@@ -86,13 +93,25 @@ async def test_a_call_that_changes_something_is_not_made_if_what_is_said_beside_
 ) -> None:
     calls = [("now", {}), ("save", {"note": "late"}), ("join", {})]
     model_server.script(planner=[Reply(said, tool_calls=calls)], joiner=["As seen."])
-    save = StructuredTool.from_function(
-        lambda note: f"saved {note}", name="save", description="saves", metadata={"side_effects": True}
-    )
-    graph = create_llm_compiler([*TOOLS, save], model=chat_model, planner_protocol="tools")
+    graph = create_llm_compiler([*TOOLS, saving()], model=chat_model, planner_protocol="tools")
     made = results((await graph.ainvoke({"messages": "Question?"}))["messages"])
     assert made["task_1"] == "12"
     assert (made["task_2"] == "saved late", "no conditions" in made["task_2"]) == (is_made, not is_made)
+
+
+async def test_nor_if_it_stands_between_calls_that_are_written_as_text(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(
+        planner=[
+            '<tool_call>{"name": "now", "arguments": {}}</tool_call>\nOnly in the morning:\n'
+            '<tool_call>{"name": "save", "arguments": {"note": "late"}}</tool_call>'
+        ],
+        joiner=["As seen."],
+    )
+    graph = create_llm_compiler([*TOOLS, saving()], model=chat_model, planner_protocol="tools")
+    made = results((await graph.ainvoke({"messages": "Question?"}))["messages"])
+    assert (made["task_1"], "no conditions" in made["task_2"]) == ("12", True)
 
 
 async def test_a_turn_without_calls_is_the_answer(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
