@@ -26,8 +26,8 @@ MENDS = 2
 
 def fit(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments, mended where a result has another type than the tool declares: a number where a text is wanted
-    becomes text, a single value where a list is wanted becomes a list of it, and a JSON text where a list or an object
-    is wanted becomes what it says.
+    becomes text, a single value where a list is wanted becomes a list of it, a JSON text where a list or an object is
+    wanted becomes what it says, and one dict that has all arguments becomes these.
 
     Raises:
         ValidationError: They can't be mended.
@@ -48,6 +48,9 @@ def fit(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:
             fitting = validate(arguments)
             break
         except ValidationError as error:
+            if meant := _all_in_one(tool, arguments):
+                arguments = meant
+                continue
             if not _mend(arguments, error.errors(include_url=False, include_context=False)):
                 raise
     else:
@@ -66,6 +69,16 @@ def _by_alias(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 # --- mending
+
+
+def _all_in_one(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any] | None:
+    """The arguments that a tool is given as one dict, as an element of a map may be: `{"to": "ana", "text": "hi"}`."""
+    given = [as_fields(value) for value in arguments.values()]
+    if len(given) != 1 or not isinstance(given[0], dict) or not given[0]:
+        return None
+    schema = schema_of(tool)
+    fits = {*schema["required"]} <= given[0].keys() <= schema["properties"].keys()
+    return _copy(given[0]) if fits else None
 
 
 def _list_of(value: Any) -> Any:

@@ -140,6 +140,23 @@ def test_a_json_text_is_read_where_a_list_or_an_object_is_wanted(wanted: Any, te
         assert fit(made, {"value": text}) == {"value": read}
 
 
+@pytest.mark.parametrize(
+    ("given_arguments", "fitting"),
+    [
+        ({"city": {"city": "Oslo", "day": "mon"}}, {"city": "Oslo", "day": "mon"}),
+        ({"city": {"city": "Oslo"}}, {"city": "Oslo"}),
+        ({"city": {"city": "Oslo", "people": 3}}, {"city": '{"city": "Oslo", "people": 3}'}),
+        ({"city": {"day": "mon"}}, {"city": '{"day": "mon"}'}),
+        ({"city": {"city": "Oslo"}, "day": "mon"}, {"city": '{"city": "Oslo"}', "day": "mon"}),
+    ],
+)
+def test_one_dict_that_has_all_arguments_is_these(given_arguments: dict[str, Any], fitting: dict[str, Any]) -> None:
+    model = create_model("Arguments", city=(str, ...), day=(str, "today"))
+    for schema in (model, model.model_json_schema()):
+        made = StructuredTool(name="weather", description="weather", args_schema=schema, func=lambda **_: "")
+        assert fit(made, given_arguments) == fitting
+
+
 # --- schemas of branches
 
 TO_MAIL: dict[str, Any] = {"properties": {"to": {"type": "string"}}, "required": ["to"]}
