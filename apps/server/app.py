@@ -102,7 +102,7 @@ try:
     from apps.server.agent import ServedAgent
     from apps.server.conversations import add_conversations
     from apps.server.errors import OF_ALL, Failure, RefusedError, explain
-    from apps.server.guard import NOT_JSON, Guard, ReadRoute
+    from apps.server.guard import Guard
     from apps.server.langserve import add_agent
     from apps.server.limits import Limits
     from apps.server.openai import add_openai
@@ -147,7 +147,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _explain_status)
     for kind in (RefusedError, BusyError, CheckpointError):
         app.add_exception_handler(kind, _explain_refusal)
-    router = APIRouter(responses=OF_ALL, route_class=ReadRoute)
+    router = APIRouter(responses=OF_ALL)
     add_agent(router, agent, "/agent")
     add_conversations(router, agent, "/agent")
     add_openai(router, agent)
@@ -162,6 +162,7 @@ def create_app(
         add_mcp(app, agent)
 
     @app.get("/healthz", tags=["server"])
+    @app.head("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:
         """Whether the server is up."""
         return {"status": "ok"}
@@ -199,9 +200,7 @@ async def _explain_request(request: Request, error: Exception) -> JSONResponse:
 
 
 def _detail(error: Any) -> dict[str, Any]:
-    """Where it is and what it is. LangServe says in a mere text that the body is not JSON."""
-    if not isinstance(error, dict) or error["type"] == "json_invalid":
-        return {"loc": [], "msg": NOT_JSON}
+    """Where it is and what it is."""
     message = LIST_WANTED if error["type"] == "tuple_type" else error["msg"].removeprefix("Value error, ")
     return {"loc": list(error["loc"]), "msg": message}
 

@@ -6,16 +6,16 @@ import binascii
 import hmac
 import ipaddress
 import json
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from math import isfinite
+from typing import Any, NoReturn
 
-from fastapi.routing import APIRoute
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from apps.server.encoding import to_json
 from apps.server.errors import Failure, RefusedError, explain
 from apps.server.limits import Limits
 
@@ -155,8 +155,7 @@ class Guard:
         if len(body) > LARGE_BYTES:
             async with self._large:  # one in a round of the event loop: the requests of others get their turn
                 await asyncio.sleep(0)
-        scope["json"] = _read_json(body)
-        return bytes(body)
+        return to_json(_read_json(body))  # so that all who read it read the same: UTF-8, and no half of a character
 
     async def _watched(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         """Answer the request as long as its client is there."""
@@ -171,24 +170,6 @@ class Guard:
             for task in (answering, leaving):
                 task.cancel()
             await asyncio.gather(answering, leaving, return_exceptions=True)
-
-
-class ReadRoute(APIRoute):
-    """A route that takes a body as the guard has read it."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """What answers a request."""
-        handle = super().get_route_handler()
-
-        async def handle_read(request: Request) -> Response:
-            return await handle(_ReadRequest(request.scope, request.receive))
-
-        return handle_read
-
-
-class _ReadRequest(Request):
-    async def json(self) -> Any:
-        return self.scope["json"]
 
 
 class _Answering:
@@ -253,7 +234,7 @@ def _read_json(body: bytearray) -> Any:
         RefusedError: It is not JSON, or what uses it later could not cope with it.
     """
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
+        value = json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError:
         raise RefusedError(422, TOO_DEEP) from None
     except ValueError:  # also a number of too many digits, and bytes that are no text
@@ -270,8 +251,12 @@ def _read_json(body: bytearray) -> Any:
     raise RefusedError(422, TOO_DEEP)
 
 
-def _refuse_constant(name: str) -> None:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(number: str) -> float:
+    return float(number) if isfinite(float(number)) else _refuse_constant(number)
 
 
 def _inside(value: Any) -> Iterable[Any]:

@@ -37,7 +37,7 @@ def routes() -> list[tuple[str, str]]:
     """Method and path of every route."""
     found = [(method, path) for path, methods in app.openapi()["paths"].items() for method in methods]
     hidden = ["/", "/openapi.json", "/docs", "/redoc", "/agent/playground/", "/agent/input_schema", "/nowhere"]
-    return [*found, *(("get", path) for path in hidden)]
+    return [*found, ("head", "/healthz"), *(("get", path) for path in hidden)]
 
 
 async def test_every_route_but_healthz_wants_the_key(serve: Serve) -> None:

@@ -1,6 +1,7 @@
 """The agent as a tool, as the client of the Model Context Protocol's own package sees it."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -129,6 +130,10 @@ async def test_what_is_refused_and_what_fails_is_an_error_of_the_call(model_serv
             request = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
             assert (await stranger.post(f"{url}mcp", json=request)).status_code == 401
             assert (await stranger.get(f"{url}mcp", headers={"X-API-Key": KEY})).status_code == 405
+            headers = {"X-API-Key": KEY, "Accept": "application/json, text/event-stream"}
+            headers["Content-Type"] = "application/json"
+            half = json.dumps({**request, "id": "half a \ud83d"})
+            assert '"id":"half a ' in (await stranger.post(f"{url}mcp", content=half, headers=headers)).text
         async with over_http(url, KEY) as session:
             for arguments, why in [
                 ({"question": "x" * 101}, "LLM_COMPILER_MAX_QUESTION_CHARS"),
