@@ -5,8 +5,13 @@ for the rest of a head, and for a client to read on.
 """
 
 import asyncio
+from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+PIECE_BYTES = 2_048
+"""How much of what has come over a connection is parsed at a time. Up to 256 KiB come at once, and in that much there
+may be a chunk of a body in every 6 bytes, each of which is parsed for itself: others would wait for half a second."""
 
 
 def bounded_to(most: int) -> type[asyncio.Protocol]:
@@ -22,6 +27,10 @@ def bounded_to(most: int) -> type[asyncio.Protocol]:
         _deadline: asyncio.TimerHandle | None = None
         _unsent = 0
 
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            self._received = bytearray()
+
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self._wait()
@@ -31,11 +40,26 @@ def bounded_to(most: int) -> type[asyncio.Protocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._go_on()
+            self._received.clear()
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            super().data_received(data)
+            self._received += data
+            if len(self._received) == len(data):  # nothing is waiting to be parsed already
+                self._parse()
+
+        def _parse(self) -> None:
+            piece = bytes(self._received[:PIECE_BYTES])
+            super().data_received(piece)
             self._see()
+            del self._received[:PIECE_BYTES]
+            if self.transport.is_closing():
+                return
+            if self._received:
+                self.transport.pause_reading()
+                self.loop.call_soon(self._parse)
+            elif not self.flow.read_paused:
+                self.transport.resume_reading()
 
         def on_response_complete(self) -> None:
             self._wait()

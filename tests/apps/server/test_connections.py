@@ -93,6 +93,24 @@ async def test_a_head_without_end_is_refused(url: str, sent: bytes) -> None:
         assert await send_until_ended(client, sent * 1000) < 10_000_000  # of which most is in the kernel's buffers
 
 
+async def reads(scope: Any, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+    """An app that answers when it has read the body."""
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+    await send({"type": "http.response.body", "body": scope["method"].encode()})
+
+
+async def test_a_body_in_very_many_chunks_does_not_keep_others_waiting() -> None:
+    body = HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 50_000 + b"0\r\n\r\n"
+    async with serving(reads, http=bounded_to(100), lifespan="off") as url, connected(url, body) as client:
+        answering = asyncio.create_task(until_ended(client))
+        async with connected(url, HEALTH) as other:
+            assert (await until_ended(other)).endswith(b"GET")
+        assert not answering.done()
+        assert (await answering).endswith(b"POST")
+
+
 async def large(_: Any, __: Any, send: Callable[..., Any]) -> None:
     """An app that says much."""
     await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
