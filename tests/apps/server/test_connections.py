@@ -106,9 +106,9 @@ async def test_a_body_in_very_many_chunks_does_not_keep_others_waiting() -> None
     async with serving(reads, http=bounded_to(100), lifespan="off") as url, connected(url, body) as client:
         answering = asyncio.create_task(until_ended(client))
         async with connected(url, HEALTH) as other:
-            assert (await until_ended(other)).endswith(b"GET")
+            assert b"GET" in await until_ended(other)
         assert not answering.done()
-        assert (await answering).endswith(b"POST")
+        assert b"POST" in await answering
 
 
 async def large(_: Any, __: Any, send: Callable[..., Any]) -> None:
