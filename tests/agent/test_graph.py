@@ -424,8 +424,8 @@ async def test_concurrent_runs_do_not_mix(model_server: ModelServer, chat_model:
 async def test_the_model_stream_is_closed_when_it_goes_on_after_the_join(
     model_server: ModelServer, chat_model: ChatOpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planner, "SILENCE", 0.01)
-    monkeypatch.setattr(planner, "CLOSING_TIMEOUT", 0.01)
+    for limit in ("SILENCE", "USAGE_TIMEOUT", "CLOSING_TIMEOUT"):
+        monkeypatch.setattr(planner, limit, 0.01)
     model_server.script(
         planner=[Reply(["1. add(1, 1)\n2. join()", "\nNow", " let me", Gate(), "explain"])], joiner=["Two."]
     )

@@ -33,8 +33,8 @@ from tests.support.model_server import ChatRequest, ModelServer, Reply
 from tools.ray import on_ray
 
 ROUNDS = 3
-RUNS_AT_ONCE = 30
-"""Of a server."""
+RUNS_AT_ONCE = 10
+"""Of a server: what a worker of Aegra takes, if nothing else is set."""
 
 TURNS = (1, 10, 99, 100)
 SECOND = 1.0
