@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.notebooks import FOLDER, METADATA, execute
+from tests.support.prepared_python import prepared
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -72,9 +73,12 @@ def test_its_links_lead_somewhere(name: str) -> None:
 def test_they_run_and_show_what_is_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All at once, since most of their time goes into waiting for a model."""
     copies = {name: Path(shutil.copytree(FOLDER, tmp_path / name)) for name in NOTEBOOKS}
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(NO_NETWORK)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    (startup := tmp_path / "ipython" / "profile_default" / "startup").mkdir(parents=True)
+    (startup / "no_network.py").write_text(NO_NETWORK)
+    (kernel := tmp_path / "jupyter" / "kernels" / "python3").mkdir(parents=True)
+    start = prepared("-m", "ipykernel_launcher", "-f", "{connection_file}")
+    (kernel / "kernel.json").write_text(json.dumps({"argv": start, "display_name": "Python", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
 

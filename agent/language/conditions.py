@@ -17,7 +17,7 @@ LONGEST = 2000
 """Characters of a line that are looked at."""
 
 _IF = r"(?:(?:el)?if|unless|when(?:ever)?|while|until|for\s+(?:each|every|all|any|\w+(?:\s*,\s*\w+){0,9}\s+in))\b"
-_BULLETS = r"[\s>*_`\-–—+•|(\[,;]*"
+_BULLETS = r"[\s>*_`\-–—+•|(\[,;]*+"
 _BEGINS = re.compile(rf"{_BULLETS}(?:\d+[.):]\s*)?{_IF}", re.IGNORECASE)
 _CODE_LINE = re.compile(rf"\s*{_IF}.*[:{{]\s*\Z", re.DOTALL)
 _REFERENCE = re.compile(r"\$\{?\d")

@@ -42,8 +42,9 @@ NO_CALL = "This is not a call; the form is {tool}(…)."
 
 Item = Call | Element | Join | Thought
 
-_BULLETS = r"[\s>*_`\-–—+•|(\[,;]*"
-_NUMBERED = r"(?:(?:step|task|action|call)\s*)?#?(?P<number>\d{1,9})[\s*_`]*\\?[.):\]\-–—、：．|]?[\s*_`]*"
+# Possessive (`*+`) where the same characters may follow: else a row of stars takes the square of its length.
+_BULLETS = r"[\s>*_`\-–—+•|(\[,;]*+"
+_NUMBERED = r"(?:(?:step|task|action|call)\s*)?#?(?P<number>\d{1,9})[\s*_`]*+\\?[.):\]\-–—、：．|]?[\s*_`]*+"
 _ASSIGNED = (
     r"(?:\$\{?(?P<assigned>\d{1,9})\}?\s*[=:.)]"
     r"|(?:(?:const|let|var)\s+)?(?P<result>[^\W\d]\w{0,40})(?:\s*:\s*\w{1,20})?\s*=)\s*"
@@ -57,13 +58,13 @@ _HEAD = re.compile(
 _HEAD_END = re.compile(r"[\w`*]\s*\Z")
 _LONGEST_HEAD = 120
 _LEAD = re.compile(rf"{_BULLETS}(?:(?:\d+\.)+\d+[.):]?\s*|(?:action|call|task|tool)\s*:\s*)?", re.IGNORECASE)
-_THOUGHT = re.compile(rf"{_BULLETS}(?:{_NUMBERED})?[*_]*thoughts?[*_]*\s*:", re.IGNORECASE)
+_THOUGHT = re.compile(rf"{_BULLETS}(?:{_NUMBERED})?[*_]*+thoughts?[*_]*\s*:", re.IGNORECASE)
 _COMMENT = re.compile(r"[\s`*,;]*(?:#(?!\d)|//|/\*)")
-_NOISE = re.compile(r"[\s`*_)\]}>,;.|\-]*(?:```\s*\w*)?\s*")
+_NOISE = re.compile(r"[\s`*_)\]}>,;.|\-]*(?:```\s*+\w*+\s*+)?")
 _NO_CALL = re.compile(
     rf"{_BULLETS}{_NUMBERED}(?P<name>[\w.\-]+)\s*(?P<rest>[\"'“\[{{:=$<].*)", re.IGNORECASE | re.DOTALL
 )
-_NAMED_CALLS = re.compile(r"[\w.\-]+(?=\s{0,3}[(（])")
+_NAMED_CALLS = re.compile(r"(?<![\w.\-])[\w.\-]++(?=\s{0,3}[(（])")
 _FIRST_WORD = re.compile(rf"{_BULLETS}([\w.\-]+)")
 _NAMED_IN_JSON = re.compile(r"[\"'](?:name|tool|tool_name|function|action)[\"']\s{0,3}:\s{0,3}[\"']([\w.\-]+)[\"']")
 _NUMBERED_LINE = re.compile(rf"{_BULLETS}(?:(?:step|task|action|call)\s*)?#?(\d{{1,9}})[.):]", re.IGNORECASE)

@@ -38,6 +38,8 @@ TEXTS: dict[str, Text] = {
     "digits": argument("9"),
     "digits before a call": repeated("9", after=". search(a)"),
     "digits of a reference": argument("9", '"$', '"'),
+    "underscores": repeated("_", after='")'),
+    "spaces before a call": repeated(" ", after=" (a)"),
     "newlines": repeated("\n"),
     "newlines in a call": argument("\n"),
     "newlines in a string": argument("\n", '"', '"'),
@@ -205,6 +207,17 @@ def seconds(name: str, size: int) -> float:
     started = time.process_time()
     parse(text, len(text))
     return time.process_time() - started
+
+
+@pytest.fixture(scope="module")
+def seconds_of_a_plan() -> float:
+    return seconds("calls", 30_000)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_no_text_takes_much_longer_than_a_plan_of_its_length(name: str, seconds_of_a_plan: float) -> None:
+    """Calls don't tell of what a regular expression tries either."""
+    assert seconds(name, 30_000) < 10 * seconds_of_a_plan + 0.1
 
 
 @pytest.mark.parametrize("name", MEGABYTES)
