@@ -84,7 +84,10 @@ def notes_on(evaluation: Evaluation, figures: Sequence[Figures]) -> list[str]:
     differing = [run for run in runs if run.verdict is None and not run.correct and WORDS_DIFFER in run.why]
     if differing:
         count = f"{len(differing)} answer{' counts' if len(differing) == 1 else 's count'}"
-        notes.append(f"{count} as wrong because {WORDS_DIFFER}: --judge has a model compare what they say.")
+        notes.append(
+            f"{count} as wrong because {WORDS_DIFFER}: --scorer contains looks for the right words in them, --judge has "
+            "a model compare what they say."
+        )
     return notes + list(dict.fromkeys(evaluation.problems))[:3]
 
 
