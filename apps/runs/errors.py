@@ -66,4 +66,5 @@ def _no_connection(error: Exception) -> str:
 
 def _wrong_value(detail: dict[str, Any]) -> str:
     where = ".".join(str(step) for step in detail["loc"])
-    return f"{where}: {detail['msg']}" if where else str(detail["msg"]).removeprefix("Value error, ")
+    said = str(detail["msg"]).removeprefix("Value error, ")
+    return f"{where}: {said}" if where else said

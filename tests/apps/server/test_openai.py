@@ -133,7 +133,10 @@ async def test_what_chats_send_is_answered(model_server: ModelServer, serve: Ser
         ({"messages": "Hi"}, "messages: Input should be a valid list"),
         ({"messages": [{"role": "user", "content": "x" * 101}]}, "LLM_COMPILER_MAX_QUESTION_CHARS"),
         ({"messages": [{"role": "system", "content": "A title?"}]}, "The last message is the system's"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "Only text can be read.*'image_url'"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            "content: Only text can be read.*'image_url'",
+        ),
     ],
     ids=lambda given: ", ".join(given) if isinstance(given, dict) else "",
 )
