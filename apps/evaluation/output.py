@@ -85,8 +85,8 @@ def notes_on(evaluation: Evaluation, figures: Sequence[Figures]) -> list[str]:
     if differing:
         count = f"{len(differing)} answer{' counts' if len(differing) == 1 else 's count'}"
         notes.append(
-            f"{count} as wrong because {WORDS_DIFFER}: --scorer contains looks for the right words in them, --judge has "
-            "a model compare what they say."
+            f"{count} as wrong because {WORDS_DIFFER}: --scorer contains looks for the right words in them, --judge "
+            "has a model compare what they say."
         )
     return notes + list(dict.fromkeys(evaluation.problems))[:3]
 

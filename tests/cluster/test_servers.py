@@ -181,7 +181,7 @@ async def open_after(stream: AsyncIterator[Any], gate: Gate, name: str) -> Async
 async def test_an_approval_is_given_at_the_other_server(
     clients: list[LangGraphClient], model_server: ModelServer
 ) -> None:
-    model_server.script(planner=['1. pay("ann")\n2. join("It is $1.")'])
+    model_server.script(planner=['1. pay("ann")\n2. join()'], joiner=["It is paid."])
     thread = await new_thread(clients[0])
     await clients[0].runs.wait(thread, "payment", input=question())
     (interrupt,) = (await clients[1].threads.get_state(thread))["interrupts"]
