@@ -38,9 +38,11 @@ LONGEST_NAME = 3
 """Words. Longer arguments may be the whole question, and ask whether something was done."""
 
 _LEFT_OVER = re.compile(
-    r"[\[({]|[.?]+\w|:[,.\d]*[a-z%}]|\|\s?[a-z]|->|::|![rsa]\b|\s*(?:\*|\^|\+\s|\?\?|\|\|)\s*[$\d(\"']"
+    r"[\[({]|[.?]+\w|:[,.\d]*[a-z%}]|\|\s?[a-z]|->|::|![rsa]\b|\s*(?:\?\?|\|\|)"
+    r"|\s*(?:\*|\^|\+\s)\s*[$\d(](?![^\n]*=)"
 )
-"""What is part of a reference that can't be read, or code: `$1[?].status`, `$1.upper()`, `{$1:.2f}`, `$1 * 100`."""
+"""What is part of a reference that can't be read, or code: `$1[?].status`, `$1.upper()`, `{$1:.2f}`, `$1 * 100`, which
+without an equals sign behind it tells no result."""
 
 _CODE_BEFORE = re.compile(r"\{\Z|[a-z_]\(\Z", re.IGNORECASE | re.ASCII)
 """What makes a part of code of a reference: `len($1)`."""

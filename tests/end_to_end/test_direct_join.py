@@ -96,6 +96,7 @@ async def answer(model: ChatOpenAI, tools: list[Any] = TOOLS, **context: Any) ->
         ('1. measure.map(["K2", "Fuji"])\njoin("$1.name: $1.height m")', "K2 and Fuji: 8611.25 and 3776 m"),
         ('1. orders()\njoin("Orders: $1.id.")', "Orders: A-1 and A-2."),
         # words that tell of no deed, or name what was looked up
+        ('1. ratio(6, 5)\n2. ratio(1, 1)\njoin("$1 * $2 = 1.2")', "1.2 * 1 = 1.2"),
         ('1. ratio(6, 5)\njoin("It is $1.")', "It is 1.2."),
         ('1. measure("K2")\njoin("The height of K2 is $1.height metres.")', "The height of K2 is 8611.25 metres."),
         ('1. ratio(6, 5)\njoin("The ratio of 6 € to 5 USD is $1.")', "The ratio of 6 € to 5 USD is 1.2."),
