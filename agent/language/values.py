@@ -5,12 +5,16 @@ import dataclasses
 import json
 import math
 import re
+import warnings
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
+
+# What Python's compiler thinks of a model's text (`1if x`) is nothing for the user's terminal.
+warnings.filterwarnings("ignore", category=SyntaxWarning, module="<unknown>")
 
 CUT = "… [cut: {shown:,} of {all:,} characters shown]"
 LONGEST_READ = 100_000

@@ -1,5 +1,7 @@
 """What the parser makes of a plan's text."""
 
+import subprocess
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from agent.language.parser import Item, PlanParser
 from agent.language.plan import Plan
 from agent.language.tasks import Call, Element, Join, Signature, Thought
+from tests.support.prepared_python import prepared
 
 TOOLS = {name: Signature(name) for name in ("search", "math", "get-weather")}
 
@@ -674,3 +677,9 @@ def _clean(value: object) -> object:
         case dict():
             return {_clean(name): _clean(item) for name, item in value.items()}
     return value
+
+
+def test_what_python_thinks_of_a_plan_is_not_told() -> None:
+    code = 'from agent.language.parser import PlanParser; PlanParser(["f"]).feed("1. f(1if 2)")'
+    result = subprocess.run(prepared("-c", code), capture_output=True, text=True, check=True)
+    assert result.stderr == ""
