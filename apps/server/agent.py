@@ -21,7 +21,7 @@ from apps.runs.run import Run, follow
 from apps.runs.threads import Session, Thread
 from apps.server.errors import RefusedError
 from apps.server.limits import Limits
-from apps.server.schema import AgentInput
+from apps.server.schema import AgentInput, FormInput
 from apps.server.settings import ClientConfig, context_of, form_fields, thread_of
 from apps.server.streams import LiveRuns
 from apps.server.threads import open_threads, tell_died
@@ -115,7 +115,7 @@ class ServedAgent(Runnable[AgentInput, Report]):
     # --- what LangServe asks for
 
     def get_input_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:  # noqa: ARG002
-        return AgentInput
+        return FormInput
 
     def get_output_schema(self, config: RunnableConfig | None = None) -> type[BaseModel]:  # noqa: ARG002
         return Report

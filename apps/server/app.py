@@ -161,8 +161,8 @@ def create_app(
 
         add_mcp(app, agent)
 
-    @app.get("/healthz", tags=["server"])
     @app.head("/healthz", include_in_schema=False)
+    @app.get("/healthz", tags=["server"])
     async def healthz() -> dict[str, str]:
         """Whether the server is up."""
         return {"status": "ok"}

@@ -21,16 +21,6 @@ _MESSAGES: dict[str, type[HumanMessage | AIMessage | SystemMessage]] = {
 }
 
 
-def without_nulls(schema: dict[str, Any]) -> None:
-    """Have a JSON schema show a field that may be left out as one of its type, and not of that or null, which is what
-    people send, and what the playground's form can cope with."""
-    for field in schema.get("properties", {}).values():
-        types = [each for each in field.pop("anyOf", []) if each != {"type": "null"}]
-        field |= types[0] if len(types) == 1 else {"anyOf": types} if types else {}
-        if field.get("default", "") is None:
-            del field["default"]
-
-
 def _plain_text(content: Any) -> Any:
     """The text of a message's content that comes in blocks.
 
@@ -82,7 +72,7 @@ def _as_list(messages: Any) -> Any:
 class AgentInput(BaseModel):
     """A question, or the messages of a conversation; or the answer to a run that paused."""
 
-    model_config = ConfigDict(title="Question", extra="forbid", json_schema_extra=without_nulls)
+    model_config = ConfigDict(title="Question", extra="forbid")
 
     question: str | None = Field(default=None, title="Question", description="What to answer.")
     messages: Annotated[list[Message] | None, BeforeValidator(_as_list)] = Field(
@@ -155,3 +145,18 @@ class AgentInput(BaseModel):
         """What it adds to the conversation: messages, and the question at their end; none if it goes on."""
         *history, last = self.messages or [Message(content=self.question or "")]
         return [message.as_langchain() for message in history], last.content
+
+
+def _without_nulls(schema: dict[str, Any]) -> None:
+    """Have a JSON schema show a field that may be left out as one of its type, and not of that or null."""
+    for field in schema.get("properties", {}).values():
+        types = [each for each in field.pop("anyOf", []) if each != {"type": "null"}]
+        field |= types[0] if len(types) == 1 else {"anyOf": types} if types else {}
+        if field.get("default", "") is None:
+            del field["default"]
+
+
+class FormInput(AgentInput):
+    """The same for the playground, whose form can't cope with null."""
+
+    model_config = ConfigDict(title="Question", json_schema_extra=_without_nulls)

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from agent import Context
 from apps.server.errors import RefusedError
 from apps.server.limits import Limits
-from apps.server.schema import without_nulls
 
 MODELS = ("model", "planner_model", "joiner_model")
 CEILINGS = ("max_replans", "max_tasks", "max_concurrency", "max_observation_chars", "tool_timeout", "tool_retries")
@@ -30,7 +29,7 @@ NO_CHECKPOINTS = "configurable.{name}: this server goes on with a thread where i
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(title="Settings", extra="allow", json_schema_extra=without_nulls)
+    model_config = ConfigDict(title="Settings", extra="allow")
 
 
 def _optional(name: str) -> Any:
@@ -49,7 +48,7 @@ ClientSettings = create_model("Settings", __base__=_Settings, **{name: _optional
 class ClientConfig(BaseModel):
     """The part of LangChain's config that clients may send."""
 
-    model_config = ConfigDict(title="Config", json_schema_extra=without_nulls)
+    model_config = ConfigDict(title="Config")
 
     configurable: ClientSettings | None = None  # type: ignore[valid-type]
 

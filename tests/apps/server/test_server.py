@@ -565,7 +565,9 @@ async def test_schemas_and_documentation_describe_the_api(serve: Serve) -> None:
         config = (await client.get("agent/config_schema")).json()["$defs"]["Configurable"]["properties"]
         assert config["max_replans"]["default"] == 2
         assert all(field["description"] for field in config.values())
-        paths = (await client.get("openapi.json")).json()["paths"]
+        api = (await client.get("openapi.json")).json()
+        assert {"type": "null"} in api["components"]["schemas"]["AgentInput"]["properties"]["decisions"]["anyOf"]
+        paths = api["paths"]
         assert {"/agent/invoke", "/agent/batch", "/agent/stream", "/agent/stream_events", "/healthz"} <= paths.keys()
 
 
