@@ -15,11 +15,20 @@ THREAD_ID: TypeAdapter[str] = TypeAdapter(ThreadId)
 def filter_case(_: Any, case: Any) -> bool:
     r"""Whether a request is made: not one that is meant to be bad for its thread, but has a good one. Schemathesis
     reads `\p{L}` as the letters of some alphabets, and takes those of all others for bad."""
-    path = case.meta.components.get(ParameterLocation.PATH) if case.meta else None
-    if path is None or not path.mode.is_negative or "thread_id" not in case.path_parameters:
-        return True
+    components = case.meta.components if case.meta else {}
+    bad = {location for location, component in components.items() if component.mode.is_negative}
+    in_path = (case.path_parameters or {}).get("thread_id")
+    if ParameterLocation.PATH in bad and in_path is not None and _is_good(in_path):
+        return False
+    match case.body:
+        case {"input": {"thread_id": thread}} if ParameterLocation.BODY in bad:
+            return not (thread == "" or _is_good(thread))
+    return True
+
+
+def _is_good(thread: Any) -> bool:
     try:
-        THREAD_ID.validate_python(case.path_parameters["thread_id"])
+        THREAD_ID.validate_python(thread)
     except ValidationError:
-        return True
-    return False
+        return False
+    return True

@@ -16,7 +16,7 @@ from tests.support.serving import Tools, serving_agent
 
 SCHEMATHESIS = [
     *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"),
-    *("--phases", "examples,fuzzing", "--max-examples", "6", "--generation-deterministic", "--no-color"),
+    *("--generation-deterministic", "--no-color"),
     # Not all that makes a request good can be said in a JSON schema: that a model may be named, a last message is the
     # user's, or one of two threads.
     *("--exclude-checks", "positive_data_acceptance"),
@@ -25,14 +25,28 @@ SCHEMATHESIS = [
 HOOKS = {"SCHEMATHESIS_HOOKS": "tests.apps.server.schemathesis_hooks", "PYTHONPATH": str(ROOT)}
 
 
+PHASES = [
+    ["--phases", "examples,fuzzing", "--max-examples", "6"],
+    # Each limit of each field, and what is beyond it; other paths take the same as these.
+    ["--phases", "coverage", "--include-path-regex", "^/(agent/invoke|agent/threads/.*|v1/.*)$"],
+]
+
+
+@pytest.mark.parametrize("phases", PHASES, ids=["fuzzing", "coverage"])
 @pytest.mark.timeout(600)  # it takes some 10 s of CPU, which on a busy machine are minutes
 async def test_the_server_does_what_its_openapi_document_says(
-    model_server: ModelServer, chat_model: ChatOpenAI, tmp_path: Path
+    phases: list[str], model_server: ModelServer, chat_model: ChatOpenAI, tmp_path: Path
 ) -> None:
     model_server.handler = lambda request: '1. search("K2")\n2. join()' if request.role == "planner" else "8611 m"
     async with serving_agent(chat_model, Tools()) as url:
         running = await asyncio.create_subprocess_exec(
-            *SCHEMATHESIS, f"{url}openapi.json", cwd=tmp_path, env={**os.environ, **HOOKS}, stdout=PIPE, stderr=STDOUT
+            *SCHEMATHESIS,
+            *phases,
+            f"{url}openapi.json",
+            cwd=tmp_path,
+            env={**os.environ, **HOOKS},
+            stdout=PIPE,
+            stderr=STDOUT,
         )
         said, _ = await running.communicate()
     assert running.returncode == 0, said.decode()
