@@ -69,7 +69,7 @@ _TELL_NO_DEED = frozenset(
     meters metres miles million min minutes ml mm months percent s thousand times usd weeks years
     """.split()  # noqa: SIM905 — a list of them would fill a page
 )
-_NAME = re.compile(r"\w*[^\W\d](?=[\"'\]]*\Z)")
+_NAME = re.compile(r"(?<!\w)\w*[^\W\d](?=[\"'\]]*\Z)")
 
 
 class NoAnswerError(Exception):

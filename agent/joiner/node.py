@@ -39,7 +39,7 @@ _ACTION = re.compile(
     r"(?P<action>Finish|Replan)\b[ \t:*]*(?P<text>.*)",
     re.DOTALL | re.IGNORECASE,
 )
-_FINAL = re.compile(r"(?:\A|\n)\W*(?:Final )?Answer\W*:\s*(?P<text>.*)", re.DOTALL | re.IGNORECASE)
+_FINAL = re.compile(r"(?:\A|\n)[^\w\n]*(?:Final )?Answer\W*:\s*(?P<text>.*)", re.DOTALL | re.IGNORECASE)
 _FORM = re.compile(
     r"[\s*]*(?:Thought|Action|Replan)[\s*]*:|[\s*]*Answer[\s*]*:\s*(?=Finish[(\[])|\s*(?:Finish|Replan)[(\[].*[)\]]\s*\Z",
     re.DOTALL | re.IGNORECASE,
@@ -48,10 +48,12 @@ _GIVEN = r"(?:(?:final_)?answer|feedback|response|text|message|missing)"
 _KEYWORD = re.compile(
     rf"\A{_GIVEN}\s*[=:]\s*|\A\w+\s*=\s*(?=[\"'])|\A\{{\s*[\"']{_GIVEN}[\"']\s*:\s*(?=[\"'].*\}}\Z)", re.DOTALL
 )
-_AROUND = re.compile(
-    r"\A(?:\s|```\w*|<[|｜]?\w+[|｜]?>|\[(?=\w+\()|functions\.)+|(?:\s|```|</?[|｜]?\w+[|｜]?>|(?<=\))[\];.])+\Z"
-)
+_BEFORE = re.compile(r"(?:\s|```\w*|<[|｜]?\w+[|｜]?>|\[(?=\w+\()|functions\.)*")
+_BEHIND = re.compile(r"(?:\s|```|</?[|｜]?\w+[|｜]?>|(?<=\))[\];.])+\Z")
 """What models set around calls in Python."""
+
+LONGEST_BEHIND = 200
+"""Characters."""
 
 _WHOLE = re.compile(r"\s*<(answer|final_answer|response)>\s*(?P<text>.*?)\s*</\1>\s*", re.DOTALL | re.IGNORECASE)
 
@@ -208,7 +210,8 @@ def read_decision(response: AIMessage, *, as_text: bool = False) -> Decision:
             if name.lower() == "replan":
                 return Replan(given.strip())
             return Answer(_plain(response, given))
-    bare = _AROUND.sub("", answer)
+    bare = _BEFORE.sub("", answer.rstrip(), count=1)
+    bare = bare[:-LONGEST_BEHIND] + _BEHIND.sub("", bare[-LONGEST_BEHIND:])
     if as_text or _FORM.match(bare):
         words = bare.partition("\nObservation:")[0]
         action = _ACTION.search(words)

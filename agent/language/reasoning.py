@@ -45,7 +45,7 @@ _END_OF_TEXT = re.compile(r"\s*(?:</s>|<eos>)\s*\Z")
 _FENCE_END = re.compile(r"(?<![^\n])[ \t]*(?:`{3,}|~{3,})[ \t]*(?:\n|\Z)")
 
 _MARK = re.compile(
-    rf"(?P<fence>(?:`{{3,}}|~{{3,}}){_WORDS}[ \t]*\n)"
+    rf"(?P<fence>(?:(?<!`)`{{3,}}|(?<!~)~{{3,}}){_WORDS}[ \t]*\n)"
     rf"|(?P<opening>{_OPENING})|(?P<closing>{_CLOSING})|{_END_OF_MESSAGE}",
     re.IGNORECASE,
 )

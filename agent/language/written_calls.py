@@ -23,10 +23,10 @@ _LIST_KEYS = ("tool_calls", "tool_uses", "calls", "function_calls", "tools")
 
 _ELEMENT = r"<(?P<{0}>\w{{1,40}})>(?P<{0}_value>[^<>]*)</(?P={0})>"
 _GAP = (
-    r"(?=(?P<gap>(?:\s|[\"'>:\]]|\d+(?=[<\"])|<(?!parameter\b|arg_|function|invoke|tool_call>|/|"
+    r"(?=(?P<gap>(?:\s+|[\"'>:\]]|\d+(?=[<\"])|<(?!parameter\b|arg_|function|invoke|tool_call>|/|"
     + _ELEMENT.format("skipped")[1:]
     + r")[^<>{}\n]{1,40}>|</(?:tool_)?name>|\[ARGS\]|\[CALL_ID\]\w*"
-    r"|```(?:json)?|json(?=\s*[\n{<])|(?:Action Input|Input|Arguments|Parameters|Args)\s*:)*))(?P=gap)"
+    r"|```(?:json)?|json(?=\s*[\n{<])|(?:Action Input|Input|Arguments|Parameters|Args)\s*:){0,50}))(?P=gap)"
 )
 """A lookahead takes what it finds once and for all, as a possessive group does from Python 3.11.5 on."""
 
@@ -60,7 +60,12 @@ _LOOKS_LIKE_CALLS = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ALL_CALLS = re.compile(r"\s*Action\s*:.*|[\s`\[]*[^\W\d][\w.]*\(\s*\w+\s*=.*\)[\s`\]]*", re.DOTALL)
-_MOST_OBJECTS = 1000
+_MOST_UNREADABLE = 100
+"""Brackets with which no object begins. To know, all that is behind one may have to be read."""
+
+_DEEPEST = 100
+"""Brackets in each other."""
+
 _MOST_UNCLOSED = 6
 _OWN_MARKS = {'<|"|>': '"', "<escape>": '"', "｜DSML｜": ""}
 """Quotation marks of Gemma, the name of DeepSeek."""
@@ -122,14 +127,13 @@ def _after_names(text: str, tools: Collection[str]) -> Iterator[Written]:
 
 
 def _in_json(text: str, tools: Collection[str], *, any_name: bool) -> Iterator[Written]:
-    position = 0
+    position = unreadable = 0
     ends = [end.start() for end in _END_OF_CALL.finditer(text)]
-    for _ in range(_MOST_OBJECTS):
-        if not (begin := _OPENING.search(text, position)):
-            return
+    while unreadable < _MOST_UNREADABLE and (begin := _OPENING.search(text, position)):
         read = _object_at(text, begin.start())
         if read is None and (end := next((end for end in ends if end > begin.start()), None)):
             read = _unclosed(text[begin.start() : end], end)
+        unreadable += read is None
         position = read[1] if read else begin.end()
         if read:
             yield from _calls_of(read[0], tools, any_name=any_name)
@@ -169,6 +173,8 @@ def _object_at(text: str, position: int) -> tuple[Any, int] | None:
     depth = 0
     for token in _TOKEN.finditer(text, position):
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
+        if depth > _DEEPEST:
+            return None
         if depth == 0:
             value = _near_json(text[position : token.end()])
             return None if value is None else (value, token.end())

@@ -1,13 +1,18 @@
-"""The parser under texts that no model should write: it never raises, and its work grows in proportion to the text."""
+"""Texts that no model should write: the parser never raises, and its work, like that of others who read what a model
+says, grows in proportion to the text."""
 
 import sys
 import time
 from collections.abc import Callable
 
 import pytest
+from langchain_core.messages import AIMessage
 
+from agent.joiner.node import read_decision
 from agent.language.parser import PlanParser
+from agent.language.reasoning import without_thoughts
 from agent.language.tasks import Call, Signature
+from agent.language.written_calls import read_written_calls
 
 TOOLS = {"search": Signature("search", ("query", "user-id"))}
 
@@ -224,6 +229,25 @@ def test_no_text_takes_much_longer_than_a_plan_of_its_length(name: str, seconds_
 def test_ten_times_the_text_takes_about_ten_times_the_time(name: str) -> None:
     """Calls don't tell of copies. With one of all the text for each character, it would be a hundred times."""
     assert seconds(name, LARGE[name]) < 40 * seconds(name, LARGE[name] // 10) + 0.1
+
+
+READERS: dict[str, Callable[[str], object]] = {
+    "thoughts": without_thoughts,
+    "calls": lambda text: read_written_calls(text, ["search"]),
+    "decision": lambda text: read_decision(AIMessage(text)),
+}
+
+
+@pytest.mark.parametrize("unit", [" ", "\n", "`", "<a>", "<search>", "[", "{", "[1,", "[x]", "Answer: ", "\\n "])
+@pytest.mark.parametrize("reader", READERS)
+def test_nor_do_the_others_who_read_what_a_model_says(reader: str, unit: str) -> None:
+    def seconds_for(size: int) -> float:
+        text = f"a {unit * (size // len(unit))}a"
+        started = time.process_time()
+        READERS[reader](text)
+        return time.process_time() - started
+
+    assert seconds_for(20_000) < 40 * seconds_for(2_000) + 0.1
 
 
 if __name__ == "__main__":
