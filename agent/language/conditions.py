@@ -10,8 +10,8 @@ condition counts.
 import re
 
 CONDITION = (
-    "The plan ends here, at {text!r}: it has no conditions and no loops, and around a call stands nothing but a "
-    "remark, behind a #. End with `join()` where a result must be seen first."
+    "The plan ends here, at {text!r}: it has no conditions and no loops, nor, around a call that changes something, "
+    "words that may be one. Write the calls alone. End with `join()` where a result must be seen first."
 )
 LONGEST = 2000
 """Characters of a line that are looked at."""
@@ -33,9 +33,9 @@ _STATES = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _MAY_STATE = re.compile(
-    r"\b(?:iff?|unless|only|else|otherwise|when(?:ever)?|until|once|after|provided|providing|assuming|suppos\w+|depend\w*"
-    r"|condition\w*|contingent|pending|subject to|as (?:long|soon) as|in (?:the )?(?:case|event)|except|optional\w*"
-    r"|perhaps|maybe|possibly|skip\w*|should (?:it|the)|whether|must (?:first )?be"
+    r"\b(?:iff?|unless|only|else|otherwise|when(?:ever)?|until|once|after(?! that\b)|provided|providing|assuming"
+    r"|suppos\w+|depend\w*|condition\w*|contingent|pending|subject to|as (?:long|soon) as|in (?:the )?(?:case|event)"
+    r"|except|optional\w*|perhaps|maybe|possibly|skip\w*|should (?:it|the)|whether|must (?:first )?be"
     r"|wenn|falls|sofern|sobald|nur|sonst|außer|vorausgesetzt|si|sauf|seulement|sinon|dès|quand|lorsque|pourvu|solo|sólo"
     r"|solamente|cuando|salvo|siempre que|se|solo|soltanto|quando|qualora|purché|altrimenti|só|somente|apenas|caso|als"
     r"|indien|alleen|tenzij|mits|om|bara|hvis|kun|dersom|når|jos|vain|jeśli|jeżeli|gdy|tylko|pokud|jestli|jen|eğer|ise"
@@ -55,7 +55,19 @@ _REMARKED = re.compile(
 """The same in a remark, which has little else to say of a call. Thoughts may."""
 
 _NAMES_RESULT = re.compile(r"\s*(?:->|=>|→|=)\s*\$?\w+[\s.;,]*")
-_NOTHING = re.compile(r"[\s`*_)\]}>,;.|\-]*(?:```\s*\w*|(?:and\s+)?then|and)?\s*", re.IGNORECASE)
+_NOTHING = re.compile(
+    r"[\s`*_)\]}>,;.|\-]*+(?:(?<=```)\w+|</?(?:plan|calls|code|output|response)>|and"
+    r"|(?:and\s+)?(?:first|then|next|now|also|finally|lastly|after that))?[\s:*_`,]*",
+    re.IGNORECASE,
+)
+"""What says nothing: `Then:`, `**Finally:**`, `<plan>`."""
+
+_REFERS = re.compile(
+    r"\b(?:of|from|uses?|using|know|have)\s+\$\d+(?:(?:,| and)\s+\$\d+)*(?=\W*\Z|[.,;:)]\s|\s+(?:to|for|as)\b)",
+    re.IGNORECASE,
+)
+"""Words that only refer to a result: `# send the height from $1 to Ana`."""
+
 _REMARK = re.compile(r"[\s`*_.;,)]*(?:#|//|/\*|--\s)")
 _LOOSE_REMARK = re.compile(r"[\s`*_.]*[-–—→:(\[=]")
 _CALL = re.compile(r"\w\s?\(")
@@ -91,10 +103,10 @@ def may_be_conditional(text: str, *, beside: bool) -> bool:
         text: The text.
         beside: Whether it stands beside calls, or between their lines, where only remarks belong.
     """
-    if _NOTHING.fullmatch(text[:LONGEST]) or _NAMES_RESULT.fullmatch(text[:LONGEST]):
-        return len(text) > LONGEST
+    if _NOTHING.fullmatch(text) or _NAMES_RESULT.fullmatch(text):
+        return False
     is_remark = _REMARK.match(text) is not None
-    return bool(_MAY_STATE.search(text) or (_REMARKED.search(text) if is_remark else beside))
+    return bool(_MAY_STATE.search(_REFERS.sub("", text)) or (_REMARKED.search(text) if is_remark else beside))
 
 
 def is_left_over(behind: str, *, changes: bool) -> bool:

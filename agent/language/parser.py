@@ -206,7 +206,7 @@ class PlanParser:
             self._fail(call if changes else replace(call, number=None), behind)
         elif changes:
             self._held.append(call)
-        elif not _NOISE.fullmatch(behind) and may_be_conditional(behind, beside=False):
+        elif may_be_conditional(behind, beside=False):
             self._doubt = behind.strip()
 
     def _fail(self, call: Call, condition: str) -> None:
@@ -221,7 +221,7 @@ class PlanParser:
     def _doubt_calls(self, line: str) -> None:
         """Have the calls that change something above this line, or below it, not made, if it may make them conditional.
         What stands above the first call may be prose."""
-        if _NOISE.fullmatch(line) or not may_be_conditional(line, beside=self._begun and not _THOUGHT.match(line)):
+        if not may_be_conditional(line, beside=self._begun and not _THOUGHT.match(line)):
             return
         is_next = _NUMBERED_LINE.match(line) and not may_be_conditional(line, beside=False)
         first = next((held for held in self._held if isinstance(held, Call)), None)
@@ -292,7 +292,7 @@ class PlanParser:
 
     def _end_line(self) -> None:
         line = "".join(self._line)
-        is_comment = self._is_comment
+        is_comment, has_call = self._is_comment, self._made is not None
         self._start_line()
         self._end_call(line)
         if self.ended:
@@ -309,7 +309,8 @@ class PlanParser:
             self._items.append(Join(int(join["number"]) if join["number"] else None))
             self.ended = True
             return
-        self._doubt_calls(line)
+        if not has_call:
+            self._doubt_calls(line)
         if self.ended:
             return
         if (broken := _NO_CALL.fullmatch(line[:2000])) and broken["name"] in self._tools:
@@ -368,8 +369,7 @@ class PlanParser:
             self._condition = line.strip()
         elif self._changes(tool):
             words = (before if is_next or not _LEAD.fullmatch(before) else "") + (head["words"] or "")
-            is_doubtful = not _NOISE.fullmatch(words) and may_be_conditional(words, beside=True)
-            self._condition = self._doubt or (line.strip() if is_doubtful else "")
+            self._condition = self._doubt or (line.strip() if may_be_conditional(words, beside=True) else "")
         error = CONDITION.format(text=shorten(self._condition)) if self._condition else None
         opening = Head(number, tool, mapped, parameters, self._results, error)
         self._call = CallReader(self._cursor, opening, self._give_out, self._starts_task)

@@ -208,6 +208,12 @@ def test_a_remark_behind_a_lookup_may_be_about_what_comes_below(remark: str) -> 
     assert all(call.error for call in calls if call.tool == "send")
 
 
+@pytest.mark.parametrize("remark", LOOSE)
+def test_other_words_behind_a_lookup_are_not_about_what_comes_below(remark: str) -> None:
+    calls = [item for item in read(f"1. search('x'){remark}\n2. send('ana')\njoin()") if isinstance(item, Call)]
+    assert [(call.tool, call.error) for call in calls] == [("search", None), ("send", None)]
+
+
 def test_a_call_in_a_remark_is_none() -> None:
     assert read("1. search('x')\n// 2. send('ana')\n# 3. send('bob')\njoin()") == [
         Call(1, "search", ["x"], text="'x'"),
@@ -228,7 +234,21 @@ def test_what_stands_below_a_line_that_cannot_be_read_may_hang_on_it(guard: str)
     assert "no conditions" in (calls[-1].error or "")
 
 
-@pytest.mark.parametrize("text", ["# Tell Ana", "Thought: Ana is to know.", "```python", "---", "// the mail"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# Tell Ana",
+        "# Send the height from $1 to Ana",
+        "Thought: Ana is to know.",
+        "Thought: Now that I know $1 and $2, I tell Ana.",
+        "```python",
+        "---",
+        "// the mail",
+        "Then:",
+        "**Finally:**",
+        "<plan>",
+    ],
+)
 def test_remarks_and_thoughts_between_calls_are_no_conditions(text: str) -> None:
     items = read(f"1. search('x')\n{text}\n2. send('ana')\n{text}\n3. send('bob')\njoin()")
     assert [item.error for item in items if isinstance(item, Call)] == [None, None, None]
