@@ -111,7 +111,7 @@ def add_ag_ui(router: APIRouter, agent: ServedAgent) -> None:
         given = AgentInput.model_validate({"messages": _messages(asked), "thread_id": thread})
         events = _run(agent, given, _Chat(f"{request.base_url}#{thread}"))
         first = await first_of(events)
-        return Stream(_sent(asked, first, events), events, agent.limits.shutdown_timeout)
+        return Stream(events, lambda events: _sent(asked, first, events), agent.limits.shutdown_timeout)
 
 
 def _messages(asked: RunAgentInput) -> list[Any]:

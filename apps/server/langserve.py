@@ -154,8 +154,8 @@ def add_agent(router: APIRouter, agent: ServedAgent, path: str) -> None:
         run_ids = [str(config["run_id"]) for config in configs]
         return _json(BatchResponse(output=output, metadata=BatchMetadata(run_ids=run_ids)))
 
-    def _stream(messages: AsyncGenerator[Message], source: AsyncGenerator[Any]) -> Stream:
-        return Stream(messages, source, agent.limits.shutdown_timeout)
+    def _stream(events: AsyncGenerator[Any], *first: Message) -> Stream:
+        return Stream(events, lambda events: _server_sent(events, *first), agent.limits.shutdown_timeout)
 
     @router.post(f"{path}/stream", description=STREAM, **streamed)
     async def stream(request: StreamRequest) -> EventSourceResponse:
@@ -163,11 +163,10 @@ def add_agent(router: APIRouter, agent: ServedAgent, path: str) -> None:
         keep_in = agent.thread_to_keep(request.input, config) if request.on_disconnect == "continue" else None
         events = agent.events(request.input, config)
         first = await first_of(events)
-        metadata = {"event": "metadata", "data": json.dumps({"run_id": str(config["run_id"])})}
-        messages = _server_sent(events, metadata, _data(first))
+        begun = {"event": "metadata", "data": json.dumps({"run_id": str(config["run_id"])})}, _data(first)
         if not keep_in:
-            return _stream(messages, events)
-        run = agent.live.add(keep_in, LiveRun(request.input.asks, messages, events))
+            return _stream(events, *begun)
+        run = agent.live.add(keep_in, LiveRun(request.input.asks, _server_sent(events, *begun), events))
         return ServerSent(run.read(), agent.limits.shutdown_timeout)
 
     @router.post(f"{path}/stream_events", description=EVENTS, **streamed)
@@ -176,14 +175,13 @@ def add_agent(router: APIRouter, agent: ServedAgent, path: str) -> None:
         await agent.check(request.input, config)
         filters = request.model_dump(include=set(FILTERS))
         events = cast("AsyncGenerator[Any]", agent.astream_events(request.input, config, version="v2", **filters))
-        return _stream(_server_sent(events), events)
+        return _stream(events)
 
     @router.post(f"{path}/stream_log", description=LOG, **streamed)
     async def stream_log(request: TraceRequest) -> EventSourceResponse:
         config = _config(request, path)
         await agent.check(request.input, config)
-        patches = _log(agent, request, config)
-        return _stream(_server_sent(patches), patches)
+        return _stream(_log(agent, request, config))
 
     @router.get(f"{path}/c/{{config}}/input_schema", include_in_schema=False)
     async def input_schema(config: str) -> dict[str, Any]:  # noqa: ARG001 — there is one, whatever the settings

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -59,16 +59,18 @@ class ServerSent(EventSourceResponse):
 class Stream(ServerSent):
     """A run as server-sent events. They are made ahead of its client, who may be slower."""
 
-    def __init__(self, messages: AsyncGenerator[Message], source: AsyncGenerator[Any], grace: float) -> None:
+    def __init__(
+        self, source: AsyncGenerator[T], told: Callable[[AsyncGenerator[T]], AsyncGenerator[Message]], grace: float
+    ) -> None:
         """
         Args:
-            messages: What is sent. When too much has not been taken yet, this gets a `RefusedError`, which it tells as
-                its last.
-            source: Where it comes from, which is closed however this ends.
+            source: What happens. It is closed however this ends.
+            told: Makes messages of it. If the run tells more while too much has not been taken, a `RefusedError` comes
+                out of what this gets, for its last message.
             grace: Seconds that it may go on when the server is stopped.
         """
-        self._messages = messages
         self._source = source
+        self._messages = told(self._bounded(source))
         self._send, self._made = anyio.create_memory_object_stream[Message](math.inf)
         self._unread = 0
         super().__init__(self._take(), grace, data_sender_callable=self._make)
@@ -81,14 +83,16 @@ class Stream(ServerSent):
             self._made.close()
             await self._source.aclose()
 
+    async def _bounded(self, source: AsyncGenerator[T]) -> AsyncGenerator[T]:
+        async for item in source:
+            if self._unread > UNREAD_CHARS:
+                await source.aclose()
+                raise RefusedError(408, NOT_READ.format(most=UNREAD_CHARS))
+            yield item
+
     async def _make(self) -> None:
         async with self._send, aclosing(self._messages):
             async for message in self._messages:
-                if self._unread > UNREAD_CHARS:
-                    last = await self._messages.athrow(RefusedError(408, NOT_READ.format(most=UNREAD_CHARS)))
-                    await self._source.aclose()
-                    await self._send.send(last)
-                    return
                 self._unread += len(message["data"])
                 await self._send.send(message)
 

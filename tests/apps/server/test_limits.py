@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from apps.server.app import app, create_app
 from apps.server.errors import RefusedError
 from apps.server.limits import Limits, LimitsError
 from apps.server.settings import NAMES, OPERATORS, context_of
-from apps.server.streams import UNREAD_CHARS
+from apps.server.streams import UNREAD_CHARS, Message, Stream
 from apps.server.threads import LatestThreads, open_threads
 from tests.support import PATIENCE
 from tests.support.model_server import Cut, Gate, HttpError, ModelServer, Reply
@@ -293,6 +293,27 @@ async def test_a_client_who_reads_gets_more_than_that(model_server: ModelServer,
             await events.until("chatter")
         assert (await events.until("result"))["answer"] == "Yes."
     assert tools.told * 1_000_000 > UNREAD_CHARS
+
+
+async def test_a_run_that_has_ended_is_told_to_its_end_however_long_its_result_is() -> None:
+    made, sent = asyncio.Event(), b""
+
+    async def source() -> AsyncGenerator[str]:
+        yield "x" * (UNREAD_CHARS + 1)
+
+    async def told(items: AsyncGenerator[str]) -> AsyncGenerator[Message]:
+        async for item in items:
+            yield {"data": item}
+        yield {"data": "end"}
+        made.set()
+
+    async def send(message: Any) -> None:
+        nonlocal sent
+        await made.wait()
+        sent += message.get("body", b"")
+
+    await Stream(source(), told, 0)({"type": "http", "method": "POST"}, asyncio.Event().wait, send)  # type: ignore[arg-type]
+    assert sent.endswith(b"data: end\n\n")
 
 
 # --- what a client may set
