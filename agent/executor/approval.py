@@ -199,17 +199,22 @@ async def _decided_before(runtime: Runtime[Any]) -> bool:
     if not isinstance(saver, BaseCheckpointSaver) or info is None:
         return False
     here = {"thread_id": own["thread_id"], "checkpoint_ns": graph_namespace(), "checkpoint_id": info.checkpoint_id}
-    if tuple(here.values()) in _DECIDED:
+    key = tuple(here.values())
+    if key in _DECIDED:
         return True
-    _DECIDED[tuple(here.values())] = None  # another run may ask before anything of this one is saved
+    _DECIDED[key] = None  # another run may ask before anything of this one is saved
     if len(_DECIDED) > MOST_REMEMBERED:
         _DECIDED.popitem(last=False)
     config: RunnableConfig = {"configurable": here}
-    saved = await saver.aget_tuple(config)
-    if any(channel in ("paused", NOTE) for _, channel, _ in (saved and saved.pending_writes) or ()):
-        return True
-    if own.get(CONFIG_KEY_DURABILITY) == "exit":  # nothing else is saved until the run has ended
-        await saver.aput_writes(config, [(NOTE, True)], str(uuid5(UUID(info.checkpoint_id), NOTE)))
+    try:
+        saved = await saver.aget_tuple(config)
+        if any(channel in ("paused", NOTE) for _, channel, _ in (saved and saved.pending_writes) or ()):
+            return True
+        if own.get(CONFIG_KEY_DURABILITY) == "exit":  # nothing else is saved until the run has ended
+            await saver.aput_writes(config, [(NOTE, True)], str(uuid5(UUID(info.checkpoint_id), NOTE)))
+    except BaseException:
+        _DECIDED.pop(key, None)  # this run ends without having taken the decision
+        raise
     return False
 
 

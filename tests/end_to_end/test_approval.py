@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import StructuredTool, tool
 from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
@@ -396,6 +398,26 @@ async def test_of_two_decisions_at_the_same_time_one_is_taken(
         both = (graph.ainvoke(decide(APPROVE), THREAD) for _ in range(2))
         outcomes = await asyncio.gather(*both, return_exceptions=True)
     assert sorted(isinstance(outcome, DecisionError) for outcome in outcomes) == [False, True]
+    assert desk.did == ["mail ann: a"]
+
+
+async def test_a_decision_that_could_not_be_looked_up_may_be_sent_again(
+    model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away(InMemorySaver):
+        async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+            if config["configurable"].get("checkpoint_id"):
+                raise ConnectionError("The database is away.")
+            return await super().aget_tuple(config)
+
+    saver = Away()
+    model_server.script(planner=['mail("ann", text="a")\njoin()'], joiner=["Done."])
+    graph = create_llm_compiler(desk.tools(requires_approval=True), model=chat_model, checkpointer=saver)
+    await graph.ainvoke({"messages": "Question?"}, THREAD)
+    with pytest.raises(ConnectionError):
+        await graph.ainvoke(decide(APPROVE), THREAD)
+    monkeypatch.setattr(saver, "aget_tuple", super(Away, saver).aget_tuple)
+    await graph.ainvoke(decide(APPROVE), THREAD)
     assert desk.did == ["mail ann: a"]
 
 
