@@ -49,7 +49,9 @@ def _as_ours(messages: Any) -> Any:
     ours: list[Any] = []
     for message in messages:
         match message:
-            case {"role": "tool" | "function"} | {"role": "assistant", "content": None}:
+            case {"role": "tool" | "function"}:
+                continue
+            case {"role": "assistant"} if not message.get("content"):
                 continue
             case {"role": "developer"}:
                 ours.append({**message, "role": "system"})
@@ -194,7 +196,7 @@ def add_openai(router: APIRouter, agent: ServedAgent) -> None:
             return JSONResponse(chat.whole([delta async for delta in deltas]))
         first = await first_of(deltas)
         usage = asked.stream_options is not None and asked.stream_options.include_usage
-        return Stream(_chunks(chat, first, deltas, usage), deltas, agent.limits.shutdown_timeout)
+        return Stream(deltas, lambda deltas: _chunks(chat, first, deltas, usage), agent.limits.shutdown_timeout)
 
 
 def _check(model: str) -> None:

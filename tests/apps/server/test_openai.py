@@ -86,6 +86,8 @@ TOOL: dict[str, Any] = {"type": "function", "function": {"name": "f"}}
 TOOLS_OF_ANOTHER_MODEL: list[Any] = [
     {"role": "assistant", "content": None, "tool_calls": [{**TOOL, "id": "1"}]},
     {"role": "tool", "tool_call_id": "1", "content": "12"},
+    {"role": "assistant", "tool_calls": [{**TOOL, "id": "2"}]},
+    {"role": "tool", "tool_call_id": "2", "content": "13"},
 ]
 TITLE = (
     '### Task:\nGenerate a title. JSON format: {"title": "…"}\n<chat_history>\nUSER: How tall is K2?\n</chat_history>'
