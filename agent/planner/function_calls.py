@@ -377,9 +377,10 @@ class ToolCallReader:
             return Join(number, answer if isinstance(answer, str) else "")
         tool, arguments = self._functions.own(name, arguments)
         signature = self._functions.signatures.get(tool)
-        said = _WRITTEN_CALL.sub(" ", without_thoughts(self._said)[:MOST_SAID])
-        if signature and signature.changes and may_be_conditional(said, beside=False):
-            return Call(number, tool, text=to_text(arguments), error=CONDITION.format(text=shorten(said.strip())))
+        if signature and signature.changes:
+            said = _WRITTEN_CALL.sub(" ", without_thoughts(self._said)[:MOST_SAID])
+            if may_be_conditional(said, beside=False):
+                return Call(number, tool, text=to_text(arguments), error=CONDITION.format(text=shorten(said.strip())))
         if isinstance(arguments, list):
             return Call(number, tool, arguments=arguments)
         return Call(number, tool, keywords=arguments)
