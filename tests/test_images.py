@@ -4,10 +4,14 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 
+import pytest
 import yaml
 
 from apps import cluster
+from apps.runs.wording import own_version
+from apps.server.app import create_app
 from tests.support import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
@@ -29,6 +33,18 @@ def test_the_image_has_extras_that_exist() -> None:
     assert extras
     extras.update(COMPOSE["x-server"]["build"]["args"]["EXTRAS"].split())
     assert extras <= project["optional-dependencies"].keys()
+
+
+def test_the_server_starts_where_only_the_code_is_as_in_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(name: str) -> metadata.Distribution:
+        if name == "llm-compiler":
+            raise metadata.PackageNotFoundError(name)
+        return distribution(name)
+
+    distribution = metadata.distribution
+    monkeypatch.setattr(metadata, "distribution", find)
+    assert create_app().router.routes
+    assert own_version() == "unknown"
 
 
 def test_the_image_runs_without_rights_and_says_whether_it_is_up() -> None:

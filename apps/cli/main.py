@@ -23,7 +23,7 @@ from apps.cli import ask as answering
 from apps.cli import evaluate as evaluation
 from apps.cli.chat import chat
 from apps.cli.console import Options, WrongUsageError, say, stop, tell
-from apps.runs.wording import printable
+from apps.runs.wording import own_version, printable
 
 EXAMPLES = """\b
 Examples:
@@ -117,9 +117,7 @@ def main() -> NoReturn:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        say(f"llm-compiler {version('llm-compiler')}")
+        say(f"llm-compiler {own_version()}")
         raise typer.Exit
 
 

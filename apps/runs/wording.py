@@ -21,6 +21,16 @@ _DIRECTIONS = [0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x
 _INVISIBLE = dict.fromkeys([*_CONTROLS, *_DIRECTIONS])
 
 
+def own_version() -> str:
+    """The version of this program, where it is installed. Images have its code alone."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("llm-compiler")
+    except PackageNotFoundError:
+        return "unknown"
+
+
 def notes_on(model: str) -> list[str]:
     """The lines to say of a model when it begins to answer."""
     # demo

@@ -14,7 +14,6 @@ import sys
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from importlib.metadata import version
 from typing import Any, TextIO
 
 import anyio
@@ -31,7 +30,7 @@ from starlette.types import Receive, Scope, Send
 from agent.compiled import in_a_task
 from apps.runs.checkpoints import default_url
 from apps.runs.graphs import description_of, served_graph, served_name
-from apps.runs.wording import in_short
+from apps.runs.wording import in_short, own_version
 from apps.server.agent import Event, ServedAgent
 from apps.server.errors import explain
 from apps.server.limits import Limits
@@ -114,7 +113,7 @@ class _Endpoint:
 
 
 def _server(agent: ServedAgent) -> Server[Any, Any]:
-    server: Server[Any, Any] = Server("llm-compiler", version("llm-compiler"))
+    server: Server[Any, Any] = Server("llm-compiler", own_version())
     name = served_name()
 
     @server.list_tools()  # type: ignore[no-untyped-call, untyped-decorator]
