@@ -2,9 +2,9 @@
 a call must not be made as if it weren't there.
 
 A condition can be said in any words and any language. Around a call that changes something stand therefore only calls,
-remarks and thoughts, and of these none that may tell of a condition. To take harmless words for one costs another plan;
-the other way round, an effect that nobody wanted. What changes nothing may be made; there, only what is plainly a
-condition counts.
+remarks, thoughts and words that say nothing, and of these none that may tell of a condition. To take harmless words for
+one costs another plan; the other way round, an effect that nobody wanted. What changes nothing may be made; there, only
+what is plainly a condition counts.
 """
 
 import re
@@ -17,8 +17,11 @@ LONGEST = 2000
 """Characters of a line that are looked at."""
 
 _IF = r"(?:(?:el)?if|unless|when(?:ever)?|while|until|for\s+(?:each|every|all|any|\w+(?:\s*,\s*\w+){0,9}\s+in))\b"
-_BULLETS = r"[\s>*_`\-–—+•|(\[,;]*+"
-_BEGINS = re.compile(rf"{_BULLETS}(?:\d+[.):]\s*)?{_IF}", re.IGNORECASE)
+BULLETS = r"[\s>*_`\-–—+•|(\[,;]*+"
+"""What lines begin with. Possessive (`*+`), since the same characters may follow: else a row of stars takes the square
+of its length."""
+
+_BEGINS = re.compile(rf"{BULLETS}(?:\d+[.):]\s*)?{_IF}", re.IGNORECASE)
 _CODE_LINE = re.compile(rf"\s*{_IF}.*[:{{]\s*\Z", re.DOTALL)
 _REFERENCE = re.compile(r"\$\{?\d")
 _CODE_BEFORE = re.compile(

@@ -21,6 +21,7 @@ from dataclasses import replace
 
 from agent.language.call import LOOKAHEAD, PARENTHESES, TOO_LONG, CallReader, Cursor, Head
 from agent.language.conditions import (
+    BULLETS,
     CONDITION,
     begins_with_condition,
     is_condition,
@@ -42,8 +43,6 @@ NO_CALL = "This is not a call; the form is {tool}(…)."
 
 Item = Call | Element | Join | Thought
 
-# Possessive (`*+`) where the same characters may follow: else a row of stars takes the square of its length.
-_BULLETS = r"[\s>*_`\-–—+•|(\[,;]*+"
 _NUMBERED = r"(?:(?:step|task|action|call)\s*)?#?(?P<number>\d{1,9})[\s*_`]*+\\?[.):\]\-–—、：．|]?[\s*_`]*+"
 _ASSIGNED = (
     r"(?:\$\{?(?P<assigned>\d{1,9})\}?\s*[=:.)]"
@@ -57,19 +56,19 @@ _HEAD = re.compile(
 )
 _HEAD_END = re.compile(r"[\w`*]\s*\Z")
 _LONGEST_HEAD = 120
-_LEAD = re.compile(rf"{_BULLETS}(?:(?:\d+\.)+\d+[.):]?\s*|(?:action|call|task|tool)\s*:\s*)?", re.IGNORECASE)
-_THOUGHT = re.compile(rf"{_BULLETS}(?:{_NUMBERED})?[*_]*+thoughts?[*_]*\s*:", re.IGNORECASE)
+_LEAD = re.compile(rf"{BULLETS}(?:(?:\d+\.)+\d+[.):]?\s*|(?:action|call|task|tool)\s*:\s*)?", re.IGNORECASE)
+_THOUGHT = re.compile(rf"{BULLETS}(?:{_NUMBERED})?[*_]*+thoughts?[*_]*\s*:", re.IGNORECASE)
 _COMMENT = re.compile(r"[\s`*,;]*(?:#(?!\d)|//|/\*)")
 _NOISE = re.compile(r"[\s`*_)\]}>,;.|\-]*(?:```\s*+\w*+\s*+)?")
 _NO_CALL = re.compile(
-    rf"{_BULLETS}{_NUMBERED}(?P<name>[\w.\-]+)\s*(?P<rest>[\"'“\[{{:=$<].*)", re.IGNORECASE | re.DOTALL
+    rf"{BULLETS}{_NUMBERED}(?P<name>[\w.\-]+)\s*(?P<rest>[\"'“\[{{:=$<].*)", re.IGNORECASE | re.DOTALL
 )
 _NAMED_CALLS = re.compile(r"(?<![\w.\-])[\w.\-]++(?=\s{0,3}[(（])")
-_FIRST_WORD = re.compile(rf"{_BULLETS}([\w.\-]+)")
+_FIRST_WORD = re.compile(rf"{BULLETS}([\w.\-]+)")
 _NAMED_IN_JSON = re.compile(r"[\"'](?:name|tool|tool_name|function|action)[\"']\s{0,3}:\s{0,3}[\"']([\w.\-]+)[\"']")
-_NUMBERED_LINE = re.compile(rf"{_BULLETS}(?:(?:step|task|action|call)\s*)?#?(\d{{1,9}})[.):]", re.IGNORECASE)
-_NAMES = re.compile(rf"{_BULLETS}(?:\d+[.):]\s*)?([^\W\d]\w*(?:\s*,\s*[^\W\d]\w*)*)\s*=(?!=)")
-_JOIN = re.compile(rf"{_BULLETS}(?:{_NUMBERED})?join[\s*`.]*", re.IGNORECASE)
+_NUMBERED_LINE = re.compile(rf"{BULLETS}(?:(?:step|task|action|call)\s*)?#?(\d{{1,9}})[.):]", re.IGNORECASE)
+_NAMES = re.compile(rf"{BULLETS}(?:\d+[.):]\s*)?([^\W\d]\w*(?:\s*,\s*[^\W\d]\w*)*)\s*=(?!=)")
+_JOIN = re.compile(rf"{BULLETS}(?:{_NUMBERED})?join[\s*`.]*", re.IGNORECASE)
 _MARK = re.compile(r"</?END_OF_PLAN>", re.IGNORECASE)
 _OPEN_MARK = re.compile(r"</?[a-z_]{0,12}", re.IGNORECASE)
 _LINE_ENDS = re.compile(r"\n+")

@@ -377,7 +377,8 @@ def context_for(graph: Graph, context: Context) -> Any:
     """The settings in the form of the graph's own context, which may have other fields, and lack some of these."""
     if graph.context_schema in (None, Context):
         return context
-    return {name: value for name, value in context if name in get_type_hints(graph.context_schema)}
+    names = get_type_hints(graph.context_schema)
+    return {name: value for name, value in context if name in names}
 
 
 def _with(callbacks: Any, handler: ModelCalls) -> Any:
