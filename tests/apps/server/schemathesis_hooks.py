@@ -1,6 +1,7 @@
 """What schemathesis is told besides the OpenAPI document."""
 
 from typing import Any
+from urllib.parse import unquote
 
 import schemathesis
 from pydantic import TypeAdapter, ValidationError
@@ -18,7 +19,7 @@ def filter_case(_: Any, case: Any) -> bool:
     components = case.meta.components if case.meta else {}
     bad = {location for location, component in components.items() if component.mode.is_negative}
     in_path = (case.path_parameters or {}).get("thread_id")
-    if ParameterLocation.PATH in bad and in_path is not None and _is_good(in_path):
+    if ParameterLocation.PATH in bad and in_path is not None and _is_good(unquote(str(in_path))):
         return False
     match case.body:
         case {"input": {"thread_id": thread}} if ParameterLocation.BODY in bad:
