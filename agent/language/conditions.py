@@ -2,9 +2,9 @@
 a call must not be made as if it weren't there.
 
 A condition can be said in any words and any language. Around a call that changes something stand therefore only calls,
-remarks, thoughts and words that say nothing, and of these none that may tell of a condition. To take harmless words for
-one costs another plan; the other way round, an effect that nobody wanted. What changes nothing may be made; there, only
-what is plainly a condition counts.
+remarks, sentences and thoughts, and in these no words that tell of a condition. To take harmless words for one costs
+another plan; the other way round, an effect that nobody wanted. What changes nothing may be made; there, only what is
+plainly a condition counts.
 """
 
 import re
@@ -36,23 +36,25 @@ _STATES = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _MAY_STATE = re.compile(
-    r"\b(?:iff?|unless|only|else|otherwise|when(?:ever)?|until|once|after(?! that\b)|provided|providing|assuming"
-    r"|suppos\w+|depend\w*|condition\w*|contingent|pending|subject to|as (?:long|soon) as|in (?:the )?(?:case|event)"
-    r"|except|optional\w*|perhaps|maybe|possibly|skip\w*|should (?:it|the)|whether|must (?:first )?be"
-    r"|wenn|falls|sofern|sobald|nur|sonst|außer|vorausgesetzt|si|sauf|seulement|sinon|dès|quand|lorsque|pourvu|solo|sólo"
-    r"|solamente|cuando|salvo|siempre que|se|solo|soltanto|quando|qualora|purché|altrimenti|só|somente|apenas|caso|als"
-    r"|indien|alleen|tenzij|mits|om|bara|hvis|kun|dersom|når|jos|vain|jeśli|jeżeli|gdy|tylko|pokud|jestli|jen|eğer|ise"
-    r"|sadece|yalnızca|dacă|numai|ha|csak|если|только|когда|якщо|тільки|коли|ако|само|αν|εάν|μόνο|όταν|jika|kalau|hanya"
-    r"|nếu|chỉ|khi|kung|אם|רק|כאשר|إذا|لو|فقط|عندما|اگر)\b"
-    r"|如果|若|假如|要是|的话|的話|除非|只|仅|僅|当|當|否则|もし|場合|なら|たら|だけ|のみ|とき|時|만약|경우|면\b|때만|ถ้า|หาก|เมื่อ|अगर|यदि|केवल|যদি"
+    r"\b(?:iff?|unless|only(?! need)|else|otherwise|when(?:ever)?|until|provided|providing|assuming|suppos\w+"
+    r"|condition\w*|contingent|subject to|as long as|in (?:the )?(?:case|event)|except|optional\w*|perhaps|maybe"
+    r"|possibly|skip\w*|should (?:it|the)|whether|must (?:first )?be"
+    r"|wenn|falls|sofern|sobald|nur|sonst|außer|vorausgesetzt|sauf|seulement|sinon|quand|lorsque|pourvu|solo|sólo"
+    r"|solamente|cuando|salvo|siempre que|soltanto|quando|qualora|purché|altrimenti|somente|apenas|indien|alleen"
+    r"|tenzij|mits|hvis|dersom|når|jos|jeśli|jeżeli|gdy|tylko|pokud|jestli|eğer|sadece|yalnızca|dacă|numai|csak"
+    r"|если|только|когда|якщо|тільки|коли|ако|само|αν|εάν|μόνο|όταν|jika|kalau|hanya|nếu|chỉ|khi|kung|אם|רק|כאשר"
+    r"|إذا|لو|فقط|عندما|اگر)\b|(?:\A|[#(,;.–—\-])\s*(?:si|se|als|om|ha)\b"
+    r"|如果|若|假如|要是|的话|的話|除非|只有|只在|只要|仅|僅|当|當|否则|もし|場合|なら|たら|だけ|のみ|とき|時[はに、]"
+    r"|만약|경우|면\b|때만|ถ้า|หาก|เมื่อ|अगर|यदि|केवल|যদি"
     r"|\$\{?\d|[<>=!]=|[<>?]",
     re.IGNORECASE,
 )
-"""What words may tell of a condition: too many are taken for that."""
+"""Words that tell of a condition. What tells of an order only (once, after) is none: the plan's order is kept."""
 
 _REMARKED = re.compile(
-    r"\b(?:must|needs?|requires?|confirm\w*|approv\w*|not|never|yet|later|tbd|todo|wait\w*|case|expect\w*)\b|n['’]t\b"
-    r"|#\s*(?:\w+\s+)?(?:on|upon|by|bei|nach|en cas|in caso)\b|→",
+    r"\b(?:must|requires?|pending|confirm(?!ation)\w*|approv\w*|not|never|yet|later|tbd|todo|wait\w*|si|se|als|om|ha)\b"
+    r"|n['’]t\b"
+    r"|#\s*(?!depends)(?:\w+\s+)?(?:on|upon|by|bei|nach|en cas|in caso)\b|→",
     re.IGNORECASE,
 )
 """The same in a remark, which has little else to say of a call. Thoughts may."""
@@ -71,7 +73,10 @@ _REFERS = re.compile(
 )
 """Words that only refer to a result: `# send the height from $1 to Ana`."""
 
-_REMARK = re.compile(r"[\s`*_.;,)]*(?:#|//|/\*|--\s)")
+_REMARK = re.compile(r"[\s`*_.;,)]*(?:#|//|/\*|--\s|[-–—]\s|\()")
+_SENTENCE = re.compile(
+    rf"{BULLETS}(?:(?:step|part)\s*\d+\W|(?:first|then|next|now|finally)\b|[^\W\d_].*\s.*[.!。]\W*\Z)", re.IGNORECASE
+)
 _LOOSE_REMARK = re.compile(r"[\s`*_.]*[-–—→:(\[=]")
 _CALL = re.compile(r"\w\s?\(")
 
@@ -110,6 +115,11 @@ def may_be_conditional(text: str, *, beside: bool) -> bool:
         return False
     is_remark = _REMARK.match(text) is not None
     return bool(_MAY_STATE.search(_REFERS.sub("", text)) or (_REMARKED.search(text) if is_remark else beside))
+
+
+def is_sentence(line: str) -> bool:
+    """Whether a line between calls is prose, as `Step 2: Send the mail`, and no fragment, as `late orders:`."""
+    return _SENTENCE.match(line) is not None
 
 
 def is_left_over(behind: str, *, changes: bool) -> bool:

@@ -26,6 +26,7 @@ from agent.language.conditions import (
     begins_with_condition,
     is_condition,
     is_left_over,
+    is_sentence,
     may_be_conditional,
     stands_under_condition,
 )
@@ -220,7 +221,7 @@ class PlanParser:
     def _doubt_calls(self, line: str) -> None:
         """Have the calls that change something above this line, or below it, not made, if it may make them conditional.
         What stands above the first call may be prose."""
-        if not may_be_conditional(line, beside=self._begun and not _THOUGHT.match(line)):
+        if not may_be_conditional(line, beside=self._begun and not (_THOUGHT.match(line) or is_sentence(line))):
             return
         is_next = _NUMBERED_LINE.match(line) and not may_be_conditional(line, beside=False)
         first = next((held for held in self._held if isinstance(held, Call)), None)

@@ -96,8 +96,8 @@ REMARKS = [
     " => mail",
     " = $2",
 ]
-REMARKS += ["**", "`", " |", "```"]
-LOOSE = [" (to tell her)", " [the mail]", " – the mail", " → her answer", ": the mail", " to tell her", ", to tell her"]
+REMARKS += ["**", "`", " |", "```", " - tells Ana", " (to tell her)", " – the mail"]
+LOOSE = [" [the mail]", " → her answer", ": the mail", " to tell her", ", to tell her"]
 LOOSE += [" for the record", " as the first mail"]
 
 
@@ -167,7 +167,6 @@ STATED = [
     "# not yet",
     "# on delay",
     "# Ana must confirm",
-    "// late orders, expected",
     "Thought: I see whether it is late.",
 ]
 
@@ -247,15 +246,32 @@ def test_what_stands_below_a_line_that_cannot_be_read_may_hang_on_it(guard: str)
         "Then:",
         "**Finally:**",
         "<plan>",
+        "Then send the mail:",
+        "### Step 2: Send the mail",
+        "This sends it to Ana.",
+        "- This sends it to Ana.",
+        "(these run in parallel)",
+        "# depends on 1",
+        "# after the search",
+        "# Ana needs to know, no reply expected",
+        "Thought: Once I have the height, I send it.",
+        "Thought: Jetzt sende ich die Mail als Text.",
     ],
 )
-def test_remarks_and_thoughts_between_calls_are_no_conditions(text: str) -> None:
+def test_remarks_sentences_and_thoughts_between_calls_are_no_conditions(text: str) -> None:
     items = read(f"1. search('x')\n{text}\n2. send('ana')\n{text}\n3. send('bob')\njoin()")
     assert [item.error for item in items if isinstance(item, Call)] == [None, None, None]
 
 
 @pytest.mark.parametrize(
-    "prose", ["Here is the plan:", "I look it up, and tell Ana.", "When both are known, I compare them:"]
+    "prose",
+    [
+        "Here is the plan:",
+        "I look it up, and tell Ana.",
+        "We only need two calls.",
+        "Aquí va: primero se busca, luego se envía.",
+        "When both are known, I compare them:",
+    ],
 )
 def test_above_the_first_call_stands_what_the_model_likes_to_say(prose: str) -> None:
     tool = "search" if prose.startswith("When") else "send"
