@@ -9,6 +9,8 @@ plainly a condition counts.
 
 import re
 
+from agent.language.literals import shorten
+
 CONDITION = (
     "The plan ends here, at {text!r}: it has no conditions and no loops, nor, around a call that changes something, "
     "words that may be one. Write the calls alone. End with `join()` where a result must be seen first."
@@ -79,6 +81,15 @@ _SENTENCE = re.compile(
 )
 _LOOSE_REMARK = re.compile(r"[\s`*_.]*[-–—→:(\[=]")
 _CALL = re.compile(r"\w\s?\(")
+
+
+def condition_error(text: str) -> str:
+    """What the planner is told of a call that stands under a condition.
+
+    Args:
+        text: The condition.
+    """
+    return CONDITION.format(text=shorten(text.strip()))
 
 
 def begins_with_condition(line: str) -> bool:

@@ -22,15 +22,14 @@ from dataclasses import replace
 from agent.language.call import LOOKAHEAD, PARENTHESES, TOO_LONG, CallReader, Cursor, Head
 from agent.language.conditions import (
     BULLETS,
-    CONDITION,
     begins_with_condition,
+    condition_error,
     is_condition,
     is_left_over,
     is_sentence,
     may_be_conditional,
     stands_under_condition,
 )
-from agent.language.literals import shorten
 from agent.language.tasks import Call, Element, Join, Signature, Thought
 
 MAP = ".map"
@@ -213,7 +212,7 @@ class PlanParser:
         """End the plan with this call, which must not be made: it stands under a condition. If another one does that is
         held, with that."""
         call = next((held for held in self._held if isinstance(held, Call)), call)
-        error = call.error or CONDITION.format(text=shorten(condition.strip()))
+        error = call.error or condition_error(condition)
         call = Call(call.number, call.tool, text=call.text, error=error, mapped=call.mapped)
         self._items += [call, Thought(condition.strip(), unread=True)]
         self.ended = True
@@ -300,7 +299,7 @@ class PlanParser:
         if is_condition(line) and not is_comment:
             self._condition = line.strip()
             if tool := next(filter(self._is_known, _NAMED_CALLS.findall(line[:LONGEST_PROSE])), None):
-                error = CONDITION.format(text=shorten(self._condition))
+                error = condition_error(self._condition)
                 self._items.append(Call(None, tool.removesuffix(MAP), text=self._condition, error=error))
                 self.ended = True
                 return
@@ -370,7 +369,7 @@ class PlanParser:
         elif self._changes(tool):
             words = (before if is_next or not _LEAD.fullmatch(before) else "") + (head["words"] or "")
             self._condition = self._doubt or (line.strip() if may_be_conditional(words, beside=True) else "")
-        error = CONDITION.format(text=shorten(self._condition)) if self._condition else None
+        error = condition_error(self._condition) if self._condition else None
         opening = Head(number, tool, mapped, parameters, self._results, error)
         self._call = CallReader(self._cursor, opening, self._give_out, self._starts_task)
         return True

@@ -16,8 +16,7 @@ from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from agent.language.conditions import CONDITION, may_be_conditional
-from agent.language.literals import shorten
+from agent.language.conditions import condition_error, may_be_conditional
 from agent.language.parser import Item, PlanParser
 from agent.language.reasoning import without_thoughts
 from agent.language.tasks import Call, Element, Join, Signature
@@ -380,7 +379,7 @@ class ToolCallReader:
         if signature and signature.changes:
             said = _WRITTEN_CALL.sub(" ", without_thoughts(self._said)[:MOST_SAID])
             if may_be_conditional(said, beside=False):
-                return Call(number, tool, text=to_text(arguments), error=CONDITION.format(text=shorten(said.strip())))
+                return Call(number, tool, text=to_text(arguments), error=condition_error(said))
         if isinstance(arguments, list):
             return Call(number, tool, arguments=arguments)
         return Call(number, tool, keywords=arguments)

@@ -21,8 +21,7 @@ from agent.conversation.messages import call_of, map_sizes, observations, plan_m
 from agent.conversation.view import in_view
 from agent.events import Progress
 from agent.handover import Handover
-from agent.language.conditions import CONDITION, is_left_over, may_be_conditional
-from agent.language.literals import shorten
+from agent.language.conditions import condition_error, is_left_over, may_be_conditional
 from agent.language.parser import Item, PlanParser
 from agent.language.plan import Plan
 from agent.language.reasoning import Thoughts
@@ -351,7 +350,7 @@ class Planning:
         """Send what was held back: the plan stands, but for calls whose condition may stand behind its end."""
         behind = _MARK.sub("", self._talked).strip()
         if self._holds_effects and may_be_conditional(behind, beside=False):
-            error = CONDITION.format(text=shorten(behind))
+            error = condition_error(behind)
             for index, task in enumerate(self._plan.tasks[self._sent :], self._sent):
                 if task.tool in self._effects and not task.error:
                     self._plan.tasks[index] = replace(task, error=error)
