@@ -46,7 +46,7 @@ def main() -> None:
     """Measure, print, and unless it is a quick run write it down."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three workloads, once; no file is changed")
-    parser.add_argument("--repeat", type=int, default=5, help="how often a workload is run, if it is short")
+    parser.add_argument("--repeat", type=int, default=5, help="how often each workload is run; in the race only if it is short")
     parser.add_argument("--contestants", default="", help="names, with commas between; all if none")
     parser.add_argument("--workloads", default="", help=f"of {', '.join(WORKLOADS)}; all if none")
     parser.add_argument("--no-machinery", action="store_true", help="the race only")
@@ -77,7 +77,7 @@ def main() -> None:
     if not given.no_machinery:
         _say("what a question takes of a core …")
         at_work = [name for name in workloads if name in ("eight", "diamond", "fifty")]
-        results["cost"] = cost(contestants, at_work, repeat=1 if given.quick else 5, logs=logs)
+        results["cost"] = cost(contestants, at_work, repeat=given.repeat, logs=logs)
         if not given.quick:
             _say("slow tails …")
             results["tails"] = tails(logs)
