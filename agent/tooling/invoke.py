@@ -11,11 +11,13 @@ from typing import Any, cast
 
 from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
+from langchain_core.callbacks import BaseCallbackManager, Callbacks
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool, ToolException
+from langgraph.pregel._tools import StreamToolCallHandler
 from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallRequest, ToolCallWrapper
 from langgraph.types import Command
 from pydantic import ValidationError
@@ -109,6 +111,7 @@ async def invoke(
     config["configurable"] = {**config["configurable"], "model": model}
     if task:
         config["metadata"] = {**config["metadata"], "task": task}
+    config["callbacks"] = _named(config.get("callbacks"), call_id)
     async with _place(tool, wrapper, seconds) as threads:
         if wrapper is None:
             work = _call(tool, arguments, config, call_id, threads, around)
@@ -162,6 +165,35 @@ def explain(error: Exception) -> str:
     if isinstance(error, ToolError | ToolException) and said:
         return said
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+# --- LangGraph's stream of tools
+
+
+class _OfCall(StreamToolCallHandler):
+    """LangGraph's handler of the `tools` stream, for one call. LangChain tells it the id of a call only if the tool is to
+    give a message, in which the value would be a text."""
+
+    def __init__(self, handler: StreamToolCallHandler, call_id: str) -> None:
+        super().__init__(handler.stream, handler.subgraphs, parent_ns=handler.parent_ns)
+        self._call_id: str | None = call_id
+
+    def on_tool_start(self, *about: Any, **more: Any) -> None:
+        # What starts first is the call; what starts within it has ids of its own.
+        call_id, self._call_id = self._call_id, None
+        super().on_tool_start(*about, **more | ({"tool_call_id": call_id} if call_id else {}))
+
+
+def _named(callbacks: Callbacks, call_id: str) -> Callbacks:
+    """The callbacks of a call, of which the `tools` stream has it under its id."""
+    if not isinstance(callbacks, BaseCallbackManager) or not call_id:
+        return callbacks
+    manager = callbacks.copy()
+    for handler in callbacks.handlers:
+        if isinstance(handler, StreamToolCallHandler):
+            manager.remove_handler(handler)
+            manager.add_handler(_OfCall(handler, call_id), inherit=True)
+    return manager
 
 
 # --- calling

@@ -770,13 +770,42 @@ async def test_the_event_stream_has_the_tool_calls_and_the_progress(
 ) -> None:
     model_server.script(planner=[plan('search("K2")')], joiner=["High."])
     graph = create_llm_compiler(TOOLS, model=chat_model)
-    events = [event async for event in await graph.astream_events({"messages": "Question?"}, version="v3")]
+    run = await graph.astream_events({"messages": "Question?"}, version="v3")
+    events = [event async for event in run]
     told = {kind: [e["params"]["data"] for e in events if e["method"] == kind] for kind in ("tools", "custom")}
-    assert [(data["event"], data.get("tool_name")) for data in told["tools"]] == [
-        ("tool-started", "search"),
-        ("tool-finished", None),
+    (call,) = (await run.output())["messages"][1].tool_calls
+    assert [(data["event"], data.get("tool_name"), data["tool_call_id"]) for data in told["tools"]] == [
+        ("tool-started", "search", call["id"]),
+        ("tool-finished", None, call["id"]),
     ]
     assert "task_finished" in [data["type"] for data in told["custom"]]
+
+
+@pytest.mark.filterwarnings("ignore:The v3 streaming protocol")
+async def test_the_event_stream_has_what_runs_in_a_tool_under_ids_of_its_own(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    inner = tool(search)
+
+    async def ask(question: str) -> str:
+        """Asks another tool."""
+        return str(await inner.ainvoke(question))
+
+    model_server.script(planner=[plan('ask.map(["K2", "Fuji"])')], joiner=["High."])
+    graph = create_llm_compiler([ask], model=chat_model)
+    run = await graph.astream_events({"messages": "Question?"}, version="v3")
+    started: dict[str, list[str]] = {"ask": [], "search": []}
+    finished = []
+    async for event in run:
+        match event["params"]["data"] if event["method"] == "tools" else None:
+            case {"event": "tool-started", "tool_name": name, "tool_call_id": id_}:
+                started[name].append(id_)
+            case {"event": "tool-finished", "tool_call_id": id_}:
+                finished.append(id_)
+    messages = (await run.output())["messages"]
+    assert sorted(started["ask"]) == sorted(message.tool_call_id for message in messages[2:4])
+    assert len({*started["ask"], *started["search"]}) == 4
+    assert sorted(finished) == sorted(started["ask"] + started["search"])
 
 
 @pytest.mark.parametrize("result", ["x" * 20_000_001, [{"a": 1}] * 800_000], ids=["a text", "a list"])
