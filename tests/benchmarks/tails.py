@@ -1,6 +1,6 @@
 """A search service that answers in 0.3 s, and once in twenty in 3 s.
 
-Fifty questions of eight searches each, ten at a time, for this agent, for the same with `hedged` searches, and for
+Two hundred questions of eight searches each, ten at a time, for this agent, for the same with `hedged` searches, and for
 `create_agent`, whose model calls all eight in one turn. Which calls are slow is drawn from the same seed for each. The
 model is that of the race.
 """
@@ -22,7 +22,7 @@ from tests.benchmarks.race import model_server
 from tests.benchmarks.workloads import WORKLOADS
 from tools.hedged import hedged
 
-QUESTIONS = 50
+QUESTIONS = 200
 AT_ONCE = 10
 MOSTLY, SLOW, ONE_IN = 0.3, 3.0, 20
 """Seconds that a search takes, mostly and once in so many."""
