@@ -17,8 +17,8 @@ from langchain_core.messages import ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool, ToolException
-from langgraph.pregel._tools import StreamToolCallHandler
 from langgraph.prebuilt.tool_node import AsyncToolCallWrapper, ToolCallRequest, ToolCallWrapper
+from langgraph.pregel._tools import StreamToolCallHandler
 from langgraph.types import Command
 from pydantic import ValidationError
 
@@ -171,8 +171,8 @@ def explain(error: Exception) -> str:
 
 
 class _OfCall(StreamToolCallHandler):
-    """LangGraph's handler of the `tools` stream, for one call. LangChain tells it the id of a call only if the tool is to
-    give a message, in which the value would be a text."""
+    """LangGraph's handler of the `tools` stream, for one call. LangChain tells it the id of a call only if the tool is
+    to give a message, in which the value would be a text."""
 
     def __init__(self, handler: StreamToolCallHandler, call_id: str) -> None:
         super().__init__(handler.stream, handler.subgraphs, parent_ns=handler.parent_ns)

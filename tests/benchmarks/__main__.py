@@ -46,7 +46,9 @@ def main() -> None:
     """Measure, print, and unless it is a quick run write it down."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three workloads, once; no file is changed")
-    parser.add_argument("--repeat", type=int, default=5, help="how often each workload is run; in the race only if it is short")
+    parser.add_argument(
+        "--repeat", type=int, default=5, help="how often each workload is run; in the race only if it is short"
+    )
     parser.add_argument("--contestants", default="", help="names, with commas between; all if none")
     parser.add_argument("--workloads", default="", help=f"of {', '.join(WORKLOADS)}; all if none")
     parser.add_argument("--no-machinery", action="store_true", help="the race only")
