@@ -6,7 +6,6 @@ fingerprints of those that this agent wrote from nothing but trusted words, in a
 All other messages, but the user's and the system's, may be anybody's.
 """
 
-import hashlib
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import wraps
@@ -17,7 +16,7 @@ from langchain_core.tools import BaseTool
 from langgraph.types import Command
 
 from agent.conversation.messages import provider_name
-from agent.language.values import to_text
+from agent.language.values import digest, to_text
 
 T = TypeVar("T", bound=BaseMessage)
 
@@ -108,5 +107,4 @@ def _fingerprint(message: BaseMessage) -> str:
         else []
     )
     about = [message.tool_call_id, message.status] if isinstance(message, ToolMessage) else []
-    said = json.dumps([message.type, to_text(message.content), calls, about], sort_keys=True, default=str)
-    return hashlib.blake2b(said.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    return digest(json.dumps([message.type, to_text(message.content), calls, about], sort_keys=True, default=str))

@@ -2,7 +2,6 @@
 and again after failures that may pass. Each of these is a step around the next one."""
 
 import asyncio
-import hashlib
 import itertools
 import json
 import time
@@ -27,7 +26,7 @@ from agent.executor.outcomes import BlockedError, Outcomes, Paused
 from agent.executor.retries import delay_before_retry, tries_of
 from agent.executor.saved import IN_FLIGHT, Notes
 from agent.language.tasks import Key, Task, name_of
-from agent.language.values import excerpt, is_longer, to_text, without_surrogates
+from agent.language.values import digest, excerpt, is_longer, to_text, without_surrogates
 from agent.state import Decision, Waiting
 from agent.tooling.describe import changes_something
 from agent.tooling.inject import Surroundings, injections
@@ -190,7 +189,7 @@ class Calls:
             text = json.dumps([task.tool, arguments, after], sort_keys=True)
         except (TypeError, ValueError, RecursionError):
             return None
-        return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+        return digest(text)
 
     async def _once(self, task: Task, arguments: dict[str, Any], after: list[str]) -> ToolMessage:
         """The call's observation, or that of the same call of another task."""

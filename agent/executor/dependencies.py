@@ -1,7 +1,6 @@
 """Where a task waits for what it depends on: the results that its arguments refer to, which are put in for the
 references."""
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -22,7 +21,7 @@ from agent.language.references import (
     whole_reference,
 )
 from agent.language.tasks import Key, Signature, Task, name_of
-from agent.language.values import as_list, to_text
+from agent.language.values import as_list, digest, to_text
 
 SKIPPED = "Not run: it needs task {name}, which failed: {reason}"
 NO_SUCH_TASK = "{reference} refers to task {number}, and there is no such task."
@@ -53,8 +52,7 @@ class Inputs:
         """Tells whether two runs of the same words were given the same."""
         if isinstance(self.error, BlockedError):
             return ""
-        text = str(self.error) if self.error else to_text(self.arguments)
-        return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+        return digest(str(self.error) if self.error else to_text(self.arguments))
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import hashlib
 import json
 import math
 import re
@@ -209,6 +210,11 @@ def without_surrogates(text: str) -> str:
     if text.isascii() or text.isprintable():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def digest(text: str) -> str:
+    """What tells the text from all others, and is short."""
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 def excerpt(text: str, most: int, about: str = "") -> str:

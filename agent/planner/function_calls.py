@@ -16,6 +16,7 @@ from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from agent.language.call import CUT_OFF
 from agent.language.conditions import condition_error, may_be_conditional
 from agent.language.parser import Item, PlanParser
 from agent.language.reasoning import without_thoughts
@@ -33,7 +34,6 @@ from agent.language.written_calls import (
 from agent.tooling.describe import purpose_of, signature_of
 
 NO_JSON = "The arguments of {tool} are no JSON object: {text}"
-CUT_OFF = "The plan ends in the middle of this call."
 REFERENCE = {"type": "string", "description": 'a reference such as "$1"'}
 JOIN = {
     "type": "function",

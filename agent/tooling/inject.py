@@ -1,7 +1,6 @@
 """What a LangChain tool may ask for beside the arguments that a plan gives: the conversation, the store, the runtime,
 the id of its call. No plan sees these arguments, and none can give them."""
 
-import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from langgraph.prebuilt import InjectedState, InjectedStore, ToolRuntime
 from langgraph.runtime import Runtime
 from pydantic import BaseModel, create_model
 
-from agent.language.values import to_text
+from agent.language.values import digest, to_text
 
 STATE_FIELD = "messages"
 """What the state of this graph has for tools."""
@@ -120,8 +119,7 @@ def inject(
         elif wanted is InjectedToolCallId:
             given[name] = call_id
         elif wanted is InjectedIdempotencyKey:
-            call = to_text([surroundings.thread, call_id, tool.name, arguments])
-            given[name] = hashlib.blake2b(call.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+            given[name] = digest(to_text([surroundings.thread, call_id, tool.name, arguments]))
         elif wanted is ToolRuntime or name == "runtime":
             given[name] = surroundings.tool_runtime(call_id, config)
     return given
