@@ -1,8 +1,8 @@
 """A search service that answers in 0.3 s, and once in twenty in 3 s.
 
-Two hundred questions of eight searches each, ten at a time, for this agent, for the same with `hedged` searches, and for
-`create_agent`, whose model calls all eight in one turn. Which calls are slow is drawn from the same seed for each. The
-model is that of the race.
+Two hundred questions of eight searches each, ten at a time, for this agent, for the same with `hedged` searches, and
+for `create_agent`, whose model calls all eight in one turn. Which calls are slow is drawn from the same seed for each.
+The model is that of the race.
 """
 
 import asyncio
