@@ -17,7 +17,7 @@ from apps.cli.console import INTERRUPTED, WrongUsageError, say, stop
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from apps.evaluation.evaluation import Spec
+    from apps.evaluation.runner import Spec
 
 EPILOG = """\b
 Examples:
@@ -84,7 +84,7 @@ def evaluate(
     """Compare agents on a dataset: accuracy, latency and cost. It can be interrupted, and goes on where it stopped."""
     load_dotenv(".env")
     os.environ.pop("DEMO_LATENCY", None)  # what is measured is not simulated # demo
-    names = [name.strip() for name in agents.split(",") if name.strip()]
+    names = list(dict.fromkeys(name.strip() for name in agents.split(",") if name.strip()))
     if not names:
         raise WrongUsageError(f"--agents names none. There are {AGENTS}.")
     if not math.isfinite(timeout):
@@ -101,7 +101,7 @@ def evaluate(
     with console.status("Starting") if console.is_terminal else nullcontext():
         from agent.models import default_model
         from apps.evaluation.agents import find_subject
-        from apps.evaluation.evaluation import Spec
+        from apps.evaluation.runner import Spec
 
     find_subject(graph)  # which makes its models known, too
     model = model or default_model()

@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from langchain_core.tools import BaseTool
-from langgraph.graph.state import CompiledStateGraph
 
 from agent import Context
 from agent.language.tasks import Signature
 from agent.models import load_model
 from agent.tooling.describe import signature_of
-from apps.runs.graphs import find_graph
+from apps.runs.graphs import Graph, find_graph
 from graphs.react import PROMPT, create_react
 
 NAMES = ("llm-compiler", "react", "parallel-react")
@@ -30,7 +28,7 @@ class Agent:
     """An agent that answers questions."""
 
     name: str
-    graph: CompiledStateGraph[Any, Any, Any, Any]
+    graph: Graph
     """Takes and gives `messages`."""
 
     context: Context
@@ -47,8 +45,7 @@ class Agent:
 class Subject:
     """What is evaluated: the graph, and its tools for the baselines."""
 
-    name: str
-    graph: CompiledStateGraph[Any, Any, Any, Any]
+    graph: Graph
     tools: Sequence[BaseTool]
 
 
@@ -63,7 +60,7 @@ def find_subject(name: str) -> Subject:
     tools = getattr(found.module, "TOOLS", None)
     if tools is None:
         raise AgentError(NO_TOOLS.format(module=found.module.__name__))
-    return Subject(name, found.graph, tools)
+    return Subject(found.graph, tools)
 
 
 def make_agents(names: Sequence[str], subject: Subject, model: str, instruction: str) -> list[Agent]:
@@ -84,7 +81,7 @@ def make_agents(names: Sequence[str], subject: Subject, model: str, instruction:
             raise AgentError(UNKNOWN_AGENT.format(name=name, names=", ".join(NAMES)))
     load_model(model)  # or else every run would fail
     context = Context(model=model)
-    return [_make(name, subject, context, instruction) for name in dict.fromkeys(names)]
+    return [_make(name, subject, context, instruction) for name in names]
 
 
 def _make(name: str, subject: Subject, context: Context, instruction: str) -> Agent:
@@ -95,5 +92,5 @@ def _make(name: str, subject: Subject, context: Context, instruction: str) -> Ag
         return Agent(name, subject.graph, context, signatures=signatures)
     # In its prompt, because some models take one system message only.
     prompt = f"{PROMPT}\n\n{instruction}" if instruction else PROMPT
-    graph = create_react(subject.tools, parallel=name == "parallel-react", prompt=prompt)
+    graph = create_react(subject.tools, parallel=name == "parallel-react", prompt=prompt, name=name)
     return Agent(name, graph, context, told=True, signatures=signatures)

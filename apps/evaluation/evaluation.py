@@ -4,24 +4,22 @@ import asyncio
 import hashlib
 import json
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from itertools import chain
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 
 from agent import Context
-from agent.models import default_model, load_model
-from apps.evaluation.agents import NAMES, REACT, Agent, find_subject, make_agents
+from agent.models import load_model
+from apps.evaluation.agents import REACT, find_subject, make_agents
 from apps.evaluation.dataset import DatasetError, Question, load, select
 from apps.evaluation.figures import Figures, figures_of
 from apps.evaluation.judge import judge
 from apps.evaluation.prices import Prices, load_prices
 from apps.evaluation.results import Key, Result
-from apps.evaluation.runner import INSTRUCTION, Settings, jobs, run_all
+from apps.evaluation.runner import Job, Spec, jobs, run
 from apps.evaluation.store import Store
 from apps.evaluation.table import Watch
 from apps.runs.errors import in_one_line
@@ -29,42 +27,7 @@ from apps.runs.wording import printable
 
 _LIMITS = ("max_replans", "max_tasks", "max_concurrency", "max_observation_chars", "tool_timeout", "tool_retries")
 
-
-@dataclass(frozen=True)
-class Spec:
-    """What is to be evaluated, and how."""
-
-    dataset: Path
-    out: Path
-    agents: Sequence[str] = NAMES
-    graph: str = "llm_compiler"
-    model: str | None = None
-    """As `provider:model`; None for the default."""
-
-    n: int | None = None
-    """How many questions; None for all."""
-
-    seed: int = 0
-    concurrency: int = 4
-    repeat: int = 1
-    scorer: str = "paper"
-    """How answers are scored, where the dataset says nothing else; see `apps.evaluation.scoring`."""
-
-    judge: str | None = None
-    """The model that judges every answer; None for none."""
-
-    prices: Path | None = None
-    """A table of prices that come first; see `apps.evaluation.prices`."""
-
-    timeout: float = 300.0
-    """Seconds that a run may take."""
-
-    instruction: str = INSTRUCTION
-    retry_failed: bool = False
-    """Whether runs that failed in an earlier start are made again."""
-
-    shown: str | None = None
-    """The id of the question whose course in time is drawn; None for a typical one."""
+T = TypeVar("T")
 
 
 @dataclass
@@ -72,28 +35,24 @@ class Evaluation:
     """An evaluation, as far as it has come."""
 
     spec: Spec
-    model: str
     questions: Sequence[Question]
-    agents: Sequence[str]
-    prices: Prices
-    total: int
-    """How many runs it has when it is complete."""
+    """In the dataset's order."""
 
+    prices: Prices
     results: dict[Key, Result] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     """What went wrong beside the runs."""
 
     @property
-    def settings(self) -> Settings:
-        """What holds for every run."""
-        spec = self.spec
-        return Settings(self.model, spec.graph, spec.instruction, spec.timeout, spec.scorer, spec.judge is not None)
+    def total(self) -> int:
+        """How many runs it has when it is complete."""
+        return len(self.questions) * len(self.spec.agents) * self.spec.repeat
 
     @property
     def judge(self) -> str | None:
         """The model that judges, if any answer is to be judged."""
-        asked = any(self.settings.scorer_of(question) == "judge" for question in self.questions)
-        return (self.spec.judge or self.model) if asked else None
+        asked = any(self.spec.scorer_of(question) == "judge" for question in self.questions)
+        return (self.spec.judge or self.spec.model) if asked else None
 
     @property
     def complete(self) -> bool:
@@ -103,7 +62,7 @@ class Evaluation:
     @property
     def baseline(self) -> str:
         """The agent that speeds are compared with: ReAct, or without it the last."""
-        return REACT if REACT in self.agents else self.agents[-1]
+        return REACT if REACT in self.spec.agents else self.spec.agents[-1]
 
     def runs_of(self, agent: str) -> list[Result]:
         """An agent's runs, in the dataset's order."""
@@ -114,10 +73,12 @@ class Evaluation:
     def figures(self) -> list[Figures]:
         """The figures of each agent."""
         baseline = self.runs_of(self.baseline)
-        return [figures_of(name, self.runs_of(name), baseline=baseline, prices=self.prices) for name in self.agents]
+        return [
+            figures_of(name, self.runs_of(name), baseline=baseline, prices=self.prices) for name in self.spec.agents
+        ]
 
 
-async def evaluate(spec: Spec, console: Console, stop: Callable[[], None] = lambda: None) -> Evaluation:
+async def evaluate(spec: Spec, console: Console, stop: Callable[[], None]) -> Evaluation:
     """Make the runs that are missing, and judge what is not judged. After Ctrl-C it ends the runs begun, and returns.
 
     Args:
@@ -131,43 +92,31 @@ async def evaluate(spec: Spec, console: Console, stop: Callable[[], None] = lamb
         Exception: The model's server refused the key.
     """
     everything = load(spec.dataset)
-    chosen = {question.id for question in select(everything, spec.n, spec.seed)}
-    order = [question for question in select(everything, None, spec.seed) if question.id in chosen]
-    if spec.shown is not None and spec.shown not in chosen:
-        raise DatasetError(f"{spec.dataset}: among the {len(chosen)} questions drawn there is no id {spec.shown!r}.")
+    order = select(everything, spec.n, spec.seed)
+    by_id = {question.id: question for question in order}
+    if spec.shown is not None and spec.shown not in by_id:
+        raise DatasetError(f"{spec.dataset}: among the {len(order)} questions drawn there is no id {spec.shown!r}.")
     prices = load_prices(spec.prices)
-    model = spec.model or default_model()
-    agents = make_agents(spec.agents, find_subject(spec.graph), model, spec.instruction)
-    names = [agent.name for agent in agents]
-    ordered = [question for question in everything if question.id in chosen]
-    evaluation = Evaluation(spec, model, ordered, names, prices, len(order) * len(agents) * spec.repeat)
-    with Store(spec.out, _config(spec, model, everything)) as store, _interrupts(stop) as stopping:
-        saved = store.results()
-        scorers = {question.id: evaluation.settings.scorer_of(question) for question in ordered}
-        for key in _keys(evaluation, model):
-            if (result := saved.get(key)) and not (result.error and spec.retry_failed):
-                scored = result.scored(scorers[result.question_id], evaluation.judge or "")  # as it is chosen now
-                evaluation.results[key] = scored
-        await _run(evaluation, agents, order, store, console, stopping)
+    agents = make_agents(spec.agents, find_subject(spec.graph), spec.model, spec.instruction)
+    evaluation = Evaluation(spec, [question for question in everything if question.id in by_id], prices)
+    with Store(spec.out, _config(spec, everything)) as store, _interrupts(stop) as stopping:
+        every, saved = jobs(agents, order, spec.repeat), store.results()
+        for job in every:
+            if (result := saved.get(job.key)) and not (result.error and spec.retry_failed):
+                scorer = spec.scorer_of(job.question)  # as it is chosen now
+                evaluation.results[job.key] = result.scored(scorer, evaluation.judge or "")
+        todo = [job for job in every if job.key not in evaluation.results]
+        if todo:
+            await _run(evaluation, todo, store, console, stopping)
         if evaluation.judge:
             await _judge(evaluation, evaluation.judge, store, console, stopping)
     return evaluation
 
 
 async def _run(
-    evaluation: Evaluation,
-    agents: Sequence[Agent],
-    order: Sequence[Question],
-    store: Store,
-    console: Console,
-    stopping: asyncio.Event,
+    evaluation: Evaluation, todo: Sequence[Job], store: Store, console: Console, stopping: asyncio.Event
 ) -> None:
     spec, results = evaluation.spec, evaluation.results
-    settings = evaluation.settings
-    todo = jobs(agents, order, spec.repeat, settings, set(results))
-    first = next(todo, None)
-    if first is None:
-        return
     if results:
         console.print(
             printable(f"Going on after {len(results)} of {evaluation.total} runs, saved in {spec.out}."),
@@ -175,16 +124,17 @@ async def _run(
             soft_wrap=True,
         )
 
-    with Watch(console, evaluation.agents, results, evaluation.total, evaluation.prices) as watch:
+    with Watch(console, spec.agents, results, evaluation.total, evaluation.prices) as watch:
 
-        async def take(result: Result) -> None:
+        async def make(job: Job) -> None:
+            result = await run(job, spec)
             await asyncio.to_thread(store.add, result)
-            results[result.key] = result
+            results[job.key] = result
             watch.took(result)
 
         stopping_shown = asyncio.create_task(_tell(stopping, watch.stopping))
         try:
-            await run_all(chain([first], todo), settings, take, concurrency=spec.concurrency, stopping=stopping)
+            await _for_each(todo, make, spec.concurrency, stopping)
         finally:
             stopping_shown.cancel()
 
@@ -196,22 +146,43 @@ async def _judge(evaluation: Evaluation, name: str, store: Store, console: Conso
     todo = [run for run in runs if run.scorer == "judge" and run.verdict is None and not run.error]
     if todo:
         console.print(printable(f"Judging {len(todo)} answers with {name}."), markup=False, soft_wrap=True)
-    left = iter(todo)
 
-    async def work() -> None:
-        for run in left:
+    async def judge_one(result: Result) -> None:
+        try:
+            said = await judge(model, result.question, result.expected, result.answer)
+        except Exception as error:  # noqa: BLE001 — an answer without a verdict counts by the rules
+            evaluation.problems.append(f"The judge failed on an answer: {in_one_line(error)}")
+            return
+        judged = replace(result, judge=name, verdict=said.correct, why=said.reason)
+        evaluation.results[result.key] = judged
+        await asyncio.to_thread(store.add, judged)
+
+    await _for_each(todo, judge_one, evaluation.spec.concurrency, stopping)
+
+
+async def _for_each(
+    items: Iterable[T], work: Callable[[T], Awaitable[None]], concurrency: int, stopping: asyncio.Event
+) -> None:
+    """Do the work for each item, in their order and so many at once. When `stopping` is set, no further one is begun,
+    and those that are going on end as usual.
+
+    Raises:
+        Exception: The first that the work raises, which ends all of it.
+    """
+    left = iter(items)
+
+    async def take() -> None:
+        for item in left:
             if stopping.is_set():
                 return
-            try:
-                said = await judge(model, run.question, run.expected, run.answer)
-            except Exception as error:  # noqa: BLE001 — an answer without a verdict counts by the rules
-                evaluation.problems.append(f"The judge failed on an answer: {in_one_line(error)}")
-                continue
-            judged = replace(run, judge=name, verdict=said.correct, why=said.reason)
-            evaluation.results[run.key] = judged
-            await asyncio.to_thread(store.add, judged)
+            await work(item)
 
-    await asyncio.gather(*(work() for _ in range(evaluation.spec.concurrency)))
+    try:
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(concurrency):
+                workers.create_task(take())
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 async def _tell(stopping: asyncio.Event, tell: Callable[[], None]) -> None:
@@ -219,23 +190,14 @@ async def _tell(stopping: asyncio.Event, tell: Callable[[], None]) -> None:
     tell()
 
 
-def _keys(evaluation: Evaluation, model: str) -> list[Key]:
-    return [
-        Key(agent, question.id, repeat, model, evaluation.spec.graph)
-        for repeat in range(1, evaluation.spec.repeat + 1)
-        for question in evaluation.questions
-        for agent in evaluation.agents
-    ]
-
-
-def _config(spec: Spec, model: str, questions: Sequence[Question]) -> dict[str, Any]:
+def _config(spec: Spec, questions: Sequence[Question]) -> dict[str, Any]:
     """What may not change between the starts of an evaluation. More questions, repeats or agents may be asked for."""
     content = json.dumps([[question.id, question.question, question.answer] for question in questions])
     limits = Context().model_dump()
     return {
         "dataset": f"{len(questions)} questions, SHA-256 {hashlib.sha256(content.encode()).hexdigest()[:16]}",
         "graph": spec.graph,
-        "model": model,
+        "model": spec.model,
         "seed": spec.seed,
         "instruction": spec.instruction,
         "timeout": spec.timeout,

@@ -93,11 +93,11 @@ def notes_on(evaluation: Evaluation, figures: Sequence[Figures]) -> list[str]:
 
 def typical_question(evaluation: Evaluation) -> str | None:
     """The question whose speed-up is nearest to the median one, of those that every agent has answered."""
-    own = [name for name in evaluation.agents if name != evaluation.baseline] or [evaluation.baseline]
+    own = [name for name in evaluation.spec.agents if name != evaluation.baseline] or [evaluation.baseline]
     ratios = {}
     for question in evaluation.questions:
         runs = _runs_on(evaluation, question.id)
-        if len(runs) == len(evaluation.agents) and all(not run.error and run.latency for run in runs.values()):
+        if len(runs) == len(evaluation.spec.agents) and all(not run.error and run.latency for run in runs.values()):
             ratios[question.id] = runs[evaluation.baseline].latency / runs[own[0]].latency
     if not ratios:
         return next((question.id for question in evaluation.questions if _runs_on(evaluation, question.id)), None)
@@ -107,7 +107,7 @@ def typical_question(evaluation: Evaluation) -> str | None:
 
 def _runs_on(evaluation: Evaluation, question: str | None) -> dict[str, Result]:
     found: dict[str, Result] = {}
-    for agent in evaluation.agents:
+    for agent in evaluation.spec.agents:
         for result in evaluation.runs_of(agent):
             if result.question_id == question:
                 found.setdefault(agent, result)
@@ -118,7 +118,7 @@ def _draw(evaluation: Evaluation, figures: Sequence[Figures], chosen: Mapping[st
     from apps.evaluation.plot_style import STYLES, png, svg
     from apps.evaluation.plots import accuracy_against_cost, latencies, timelines
 
-    runs = {name: evaluation.runs_of(name) for name in evaluation.agents}
+    runs = {name: evaluation.runs_of(name) for name in evaluation.spec.agents}
     drawings: dict[str, Callable[[Style], Figure]] = {
         "latency": lambda style: latencies(runs, style),
         "accuracy_cost": lambda style: accuracy_against_cost(figures, style),
@@ -152,7 +152,7 @@ def _summary(
         "seed": spec.seed,
         "concurrency": spec.concurrency,
         "graph": spec.graph,
-        "model": evaluation.model,
+        "model": evaluation.spec.model,
         "scorer": spec.scorer,
         "judge": spec.judge,
         "complete": evaluation.complete,

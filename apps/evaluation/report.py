@@ -72,7 +72,7 @@ def report(
     count = len(evaluation.questions)
     about = [
         f"{count} question{'' if count == 1 else 's'} of {spec.dataset.name}",
-        f"model {evaluation.model}",
+        f"model {evaluation.spec.model}",
         *([f"each {spec.repeat} times"] if spec.repeat > 1 else []),
         date[:10],
     ]
@@ -107,7 +107,7 @@ def report(
         notes=notes,
         table=table,
         plots=plots,
-        agents=evaluation.agents,
+        agents=evaluation.spec.agents,
         questions=evaluation.questions,
         runs=_by_question(evaluation),
         method=method,
@@ -139,7 +139,7 @@ def lead(figures: Sequence[Figures], baseline: str) -> str:
 
 def _by_question(evaluation: Evaluation) -> dict[tuple[str, str], list[Result]]:
     found: dict[tuple[str, str], list[Result]] = {}
-    for agent in evaluation.agents:
+    for agent in evaluation.spec.agents:
         for result in evaluation.runs_of(agent):
             found.setdefault((result.question_id, agent), []).append(result)
     return found

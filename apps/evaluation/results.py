@@ -10,15 +10,13 @@ from apps.evaluation.scoring import score
 
 
 class Key(NamedTuple):
-    """What makes a run: with the same key it is not run, and not paid for, again."""
+    """What makes a run of an evaluation: with the same key it is not run, and not paid for, again."""
 
     agent: str
     question: str
     """The question's id."""
 
     repeat: int
-    model: str
-    graph: str
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ class Result:
     @property
     def key(self) -> Key:
         """What makes this run."""
-        return Key(self.agent, self.question_id, self.repeat, self.model, self.graph)
+        return Key(self.agent, self.question_id, self.repeat)
 
     @property
     def right(self) -> bool:

@@ -16,7 +16,7 @@ from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, convert_to_messages
 from langchain_core.messages.ai import UsageMetadata
 from langgraph.graph.message import add_messages
-from langgraph.types import Command, Interrupt
+from langgraph.types import Command, Interrupt, StreamMode
 
 from agent import Context
 from agent.conversation.messages import observations, own_plans
@@ -332,6 +332,7 @@ async def follow(
     resume: Command[Any] | bool = False,
     context: Context | None = None,
     callbacks: Any = None,
+    stream_mode: Sequence[StreamMode] = ("custom", "messages", "updates"),
     **options: Any,
 ) -> AsyncGenerator[Event]:
     """Ask a graph the run's question, and keep the run up to date.
@@ -343,6 +344,7 @@ async def follow(
         resume: Instead of asking anew, go on with what the thread has begun; with a command, if it waits for one.
         context: The run's settings, if they are not to be the environment's.
         callbacks: LangChain's, beside the one that counts tokens.
+        stream_mode: What is heard of the graph; without `messages`, models are not made to stream their answers.
         options: Further ones of the graph's `astream`.
 
     Yields:
@@ -363,8 +365,8 @@ async def follow(
     stream = graph.astream(
         given,
         {**(session.config if session else {}), "callbacks": _with(callbacks, ModelCalls(run))},
-        context=context_for(graph, context or Context()),
-        stream_mode=["custom", "messages", "updates"],
+        context=_context_for(graph, context or Context()),
+        stream_mode=list(stream_mode),
         **options,
     )
     async with aclosing(stream):  # type: ignore[type-var]
@@ -373,7 +375,7 @@ async def follow(
                 yield event
 
 
-def context_for(graph: Graph, context: Context) -> Any:
+def _context_for(graph: Graph, context: Context) -> Any:
     """The settings in the form of the graph's own context, which may have other fields, and lack some of these."""
     if graph.context_schema in (None, Context):
         return context

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from apps.evaluation.dataset import Question
-from apps.evaluation.evaluation import Evaluation, Spec
+from apps.evaluation.evaluation import Evaluation
 from apps.evaluation.output import notes_on, typical_question, write
 from apps.evaluation.plot_style import STYLES, svg
 from apps.evaluation.plots import accuracy_against_cost, latencies, timelines
 from apps.evaluation.prices import Price, Prices
 from apps.evaluation.report import lead
 from apps.evaluation.results import ModelCall, Result, Tokens, ToolCall
+from apps.evaluation.runner import Spec
 from apps.evaluation.table import dollars, rows
 
 QUESTIONS = [
@@ -36,12 +37,10 @@ def run(agent: str, question: Question, latency: float, **values: Any) -> Result
     )
 
 
-def evaluation(out: Path, results: Sequence[Result], agents: Sequence[str] = AGENTS, **options: Any) -> Evaluation:
-    spec = Spec(Path("questions.json"), out, agents, "g", **options)
+def evaluation(out: Path, results: Sequence[Result], agents: Sequence[str] = AGENTS) -> Evaluation:
+    spec = Spec(Path("questions.json"), out, "openai:small", agents, "g")
     prices = Prices(models={"small": Price(input=1, output=1)}, source="a page")
-    made = Evaluation(spec, "openai:small", QUESTIONS, agents, prices, len(QUESTIONS) * len(agents))
-    made.results = {result.key: result for result in results}
-    return made
+    return Evaluation(spec, QUESTIONS, prices, {result.key: result for result in results})
 
 
 def answered(agent: str, *latencies: float) -> list[Result]:

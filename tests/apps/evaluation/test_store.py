@@ -33,7 +33,7 @@ RESULT = Result(
 def test_a_run_is_read_back_as_it_was(tmp_path: Path) -> None:
     with Store(tmp_path / "new" / "out", CONFIG) as store:
         store.add(RESULT)
-        assert store.results() == {Key("react", "a", 1, "openai:small", "parallel_qa"): RESULT}
+        assert store.results() == {Key("react", "a", 1): RESULT}
     with Store(tmp_path / "new" / "out", CONFIG) as store:
         assert list(store.results().values()) == [RESULT]
 
