@@ -3,7 +3,7 @@
  * whatever else a tool asks.
  */
 
-import { element, icon } from "./dom.js";
+import { button, element, icon } from "./dom.js";
 import { inFull } from "./format.js";
 
 /** @typedef {import("./client.js").Decision} Decision */
@@ -54,7 +54,8 @@ function decide({ action_requests: actions, review_configs: configs = [] }, send
   /** @type {(Decision | undefined)[]} */
   const decisions = actions.map(() => undefined);
   const finish = () => send(/** @type {Decision[]} */ (decisions));
-  const submit = element("button", { type: "button", class: "primary", disabled: true, click: finish }, "Go on");
+  const submit = button("primary", finish, "Go on");
+  submit.disabled = true;
   const cards = actions.map((action, index) => {
     const allowed = configs.find((config) => config.action_name === action.name)?.allowed_decisions ?? ALL;
     return new Card(action, allowed, (decision) => {
@@ -81,11 +82,7 @@ function answer(question, send) {
     { class: "card", "aria-label": "Question of a tool" },
     element("pre", { class: "outcome", tabindex: "0" }, inFull(question)),
     element("label", {}, "Your answer", text),
-    element(
-      "p",
-      { class: "buttons" },
-      element("button", { type: "button", class: "primary", click: () => send(text.value) }, "Answer"),
-    ),
+    element("p", { class: "buttons" }, button("primary", () => send(text.value), "Answer")),
   );
   return ["A tool wants to know something", element("div", { class: "cards" }, card)];
 }
@@ -118,19 +115,23 @@ class Card {
     const buttons = this.allowed.map((kind) => {
       const click = () => (kind === "approve" ? this.#decided({ type: "approve" }) : this.#write(kind));
       const type = kind === "approve" ? "primary" : "secondary";
-      return element("button", { type: "button", class: type, click }, LABELS[kind] ?? kind);
+      return button(type, click, LABELS[kind] ?? kind);
     });
     this.#body.replaceChildren(element("p", { class: "buttons" }, ...buttons));
+  }
+
+  #chooseAgain() {
+    this.#choose();
+    this.root.querySelector("button")?.focus();
   }
 
   /** @param {Decision} decision */
   #decided(decision) {
     const undo = () => {
       this.decide(undefined);
-      this.#choose();
-      this.root.querySelector("button")?.focus();
+      this.#chooseAgain();
     };
-    const change = element("button", { type: "button", class: "link", click: undo }, "Change");
+    const change = button("link", undo, "Change");
     this.#body.replaceChildren(element("p", { class: "decided", role: "status" }, DECIDED[decision.type], " ", change));
     change.focus();
     this.decide(decision);
@@ -151,10 +152,6 @@ class Card {
         text.focus();
       }
     };
-    const back = () => {
-      this.#choose();
-      this.root.querySelector("button")?.focus();
-    };
     /** @type {Record<string, string>} */
     const labels = {
       edit: "Arguments, as JSON",
@@ -167,8 +164,8 @@ class Card {
       element(
         "p",
         { class: "buttons" },
-        element("button", { type: "button", class: "primary", click: send }, editing ? "Approve these" : LABELS[kind]),
-        element("button", { type: "button", class: "secondary", click: back }, "Back"),
+        button("primary", send, editing ? "Approve these" : LABELS[kind]),
+        button("secondary", () => this.#chooseAgain(), "Back"),
       ),
     );
     text.focus();

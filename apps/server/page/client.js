@@ -148,21 +148,15 @@ async function send(method, path, body, signal) {
 }
 
 /**
- * What an error of the server says: a plain message, or FastAPI's `detail`.
- *
- * @param {string} body
- * @returns {string | undefined}
+ * @param {string} body Of an error.
+ * @returns {string | undefined} What the server says; undefined if it isn't the server's.
  */
 function message(body) {
-  let said;
   try {
-    said = JSON.parse(body);
+    return JSON.parse(body).message;
   } catch {
     return undefined;
   }
-  const detail = said?.message ?? said?.detail ?? said?.error;
-  if (Array.isArray(detail)) return detail.map((one) => one?.msg ?? JSON.stringify(one)).join(" ");
-  return detail === undefined || typeof detail === "string" ? detail : JSON.stringify(detail);
 }
 
 /**

@@ -1,7 +1,7 @@
 /** The list of conversations: each can be opened, renamed and deleted. */
 
 import { all, drop, rename } from "./conversations.js";
-import { element, icon } from "./dom.js";
+import { button, closeButton, element } from "./dom.js";
 
 export class ConversationsView {
   #list = element("ul");
@@ -20,7 +20,7 @@ export class ConversationsView {
         "header",
         {},
         element("h2", { id: "conversations-title" }, "Conversations"),
-        element("button", { type: "button", class: "icon-button", "aria-label": "Close", click: close }, icon("close")),
+        closeButton("Close", close),
       ),
       this.#problem,
       this.#list,
@@ -53,9 +53,7 @@ export class ConversationsView {
       { href: `#${thread}`, "aria-current": thread === this.current ? "page" : null, click: () => this.root.close() },
       title,
     );
-    /** @type {(text: string, click: () => void, label?: string) => HTMLElement} */
-    const button = (text, click, label = text) =>
-      element("button", { type: "button", class: "link", "aria-label": label, click }, text);
+    const link = (/** @type {string} */ text, /** @type {() => void} */ click) => button("link", click, text);
     const edit = () => {
       const box = element("input", { "aria-label": "Title", maxlength: "200" });
       box.value = title;
@@ -67,15 +65,16 @@ export class ConversationsView {
         if (event.key === "Escape") event.preventDefault(); // the dialog stays open
         if (event.key === "Escape" || event.key === "Enter") done(event.key === "Enter");
       });
-      entry.replaceChildren(box, button("Save", () => done(true)), button("Cancel", () => done(false)));
+      entry.replaceChildren(box, link("Save", () => done(true)), link("Cancel", () => done(false)));
       box.select();
     };
     const ask = () => {
-      const sure = button("Delete for good", () => void this.#delete(thread));
-      entry.replaceChildren(element("span", {}, title), sure, button("Keep", () => this.#draw()));
+      const sure = link("Delete for good", () => void this.#delete(thread));
+      entry.replaceChildren(element("span", {}, title), sure, link("Keep", () => this.#draw()));
       sure.focus();
     };
-    const actions = [button("Rename", edit, `Rename ${title}`), button("Delete", ask, `Delete ${title}`)];
+    const actions = [link("Rename", edit), link("Delete", ask)];
+    for (const action of actions) action.ariaLabel = `${action.textContent} ${title}`;
     const entry = element("li", {}, open, ...actions);
     return entry;
   }

@@ -1,9 +1,9 @@
 /** What is known of the task that was chosen: its arguments, and its result or why there is none. */
 
-import { element, icon, setText } from "./dom.js";
+import { closeButton, element, icon } from "./dom.js";
 import { inFull, inline, seconds } from "./format.js";
-import { duration, WORDS } from "./states.js";
-import { stateOf } from "./units.js";
+import { duration } from "./states.js";
+import { stateOf, titleOf } from "./units.js";
 
 /** @typedef {import("./run.js").Run} Run */
 /** @typedef {import("./run.js").Task} Task */
@@ -47,7 +47,7 @@ export class DetailsView {
   /** @param {Task} task */
   #task(task) {
     const took = duration(this.run, task);
-    const facts = [WORDS[task.state]];
+    const facts = [task.state];
     if (task.reused) facts.push(`the same call as ${task.reused}, made once`);
     if (task.finished && took !== undefined) facts.push(`took ${seconds(took)}`);
     if (task.retries) facts.push(`tried ${task.retries + 1} times`);
@@ -71,9 +71,8 @@ export class DetailsView {
 
   /** @param {Unit} unit */
   #map(unit) {
-    const [first] = unit.tasks;
     return [
-      this.#header(unit.label, `${first.tool} ×${unit.tasks.length}`, stateOf(unit)),
+      this.#header(unit.label, titleOf(unit), stateOf(unit)),
       element(
         "ul",
         { class: "elements" },
@@ -85,7 +84,7 @@ export class DetailsView {
             icon(task.state),
             element("span", { class: "number" }, task.key),
             element("span", { class: "preview" }, task.given),
-            element("span", { class: "state" }, WORDS[task.state]),
+            element("span", { class: "state" }, task.state),
           );
           return element("li", {}, open);
         }),
@@ -99,11 +98,7 @@ export class DetailsView {
    * @param {string} state
    */
   #header(label, name, state) {
-    const close = element(
-      "button",
-      { type: "button", class: "icon-button", "aria-label": "Close the details", click: () => this.close() },
-      icon("close"),
-    );
+    const close = closeButton("Close the details", () => this.close());
     const heading = element("h3", {}, icon(state), element("span", { class: "number" }, label), ` ${name}`);
     return element("header", { "data-state": state }, heading, close);
   }
@@ -116,10 +111,6 @@ function argumentList(args) {
   return element(
     "dl",
     { class: "arguments" },
-    ...entries.flatMap(([name, value]) => {
-      const text = element("dd");
-      setText(text, inFull(value));
-      return [element("dt", {}, name), text];
-    }),
+    ...entries.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, inFull(value))]),
   );
 }

@@ -24,6 +24,30 @@ export function element(name, properties = {}, ...children) {
 }
 
 /**
+ * A button.
+ *
+ * @param {string} kind Its class.
+ * @param {() => void} click
+ * @param {...(Node | string)} children
+ * @returns {HTMLButtonElement}
+ */
+export function button(kind, click, ...children) {
+  return element("button", { type: "button", class: kind, click: () => click() }, ...children);
+}
+
+/**
+ * A button that closes something.
+ *
+ * @param {string} label
+ * @param {() => void} click
+ */
+export function closeButton(label, click) {
+  const made = button("icon-button", click, icon("close"));
+  made.ariaLabel = label;
+  return made;
+}
+
+/**
  * An SVG element.
  *
  * @param {string} name

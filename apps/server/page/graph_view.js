@@ -3,8 +3,8 @@
 import { element, icon, setAttribute, setIcon, setText, svg, widthOf } from "./dom.js";
 import { layout } from "./layout.js";
 import { byArrows } from "./roving.js";
-import { shortState, spoken, WORDS } from "./states.js";
-import { needsOf, settled, spanOf, stateOf, unitsOf } from "./units.js";
+import { shortState, spoken } from "./states.js";
+import { needsOf, settled, spanOf, stateOf, titleOf, unitsOf } from "./units.js";
 
 /** @typedef {import("./run.js").Run} Run */
 /** @typedef {import("./run.js").Round} Round */
@@ -104,7 +104,7 @@ export class GraphView {
     const { least, most, height, across, down, frame, font } = SIZES[kind];
     const titles = units.map((unit) => widthOf(unit.label, `${font}px`) + widthOf(titleOf(unit), `600 ${font}px`));
     const title = frame + Math.max(0, ...titles);
-    const full = title + 6 + widthOf(WORDS.paused, "12px");
+    const full = title + 6 + widthOf("paused", "12px");
     const fitting = Math.floor((room - 2 * PADDING + across) / layers) - across;
     const width = Math.min(Math.max(least, kind === "crowded" ? full : title, fitting), most);
     this.root.dataset.lines = width < full && kind !== "crowded" ? "two" : "one";
@@ -199,11 +199,6 @@ export class GraphView {
  */
 function inSight(position, room, start, size) {
   return Math.max(Math.min(position, start - PADDING), start + size + PADDING - room);
-}
-
-/** @param {Unit} unit */
-function titleOf({ tasks }) {
-  return tasks.length > 1 ? `${tasks[0].tool} ×${tasks.length}` : tasks[0].tool;
 }
 
 /**

@@ -4,7 +4,7 @@ import * as client from "./client.js";
 import { ConnectionError, KeyError, LostError, rememberKey, ServerError } from "./client.js";
 import { drop, newThread, use } from "./conversations.js";
 import { ConversationsView } from "./conversations_view.js";
-import { element } from "./dom.js";
+import { button } from "./dom.js";
 import { Run } from "./run.js";
 import { TurnView } from "./turn_view.js";
 
@@ -350,15 +350,10 @@ box.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
   form.requestSubmit();
 });
 
-find("#examples").addEventListener("click", (/** @type {MouseEvent} */ event) => {
-  const example = /** @type {HTMLElement} */ (event.target).closest("button");
-  if (example) ask(example.textContent ?? "");
-});
-
 fetch("questions").then(async (answer) => {
   const questions = answer.ok ? await answer.json() : [];
-  const buttons = questions.map((/** @type {string} */ question) => element("button", { type: "button" }, question));
-  find("#examples").append(...buttons);
+  const examples = questions.map((/** @type {string} */ question) => button("example", () => ask(question), question));
+  find("#examples").append(...examples);
 }, () => {});
 
 const conversations = new ConversationsView(async (deleted) => {

@@ -135,7 +135,6 @@ export class Run {
    * @param {Event} event
    */
   take(event) {
-    if (typeof event?.type !== "string") return;
     if (typeof event.time === "number") {
       this.#ahead = Math.min(this.#ahead, Date.now() / 1000 - event.time);
       this.started ??= event.time;
@@ -144,7 +143,7 @@ export class Run {
     const round = this.rounds.at(-1);
     switch (event.type) {
       case "plan_started":
-        this.#openRound(event.round ?? this.rounds.length, time, event.anew);
+        this.#openRound(event.round, time, event.anew);
         break;
       case "plan_text":
         if (round) round.text += event.text;
@@ -159,7 +158,7 @@ export class Run {
         break;
       case "replanning":
         if (round) round.join.finished ??= time;
-        this.rounds.push(new Round(String(event.feedback ?? "")));
+        this.rounds.push(new Round(event.feedback));
         this.answer = "";
         this.phase = "planning";
         break;
@@ -176,7 +175,7 @@ export class Run {
         this.#end(event);
         break;
       default:
-        if (event.type.startsWith("task_") && typeof event.task === "number") this.#takeTask(event, time);
+        if (event.type.startsWith("task_")) this.#takeTask(event, time);
     }
   }
 
@@ -287,17 +286,14 @@ export class Run {
     const key = keyOf(event.task, event.element);
     let task = this.tasks.get(key);
     if (!task) {
-      task = new Task(event.task, event.element, String(event.tool ?? ""));
+      task = new Task(event.task, event.element, event.tool);
       this.tasks.set(key, task);
       if (!this.rounds.length) this.rounds.push(new Round());
       insert(/** @type {Round} */ (this.rounds.at(-1)).tasks, task);
     }
     if (!task.open) return;
-    if (Array.isArray(event.dependencies)) task.dependencies = event.dependencies.map(Number);
-    if (event.tool) task.tool = String(event.tool); // a person may have put another call in its place
-    const args = event.arguments ?? {};
-    task.call = String(event.call ?? "");
-    task.arguments = args;
+    const { dependencies, tool, call, arguments: args } = event; // a person may have put another call in its place
+    Object.assign(task, { dependencies, tool, call, arguments: args });
     switch (event.type) {
       case "task_planned":
         task.planned ??= time;
@@ -318,8 +314,8 @@ export class Run {
       case "task_skipped":
         task.state = event.type === "task_finished" ? "done" : event.type === "task_failed" ? "failed" : "skipped";
         task.finished = time;
-        task.outcome = String(event.result ?? event.error ?? "");
-        task.reused = String(event.reused ?? "");
+        task.outcome = event.result ?? event.error;
+        task.reused = event.reused ?? "";
     }
     if (this.phase === "planning" && this.rounds.at(-1)?.plan.finished !== undefined) this.phase = "running";
   }
@@ -328,9 +324,9 @@ export class Run {
   #end(event) {
     if (event.approval || this.approval) return; // the stream ends, the run does not
     this.result = event;
-    this.answer = String(event.answer ?? this.answer);
+    this.answer = event.answer;
     this.#takeResults(event.tasks);
-    const total = event.timings?.total;
+    const { total } = event.timings;
     // Of a run that paused, the server has seen the last part only.
     this.finished = total && this.started !== undefined && !this.pauses.length ? this.started + total : this.now;
     this.phase = "done";
@@ -343,11 +339,10 @@ export class Run {
    * @param {any} tasks
    */
   #takeResults(tasks) {
-    if (!Array.isArray(tasks)) return;
     for (const { task, element, result, started, finished } of tasks) {
       const known = this.tasks.get(keyOf(task, element));
       if (!known) continue;
-      if (typeof result === "string") known.outcome = result;
+      known.outcome = result;
       // One that has the result of another call never started; the times are the other's.
       if (known.started === undefined) continue;
       if (typeof started === "number" && typeof finished === "number") Object.assign(known, { started, finished });

@@ -8,17 +8,6 @@ import { settled, stateOf } from "./units.js";
 /** @typedef {import("./run.js").Task} Task */
 /** @typedef {import("./units.js").Unit} Unit */
 
-/** @type {Record<import("./run.js").TaskState, string>} */
-export const WORDS = {
-  planned: "planned",
-  paused: "paused",
-  running: "running",
-  done: "done",
-  failed: "failed",
-  skipped: "skipped",
-  stopped: "stopped",
-};
-
 /**
  * @param {Run} run
  * @param {Span} span
@@ -41,7 +30,7 @@ export function shortState(run, task) {
   if (task.reused) return "reused";
   if (task.state === "done" && took !== undefined) return seconds(took);
   if (task.state === "running" && took !== undefined) return task.retries ? `try ${task.retries + 1}` : clock(took);
-  return WORDS[task.state];
+  return task.state;
 }
 
 /**
@@ -62,10 +51,9 @@ export function clock(value) {
  */
 export function spoken(unit) {
   const [task] = unit.tasks;
-  if (unit.tasks.length === 1)
-    return `Task ${unit.label}, ${task.call}: ${WORDS[task.state]}`;
+  if (unit.tasks.length === 1) return `Task ${unit.label}, ${task.call}: ${task.state}`;
   const failed = unit.tasks.filter((one) => one.state === "failed" || one.state === "skipped").length;
   const trouble = failed ? `, ${failed} without a result` : "";
   const progress = `${settled(unit)} of ${plural(unit.tasks.length, "call")} settled${trouble}`;
-  return `Task ${unit.label}, ${task.tool}, a map: ${WORDS[stateOf(unit)]}, ${progress}`;
+  return `Task ${unit.label}, ${task.tool}, a map: ${stateOf(unit)}, ${progress}`;
 }

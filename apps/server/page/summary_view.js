@@ -11,7 +11,7 @@ import { duration } from "./states.js";
  * @returns {HTMLElement}
  */
 export function summaryView(run) {
-  const { usage, model } = run.result ?? /** @type {any} */ ({});
+  const { usage, model } = /** @type {import("./client.js").Event} */ (run.result);
   const spans = run.rounds.flatMap(({ plan, tasks, join }) => [plan, ...tasks, join]);
   const apart = spans.reduce((sum, span) => sum + (duration(run, span) ?? 0), 0);
   const total = run.elapsed();
@@ -22,19 +22,17 @@ export function summaryView(run) {
   facts.push(["Tasks", count(run.tasks.size)]);
   const tokens = tokensOf(usage);
   if (tokens) facts.push(["Tokens", tokens]);
-  if (model) facts.push(["Model", String(model)]);
+  if (model) facts.push(["Model", model]);
   const list = facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
   return element("dl", { class: "summary", "aria-label": "Summary" }, ...list);
 }
 
 /**
- * @param {any} usage Token counts, or such by the models' names.
+ * @param {Record<string, Record<string, number>>} usage Token counts by the models' names.
  * @returns {string} Empty if nothing was counted.
  */
 function tokensOf(usage) {
-  if (!usage || typeof usage !== "object") return "";
-  const parts = "input_tokens" in usage ? [usage] : Object.values(usage);
-  const sum = (/** @type {string} */ name) => parts.reduce((all, part) => all + (Number(part?.[name]) || 0), 0);
+  const sum = (/** @type {string} */ name) => Object.values(usage).reduce((all, counts) => all + counts[name], 0);
   const [read, written] = [sum("input_tokens"), sum("output_tokens")];
   return read + written ? `${count(read)} in, ${count(written)} out` : "";
 }

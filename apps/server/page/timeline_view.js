@@ -4,7 +4,7 @@ import { element, icon, setAttribute, setIcon, setText } from "./dom.js";
 import { seconds } from "./format.js";
 import { byArrows } from "./roving.js";
 import { clock, spoken } from "./states.js";
-import { settled, spanOf, stateOf, unitsOf } from "./units.js";
+import { settled, spanOf, stateOf, titleOf, unitsOf } from "./units.js";
 
 /** @typedef {import("./run.js").Run} Run */
 /** @typedef {import("./run.js").Step} Step */
@@ -70,7 +70,7 @@ export class TimelineView {
         key: unit.key,
         unit,
         label: unit.label,
-        text: unit.tasks.length > 1 ? `${unit.tasks[0].tool} ×${unit.tasks.length}` : unit.tasks[0].tool,
+        text: titleOf(unit),
         state: stateOf(unit),
         ...spanOf(unit),
       }));
@@ -163,15 +163,10 @@ export class TimelineView {
     setText(took, lasted === undefined ? missing : row.finished === undefined ? clock(lasted) : seconds(lasted));
     if (!row.unit) return;
     const when = start === undefined ? "" : `, from ${clock(start)}${row.finished ? ` to ${clock(end)}` : ""}`;
-    setAttribute(made, "title", row.unit.tasks.length > 1 ? progress(row.unit) : row.unit.tasks[0].given);
+    setAttribute(made, "title", row.unit.tasks.length > 1 ? `${settled(row.unit)} of ${row.unit.tasks.length}` : row.unit.tasks[0].given);
     setAttribute(made, "aria-label", spoken(row.unit) + (row.finished || !start ? when : ""));
     setAttribute(made, "aria-expanded", row.key === selected ? "true" : "false");
   }
-}
-
-/** @param {Unit} unit */
-function progress(unit) {
-  return `${settled(unit)} of ${unit.tasks.length}`;
 }
 
 /**

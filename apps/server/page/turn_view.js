@@ -2,7 +2,7 @@
 
 import { approvalView } from "./approval_view.js";
 import { DetailsView } from "./details_view.js";
-import { element, icon, setAttribute, setIcon, setText } from "./dom.js";
+import { button, element, icon, setAttribute, setIcon, setText } from "./dom.js";
 import { plural, seconds } from "./format.js";
 import { richText } from "./rich_text.js";
 import { RoundView } from "./round_view.js";
@@ -67,12 +67,12 @@ export class TurnView {
   constructor(run, actions) {
     this.run = run;
     this.actions = actions;
-    this.#stop = element("button", { type: "button", class: "secondary", click: () => actions.stop() }, "Stop");
+    this.#stop = button("secondary", actions.stop, "Stop");
     const fold = () => {
       this.fold(!this.root.classList.contains("folded"));
       this.update(); // what was hidden had no width
     };
-    this.#fold = element("button", { type: "button", class: "link", click: fold, hidden: true });
+    this.#fold = button("link", fold);
     const select = (/** @type {string} */ key) => this.#select(key);
     this.#timeline = new TimelineView(run, select);
     this.#details = new DetailsView(run, select, () => this.#select(undefined));
@@ -129,6 +129,7 @@ export class TurnView {
     const [symbol, words] = PHASES[run.phase];
     this.root.dataset.phase = run.phase;
     setIcon(this.#phase, symbol);
+    this.#phase.dataset.state = symbol;
     setText(this.#words, words);
     setText(this.#numbers, this.#progress());
     this.#stop.hidden = run.ended;
@@ -203,16 +204,14 @@ export class TurnView {
     const { run } = this;
     if (run.phase === "done") this.#summary.replaceChildren(...(run.recalled ? [] : [summaryView(run)]));
     else {
-      const button = (/** @type {string} */ text, /** @type {() => void} */ click) =>
-        element("button", { type: "button", class: "secondary", click }, text);
       const role = run.phase === "failed" ? "alert" : null;
       this.#problem.replaceChildren(
         element(
           "div",
           { class: "problem", role },
           element("p", {}, run.error),
-          ...(run.resumable ? [button("Resume", () => this.actions.resume())] : []),
-          button(run.resumable ? "Ask again" : "Try again", () => this.actions.retry()),
+          ...(run.resumable ? [button("secondary", this.actions.resume, "Resume")] : []),
+          button("secondary", this.actions.retry, run.resumable ? "Ask again" : "Try again"),
         ),
       );
     }
@@ -229,7 +228,6 @@ export class TurnView {
     const before = this.#selected;
     this.#selected = key === before ? undefined : key;
     this.update();
-    if (this.#selected === undefined && this.#details.root.contains(document.activeElement)) this.#focus(before);
     if (this.#selected === undefined && document.activeElement === document.body) this.#focus(before);
   }
 

@@ -71,6 +71,14 @@ function elementsNeeded(task, number) {
 }
 
 /**
+ * @param {Unit} unit
+ * @returns {string} Its tool, and how many calls of it there are if there are several.
+ */
+export function titleOf({ tasks }) {
+  return tasks.length > 1 ? `${tasks[0].tool} ×${tasks.length}` : tasks[0].tool;
+}
+
+/**
  * The state of a unit; of a map's elements, what most needs to be known.
  *
  * @param {Unit} unit
