@@ -39,24 +39,12 @@ class Rules:
     """The answer from the results."""
 
 
-def _plan(prompt: Prompt) -> str:
-    plan = None if prompt.feedback else write_plan(prompt, prompt.tools)
-    return plan.text if plan else f"{prompt.number}. join()"
-
-
-def _join(prompt: Prompt) -> str:
-    return answer(prompt, OWN_TOOLS)
-
-
 def _solve(human: str) -> str:
     problem, *context = re.split(r"(?m)^\d+\. ", human)
     return solve(problem.partition("\nContext:")[0].removeprefix("Problem:").strip(), context)
 
 
-OWN_TOOLS = {"search": "(query: str)", "math": "(problem: str, context: list)", "argmax": "", "argmin": ""}
-"""What the answer's words are made with again, where only the results are told."""
-
-DEFAULT = Rules(_plan, _join)
+DEFAULT = Rules(write_plan, answer)
 
 RULES: dict[str, Rules] = {}
 """The rules of examples, by the name of a tool that no other has."""
@@ -84,16 +72,12 @@ class OfflineChatModel(BaseChatModel):
         return self.bind(tools=tools, **options)
 
     def _stream(self, messages: list[BaseMessage], *_: Any, **options: Any) -> Iterator[ChatGenerationChunk]:
-        by_call = bool(options.get("tools"))
-        in_words = "Finish(" in str(messages[0].text)
-        said = self.reply(messages, may_replan=by_call or "Replan(" in str(messages[0].text))
-        if isinstance(said, Replan) and by_call:
+        said = self.reply(messages, may_replan=bool(options.get("tools")))
+        if isinstance(said, Replan):
             replan = tool_call_chunk(name="replan", args=json.dumps({"feedback": said.feedback}), id="replan", index=0)
             yield from speak(messages, "", [replan], delay=self.delay)
-        elif isinstance(said, Replan):
-            yield from speak(messages, f"Action: Replan({said.feedback})", delay=self.delay)
         else:
-            yield from speak(messages, f"Action: Finish({said})" if in_words else said, delay=self.delay)
+            yield from speak(messages, said, delay=self.delay)
 
     def _generate(self, messages: list[BaseMessage], *_: Any, **options: Any) -> ChatResult:
         return generate_from_stream(self._stream(messages, **options))

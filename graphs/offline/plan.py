@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from graphs.offline.arithmetic import read_arithmetic
 from graphs.offline.prompt import Prompt, Result
@@ -25,6 +26,9 @@ KINDS = {
     "argmin": "argmin|smallest",
 }
 """How tools are told from what the prompt says of them."""
+
+OWN_TOOLS = {"search": "(query: str)", "math": "(problem: str, context: list)", "argmax": "", "argmin": ""}
+"""Those of `tools`, with which a plan is made again for its answer's words: the joiner is told of results alone."""
 
 
 class NoToolError(LookupError):
@@ -55,44 +59,36 @@ class Plan:
         Raises:
             NoToolError: There is no tool of that kind.
         """
-        tool, described = self._tool(kind)
+        tool = self.find(kind)
+        if tool is None:
+            raise NoToolError(kind)
         number = self.first + len(self.lines)
         mapped = ".map" if kind in ("search", "math") and isinstance(arguments[0], list) else ""
         written = [json.dumps(argument, ensure_ascii=False) for argument in arguments[:1]]
         written += [str(argument) for argument in arguments[1:]]
         if context:
-            written.append(f"{_parameter(described, 'list')}={context}")
+            found = re.search(r"(\w+): list", self.tools[tool])
+            if found is None:
+                raise NoToolError(kind)
+            written.append(f"{found[1]}={context}")
         self.lines.append(f"{number}. {tool}{mapped}({', '.join(written)})")
         return f"${number}"
 
-    def has(self, kind: str) -> bool:
-        """Whether there is a tool of that kind."""
-        return any(re.search(KINDS[kind], f"{tool}{said}", re.IGNORECASE) for tool, said in self.tools.items())
-
-    def _tool(self, kind: str) -> tuple[str, str]:
-        by_name = [tool for tool in self.tools if re.search(KINDS[kind], tool, re.IGNORECASE)]
-        by_description = [tool for tool, said in self.tools.items() if re.search(KINDS[kind], said, re.IGNORECASE)]
-        for tool in (*by_name, *by_description):
-            return tool, self.tools[tool]
-        raise NoToolError(kind)
+    def find(self, kind: str) -> str | None:
+        """The tool of that kind, by its name or else by what is said of it; None if there is none."""
+        by_name = (tool for tool in self.tools if re.search(KINDS[kind], tool, re.IGNORECASE))
+        by_said = (tool for tool, said in self.tools.items() if re.search(KINDS[kind], said, re.IGNORECASE))
+        return next(chain(by_name, by_said), None)
 
 
-def _parameter(described: str, kind: str) -> str:
-    """The tool's parameter of a type."""
-    found = re.search(rf"(\w+): {kind}", described)
-    if not found:
-        raise NoToolError(kind)
-    return found[1]
+def write_plan(prompt: Prompt) -> str:
+    """The plan for the last question; it has no calls if that can't be understood, or takes tools that there aren't."""
+    plan = None if prompt.feedback else _plan(prompt, prompt.number, prompt.tools)
+    return plan.text if plan else f"{prompt.number}. join()"
 
 
-def write_plan(prompt: Prompt, tools: Mapping[str, str]) -> Plan | None:
-    """The plan for the last question; None if that can't be understood, or takes tools that there aren't.
-
-    Args:
-        prompt: The questions so far.
-        tools: What is said of each tool, by name.
-    """
-    plan = Plan(prompt.number, tools)
+def _plan(prompt: Prompt, first: int, tools: Mapping[str, str]) -> Plan | None:
+    plan = Plan(first, tools)
     known = [_reference(result) for turn in prompt.turns[:-1] for result in turn.results if _is_number(result)]
     before: Question | None = None
     for turn in prompt.turns[:-1]:
@@ -114,14 +110,12 @@ def write_plan(prompt: Prompt, tools: Mapping[str, str]) -> Plan | None:
     return plan if plan.lines else None
 
 
-def answer(prompt: Prompt, tools: Mapping[str, str]) -> str:
+def answer(prompt: Prompt) -> str:
     """The answer from the results, where the plan's own could not be taken; or why there is none."""
     for failed in prompt.failures:  # the first: others may have failed for it
         return FAILED.format(call=f"{failed.tool}({failed.arguments})", reason=failed.text)
     results = prompt.turns[-1].results
-    if results:
-        prompt.number = results[0].number
-    plan = write_plan(prompt, tools) if results else None
+    plan = _plan(prompt, results[0].number, OWN_TOOLS) if results else None
     if plan is None:
         return CANNOT
     values = {_reference(result): result for turn in prompt.turns for result in turn.results}
@@ -268,7 +262,7 @@ def _figures_in_words(plan: Plan, question: Question, figures: Sequence[str]) ->
     facts = _listed([f"{_figure(question, one)} for {name}" for one, name in zip(figures, names, strict=True)])
     adjective = question.adjective
     kind = "argmin" if adjective and adjective.sign < 0 else "argmax"
-    if question.operation != "compare" or adjective is None or not plan.has(kind):
+    if question.operation != "compare" or adjective is None or not plan.find(kind):
         return f"The {question.measure} {_is(question)} {facts}."
     best = plan.call(kind, names, figures[0].partition("[")[0])
     most = "greatest" if adjective.sign > 0 else "smallest"

@@ -12,7 +12,6 @@ from graphs.offline.words import (
     WORDS,
     Adjective,
     in_digits,
-    measures_called,
     unit_of,
 )
 
@@ -195,7 +194,7 @@ def find_measures(asked: list[str], words: list[str]) -> list[str]:
             if any(f" {noun} " in text for noun in (measure.name.lower(), *measure.nouns, *measure.asked)):
                 return [measure.name]
     bases = [ADJECTIVES[word].base for word in (*asked, *words) if word in ADJECTIVES and ADJECTIVES[word].base]
-    return [one.name for one in measures_called(bases[0])] if bases else []
+    return [one.name for one in MEASURES.values() if bases and bases[0] in (*one.more, *one.less)]
 
 
 def find_operation(words: list[str], adjective: Adjective | None, things: int) -> Operation:

@@ -45,7 +45,7 @@ def _forms(base: str) -> dict[str, Literal["positive", "comparative", "superlati
     if base.endswith("y"):
         stem = f"{base[:-1]}i"
     elif base == "big":
-        stem = f"{base}{base[-1]}"
+        stem = "bigg"
     return {base: "positive", f"{stem}er": "comparative", f"{stem}est": "superlative"}
 
 
@@ -59,11 +59,6 @@ def _adjectives() -> dict[str, Adjective]:
         for word in words:
             found[word] = Adjective("", "superlative" if word.endswith("st") else "comparative", sign)
     return found
-
-
-def measures_called(word: str) -> list[Measure]:
-    """The measures that a noun or an adjective, in its base form, may mean."""
-    return [one for one in MEASURES.values() if word in (one.name.lower(), *one.nouns, *one.more, *one.less)]
 
 
 def unit_of(text: str) -> tuple[int, float] | None:

@@ -34,8 +34,8 @@ def plan(*texts: Any, tools: tuple[str, ...] = (SEARCH, MATH, ARGMAX, ARGMIN)) -
     return MODEL.invoke(conversation(f"Write a plan.\n\nTools:\n{listed}\n\nRules:\n- One", texts)).text.splitlines()
 
 
-def answer(*texts: Any, form: str = "") -> str:
-    return MODEL.invoke(conversation(f"Answer the user's last question.{form}", texts)).text
+def answer(*texts: Any) -> str:
+    return MODEL.invoke(conversation("Answer the user's last question.", texts)).text
 
 
 def expression(problem: str, *context: str) -> str:
@@ -266,8 +266,6 @@ def test_figures_are_taken_from_the_context(problem: str, context: tuple[str, ..
 )  # fmt: skip
 def test_where_the_plan_does_not_answer_the_joiner_does(question: str, results: list[str], expected: str) -> None:
     assert answer(with_results(question, *results)) == expected
-    in_words = answer(with_results(question, *results), form="\nAction: Finish(your answer)")
-    assert in_words == f"Action: Finish({expected})"
 
 
 # --- the model
