@@ -16,6 +16,8 @@ DATABASE = Path(__file__).with_name("shop.sqlite")
 MOST_WORDS = 50
 """Of a query; further ones are not looked for."""
 
+MOST_FOUND = 10
+
 NOTHING = "Nothing in the shop fits {query!r}. Name a kind of product, such as {kinds}."
 NO_PRODUCT = "There is no product {number!r}. Search first; a result's `id` names its product."
 NO_OPTION = "{product} has no option {name!r}; it has: {names}."
@@ -89,7 +91,7 @@ class Goal:
     """Dollars."""
 
 
-def find_products(query: str, most: int = 10) -> list[Product]:
+def find_products(query: str) -> list[Product]:
     """The products whose titles and kinds fit the query best, by BM25.
 
     Raises:
@@ -100,7 +102,7 @@ def find_products(query: str, most: int = 10) -> list[Product]:
         found = shop.execute(
             "SELECT products.* FROM listings JOIN products ON products.rowid = listings.rowid"
             " WHERE listings MATCH ? ORDER BY bm25(listings), products.id LIMIT ?",
-            (" OR ".join(f'"{word}"' for word in words) or '""', most),
+            (" OR ".join(f'"{word}"' for word in words) or '""', MOST_FOUND),
         ).fetchall()
         if not found:
             kinds = [row["kind"] for row in shop.execute("SELECT DISTINCT kind FROM products ORDER BY kind LIMIT 5")]

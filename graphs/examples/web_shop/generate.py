@@ -1,4 +1,4 @@
-"""Makes `shop.sqlite` from `kinds.json`: `python -m graphs.examples.web_shop.generate`. One seed makes one shop."""
+"""Makes `shop.sqlite` from `wares.json`: `python -m graphs.examples.web_shop.generate`. One seed makes one shop."""
 
 import json
 import sqlite3
@@ -14,23 +14,7 @@ from graphs.examples.web_shop.catalogue import DATABASE, Goal, Product
 SEED = 24
 PRODUCTS_PER_KIND = 15
 GOALS = 100
-KINDS = Path(__file__).with_name("kinds.json")
-BRANDS = [
-    "Alderway",
-    "Bramble",
-    "Corvane",
-    "Dunmore",
-    "Eskeline",
-    "Fjellvik",
-    "Galloway",
-    "Hartwell",
-    "Ilmari",
-    "Juniper",
-]
-BRANDS += ["Kestrel", "Lumenor", "Marlowe", "Nordvale", "Orchard", "Pellucid", "Quillan", "Rosmarin", "Stavanger"]
-BRANDS += ["Tamsin", "Umbra", "Velora", "Westerly", "Yarrow", "Zephyrine"]
-SENTENCES = ["Made to last for years.", "A favourite of our customers.", "New this season.", "Now in a better version."]
-SENTENCES += ["Simple, and well made.", "With a guarantee of two years.", "Our best seller.", "From a small workshop."]
+WARES = Path(__file__).with_name("wares.json")
 
 TABLES = """
 CREATE TABLE products (id TEXT UNIQUE, title TEXT, kind TEXT, category TEXT, attributes TEXT, description TEXT,
@@ -44,11 +28,12 @@ def make_products(seed: int = SEED) -> list[Product]:
     """The products, some of each kind. A title tells of two attributes at most; the page tells of all."""
     random = Random(seed)
     products: list[Product] = []
-    for kind in json.loads(KINDS.read_text(encoding="utf-8")):
+    wares = json.loads(WARES.read_text(encoding="utf-8"))
+    for kind in wares["kinds"]:
         for _ in range(PRODUCTS_PER_KIND):
             attributes = random.sample(kind["attributes"], random.randint(3, 6))
             shown = attributes[: random.randint(0, 2)]
-            title = ", ".join([f"{random.choice(BRANDS)} {kind['name']}", *shown])
+            title = ", ".join([f"{random.choice(wares['brands'])} {kind['name']}", *shown])
             low, high = kind["price"]
             base = round(random.triangular(low, high, low + (high - low) / 4)) - 0.05
             products.append(
@@ -58,7 +43,7 @@ def make_products(seed: int = SEED) -> list[Product]:
                     kind=kind["name"],
                     category=kind["category"],
                     attributes=sorted(attributes),
-                    description=f"{', '.join(sorted(attributes)).capitalize()}. {random.choice(SENTENCES)}",
+                    description=f"{', '.join(sorted(attributes)).capitalize()}. {random.choice(wares['sentences'])}",
                     price=round(base, 2),
                     options={name: _make_option(random, values, base) for name, values in kind["options"].items()},
                 )
@@ -66,11 +51,11 @@ def make_products(seed: int = SEED) -> list[Product]:
     return products
 
 
-def make_goals(products: list[Product], seed: int = SEED, count: int = GOALS) -> list[Goal]:
+def make_goals(products: list[Product], seed: int = SEED) -> list[Goal]:
     """What customers want: two attributes and a value for each option of some product, and a price that it keeps."""
     random = Random(seed + 1)
     goals = []
-    for number, product in enumerate(random.sample(products, count), 1):
+    for number, product in enumerate(random.sample(products, GOALS), 1):
         attributes = random.sample(product.attributes, 2)
         options = {name: random.choice(list(values)) for name, values in product.options.items()}
         _, price = product.choose(options, all_of_them=True)
