@@ -120,8 +120,8 @@ class Guard:
         try:
             body = await self._read(scope, receive)
         except RefusedError as error:
-            refusal = _answer(error.status, str(error), scope, {"Connection": "close"})
-            await refusal(scope, receive, send)
+            # The connection is kept: closed with something unread, it would be reset, and the client not get the answer.
+            await _answer(error.status, str(error), scope)(scope, receive, send)
         except _GoneError:
             pass
         else:

@@ -56,7 +56,7 @@ class Message(BaseModel):
             case [str() as role, content]:
                 return {"role": _ROLES.get(role, role), "content": content}
         if isinstance(value, dict) and "role" not in value and "type" in value:
-            return {"role": _ROLES.get(value["type"], value["type"]), "content": value.get("content")}
+            return {"role": _ROLES.get(str(value["type"]), value["type"]), "content": value.get("content")}
         return value
 
     def as_langchain(self) -> AnyMessage:

@@ -117,26 +117,23 @@ async def test_a_form_on_a_foreign_page_starts_nothing(serve: Serve) -> None:
 
 
 async def test_a_long_body_is_refused_before_it_is_read(serve: Serve) -> None:
+    """And its client, who sends on, gets the answer all the same: the connection is not reset."""
     async with serve(max_request_bytes=200) as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
-        refused = await client.post("agent/invoke", json={"input": "x" * 300})
-        assert refused.status_code == 413
-        assert "200 bytes" in refused.json()["message"]
+        for body in (b"x" * 5_000_000, pieces(b"x" * 100, 50_000)):
+            refused = await client.post("agent/invoke", content=body, headers=JSON)
+            assert refused.status_code == 413
+            assert "200 bytes" in refused.json()["message"]
 
-        sent = 0
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+        writer.write(b"POST /agent/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
+        writer.write(b"Content-Length: 1000000\r\n\r\n")
+        assert b" 413 " in await reader.readline()
+        writer.close()
 
-        async def endless() -> AsyncIterator[bytes]:
-            nonlocal sent
-            while True:
-                sent += 1
-                yield b"x" * 100
-                await asyncio.sleep(0)
 
-        try:
-            response = await client.post("agent/invoke", content=endless(), headers=JSON)
-            assert response.status_code == 413
-        except (httpx.WriteError, httpx.ReadError):
-            pass  # the server has hung up
-        assert sent > 2
+async def pieces(piece: bytes, count: int) -> AsyncIterator[bytes]:
+    for _ in range(count):
+        yield piece
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(serve: Serve) -> None:
