@@ -13,8 +13,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-import anyio
-
+from apps.runs.cancelled import to_its_end
 from apps.runs.checkpoints import (
     CONNECT_SECONDS,
     cant_open,
@@ -99,9 +98,13 @@ class Locks:
             run.uncancel()
             raise LostError(thread) from None
         finally:
+            await to_its_end(self._end(thread, taken=taken))
+
+    async def _end(self, thread: str, *, taken: bool) -> None:
+        try:
             if taken:
-                with anyio.CancelScope(shield=True):
-                    await self._give(thread)
+                await self._give(thread)
+        finally:
             self._lost.discard(thread)
             del self._runs[thread]
 
@@ -254,9 +257,9 @@ class _PostgresLocks(Locks):
     async def _give(self, thread: str) -> None:
         import psycopg
 
+        self._taken.discard(thread)  # if it is lost from here on, nobody need be stopped
         async with self._turn:
             if thread not in self._lost:
-                self._taken.discard(thread)
                 with suppress(psycopg.OperationalError):  # then it has been given back
                     await self._query(_GIVE, thread)
 
@@ -314,7 +317,7 @@ class _PostgresLocks(Locks):
                         await self._connect()
                         for thread in [*self._taken]:
                             (row,) = await self._query(_TAKE, thread)
-                            if not row["taken"]:
+                            if not row["taken"] and thread in self._taken:
                                 self._forget(thread)
                     else:
                         await self._query("SELECT 1")

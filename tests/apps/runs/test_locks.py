@@ -16,6 +16,11 @@ SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
 WHERE locktype = 'advisory' AND datname = current_database()
 """
 
+HOLD_UP = "BEGIN; LOCK TABLE llm_compiler_runs"
+"""Has all wait who take a lock, or give one back."""
+
+HELD_UP = "SELECT count(*) FROM pg_locks WHERE relation = 'llm_compiler_runs'::regclass AND NOT granted"
+
 
 def cut(url: str, *, take: bool) -> psycopg.Connection:
     """End the connections of all others, and have their lock before they know."""
@@ -63,3 +68,36 @@ async def test_a_run_whose_lock_another_process_has_got_is_stopped(postgres_url:
         others[0].close()
         async with locks.held("t"):
             assert asyncio.current_task() is not None
+
+
+async def test_a_run_that_ends_while_its_lock_is_lost_has_ended(postgres_url: str) -> None:
+    async with open_locks(postgres_url) as locks:
+        async with locks.held("t"):
+            other = cut(postgres_url, take=True)
+            other.execute(HOLD_UP)
+            await until(lambda: other.execute(HELD_UP).fetchone() == (1,))
+            asyncio.get_running_loop().call_soon(other.rollback)
+        other.execute("SELECT pg_advisory_unlock_all()")
+        other.close()
+        async with locks.held("t"):
+            pass
+
+
+async def test_a_run_that_is_cancelled_while_it_gives_its_lock_back_gives_it(postgres_url: str) -> None:
+    async with open_locks(postgres_url) as locks:
+        with psycopg.connect(postgres_url, autocommit=True) as other:
+
+            async def run() -> None:
+                async with locks.held("t"):
+                    other.execute(HOLD_UP)
+
+            running = asyncio.create_task(run())
+            await until(lambda: other.execute(HELD_UP).fetchone() == (1,))
+            running.cancel()
+            other.rollback()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            async with open_locks(postgres_url) as others, others.held("t"):
+                pass
+            async with locks.held("t"):
+                pass

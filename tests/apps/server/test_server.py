@@ -221,6 +221,7 @@ WRONG_INPUT: list[tuple[Any, str]] = [
     ({"question": "x", "messages": [{"content": "y"}]}, "['question', 'messages']"),
     ({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}, "the assistant's"),
     ({"messages": [{"role": "tool", "content": "x"}]}, "role"),
+    ({"messages": [{"type": ["x"], "content": "x"}]}, "role"),
     ({"messages": [{"content": [{"type": "image_url", "image_url": "file:///etc/passwd"}]}]}, "content"),
     ({"question": "x", "thread_id": "../x"}, "thread_id"),
     ({"decisions": [{"type": "approve"}]}, "thread_id"),
