@@ -120,7 +120,7 @@ class Guard:
         try:
             body = await self._read(scope, receive)
         except RefusedError as error:
-            # The connection is kept: closed with something unread, it would be reset, and the client not get the answer.
+            # Not with "Connection: close": uvicorn would reset what is unread, and the client might lose the answer.
             await _answer(error.status, str(error), scope)(scope, receive, send)
         except _GoneError:
             pass
