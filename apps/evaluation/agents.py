@@ -80,15 +80,14 @@ def make_agents(names: Sequence[str], subject: Subject, model: str, instruction:
         if name not in NAMES:
             raise AgentError(UNKNOWN_AGENT.format(name=name, names=", ".join(NAMES)))
     load_model(model)  # or else every run would fail
-    context = Context(model=model)
+    # Nobody is there to be asked.
+    context = Context(model=model, approve_side_effects=False)
     return [_make(name, subject, context, instruction) for name in names]
 
 
 def _make(name: str, subject: Subject, context: Context, instruction: str) -> Agent:
     signatures = {tool.name: signature_of(tool) for tool in subject.tools}
     if name == "llm-compiler":
-        # As the others do it: nobody is there to be asked about what a replan would do.
-        context = context.model_copy(update={"approve_side_effects": False})
         return Agent(name, subject.graph, context, signatures=signatures)
     # In its prompt, because some models take one system message only.
     prompt = f"{PROMPT}\n\n{instruction}" if instruction else PROMPT

@@ -1,8 +1,9 @@
-"""Conversations that outlive the process: each is a thread of the default agent, kept by a checkpointer."""
+"""Conversations that outlive the process: each is a thread of the agent, kept by a checkpointer."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
@@ -13,13 +14,15 @@ from langgraph.types import Interrupt, StateSnapshot
 
 from agent.conversation.messages import this_turn
 from apps.runs.checkpoints import open_checkpointer
-from apps.runs.graphs import Graph, served_graph
+from apps.runs.graphs import Graph, find_graph, served_graph
 from apps.runs.locks import open_locks
 
 ThreadState = Literal["empty", "finished", "broken", "waiting"]
 """`broken`: the last question has no answer yet, because the run died, or runs at this moment. `waiting`: for an
 approval, or another answer of the user's."""
 
+GRAPH = "graph"
+"""In the metadata of a thread's checkpoints: the name of its graph, if another one was asked for than is served."""
 
 UNANSWERED = "(No answer: the run was stopped, or failed.)"
 
@@ -73,10 +76,11 @@ class Session:
 
         Raises:
             apps.runs.checkpoints.CheckpointError: The database can't be had.
+            apps.runs.graphs.GraphError: The graph can't be loaded.
             apps.runs.locks.BusyError: Another process runs the thread.
         """
         async with open_checkpointer(url) as saver, open_locks(url) as locks, locks.held(name):
-            yield cls.of(name, saver)
+            yield await cls.of(name, saver).with_its_graph()
 
     @classmethod
     def in_memory(cls) -> Self:
@@ -87,6 +91,16 @@ class Session:
     def of(cls, name: str, saver: BaseCheckpointSaver[Any]) -> Self:
         """The thread of that name in a checkpointer."""
         return cls(served_graph().graph.copy(update={"checkpointer": saver}), name)
+
+    async def with_its_graph(self) -> Self:
+        """The same thread, with the graph that it was begun with by name (see `graph_by_name`); else with this one.
+
+        Raises:
+            apps.runs.graphs.GraphError: It can't be loaded.
+        """
+        saved = await self.saver.aget_tuple(self.config)
+        name: Any = saved.metadata.get(GRAPH) if saved else None
+        return replace(self, graph=await graph_by_name(name, self.saver)) if name else self
 
     @property
     def config(self) -> RunnableConfig:
@@ -126,6 +140,16 @@ class Session:
                 writes.setdefault(task, []).append((channel, value))
             for task, values in writes.items():
                 await saver.aput_writes(config, values, task)
+
+
+async def graph_by_name(name: str, saver: BaseCheckpointSaver[Any]) -> Graph:
+    """The graph of that name, with a checkpointer. Threads that are begun with it go on with it.
+
+    Raises:
+        apps.runs.graphs.GraphError: It can't be loaded.
+    """
+    graph = (await asyncio.to_thread(find_graph, name)).graph
+    return graph.with_config(metadata={GRAPH: name}).copy(update={"checkpointer": saver})
 
 
 def _state_of(snapshot: StateSnapshot) -> ThreadState:

@@ -4,11 +4,12 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Literal, NoReturn, cast
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NoReturn, Self, cast
 
 import anyio
 from langchain_core.runnables import ConfigurableFieldSpec, Runnable, RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.types import Command
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,7 +19,7 @@ from apps.runs.graphs import Graph
 from apps.runs.locks import Locks
 from apps.runs.report import Report, Turn, report_of, turns_of
 from apps.runs.run import Run, follow
-from apps.runs.threads import Session, Thread
+from apps.runs.threads import Session, Thread, graph_by_name
 from apps.server.errors import RefusedError
 from apps.server.limits import Limits
 from apps.server.schema import AgentInput, FormInput
@@ -45,14 +46,23 @@ class Opened:
     """What the agent has when the server runs."""
 
     graph: Graph
-    """With a checkpointer."""
+    """With the checkpointer."""
 
+    saver: BaseCheckpointSaver[Any]
     limits: Limits
     room: asyncio.Semaphore
     locks: Locks
     live: LiveRuns
     durability: Literal["exit", "async"]
     """When a run's state is saved: what is gone with the process need not outlive a crash."""
+
+    async def session(self, thread: str) -> Session:
+        """The thread, with its graph.
+
+        Raises:
+            apps.runs.graphs.GraphError: It can't be loaded.
+        """
+        return await Session(self.graph, thread).with_its_graph()
 
 
 class Conversation(BaseModel):
@@ -95,7 +105,8 @@ class ServedAgent(Runnable[AgentInput, Report]):
             graph = graph.copy(update={"checkpointer": saver})
             durability: Literal["exit", "async"] = "async" if database else "exit"
             await tell_died(graph, locks)
-            self._opened = Opened(graph, limits, asyncio.Semaphore(limits.max_runs), locks, LiveRuns(), durability)
+            room = asyncio.Semaphore(limits.max_runs)
+            self._opened = Opened(graph, saver, limits, room, locks, LiveRuns(), durability)
             try:
                 yield
             finally:
@@ -111,6 +122,16 @@ class ServedAgent(Runnable[AgentInput, Report]):
     def live(self) -> LiveRuns:
         """The runs that go on when their client has gone."""
         return self._require().live
+
+    async def with_graph(self, name: str) -> Self:
+        """The same with another graph: they share limits, threads and what else there is.
+
+        Raises:
+            apps.runs.graphs.GraphError: It can't be loaded.
+        """
+        opened, other = self._require(), type(self)()
+        other._opened = replace(opened, graph=await graph_by_name(name, opened.saver))
+        return other
 
     # --- what LangServe asks for
 
@@ -204,7 +225,7 @@ class ServedAgent(Runnable[AgentInput, Report]):
         asked, _ = self._read(input, config)
         if asked.thread_id:
             async with opened.locks.held(asked.thread_id):
-                _check_turn(asked, await Session(opened.graph, asked.thread_id).thread())
+                _check_turn(asked, await (await opened.session(asked.thread_id)).thread())
 
     def thread_to_keep(self, input: Any, config: RunnableConfig) -> str:
         """The thread of a run that is to go on when its client has gone.
@@ -227,7 +248,7 @@ class ServedAgent(Runnable[AgentInput, Report]):
         """
         opened = self._require()
         run = opened.live.get(thread_id)
-        thread = await Session(opened.graph, thread_id).thread()
+        thread = await (await opened.session(thread_id)).thread()
         turns = turns_of(thread)
         if run is None:
             if thread.state == "empty":
@@ -313,7 +334,7 @@ async def _in_time(events: AsyncGenerator[Event], seconds: float) -> AsyncGenera
 async def _run_graph(
     opened: Opened, asked: AgentInput, thread: str, context: Context, config: RunnableConfig
 ) -> AsyncGenerator[Event]:
-    session = Session(opened.graph, thread)
+    session = await opened.session(thread)
     before = await session.thread()
     _check_turn(asked, before)
     history, question = asked.as_messages()

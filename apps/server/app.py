@@ -10,7 +10,7 @@
 | `/agent/stream_events`, `/agent/stream_log` | LangChain's own events of everything inside |
 | `/agent/input_schema`, `output_schema`, `config_schema` | JSON schemas |
 | `/agent/playground/` | LangServe's form for trying it out |
-| `/v1/chat/completions`, `/v1/models` | the same for OpenAI's clients, see `apps.server.openai` |
+| `/v1/chat/completions`, `/v1/models` | the same for OpenAI's clients, of each graph; see `apps.server.openai` |
 | `/mcp` | the same as a tool for MCP hosts, see `apps.server.mcp`; needs the extra `mcp` |
 | `/ag-ui` | the same for AG-UI's front ends (CopilotKit), see `apps.server.ag_ui`; needs the extra `ag-ui` |
 | `/docs` | the API's documentation: Swagger UI of `/openapi.json` |
@@ -85,7 +85,7 @@ from typing import Any
 from agent import default_model, load_model
 from apps.runs.checkpoints import CheckpointError
 from apps.runs.errors import TOLD
-from apps.runs.graphs import Graph, served_graph
+from apps.runs.graphs import Graph, GraphError, served_graph
 from apps.runs.locks import BusyError
 from apps.runs.wording import in_short
 
@@ -145,12 +145,12 @@ def create_app(
     app.add_middleware(Guard, limits=lambda: agent.limits)
     app.add_exception_handler(RequestValidationError, _explain_request)
     app.add_exception_handler(HTTPException, _explain_status)
-    for kind in (RefusedError, BusyError, CheckpointError):
+    for kind in (RefusedError, BusyError, CheckpointError, GraphError):
         app.add_exception_handler(kind, _explain_refusal)
     router = APIRouter(responses=OF_ALL)
     add_agent(router, agent, "/agent")
     add_conversations(router, agent, "/agent")
-    add_openai(router, agent)
+    add_openai(router, agent, alone=graph is not None)
     if find_spec("ag_ui"):
         from apps.server.ag_ui import add_ag_ui
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from agent import ModelError
 from apps.runs.checkpoints import CheckpointError
 from apps.runs.errors import in_one_line
+from apps.runs.graphs import GraphError
 from apps.runs.locks import BusyError, LostError
 
 MODEL_REFUSED_KEY = "The model's server refused the key of this server."
@@ -21,6 +22,8 @@ MODEL_BUSY = "The model's server has too many requests at the moment, or no quot
 MODEL_FAILED = "The model's server answered {status}. The log of this server says more."
 MODEL_UNREACHABLE = "The model's server can't be reached."
 MODEL_MISSING = "The model of this server can't be used. The log of this server says why."
+GRAPH_MISSING = "The graph can't be loaded ({why}). The log of this server says more."
+NOT_INSTALLED = "{name} is not installed"
 DATABASE_AWAY = "The database of this server's threads can't be reached. Try again later."
 FAILED = "The run failed ({kind}). The log of this server says more."
 
@@ -134,6 +137,8 @@ def explain(error: Exception) -> Failure:
         failure = Failure(500, MODEL_MISSING)
     elif isinstance(error, LostError):
         failure = Failure(503, str(error))
+    elif isinstance(error, GraphError):
+        failure = Failure(500, GRAPH_MISSING.format(why=_why_not_loaded(error.__cause__)))
     elif isinstance(error, CheckpointError):
         failure = Failure(503, DATABASE_AWAY)
     elif isinstance(status := getattr(error, "status_code", None), int):
@@ -145,6 +150,12 @@ def explain(error: Exception) -> Failure:
         return Failure(500, FAILED.format(kind=type(error).__name__))
     _log.error("The run failed: %s", in_one_line(error))
     return failure
+
+
+def _why_not_loaded(cause: BaseException | None) -> str:
+    if isinstance(cause, ModuleNotFoundError):
+        return NOT_INSTALLED.format(name=cause.name)
+    return type(cause).__name__ if cause else "it is not there any more"
 
 
 def _of_the_model(status: int) -> Failure:

@@ -1,4 +1,4 @@
-"""OpenAI's protocol: every client of chat completions can ask the agent, which is a model under its graph's name.
+"""OpenAI's protocol for every client of chat completions: each graph is a model, under its name.
 
 A client sends the conversation with each request, and so no thread is kept; only of a run that waits for an approval,
 which the page can give: the answer has its address. Steps of the plan come as `reasoning_content`, if the request has a
@@ -19,13 +19,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 from starlette.responses import JSONResponse, Response
 
-from apps.runs.graphs import DEFAULT, served_name
+from apps.runs.graphs import DEFAULT, listed, served_name
 from apps.server.agent import Event, ServedAgent
 from apps.server.errors import OF_ALL, OF_RUNS, OpenAIProblem, RefusedError, documented, explain
 from apps.server.schema import AgentInput
 from apps.server.streams import SERVER_SENT, Message, Stream, first_of
 
-UNKNOWN_MODEL = "There is no model {model!r}; there is {name!r}."
+UNKNOWN_MODEL = "There is no model {model!r}. The models are: {names}."
 REFUSED = {
     "tools": "tools: the agent has its own, and calls no others. Send none.",
     "functions": "functions: the agent has tools of its own, and calls no others. Send none.",
@@ -73,7 +73,7 @@ class ChatRequest(BaseModel):
         title="Chat completion request", extra="allow", json_schema_extra={"examples": [{"model": DEFAULT, **EXAMPLE}]}
     )
 
-    model: str = Field(description="The graph that is served, as /v1/models names it.")
+    model: str = Field(description="A graph, as /v1/models names it.")
     messages: Annotated[list[Any], BeforeValidator(_as_ours)] = Field(description="The conversation.")
     stream: bool | None = Field(default=None, strict=True)
     stream_options: StreamOptions | None = None
@@ -166,18 +166,26 @@ class _Chat:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.name}
 
 
-def add_openai(router: APIRouter, agent: ServedAgent) -> None:
-    """Serve the agent under `/v1`."""
+def add_openai(router: APIRouter, agent: ServedAgent, *, alone: bool) -> None:
+    """Serve the agent under `/v1`, and beside it, unless it is alone, the graphs of `langgraph.json`, which are loaded
+    when they are asked."""
+
+    def names() -> list[str]:
+        return list(dict.fromkeys([served_name(), *([] if alone else listed())]))
+
+    def check(model: str) -> None:
+        if model not in names():
+            raise RefusedError(404, UNKNOWN_MODEL.format(model=model[:100], names=", ".join(names())))
 
     @router.get("/v1/models", responses=_as_openai(OF_ALL), tags=["v1"])
-    async def models() -> dict[str, Any]:
-        """The graph that is served."""
-        return {"object": "list", "data": [await one_model(served_name())]}
+    def models() -> dict[str, Any]:
+        """The graphs; the first is the one that is served on all other paths."""
+        return {"object": "list", "data": [one_model(name) for name in names()]}
 
     @router.get("/v1/models/{model:path}", responses=_as_openai(OF_ALL | documented(404)), tags=["v1"])
-    async def one_model(model: str) -> dict[str, Any]:
-        """The same graph, by its name."""
-        _check(model)
+    def one_model(model: str) -> dict[str, Any]:
+        """A graph, by its name."""
+        check(model)
         return {"id": model, "object": "model", "created": 0, "owned_by": "llm-compiler"}
 
     errors = _as_openai(OF_ALL | OF_RUNS | documented(404))
@@ -185,27 +193,19 @@ def add_openai(router: APIRouter, agent: ServedAgent) -> None:
     @router.post("/v1/chat/completions", responses=SERVER_SENT | errors, tags=["v1"])
     async def chat_completions(asked: ChatRequest, request: Request) -> Response:
         """The answer to a conversation."""
-        _check(asked.model)
+        check(asked.model)
         if asked.refused:
             raise RefusedError(422, REFUSED[asked.refused])
         thread = uuid.uuid4().hex
         given = AgentInput.model_validate({"messages": asked.messages, "thread_id": thread})
-        chat = _Chat(served_name(), f"{request.base_url}#{thread}", asked.reasoning_effort not in (None, "none"))
-        deltas = _run(agent, given, chat)
+        chosen = agent if asked.model == served_name() else await agent.with_graph(asked.model)
+        chat = _Chat(asked.model, f"{request.base_url}#{thread}", asked.reasoning_effort not in (None, "none"))
+        deltas = _run(chosen, given, chat)
         if not asked.stream:
             return JSONResponse(chat.whole([delta async for delta in deltas]))
         first = await first_of(deltas)
         usage = asked.stream_options is not None and asked.stream_options.include_usage
         return Stream(deltas, lambda deltas: _chunks(chat, first, deltas, usage), agent.limits.shutdown_timeout)
-
-
-def _check(model: str) -> None:
-    """
-    Raises:
-        RefusedError: It is not the model that is served.
-    """
-    if model != served_name():
-        raise RefusedError(404, UNKNOWN_MODEL.format(model=model[:100], name=served_name()))
 
 
 def _as_openai(errors: dict[int | str, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:

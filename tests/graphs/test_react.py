@@ -7,6 +7,7 @@ import pytest
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import ValidationError
@@ -117,6 +118,29 @@ async def test_tools_find_the_models_of_the_run(
     messages = await ask(create_react([estimate]), "How high?", model="openai:other-model")
     assert [message.text for message in messages if message.type == "tool"] == ["24"]
     assert {request.model for request in model_server.requests} == {"other-model"}
+
+
+async def test_what_needs_approval_fails_since_nobody_can_be_asked(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    sent = []
+
+    @tool
+    def send(to: str) -> str:
+        """Sends a mail."""
+        sent.append(to)
+        return "sent"
+
+    send.metadata = {"side_effects": True}
+    mail = [Reply(tool_calls=[("send", {"to": to})]) for to in ("Ann", "Bob")]
+    model_server.script(mail[0], call("K2"), mail[1], "Ann has it.", mail[0], "No.")
+    graph = create_react([lookup, send], model=chat_model)
+    messages = await ask(graph, "Tell Ann; look K2 up, and tell Bob.")
+    said = [message.text for message in messages if isinstance(message, ToolMessage)]
+    refused = "Not run: send needs a person's approval, and this agent can't ask for it."
+    assert (sent, said) == (["Ann"], ["sent", "entry of K2", refused])
+    await ask(graph, "Tell Ann.", requires_approval=["send"])
+    assert sent == ["Ann"]
 
 
 def test_it_runs_from_sync_code(model_server: ModelServer, chat_model: ChatOpenAI) -> None:

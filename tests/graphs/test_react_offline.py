@@ -87,7 +87,7 @@ async def test_offline_all_agents_answer_the_same(tools: Any, question: str) -> 
 
 async def test_offline_the_shopper_replans() -> None:
     goal = all_goals()[0]
-    messages = await ask(create_react(web_shop.TOOLS, parallel=True), goal.instruction)
+    messages = await ask(create_react(web_shop.TOOLS, parallel=True), goal.instruction, approve_side_effects=False)
     assert calls(messages) == [["search"], ["click"] * 5, ["buy"]]
     assert reward(goal, find_purchase(messages)) > 0.5
 

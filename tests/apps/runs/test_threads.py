@@ -14,7 +14,7 @@ import pytest
 
 from apps.cli.approvals import answer_to
 from apps.runs.checkpoints import CheckpointError, open_checkpointer
-from apps.runs.threads import UNANSWERED, list_threads
+from apps.runs.threads import UNANSWERED, Session, graph_by_name, list_threads
 from tests.support.model_server import HttpError, ModelServer
 from tests.support.prepared_python import prepared
 from tests.support.terminal import COMMAND, Terminal, scripted
@@ -243,6 +243,22 @@ def test_a_question_after_a_broken_one_is_answered_and_the_broken_one_named(
         UNANSWERED,
         "Second?",
     ]
+
+
+async def test_a_thread_that_was_begun_with_a_graph_by_name_goes_on_with_it(
+    model_server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "test")
+    monkeypatch.setenv("OPENAI_BASE_URL", model_server.base_url)
+    model_server.script("Hello.")
+    url = f"sqlite:///{tmp_path}/threads.db"
+    async with open_checkpointer(url) as saver:
+        graph = await graph_by_name("react", saver)
+        await graph.ainvoke({"messages": "Hi"}, {"configurable": {"thread_id": "t"}})
+    async with Session.open("t", url) as session:
+        assert session.graph.get_name() == "react"
+    async with Session.open("another", url) as session:
+        assert session.graph.get_name() == "llm_compiler"
 
 
 # A pause

@@ -1,14 +1,21 @@
 """The server as OpenAI's own client sees it."""
 
+import json
+import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 
+from apps.runs import graphs
+from apps.server.app import create_app
+from apps.server.limits import Limits
 from tests.support import PATIENCE
 from tests.support.model_server import Gate, HttpError, ModelServer, Reply
-from tests.support.serving import Serve, Tools, ask
+from tests.support.serving import Serve, Tools, ask, post, serving
 
 PLAN = '1. search("K2")\n2. join()'
 QUESTION: list[Any] = [{"role": "user", "content": "How tall is K2?"}]
@@ -171,9 +178,9 @@ async def test_who_may_not_ask_and_what_fails_is_an_error_of_the_client(
         create = partial(remote.chat.completions.create, model="llm_compiler", messages=QUESTION)
         with pytest.raises(openai.AuthenticationError, match="not the server's key"):
             await stranger.models.list()
-        with pytest.raises(openai.NotFoundError, match="'gpt-x'; there is 'llm_compiler'"):
+        with pytest.raises(openai.NotFoundError, match=r"'gpt-x'\. The models are: llm_compiler\."):
             await create(model="gpt-x")
-        with pytest.raises(openai.NotFoundError, match="'gpt-x'; there is 'llm_compiler'"):
+        with pytest.raises(openai.NotFoundError, match=r"'gpt-x'\. The models are: llm_compiler\."):
             await remote.models.retrieve("gpt-x")
         with pytest.raises(openai.APIStatusError, match="refused the key") as failed:
             await create(stream=True)
@@ -190,3 +197,117 @@ async def test_a_client_who_goes_takes_the_run_along(model_server: ModelServer, 
         await tools.until(lambda: tools.called == ["K2"])
         await stream.close()
         await tools.until(lambda: tools.cancelled == ["K2"])
+
+
+# --- each graph is a model
+
+SHOP = """
+from langchain_core.tools import tool
+from agent import create_llm_compiler
+
+@tool
+def buy(thing: str) -> str:
+    "buys a thing"
+    return f"{thing} is bought"
+
+buy.metadata = {"requires_approval": True}
+graph = create_llm_compiler([buy])
+"""
+MOUNTAINS = """
+from agent import create_llm_compiler
+
+def height(of: str) -> int:
+    "a height"
+    return 8611
+
+graph = create_llm_compiler([height])
+"""
+MODELS = ["mountains", "shop", "needs_more", "has_a_secret"]
+
+
+@pytest.fixture
+def project(model_server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose `langgraph.json` lists two agents, and two that can't be loaded; the second agent is served."""
+    modules = {
+        "shop": SHOP,
+        "mountains": MOUNTAINS,
+        "needs_more": "import no_such_package",
+        "has_a_secret": "raise ValueError('hunter2')",
+    }
+    for name, text in modules.items():
+        (tmp_path / f"of_models_{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, f"of_models_{name}", raising=False)
+    places = {name: f"./of_models_{name}.py:graph" for name in modules}
+    (tmp_path / "langgraph.json").write_text(json.dumps({"graphs": places}))
+    monkeypatch.setattr(graphs, "FILE", tmp_path / "langgraph.json")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("LLM_COMPILER_GRAPH", "mountains")
+    monkeypatch.setenv("OPENAI_API_KEY", "test")
+    monkeypatch.setenv("OPENAI_BASE_URL", model_server.base_url)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("project")
+async def test_each_graph_is_a_model_and_the_served_one_is_the_first() -> None:
+    async with serving(create_app(limits=Limits())) as url, client(url) as remote:
+        assert [model.id for model in (await remote.models.list()).data] == MODELS
+        assert [(await remote.models.retrieve(name)).id for name in MODELS] == MODELS
+        with pytest.raises(openai.NotFoundError, match=f"The models are: {', '.join(MODELS)}\\."):
+            await remote.models.retrieve("gpt-x")
+
+
+@pytest.mark.usefixtures("project")
+async def test_a_completion_runs_the_graph_that_it_names(model_server: ModelServer) -> None:
+    model_server.script(planner=["1. join()", "1. join()"], joiner=["We sell all.", "High."])
+    async with serving(create_app(limits=Limits())) as url, client(url) as remote:
+        done = await remote.chat.completions.create(model="shop", messages=QUESTION)
+        stream = await remote.chat.completions.create(model="mountains", messages=QUESTION, stream=True)
+        chunks = [chunk async for chunk in stream]
+    assert (done.model, done.choices[0].message.content) == ("shop", "We sell all.")
+    assert {chunk.model for chunk in chunks} == {"mountains"}
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "High."
+    shop, mountains = [request.system for request in model_server.requests if request.is_planner]
+    assert ("buy(" in shop, "height(" in shop) == (True, False)
+    assert ("buy(" in mountains, "height(" in mountains) == (False, True)
+
+
+async def test_what_waits_for_an_approval_goes_on_with_its_graph_at_any_server(
+    model_server: ModelServer, project: Path
+) -> None:
+    model_server.script(planner=['1. buy("shoes")\n2. join()'], joiner=["Bought."])
+    database = f"sqlite:///{project}/threads.db"
+    async with serving(create_app(limits=Limits(), database=database)) as url, client(url) as remote:
+        done = await remote.chat.completions.create(model="shop", messages=QUESTION)
+    thread = str(done.choices[0].message.content).rpartition("#")[2]
+    async with serving(create_app(limits=Limits(), database=database)) as url:
+        result = await ask(url, {"decisions": [{"type": "approve"}], "thread_id": thread})
+    assert (result["answer"], result["tasks"][0]["result"]) == ("Bought.", "shoes is bought")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("needs_more", "no_such_package is not installed"), ("has_a_secret", "ValueError")]
+)
+async def test_a_graph_that_can_not_be_loaded_says_why_and_nothing_of_the_servers_inside(
+    project: Path, name: str, why: str
+) -> None:
+    async with serving(create_app(limits=Limits())) as url, client(url) as remote:
+        with pytest.raises(openai.InternalServerError) as failed:
+            await remote.chat.completions.create(model=name, messages=QUESTION)
+    body = failed.value.response.json()
+    said = f"The graph can't be loaded ({why}). The log of this server says more."
+    assert body == {"error": {"message": said, "type": "server_error", "param": None, "code": None}}
+    assert str(project) not in said
+
+
+async def test_a_thread_whose_graph_is_gone_says_so(model_server: ModelServer, project: Path) -> None:
+    model_server.script(planner=['1. buy("shoes")\n2. join()'])
+    async with serving(create_app(limits=Limits())) as url, client(url) as remote:
+        done = await remote.chat.completions.create(model="shop", messages=QUESTION)
+        thread = str(done.choices[0].message.content).rpartition("#")[2]
+        (project / "langgraph.json").write_text('{"graphs": {"mountains": "./of_models_mountains.py:graph"}}')
+        async with httpx.AsyncClient(timeout=PATIENCE) as browser:
+            shown = await browser.get(f"{url}agent/threads/{thread}")
+        decided = await post(url, "invoke", {"input": {"decisions": [{"type": "approve"}], "thread_id": thread}})
+    for response in (shown, decided):
+        assert response.status_code == 500
+        assert response.json()["message"].startswith("The graph can't be loaded (it is not there any more).")
