@@ -1,7 +1,7 @@
 """What went wrong in a run, told in one line to the person at the keyboard: what it was, and what to do."""
 
 import re
-from typing import Any
+from collections.abc import Iterable
 
 from agent.tooling.secrets import without_secrets
 from apps.runs.wording import printable
@@ -33,15 +33,27 @@ def in_one_line(error: Exception) -> str:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if isinstance(status := getattr(error, "status_code", None), int):
         text = _refused(error, status)
-    elif kinds & _NO_CONNECTION:
+    elif is_no_connection(error):
         text = _no_connection(error)
     elif "ValidationError" in kinds and hasattr(error, "errors"):
-        text = "; ".join(_wrong_value(detail) for detail in error.errors()[:TOLD])
+        text = "; ".join(wrong_value(detail["loc"], detail["msg"]) for detail in error.errors()[:TOLD])
     else:
         is_plain = kinds & _PLAIN and isinstance(error, ValueError | RuntimeError)
         text = str(error) if is_plain else f"{type(error).__name__}: {error}"
     text = " ".join(printable(without_secrets(text)).split())
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+
+
+def is_no_connection(error: Exception) -> bool:
+    """Whether a model's client could not reach its server."""
+    return bool(_NO_CONNECTION & {kind.__name__ for kind in type(error).__mro__})
+
+
+def wrong_value(loc: Iterable[int | str], msg: str) -> str:
+    """What is wrong with a value, and where it is, as Pydantic tells it."""
+    where = ".".join(map(str, loc))
+    said = msg.removeprefix("Value error, ")
+    return f"{where}: {said}" if where else said
 
 
 def _refused(error: Exception, status: int) -> str:
@@ -62,9 +74,3 @@ def _no_connection(error: Exception) -> str:
         cause = cause.__cause__ or cause.__context__
     why = f" ({cause})" if cause is not error and str(cause) else ""
     return NO_CONNECTION.format(where=where, why=why)
-
-
-def _wrong_value(detail: dict[str, Any]) -> str:
-    where = ".".join(str(step) for step in detail["loc"])
-    said = str(detail["msg"]).removeprefix("Value error, ")
-    return f"{where}: {said}" if where else said

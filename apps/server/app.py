@@ -84,7 +84,7 @@ from typing import Any
 
 from agent import default_model, load_model
 from apps.runs.checkpoints import CheckpointError
-from apps.runs.errors import TOLD
+from apps.runs.errors import TOLD, wrong_value
 from apps.runs.graphs import Graph, GraphError, served_graph
 from apps.runs.locks import BusyError
 from apps.runs.wording import in_short
@@ -195,7 +195,7 @@ async def _explain_request(request: Request, error: Exception) -> JSONResponse:
     """What is wrong with a request, without what it says."""
     assert isinstance(error, RequestValidationError)
     details = [_detail(detail) for detail in error.errors()[:TOLD]]
-    message = "; ".join(_in_words(**detail) for detail in details)
+    message = "; ".join(wrong_value(detail["loc"][1:], detail["msg"]) for detail in details)
     return JSONResponse({**Failure(422, message).body(request.url.path), "detail": details}, 422)
 
 
@@ -203,11 +203,6 @@ def _detail(error: Any) -> dict[str, Any]:
     """Where it is and what it is."""
     message = LIST_WANTED if error["type"] == "tuple_type" else error["msg"].removeprefix("Value error, ")
     return {"loc": list(error["loc"]), "msg": message}
-
-
-def _in_words(loc: list[str | int], msg: str) -> str:
-    where = ".".join(str(step) for step in loc if step != "body")
-    return f"{where}: {msg}" if where else msg
 
 
 async def _explain_status(request: Request, error: Exception) -> JSONResponse:

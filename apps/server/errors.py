@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent import ModelError
 from apps.runs.checkpoints import CheckpointError
-from apps.runs.errors import in_one_line
+from apps.runs.errors import in_one_line, is_no_connection
 from apps.runs.graphs import GraphError
 from apps.runs.locks import BusyError, LostError
 
@@ -46,7 +46,6 @@ RETRY_AFTER = 5
 """Seconds after which to try again what was refused for want of room."""
 
 _log = logging.getLogger(__name__)
-_NO_CONNECTION = {"APIConnectionError", "ConnectError", "ConnectTimeout"}
 
 
 class RefusedError(Exception):
@@ -143,7 +142,7 @@ def explain(error: Exception) -> Failure:
         failure = Failure(503, DATABASE_AWAY)
     elif isinstance(status := getattr(error, "status_code", None), int):
         failure = _of_the_model(status)
-    elif _NO_CONNECTION & {kind.__name__ for kind in type(error).__mro__}:
+    elif is_no_connection(error):
         failure = Failure(502, MODEL_UNREACHABLE)
     else:
         _log.error("The run failed: %s", in_one_line(error), exc_info=error)
