@@ -83,11 +83,8 @@ _NUMBER = re.compile(
 
 def _read(label: str, value: Any) -> tuple[Decimal | int | float, str]:
     """The number and its unit."""
-    if (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and (isinstance(value, int) or math.isfinite(value))
-    ):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and (isinstance(value, int) or math.isfinite(value)):
         return value, ""
     if isinstance(value, str) and (found := _NUMBER.fullmatch(value.strip().rstrip("."))):
         currency, number, unit = found.groups()

@@ -32,7 +32,7 @@ def answer_to(request: Any, ask: Ask, say: Say, positional: Mapping[str, int] | 
     Returns:
         What the run is resumed with: `{"decisions": […]}`, a decision for each call; or a text.
     """
-    if not _asks_for_decisions(request):
+    if not (isinstance(request, Mapping) and request.get("action_requests")):
         text = request if isinstance(request, str) else json.dumps(request, ensure_ascii=False, default=str)
         say(f"\nA tool asks: {printable(text)}")
         return ask("Your answer> ")
@@ -49,10 +49,6 @@ def answer_to(request: Any, ask: Ask, say: Say, positional: Mapping[str, int] | 
             for number, (action, call) in enumerate(zip(actions, calls, strict=True), start=1)
         ]
     }
-
-
-def _asks_for_decisions(request: Any) -> bool:
-    return isinstance(request, Mapping) and bool(request.get("action_requests"))
 
 
 def _decide(title: str, action: Mapping[str, Any], allowed: list[str], ask: Ask, say: Say) -> dict[str, Any]:

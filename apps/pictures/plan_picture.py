@@ -32,12 +32,7 @@ CURVE = (Path.MOVETO, *[Path.CURVE4] * 3)
 
 
 def draw_plan(run: Run) -> Picture:
-    """The plan as a graph; further plans follow the join that asked for them. A thick frame marks the chain of steps
-    that the time went into.
-
-    Returns:
-        A Matplotlib figure, which notebooks show.
-    """
+    """See `apps.pictures.pictures.plan_graph`."""
     steps, edges = steps_of(run)
     graph = _graph([step.id for step in steps], edges)
     layers = list(networkx.topological_generations(graph))

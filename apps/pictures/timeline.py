@@ -40,12 +40,7 @@ class _Row:
 
 
 def draw_timeline(run: Run) -> Picture:
-    """The run as a Gantt chart: planning, each task with its wait, joining, and the same for further plans. Framed in
-    black is the chain of steps that the time went into.
-
-    Returns:
-        A Matplotlib figure, which notebooks show.
-    """
+    """See `apps.pictures.pictures.timeline`."""
     rows = [row for number in range(len(run.rounds)) for row in _rows_of(run, number)]
     pitch, size = (0.3, 9.0) if len(rows) <= 30 else (0.21, 7.5)
     picture = Picture(in_short(run.question, 300), WIDTH, pitch * len(rows))
@@ -157,7 +152,6 @@ def _draw_chain(axes: Axes, rows: list[_Row], zero: float) -> None:
 
 
 def _draw_legend(axes: Axes, rows: list[_Row], left: float) -> None:
-
     tasks = [row for row in rows if row.kind == "task"]
     keys: list[Patch | Line2D] = [Patch(color=LIGHT.phase, label="model call")]
     if any(row.span.started and row.state != "failed" for row in tasks):

@@ -29,7 +29,6 @@ from apps.server.streams import SERVER_SENT, LiveRun, Message, ServerSent, Strea
 
 PLAYGROUND = Path(langserve.__file__).parent / "playground" / "dist"
 EXAMPLE: JsonDict = {"question": "How tall is K2?"}
-FILTERS = ("include_names", "include_types", "include_tags", "exclude_names", "exclude_types", "exclude_tags")
 STREAM = """\
 Server-sent events: `metadata` with the `run_id`; `data`, each one JSON object with a `type`: the agent's progress,
 `answer_text`, `approval`, and the `result` last; then `end`, or `error` with `status_code` and `message`."""
@@ -73,6 +72,11 @@ class TraceRequest(RunRequest):
     exclude_names: list[str] | None = None
     exclude_types: list[str] | None = None
     exclude_tags: list[str] | None = None
+
+    @property
+    def filters(self) -> dict[str, Any]:
+        """What is left out, as LangChain's `astream_events` takes it."""
+        return self.model_dump(exclude=set(RunRequest.model_fields))
 
 
 class BatchRequest(BaseModel):
@@ -173,9 +177,8 @@ def add_agent(router: APIRouter, agent: ServedAgent, path: str) -> None:
     async def stream_events(request: TraceRequest) -> EventSourceResponse:
         config = _config(request, path)
         await agent.check(request.input, config)
-        filters = request.model_dump(include=set(FILTERS))
-        events = cast("AsyncGenerator[Any]", agent.astream_events(request.input, config, version="v2", **filters))
-        return _stream(events)
+        events = agent.astream_events(request.input, config, version="v2", **request.filters)
+        return _stream(cast("AsyncGenerator[Any]", events))
 
     @router.post(f"{path}/stream_log", description=LOG, **streamed)
     async def stream_log(request: TraceRequest) -> EventSourceResponse:
@@ -224,8 +227,7 @@ def _config(request: RunRequest, path: str) -> RunnableConfig:
 
 async def _log(agent: ServedAgent, request: TraceRequest, config: RunnableConfig) -> AsyncGenerator[dict[str, Any]]:
     """LangChain's log of a run, as LangServe sends it. `astream_log` would wait for the run when it is closed."""
-    filters = request.model_dump(include=set(FILTERS))
-    log = LogStreamCallbackHandler(auto_close=False, _schema_format="original", **filters)
+    log = LogStreamCallbackHandler(auto_close=False, _schema_format="original", **request.filters)
 
     async def run() -> None:
         try:

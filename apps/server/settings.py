@@ -28,10 +28,6 @@ OF_LANGGRAPH = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns", "checkp
 NO_CHECKPOINTS = "configurable.{name}: this server goes on with a thread where it is, and not from a checkpoint."
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(title="Settings", extra="allow")
-
-
 def _optional(name: str) -> Any:
     field = Context.model_fields[name]
     return Optional[field.annotation], Field(default=None, title=_title(name), description=field.description)  # noqa: UP045
@@ -41,7 +37,9 @@ def _title(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-ClientSettings = create_model("Settings", __base__=_Settings, **{name: _optional(name) for name in NAMES})
+ClientSettings = create_model(
+    "Settings", __config__=ConfigDict(title="Settings", extra="allow"), **{name: _optional(name) for name in NAMES}
+)
 """The schema of `configurable`. What is unknown stays in, so that `context_of` can name it."""
 
 

@@ -36,14 +36,14 @@ _NOT_IN_NAMES = re.compile(r"[^\w.\-]")
 T = TypeVar("T")
 
 
-async def load_mcp_tools(path: str | Path = "mcp.json", *, taken: Collection[str] = ()) -> list[BaseTool]:
+async def load_mcp_tools(path: str | Path = "mcp.json") -> list[BaseTool]:
     """The tools of the servers that the file lists; see `McpServers`.
 
     Raises:
         McpConfigError: The file can't be read or used.
         ImportError: The extra `mcp` isn't installed.
     """
-    return await McpServers(path).tools(taken=taken)
+    return await McpServers(path).tools()
 
 
 class McpServers:
