@@ -81,8 +81,8 @@ class Conversation(TypedDict):
     """What the graph takes and gives."""
 
     messages: Annotated[list[AnyMessage], MessagesChannel(_messages_delta_reducer)]
-    """As in LangGraph's `MessagesState`, but a checkpointer saves what each step adds, and the whole after every 100
-    additions instead of each one. LangGraph knows the reducer, and gives messages their ids before they are saved."""
+    """As in LangGraph's `MessagesState`, but a checkpointer saves what each step adds, and seldom the whole. LangGraph
+    knows the reducer, and gives messages their ids before they are saved."""
 
 
 class StructuredOutput(Conversation, total=False):

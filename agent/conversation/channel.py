@@ -17,6 +17,17 @@ class MessagesChannel(DeltaChannel[list[AnyMessage]]):
     from which LangChain would make messages without `usage_metadata`.
     """
 
+    @property
+    def snapshot_frequency(self) -> int:
+        """After how many additions the whole is saved: the longer it is, the seldomer, so that in the mean a turn saves
+        no more in a long thread."""
+        messages = len(self.value) if self.is_available() else 0
+        return max(100, messages // 4)
+
+    @snapshot_frequency.setter
+    def snapshot_frequency(self, _: int) -> None:
+        """LangGraph sets its own, which doesn't change."""
+
     def replay_writes(self, writes: Sequence[PendingWrite]) -> None:
         """Add what the steps after the last whole conversation added, the oldest first."""
         self.value = _as_messages(self.value)

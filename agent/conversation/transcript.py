@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, cast
 
@@ -43,6 +44,9 @@ ARGUMENT_CHARS = 80
 SHORTEST = 20
 """Characters. With less room than that, no further element of an argument is shown."""
 
+_cut = lru_cache(maxsize=1000)(excerpt)
+"""A thread's results are cut for each of its prompts. It takes 2 ms of 4,000 characters."""
+
 
 def transcript(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
     """The conversation for a model: the user's and the assistant's messages in turn, with results under the question
@@ -64,7 +68,7 @@ def transcript(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
             most = USED_EARLIER_CHARS if index < last_plans else USED_CHARS
         elif index < this_turns:
             most = EARLIER_CHARS
-        text = excerpt(message.text, most, about=call) if most else message.text
+        text = _cut(message.text, most, call) if most else message.text
         # Indented, no line of a result can pass for one of ours.
         shown = "\n  ".join(text.splitlines())
         return f"{bullet} {call} {'failed:' if message.status == 'error' else '->'} {shown}"
