@@ -28,8 +28,9 @@ A request is JSON (`Content-Type: application/json`):
     {"input": {"resume": true, "thread_id": "…"}}     goes on with a run that died, or failed: what is done is kept
     {"input": …, "config": {"configurable": {"max_replans": 1}}}         a run's settings, see `agent.Context`
 
-A run is cancelled when its client goes. One that was started with `"on_disconnect": "continue"` beside its `input`, as
-the page does, goes on to its end, and can be read again in its thread.
+A run is cancelled when its client goes, or closes its half of the connection. One that was started with
+`"on_disconnect": "continue"` beside its `input`, as the page does, goes on to its end, and can be read again in its
+thread.
 
 `/agent/stream` answers with server-sent events. Each `event: data` is one JSON object with a `type`:
 
@@ -65,10 +66,11 @@ What clients may do is bounded by the environment; each of these variables has `
 | `CLIENT_MODELS` | the server's own | the models that a client may name, as `openai:gpt-4.1*,anthropic:*`; or `none` |
 
 Limits of a run (`max_tasks`, …) can be lowered by clients, and not raised above the server's own. Without a key the
-server answers its own machine alone, and nothing that came through a proxy. Threads are gone with it, or kept in the
-database that `CHECKPOINT_DB` names (see `apps.runs.checkpoints`); then they outlive the server, and several servers and
-the command line may share them: a thread is run by one of them at a time, and the others answer 409. Who dies gives its
-threads free; a server that starts logs the runs that died so, and clients have them go on with `resume`.
+server answers its own machine alone, and nothing that shows that it came through a proxy. Threads are gone with it, or
+kept in the database that `CHECKPOINT_DB` names (see `apps.runs.checkpoints`); then they outlive the server, and
+several servers and the command line may share them: a thread is run by one of them at a time, and the others answer
+409. Who dies gives its threads free; a server that starts logs the runs that died so, and clients have them go on with
+`resume`.
 """
 
 import asyncio

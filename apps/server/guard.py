@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 import hmac
 import ipaddress
 import json
@@ -44,7 +43,7 @@ NOT_LOCAL = (
     "Set a key to serve others, or through a proxy."
 )
 FORWARDED = (
-    "This request came through a proxy ({header}). Without LLM_COMPILER_API_KEY this server answers only its own "
+    "This request came through a proxy ({sign}). Without LLM_COMPILER_API_KEY this server answers only its own "
     "machine; set a key to serve others."
 )
 WRONG_TYPE = "The body must be JSON, with Content-Type: application/json."
@@ -101,8 +100,8 @@ class Guard:
     def _refuse(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         if (key := self._limits().api_key) is None:
-            if forwarded := next((name for name in headers if _tells_of_a_proxy(name)), None):
-                return _answer(403, FORWARDED.format(header=forwarded), scope)
+            if sign := _sign_of_a_proxy(scope, headers):
+                return _answer(403, FORWARDED.format(sign=sign), scope)
             address, _ = scope.get("server") or ("", None)
             return None if _is_loopback(address) and _is_loopback(_host(headers)) else _answer(403, NOT_LOCAL, scope)
         given = _key(headers)
@@ -263,8 +262,10 @@ def _inside(value: Any) -> Iterable[Any]:
     return value.values() if isinstance(value, dict) else value
 
 
-def _tells_of_a_proxy(header: str) -> bool:
-    return header in FORWARDING or header.startswith(("x-forwarded-", "cf-"))
+def _sign_of_a_proxy(scope: Scope, headers: Headers) -> str | None:
+    if scope["http_version"] == "1.0":  # as nginx asks, which adds no header unless it is told to
+        return "HTTP/1.0"
+    return next((name for name in headers if name in FORWARDING or name.startswith(("x-forwarded-", "cf-"))), None)
 
 
 async def _until_gone(receive: Receive) -> None:
@@ -290,7 +291,7 @@ def _key(headers: Headers) -> bytes | None:
     if kind.lower() == "basic":
         try:
             return base64.b64decode(given, validate=True).partition(b":")[2]
-        except binascii.Error:
+        except ValueError:
             return b""
     return None
 

@@ -28,6 +28,7 @@ PLAN = '1. search("K2")\n2. join()'
 QUESTION = {"question": "How tall is K2?"}
 KEY = "correct horse"
 JSON = {"Content-Type": "application/json"}
+WRONG_AUTHORIZATIONS = [b"Basic !", b"Basic \xff", b"Bearer", b"Bearer \xff"]
 
 
 # --- who may ask
@@ -43,7 +44,7 @@ def routes() -> list[tuple[str, str]]:
 async def test_every_route_but_healthz_wants_the_key(serve: Serve) -> None:
     async with serve(api_key=KEY) as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
         for method, path in routes():
-            for headers in ({}, {"X-API-Key": "wrong"}, {"Authorization": "Basic !"}, {"Authorization": "Bearer"}):
+            for headers in ({}, {"X-API-Key": "wrong"}, *({"Authorization": wrong} for wrong in WRONG_AUTHORIZATIONS)):
                 response = await client.request(method, path.lstrip("/"), headers=headers)
                 assert response.status_code == (200 if path == "/healthz" else 401), path
         assert (await client.get("")).headers["WWW-Authenticate"].startswith("Basic ")
@@ -96,9 +97,25 @@ async def test_without_a_key_nobody_is_answered_through_a_proxy(serve: Serve) ->
             response = await client.get("agent/input_schema", headers={header: "127.0.0.1"})
             assert response.status_code == 403, header
             assert "LLM_COMPILER_API_KEY" in response.json()["message"]
+        assert b" 403 " in await first_line(url, AS_NGINX_ASKS)
     async with serve(api_key=KEY) as url, httpx.AsyncClient(base_url=url) as client:
         headers = {"X-API-Key": KEY, "X-Forwarded-For": "10.0.0.7"}
         assert (await client.get("agent/input_schema", headers=headers)).status_code == 200
+        assert b" 200 " in await first_line(url, AS_NGINX_ASKS)
+
+
+AS_NGINX_ASKS = f"GET /agent/input_schema HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: close\r\nX-API-Key: {KEY}\r\n\r\n"
+"""Where it is told where to pass requests on to, and nothing else."""
+
+
+async def first_line(url: str, request: str) -> bytes:
+    """Of the answer to a request as it is."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+    writer.write(request.encode())
+    try:
+        return await reader.readline()
+    finally:
+        writer.close()
 
 
 async def test_a_form_on_a_foreign_page_starts_nothing(serve: Serve) -> None:
@@ -124,11 +141,8 @@ async def test_a_long_body_is_refused_before_it_is_read(serve: Serve) -> None:
             assert refused.status_code == 413
             assert "200 bytes" in refused.json()["message"]
 
-        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
-        writer.write(b"POST /agent/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
-        writer.write(b"Content-Length: 1000000\r\n\r\n")
-        assert b" 413 " in await reader.readline()
-        writer.close()
+        head = "POST /agent/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        assert b" 413 " in await first_line(url, f"{head}Content-Length: 1000000\r\n\r\n")
 
 
 async def pieces(piece: bytes, count: int) -> AsyncIterator[bytes]:
@@ -138,11 +152,8 @@ async def pieces(piece: bytes, count: int) -> AsyncIterator[bytes]:
 
 async def test_a_body_that_does_not_come_is_not_waited_for(serve: Serve) -> None:
     async with serve(client_timeout=0.2) as url:
-        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
-        writer.write(b"POST /agent/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
-        writer.write(b'Content-Length: 100\r\n\r\n{"input"')
-        assert b" 408 " in await reader.readline()
-        writer.close()
+        head = "POST /agent/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        assert b" 408 " in await first_line(url, head + 'Content-Length: 100\r\n\r\n{"input"')
 
 
 async def test_long_questions_and_large_batches_are_refused(serve: Serve) -> None:
