@@ -61,7 +61,7 @@ What clients may do is bounded by the environment; each of these variables has `
 | `MAX_RUNS` | 100 | requests, and runs, at once; else 503 with `Retry-After`. Connections: 400 more |
 | `RUN_TIMEOUT` | 300 | seconds of a run; else 504 |
 | `CLIENT_TIMEOUT` | 30 | seconds that a client may take to send a request, or to read on; idle connections |
-| `SHUTDOWN_TIMEOUT` | 10 | seconds that runs may go on when the server is stopped; then they are cancelled |
+| `SHUTDOWN_TIMEOUT` | 10 | seconds that runs with a client may go on when the server is stopped; others are cancelled |
 | `MAX_THREADS` | 1000 | threads kept without a database; the one not used for longest goes first |
 | `CLIENT_MODELS` | the server's own | the models that a client may name, as `openai:gpt-4.1*,anthropic:*`; or `none` |
 

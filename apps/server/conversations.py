@@ -17,7 +17,7 @@ from apps.server.streams import SERVER_SENT, ServerSent
 NOTHING_RUNS = "Nothing that could be read again runs in the thread {thread!r}."
 READ_AGAIN = """\
 The events of the run that was started with `on_disconnect: continue` in this thread, from its beginning, as
-`/agent/stream` sends them; 404 if none is running."""
+`/agent/stream` sends them; 404 if none is running at this server."""
 
 ThreadId = Annotated[str, Path(pattern=THREAD_ID)]
 
@@ -51,6 +51,6 @@ def add_conversations(router: APIRouter, agent: ServedAgent, path: str) -> None:
 
     @router.delete(f"{path}/threads/{{thread_id}}/stream", status_code=204, responses=documented(422), tags=tags)
     async def stop(thread_id: ThreadId) -> None:
-        """Stop the run that would go on without its client, if there is one; what is saved can be resumed."""
+        """Stop the run that goes on here without its client, if there is one; what is saved can be resumed."""
         if run := agent.live.get(thread_id):
             await run.stop()
