@@ -227,7 +227,8 @@ async def _chunks(
     try:
         yield _data(chat.chunk({"role": "assistant", **first}))
         async for delta in deltas:
-            yield _data(chat.chunk(delta))
+            if "content" in delta or not chat.sent:  # chats would show a thought in the midst of the answer
+                yield _data(chat.chunk(delta))
     except Exception as error:  # noqa: BLE001 — told to the client, and logged
         yield _data(explain(error).body("/v1/chat/completions"))
         return

@@ -267,7 +267,7 @@ Monsters, Inc
 """
 
 
-async def test_eight_films_are_looked_up_at_once_and_the_likest_is_chosen() -> None:
+async def test_eight_films_are_looked_up_at_once_and_the_most_similar_is_chosen() -> None:
     messages = await ask(movie_recommendation.graph, MOVIES)
     assert plans(messages) == [["search_film"] * 8]
     assert len(results(messages)) == 8

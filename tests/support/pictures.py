@@ -9,8 +9,10 @@ from io import StringIO
 
 from playwright.async_api import async_playwright
 from rich.console import Console
+from rich.terminal_theme import SVG_EXPORT_THEME
 
 from apps.cli.live_view import LiveView
+from apps.runs.palette import DARK
 from apps.runs.run import Run, follow
 from apps.server.app import create_app
 from tests.support import ROOT
@@ -30,6 +32,7 @@ async def draw_run(question: str) -> None:
     console.print(question, style="bold", highlight=False)
     console.print(view)
     svg = console.export_svg(title="$ make demo")
+    svg = svg.replace(SVG_EXPORT_THEME.ansi_colors[2].hex, DARK.done)  # as on the page
     svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # fonts from another's server
     (DOCS / "run.svg").write_text(svg, "utf-8")
 
