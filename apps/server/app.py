@@ -157,7 +157,7 @@ def create_app(
         from apps.server.ag_ui import add_ag_ui
 
         add_ag_ui(router, agent)
-    app.include_router(router)
+    app.routes.extend(router.routes)  # as they are: `include_router` would make each of them a second time
     if find_spec("mcp"):
         from apps.server.mcp import add_mcp
 
