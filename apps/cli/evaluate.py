@@ -4,7 +4,6 @@ import asyncio
 import math
 import os  # demo
 import re
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -98,7 +97,7 @@ def evaluate(
     from rich.console import Console
 
     console = Console(highlight=False)
-    with console.status("Starting") if console.is_terminal else nullcontext():
+    with console.status("Starting"):
         from agent.models import default_model
         from apps.evaluation.agents import find_subject
         from apps.evaluation.runner import Spec

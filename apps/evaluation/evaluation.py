@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from apps.evaluation.table import Watch
 from apps.runs.errors import in_one_line
 from apps.runs.wording import printable
 
+STOPPING = "Ending the runs begun; Ctrl-C again stops at once."
 _LIMITS = ("max_replans", "max_tasks", "max_concurrency", "max_observation_chars", "tool_timeout", "tool_retries")
 
 T = TypeVar("T")
@@ -99,7 +100,7 @@ async def evaluate(spec: Spec, console: Console, stop: Callable[[], None]) -> Ev
     prices = load_prices(spec.prices)
     agents = make_agents(spec.agents, find_subject(spec.graph), spec.model, spec.instruction)
     evaluation = Evaluation(spec, [question for question in everything if question.id in by_id], prices)
-    with Store(spec.out, _config(spec, everything)) as store, _interrupts(stop) as stopping:
+    with Store(spec.out, _config(spec, everything)) as store, _interrupts(console, stop) as stopping:
         every, saved = jobs(agents, order, spec.repeat), store.results()
         for job in every:
             if (result := saved.get(job.key)) and not (result.error and spec.retry_failed):
@@ -132,11 +133,7 @@ async def _run(
             results[job.key] = result
             watch.took(result)
 
-        stopping_shown = asyncio.create_task(_tell(stopping, watch.stopping))
-        try:
-            await _for_each(todo, make, spec.concurrency, stopping)
-        finally:
-            stopping_shown.cancel()
+        await _for_each(todo, make, spec.concurrency, stopping)
 
 
 async def _judge(evaluation: Evaluation, name: str, store: Store, console: Console, stopping: asyncio.Event) -> None:
@@ -185,11 +182,6 @@ async def _for_each(
         raise errors.exceptions[0] from None
 
 
-async def _tell(stopping: asyncio.Event, tell: Callable[[], None]) -> None:
-    await stopping.wait()
-    tell()
-
-
 def _config(spec: Spec, questions: Sequence[Question]) -> dict[str, Any]:
     """What may not change between the starts of an evaluation. More questions, repeats or agents may be asked for."""
     content = json.dumps([[question.id, question.question, question.answer] for question in questions])
@@ -206,8 +198,8 @@ def _config(spec: Spec, questions: Sequence[Question]) -> dict[str, Any]:
 
 
 @contextmanager
-def _interrupts(stop: Callable[[], None]) -> Any:
-    """An event that the first Ctrl-C sets; the second calls `stop`."""
+def _interrupts(console: Console, stop: Callable[[], None]) -> Iterator[asyncio.Event]:
+    """An event that the first Ctrl-C sets, and tells so; the second calls `stop`."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -215,6 +207,7 @@ def _interrupts(stop: Callable[[], None]) -> Any:
         if stopping.is_set():
             stop()
         stopping.set()
+        console.print(STOPPING)
 
     before = signal.getsignal(signal.SIGINT)
     with suppress(NotImplementedError, ValueError, RuntimeError):  # Windows, or not the main thread

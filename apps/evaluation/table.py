@@ -13,7 +13,6 @@ from apps.evaluation.results import Key, Result
 from apps.runs.wording import duration, printable
 
 NOTHING = "–"
-STOPPING = "Ending the runs begun; Ctrl-C again stops at once."
 
 
 def rows(figures: Sequence[Figures], *, judged: bool, baseline: str) -> list[tuple[str, list[str]]]:
@@ -118,7 +117,6 @@ class Watch:
         self._total = total
         columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn())
         self._progress = Progress(*columns, console=console)
-        self._note = ""
         self._bar = self._progress.add_task("", total=total, completed=len(results))
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=4, transient=True)
 
@@ -139,12 +137,6 @@ class Watch:
             line = f"{len(self._results)} of {self._total}: {result.agent}, {result.question_id}: {said}{why}"
             self._console.print(printable(f"{line}, {duration(result.latency)}"), markup=False, soft_wrap=True)
 
-    def stopping(self) -> None:
-        """Ctrl-C was pressed once."""
-        self._note = STOPPING
-        if not self._console.is_terminal:
-            self._console.print(STOPPING)
-
     def _render(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for name in ("", "right", "runs", "latency", "calls", "tokens", "no answer"):
@@ -164,4 +156,4 @@ class Watch:
                 whole(tokens),
                 str(figure.failed),
             )
-        return Group(self._progress, table, self._note)
+        return Group(self._progress, table)

@@ -66,8 +66,7 @@ def critical_path(round_: Round) -> list[Span]:
             if need.started and need.finished and need.started < started and need.finished <= started + SAME_MOMENT
         ]
         last = max(before, key=_end, default=None)
-        planned = getattr(task, "planned", None)
-        task = None if last and planned and planned > _end(last) else last
+        task = None if last and task.planned and task.planned > _end(last) else last
     if round_.plan.started:
         chain.append(round_.plan)
     return chain[::-1]
