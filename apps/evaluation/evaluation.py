@@ -71,6 +71,14 @@ class Evaluation:
         own = (result for result in self.results.values() if result.agent == agent)
         return sorted(own, key=lambda result: (places[result.question_id], result.repeat))
 
+    def runs_on(self) -> dict[str, dict[str, list[Result]]]:
+        """The runs on each question, by its id, in the dataset's order; by agent."""
+        found: dict[str, dict[str, list[Result]]] = {question.id: {} for question in self.questions}
+        for agent in self.spec.agents:
+            for result in self.runs_of(agent):
+                found[result.question_id].setdefault(agent, []).append(result)
+        return found
+
     def figures(self) -> list[Figures]:
         """The figures of each agent."""
         baseline = self.runs_of(self.baseline)

@@ -93,7 +93,6 @@ def figures_of(
     latencies = [result.latency for result in answered]
     costs = [prices.cost(result) for result in answered]
     tool_seconds = sum(result.tool_seconds for result in answered)
-
     reporting = [result for result in answered if any(call.tokens for call in result.calls)]
 
     def mean(value: Callable[[Result], float], over: Sequence[Result] = answered) -> float | None:
@@ -106,7 +105,7 @@ def figures_of(
         correct=sum(result.right for result in results),
         correct_by_rules=sum(result.correct for result in results),
         unjudged=sum(run.scorer == "judge" and run.verdict is None for run in answered),
-        latency_mean=statistics.fmean(latencies) if latencies else None,
+        latency_mean=mean(lambda result: result.latency),
         latency_median=statistics.median(latencies) if latencies else None,
         latency_p95=percentile(latencies, 95),
         speedup=speedup(results, baseline),

@@ -43,7 +43,8 @@ def write(evaluation: Evaluation) -> list[str]:
     shown = typical_question(evaluation) if evaluation.spec.shown is None else evaluation.spec.shown
     notes = notes_on(evaluation, figures)
     try:
-        plots = _draw(evaluation, figures, _runs_on(evaluation, shown), out)
+        chosen = {agent: runs[0] for agent, runs in evaluation.runs_on()[shown].items()} if shown else {}
+        plots = _draw(evaluation, figures, chosen, out)
     except ModuleNotFoundError as error:
         if error.name != "matplotlib":
             raise
@@ -93,25 +94,17 @@ def notes_on(evaluation: Evaluation, figures: Sequence[Figures]) -> list[str]:
 
 def typical_question(evaluation: Evaluation) -> str | None:
     """The question whose speed-up is nearest to the median one, of those that every agent has answered."""
-    own = [name for name in evaluation.spec.agents if name != evaluation.baseline] or [evaluation.baseline]
+    agents, baseline = evaluation.spec.agents, evaluation.baseline
+    own = next((name for name in agents if name != baseline), baseline)
+    runs_on = evaluation.runs_on()
     ratios = {}
-    for question in evaluation.questions:
-        runs = _runs_on(evaluation, question.id)
-        if len(runs) == len(evaluation.spec.agents) and all(not run.error and run.latency for run in runs.values()):
-            ratios[question.id] = runs[evaluation.baseline].latency / runs[own[0]].latency
+    for question, runs in runs_on.items():
+        if len(runs) == len(agents) and all(not first.error and first.latency for first, *_ in runs.values()):
+            ratios[question] = runs[baseline][0].latency / runs[own][0].latency
     if not ratios:
-        return next((question.id for question in evaluation.questions if _runs_on(evaluation, question.id)), None)
+        return next((question for question, runs in runs_on.items() if runs), None)
     middle = statistics.median(ratios.values())
     return min(ratios, key=lambda question: abs(ratios[question] - middle))
-
-
-def _runs_on(evaluation: Evaluation, question: str | None) -> dict[str, Result]:
-    found: dict[str, Result] = {}
-    for agent in evaluation.spec.agents:
-        for result in evaluation.runs_of(agent):
-            if result.question_id == question:
-                found.setdefault(agent, result)
-    return found
 
 
 def _draw(evaluation: Evaluation, figures: Sequence[Figures], chosen: Mapping[str, Result], out: Path) -> list[Plot]:

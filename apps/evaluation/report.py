@@ -109,7 +109,7 @@ def report(
         plots=plots,
         agents=evaluation.spec.agents,
         questions=evaluation.questions,
-        runs=_by_question(evaluation),
+        runs_on=evaluation.runs_on(),
         method=method,
     )
 
@@ -135,14 +135,6 @@ def lead(figures: Sequence[Figures], baseline: str) -> str:
             said += f", and cost {often}"
         said += "."
     return said
-
-
-def _by_question(evaluation: Evaluation) -> dict[tuple[str, str], list[Result]]:
-    found: dict[tuple[str, str], list[Result]] = {}
-    for agent in evaluation.spec.agents:
-        for result in evaluation.runs_of(agent):
-            found.setdefault((result.question_id, agent), []).append(result)
-    return found
 
 
 def _steps(result: Result) -> str:

@@ -48,18 +48,17 @@ def _figure(text: str, measures: str, unit: str) -> str:
 
 
 def _first_figure(text: str, measure: Measure, unit: str) -> float | None:
-    """The first figure of the measure's kind behind its name."""
+    """The first figure of the measure's kind behind its name; for a scale, such as millions, in that."""
     base = unit_of(measure.unit)
     scale = WORDS["scales"].get(unit.removesuffix("s"))
     wanted = unit_of(unit) if unit and not scale else base
     if base is None or wanted is None or wanted[0] != base[0]:
         return None
     for word in [measure.name, *measure.nouns]:
-        for named in re.finditer(rf"\b{re.escape(word)}\b", text, re.IGNORECASE):
-            for figure in FIGURE.finditer(text, named.end()):
-                found = unit_of(figure[3] or "")
-                if found and found[0] == base[0]:
-                    scales: dict[str, float] = WORDS["scales"]
-                    value = float(figure[1].replace(",", "")) * scales.get(figure[2], 1) * found[1]
-                    return value / (scale or 1) / wanted[1]
+        named = re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE)
+        for figure in FIGURE.finditer(text, named.end()) if named else ():
+            found = unit_of(figure[3] or "")
+            if found and found[0] == base[0]:
+                value: float = float(figure[1].replace(",", "")) * WORDS["scales"].get(figure[2], 1) * found[1]
+                return value / (scale or 1) / wanted[1]
     return None
