@@ -56,9 +56,10 @@ def _decide(title: str, action: Mapping[str, Any], allowed: list[str], ask: Ask,
     for line in str(action.get("description") or "").splitlines():
         if line := in_short(line, DESCRIPTION_CHARS):
             say(f"   {line}")
-    offered = {CHOICES[decision]: decision for decision in CHOICES if decision in allowed}
+    offered = [decision for decision in CHOICES if decision in allowed]
+    words = ", ".join(CHOICES[decision] for decision in offered)
     while True:
-        typed = ask(f"   {', '.join(offered)}? ").strip().lower()
+        typed = ask(f"   {words}? ").strip().lower()
         match _decision(typed, offered):
             case "edit":
                 return {"type": "edit", "edited_action": {"name": action["name"], "args": _edit(action, ask, say)}}
@@ -69,16 +70,14 @@ def _decide(title: str, action: Mapping[str, Any], allowed: list[str], ask: Ask,
             case "approve":
                 return {"type": "approve"}
             case _ if typed:
-                say(UNKNOWN.format(typed=typed, words=", ".join(offered)))
+                say(UNKNOWN.format(typed=typed, words=words))
 
 
-def _decision(typed: str, offered: Mapping[str, str]) -> str | None:
+def _decision(typed: str, offered: list[str]) -> str | None:
     """The decision that is meant by a word, or by its first letters."""
     typed = typed.replace("[", "").replace("]", "")
-    words = {word.replace("[", "").replace("]", ""): decision for word, decision in offered.items()}
-    if (other := OTHER_WORDS.get(typed)) in words.values():
-        return other
-    return next((decision for word, decision in words.items() if typed and word.startswith(typed)), None)
+    meant = OTHER_WORDS.get(typed, typed)
+    return next((decision for decision in offered if meant and decision.startswith(meant)), None)
 
 
 def _edit(action: Mapping[str, Any], ask: Ask, say: Say) -> dict[str, Any]:

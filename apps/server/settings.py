@@ -54,18 +54,14 @@ class ClientConfig(BaseModel):
 def form_fields() -> list[ConfigurableFieldSpec]:
     """The same for the playground's form, filled in with the server's own settings."""
     own = Context()
-    fields: list[tuple[str, Any, Any]] = [(name, str, "") for name in MODELS]
-    fields += [(name, type(getattr(own, name)), getattr(own, name)) for name in NAMES if name not in MODELS]
-    return [
-        ConfigurableFieldSpec(
-            name,
-            list[str] if kind is tuple else kind,
-            _title(name),
-            Context.model_fields[name].description,
-            list(value) if kind is tuple else value,
-        )
-        for name, kind, value in fields
-    ]
+    return [_form_field(name, "" if name in MODELS else getattr(own, name)) for name in NAMES]
+
+
+def _form_field(name: str, value: Any) -> ConfigurableFieldSpec:
+    kind: Any = type(value)
+    if kind is tuple:
+        kind, value = list[str], list(value)
+    return ConfigurableFieldSpec(name, kind, _title(name), Context.model_fields[name].description, value)
 
 
 def thread_of(settings: Mapping[str, Any]) -> Any:
