@@ -32,7 +32,10 @@ NO_PLAN = {"plan": "", "last": 0, "answer": ""}
 """What is noted of a plan of which only the tasks are known."""
 
 _ID = re.compile(r"task_(\d+)(?:_(\d+))?")
-_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
+LONGEST_PROVIDER_NAME = 64
+"""Characters."""
+
+_NOT_IN_PROVIDER_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 def plan_id(checkpoint: str) -> str:
@@ -147,9 +150,9 @@ def _task_of(plan: AIMessage, call: ToolCall) -> Task:
     )
 
 
-def provider_name(tool: str) -> str:
-    """The tool's name as providers accept it; they refuse a history with other names."""
-    return _NOT_IN_NAMES.sub("_", tool)[:64]
+def provider_name(name: str) -> str:
+    """The name of a tool as providers accept it: they refuse requests, and a history, with other ones."""
+    return _NOT_IN_PROVIDER_NAMES.sub("_", name)[:LONGEST_PROVIDER_NAME]
 
 
 def last_number(plan: AIMessage) -> int:

@@ -34,6 +34,7 @@ from agent.conversation.messages import shown_value
 from agent.conversation.provenance import sources_of
 from agent.language.values import as_container, excerpt
 from agent.state import Decision, Node, State, Waiting
+from agent.tooling.fit import reasons_of
 
 DECISIONS = ["approve", "edit", "reject", "respond"]
 WHY_TOOL = "Why you are asked: every call of {tool} waits for a person."
@@ -237,11 +238,7 @@ def read_decisions(answer: Any, wanted: int, tools: Collection[str]) -> list[Dec
     try:
         decisions = _ANSWER.validate_python(answer)["decisions"]
     except ValidationError as error:
-        reasons = "; ".join(
-            f"{'.'.join(str(step) for step in detail['loc']) or 'answer'}: {detail['msg']}"
-            for detail in error.errors()[:3]
-        )
-        raise DecisionError(MALFORMED.format(reasons=reasons)) from None
+        raise DecisionError(MALFORMED.format(reasons=reasons_of(error))) from None
     if len(decisions) != wanted:
         raise DecisionError(WRONG_COUNT.format(wanted=wanted, given=len(decisions)))
     for index, decision in enumerate(decisions):

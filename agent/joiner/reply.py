@@ -13,7 +13,7 @@ from langgraph.constants import TAG_NOSTREAM
 from agent.shown import MessageStream, Shown
 
 CONFIG: RunnableConfig = {"run_name": "join", "tags": [TAG_NOSTREAM]}
-"""LangGraph would show all of the reply, a call of `replan` as well."""
+"""LangGraph would show all of the reply, a call of `replan` as well, and an answer that is for a program."""
 
 _PLAIN = re.compile(
     r"[^\w<\[{`|]*(?!(?:thought|action|answer|final|replan|finish|functions)\b)\w+(?=[^\w(])", re.IGNORECASE

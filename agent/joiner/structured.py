@@ -10,24 +10,20 @@ from typing import Any
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, SystemMessage
-from langchain_core.runnables import RunnableConfig
-from langgraph.constants import TAG_NOSTREAM
 from pydantic import BaseModel, ValidationError
 
+from agent.conversation.messages import provider_name
 from agent.conversation.transcript import add_text
+from agent.joiner.reply import CONFIG
 from agent.language.reasoning import without_thoughts
 from agent.model_servers import REFUSED, ModelError
 from agent.prompts import ANSWER_AS_JSON, ANSWER_BY_CALL, DOES_NOT_FIT, REPLAN_TOOL, joiner_prompt
-from agent.tooling.fit import adapter_of
-
-CONFIG: RunnableConfig = {"run_name": "join", "tags": [TAG_NOSTREAM]}
-"""An answer to a program is not shown while it comes."""
+from agent.tooling.fit import adapter_of, reasons_of
 
 NO_FIT = "The model's answer does not fit the response_format {name}, also when it was told why: {reasons}."
 NO_FORMAT = "response_format is {given!r}. Give a Pydantic model, or the JSON schema of an object."
 
 _JSON = re.compile(r"\{.*\}", re.DOTALL)
-_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ class ResponseFormat:
     @property
     def name(self) -> str:
         """That of the tool by which a model gives the answer."""
-        named = _NOT_IN_NAMES.sub("_", str(self.json_schema.get("title", "")))[:64]
+        named = provider_name(str(self.json_schema.get("title", "")))
         return named if named and named != "replan" else "answer"
 
     @property
@@ -129,8 +125,7 @@ async def ask(
         try:
             value = form.read_text(without_thoughts(str(response.text))) if given is None else form.read(given)
         except ValidationError as error:
-            details = error.errors(include_url=False)[:5]
-            why = "; ".join(f"{'.'.join(map(str, detail['loc'])) or 'answer'}: {detail['msg']}" for detail in details)
+            why = reasons_of(error)
         else:
             return Structured.of(value, response)
     raise ModelError(NO_FIT.format(name=form.name, reasons=why))

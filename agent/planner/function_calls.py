@@ -16,6 +16,7 @@ from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from agent.conversation.messages import LONGEST_PROVIDER_NAME, provider_name
 from agent.language.call import CUT_OFF
 from agent.language.conditions import condition_error, may_be_conditional
 from agent.language.parser import Item, PlanParser
@@ -52,11 +53,7 @@ JOIN = {
 WHOLE = ("stop", "tool_calls", "function_call")
 """What servers give as the reason of the end of a turn that was not cut off."""
 
-LONGEST_NAME = 64
-"""Characters."""
-
 _ADORNED = re.compile(r"\A(?:functions?|default_api|tools?)[./:]|(?::\d+|\(\)|<[|｜].*)\Z")
-_NOT_ACCEPTED = re.compile(r"[^a-zA-Z0-9_-]")
 _TOKENS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 _ANSWER = re.compile(r'\s*\{\s*"answer"\s*:\s*"(?P<answer>(?:[^"\\]|\\["\\/bfnrt]|\\u(?![dD][89abAB])[0-9a-fA-F]{4})*)')
 """The answer in the arguments of `join`, as far as they are there; nothing behind a character in two halves."""
@@ -173,13 +170,14 @@ class Functions:
 
 def _accepted(name: str, taken: Collection[str]) -> str:
     """A name that providers accept, and that is not taken."""
-    accepted = plain = (_NOT_ACCEPTED.sub("_", name) or "_")[:LONGEST_NAME]
-    if not plain[0].isalpha() and plain[0] != "_":
-        accepted = plain = f"_{plain}"[:LONGEST_NAME]
+    plain = provider_name(name)
+    if not (plain[:1].isalpha() or plain.startswith("_")):
+        plain = provider_name(f"_{plain}")
+    accepted = plain
     for count in itertools.count(2):
         if accepted not in taken:
             return accepted
-        accepted = f"{plain[: LONGEST_NAME - 1 - len(str(count))]}_{count}"
+        accepted = f"{plain[: LONGEST_PROVIDER_NAME - 1 - len(str(count))]}_{count}"
     raise AssertionError
 
 

@@ -20,6 +20,8 @@ from agent.language.values import as_container, as_fields, as_list, to_text
 NO_SCHEMA = "The arguments of the tool {tool!r} have no JSON schema, so no plan can give them: {why}"
 WRONG_SCHEMA = "The tool {tool!r} has {value!r} for {name!r} in its schema, where an object belongs."
 
+MOST_REASONS = 5
+
 MENDS = 2
 """How often arguments are mended: a value may come out of a text, and then be none of the right type either."""
 
@@ -57,6 +59,13 @@ def fit(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:
         fitting = validate(arguments)
     # LangChain converts the arguments of a model itself, and takes those of a JSON schema as they are.
     return fitting if isinstance(schema, dict) else _by_alias(tool, arguments)
+
+
+def reasons_of(error: ValidationError, whole: str = "answer") -> str:
+    """Why something doesn't fit, for models and people: `number: Input should be greater than 0; …`; `whole` is what
+    all of it is called."""
+    details = error.errors(include_url=False, include_context=False)[:MOST_REASONS]
+    return "; ".join(f"{'.'.join(map(str, detail['loc'])) or whole}: {detail['msg']}" for detail in details)
 
 
 def _by_alias(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:

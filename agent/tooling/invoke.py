@@ -23,7 +23,7 @@ from langgraph.types import Command
 from pydantic import ValidationError
 
 from agent.language.values import to_text
-from agent.tooling.fit import fit
+from agent.tooling.fit import fit, reasons_of
 from agent.tooling.inject import Surroundings, inject
 from agent.tooling.secrets import without_secrets
 
@@ -150,9 +150,7 @@ async def _stop(calling: "asyncio.Task[Any]") -> bool:
 
 
 def _wrong_arguments(tool: BaseTool, error: ValidationError) -> ToolError:
-    details = error.errors(include_url=False, include_context=False)
-    reasons = "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in details[:5])
-    return ToolError(WRONG_ARGUMENTS.format(tool=tool.name, reasons=reasons))
+    return ToolError(WRONG_ARGUMENTS.format(tool=tool.name, reasons=reasons_of(error, "arguments")))
 
 
 def _ended_itself(tool: BaseTool, error: BaseException) -> ToolError:
