@@ -7,7 +7,9 @@ another plan; the other way round, an effect that nobody wanted. What changes no
 plainly a condition counts.
 """
 
+import json
 import re
+from pathlib import Path
 
 from agent.language.literals import shorten
 
@@ -37,26 +39,25 @@ _STATES = re.compile(
     rf"|.*\bonly\s+(?:{_IF}|on\b|after\b|with\b)|.*\b(?:if|unless|when|while|until)\b.*\$\{{?\d",
     re.IGNORECASE | re.DOTALL,
 )
+_WORDS: dict[str, dict[str, list[str]]] = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
+"""What tells of a condition, by where it does and in which language; `*` stands for the rest of a word. What tells of
+an order only (once, after) is none: the plan's order is kept."""
+
+
+def _any(where: str) -> str:
+    """The expression for these words of any language."""
+    words = (word for words in _WORDS[where].values() for word in words)
+    return "|".join(word.replace("*", r"\w*") for word in words)
+
+
 _MAY_STATE = re.compile(
-    r"\b(?:iff?|unless|only(?! need)|else|otherwise|when(?:ever)?|until|provided|providing|assuming|suppos\w+"
-    r"|condition\w*|contingent|subject to|as long as|in (?:the )?(?:case|event)|except|optional\w*|perhaps|maybe"
-    r"|possibly|skip\w*|should (?:it|the)|whether|must (?:first )?be"
-    r"|wenn|falls|sofern|sobald|nur|sonst|außer|vorausgesetzt|sauf|seulement|sinon|quand|lorsque|pourvu|solo|sólo"
-    r"|solamente|cuando|salvo|siempre que|soltanto|quando|qualora|purché|altrimenti|somente|apenas|indien|alleen"
-    r"|tenzij|mits|hvis|dersom|når|jos|jeśli|jeżeli|gdy|tylko|pokud|jestli|eğer|sadece|yalnızca|dacă|numai|csak"
-    r"|если|только|когда|якщо|тільки|коли|ако|само|αν|εάν|μόνο|όταν|jika|kalau|hanya|nếu|chỉ|khi|kung|אם|רק|כאשר"
-    r"|إذا|لو|فقط|عندما|اگر)\b|(?:\A|[#(,;.–—\-])\s*(?:si|se|als|om|ha)\b"
-    r"|如果|若|假如|要是|的话|的話|除非|只有|只在|只要|仅|僅|当|當|否则|もし|場合|なら|たら|だけ|のみ|とき|時[はに、]"
-    r"|만약|경우|면\b|때만|ถ้า|หาก|เมื่อ|अगर|यदि|केवल|যদি"
-    r"|\$\{?\d|[<>=!]=|[<>?]",
+    rf"\b(?:{_any('words')}|only(?! need))\b|{_any('parts of words')}"
+    rf"|(?:\A|[#(,;.–—\-])\s*(?:{_any('at the beginning of a clause')})\b|\$\{{?\d|[<>=!]=|[<>?]",
     re.IGNORECASE,
 )
-"""Words that tell of a condition. What tells of an order only (once, after) is none: the plan's order is kept."""
-
 _REMARKED = re.compile(
-    r"\b(?:must|requires?|pending|confirm(?!ation)\w*|approv\w*|not|never|yet|later|tbd|todo|wait\w*|si|se|als|om|ha)\b"
-    r"|n['’]t\b"
-    r"|#\s*(?!depends)(?:\w+\s+)?(?:on|upon|by|bei|nach|en cas|in caso)\b|→",
+    rf"\b(?:{_any('in a remark')}|{_any('at the beginning of a clause')})\b|n['’]t\b|→"
+    rf"|#\s*(?!depends)(?:\w+\s+)?(?:{_any('at the beginning of a remark')})\b",
     re.IGNORECASE,
 )
 """The same in a remark, which has little else to say of a call. Thoughts may."""
