@@ -9,9 +9,11 @@ told by the joiner, who sees what happened, unless the answer is results and not
 known to tell of no deed, in English; all others take the joiner, too. That costs a model call, and no more.
 """
 
+import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from langchain_core.messages import AnyMessage, ToolMessage
@@ -57,17 +59,7 @@ _WORD = re.compile(r"[^\W_]+|[^\w\s\0-~°€£¥·•–—’“”„…±×÷
 """A word, or a sign that may say something, such as a check mark."""
 
 _TELL_NO_DEED = frozenset(
-    """
-    a about above all an and are as at below between both but by compared cost costs each else first for from higher in
-    is it its last less lower more most next of one only or per same so than that the their there these they this those
-    to today total two under was were which while with you your
-
-    answer average big cheap date deep difference distance expensive far fast heavy height high large length long many
-    much number old people population price ratio result slow small sum tall temperature time weather weight wide
-
-    billion c celsius chf cm cny days degrees dollars eur euros f g gbp h hours inhabitants jpy kg kilometres km l m
-    meters metres miles million min minutes ml mm months percent s thousand times usd weeks years
-    """.split()  # noqa: SIM905 — a list of them would fill a page
+    word for words in json.loads(Path(__file__).with_suffix(".json").read_text("utf-8")).values() for word in words
 )
 _NAME = re.compile(r"(?<!\w)\w*[^\W\d](?=[\"'\]]*\Z)")
 
