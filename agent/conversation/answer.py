@@ -4,7 +4,7 @@ and the results are put in; or a tool's result is the answer.
 Only if everything was done that the turn's plans set out to do: such an answer was written before anything was known,
 and may tell of calls that it doesn't refer to.
 
-Where tools have side effects, it may also tell of deeds that no call has done. Who has had something done is therefore
+Where tools change something, it may also tell of deeds that no call has done. Who has had something done is therefore
 told by the joiner, who sees what happened, unless the answer is results and nothing else. Else its words have to be
 known to tell of no deed, in English; all others take the joiner, too. That costs a model call, and no more.
 """
@@ -68,9 +68,9 @@ class NoAnswerError(Exception):
     """Something is nothing that can stand in an answer."""
 
 
-def effects_of(tools: Mapping[str, BaseTool], context: Context) -> set[str]:
+def changing(tools: Mapping[str, BaseTool], context: Context) -> set[str]:
     """The tools that change something, or may."""
-    return {name for name, tool in tools.items() if changes_something(tool)} | {*context.requires_approval}
+    return {name for name, tool in tools.items() if changes_something(tool, context.requires_approval)}
 
 
 def all_done(messages: Sequence[AnyMessage]) -> bool:
@@ -93,7 +93,7 @@ def _is_a_persons(result: ToolMessage) -> bool:
     return result.response_metadata.get("decision") not in (None, "approve")
 
 
-def fill_in(answer: str, messages: Sequence[AnyMessage], effects: Collection[str]) -> str:
+def fill_in(answer: str, messages: Sequence[AnyMessage], changing: Collection[str]) -> str:
     """The answer with the results put in; empty if it takes a model after all: there is no answer, a task that it
     refers to isn't there, or a result is too long, or no text, number, or list of those; or its words might claim what
     no call of the turn has done.
@@ -101,14 +101,14 @@ def fill_in(answer: str, messages: Sequence[AnyMessage], effects: Collection[str
     Args:
         answer: As the plan gives it.
         messages: The conversation with the observations.
-        effects: The tools with side effects.
+        changing: The tools that change something, or may.
     """
     filling = Filling(messages)
     try:
         filled = filling.put_in(answer).strip()
     except NoAnswerError:
         return ""
-    claims_none = not effects or _claims_no_deed(answer, filling.marked(answer), messages, effects)
+    claims_none = not changing or _claims_no_deed(answer, filling.marked(answer), messages, changing)
     return filled if claims_none else ""
 
 
@@ -195,7 +195,7 @@ def certain(answer: str) -> int:
     return len(answer[:last].rstrip("\\{")) if is_open else len(answer.rstrip("\\"))
 
 
-def _claims_no_deed(answer: str, marked: str, messages: Sequence[AnyMessage], effects: Collection[str]) -> bool:
+def _claims_no_deed(answer: str, marked: str, messages: Sequence[AnyMessage], changing: Collection[str]) -> bool:
     """Whether an answer tells of nothing that was done, but by results of this turn's calls.
 
     If a call of the turn has had an effect, there are no words around the results. Else each clause has a result, and
@@ -205,15 +205,15 @@ def _claims_no_deed(answer: str, marked: str, messages: Sequence[AnyMessage], ef
         answer: As the plan gives it.
         marked: The same, with a mark for each result.
         messages: The conversation with the observations.
-        effects: The tools with side effects.
+        changing: The tools that change something, or may.
     """
     turn = this_turn(messages)
     made = [task for plan in own_plans(turn) for task in tasks_of(plan)]
-    earlier = {task.number for plan in own_plans(messages) for task in tasks_of(plan) if task.tool in effects}
+    earlier = {task.number for plan in own_plans(messages) for task in tasks_of(plan) if task.tool in changing}
     earlier -= {task.number for task in made}
     if any(reference.task in earlier for reference in find_references(answer)):
         return False
-    if any(task.tool in effects for task in made):
+    if any(task.tool in changing for task in made):
         return not _words(marked)
     references = [reference.path for reference in find_references(answer)]
     given = [to_text(value) for task in made for value in task.arguments.values()]

@@ -1,10 +1,10 @@
 """The plan's own answer, shown while the model writes it.
 
 Only if it is sure to be taken: everything was done that the turn's plans set out to do, and its words can claim no
-deed, since no tool has side effects. Of a reference that is still being written nothing is shown.
+deed, since no tool changes anything. Of a reference that is still being written nothing is shown.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from langchain_core.messages import AIMessage, AnyMessage
 
@@ -13,18 +13,15 @@ from agent.handover import Handover
 from agent.shown import Shown
 
 
-async def show_answer(
-    handover: Handover, messages: Sequence[AnyMessage], effects: Collection[str], shown: Shown
-) -> None:
+async def show_answer(handover: Handover, messages: Sequence[AnyMessage], shown: Shown) -> None:
     """Show the plan's answer as far as it is certain, until the plan is there.
 
     Args:
         handover: Where the planner says what it has read of it.
         messages: The conversation, with all of this plan's results.
-        effects: The tools with side effects.
         shown: The answer's message.
     """
-    if effects or not all_done(messages):
+    if not all_done(messages):
         return
     filling = Filling(messages)
     filled, position = "", 0
@@ -39,14 +36,12 @@ async def show_answer(
             shown.add(filled.strip()[len(shown.text) :])
 
 
-def whole_answer(
-    answer: str, messages: Sequence[AnyMessage], effects: Collection[str], shown: Shown
-) -> AIMessage | None:
+def whole_answer(answer: str, messages: Sequence[AnyMessage], shown: Shown) -> AIMessage | None:
     """The answer whose beginning is shown, with the rest of it; None if none is. It is taken back if the rest can't
     stand there."""
     if not shown.text:
         return None
-    if not (text := fill_in(answer, messages, effects)):
+    if not (text := fill_in(answer, messages, changing=())):
         shown.take_back()
         return None
     shown.finish(text)

@@ -78,7 +78,7 @@ class Calls:
     """The id of the plan's message."""
 
     notes: Notes | None
-    """Where calls with side effects are noted before they are made."""
+    """Where calls that change something are noted before they are made."""
 
     outcomes: Outcomes
     """What comes of the tasks."""
@@ -231,7 +231,7 @@ class Calls:
 
     async def _note(self, task: Task, record: dict[str, Any]) -> None:
         """Have it saved that a call is about to be made, if that matters: it changes something, or may."""
-        if self.notes and (changes_something(self.tools[task.tool]) or task.tool in self.context.requires_approval):
+        if self.notes and changes_something(self.tools[task.tool], self.context.requires_approval):
             planned = self._edited.get(task.key)
             edited = {"decision": "edit"} if planned else {}
             await self.notes.take(planned or task, self.fail(task, IN_FLIGHT, **record, **edited))

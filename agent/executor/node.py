@@ -20,7 +20,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from agent.context import Context
-from agent.conversation.answer import effects_of
+from agent.conversation.answer import changing
 from agent.conversation.messages import (
     NO_PLAN,
     answer_id,
@@ -122,10 +122,9 @@ def make_executor(
                 finished = await run.finish(handover.last)
             handover.drain()
             shown = Shown(progress.messages.of("joiner"), answer_id(plan_id))
-            effects = effects_of(tools, context)
-            if shows_answers and context.direct_join and not finished.waiting:
+            if shows_answers and context.direct_join and not (finished.waiting or changing(tools, context)):
                 seen = [*messages, *_carried_out(AIMessage("", id=plan_id, response_metadata=NO_PLAN), finished)]
-                await show_answer(handover, seen, effects, shown)
+                await show_answer(handover, seen, shown)
             plan = await receiving
             if handover.anew:
                 shown.take_back()
@@ -146,7 +145,7 @@ def make_executor(
             return Command(goto="approval", update=update)
         words = storable(plan.response_metadata["answer"])
         update |= {"answer": words, "empty": not new and bool(plan.content)}
-        if answer := whole_answer(words, [*messages, *new], effects, shown):
+        if answer := whole_answer(words, [*messages, *new], shown):
             update |= {"messages": [*new, answer], "answered": True}
         return Command(goto="joiner", update=update)
 

@@ -15,7 +15,7 @@ from langgraph.types import Command
 from pydantic import ValidationError
 
 from agent.context import Context
-from agent.conversation.answer import all_done, direct_answer, effects_of, fill_in
+from agent.conversation.answer import all_done, changing, direct_answer, fill_in
 from agent.conversation.messages import aside, replans_made
 from agent.conversation.provenance import as_own_words
 from agent.conversation.saving import storable
@@ -105,9 +105,9 @@ def make_joiner(
         progress.tell("joiner_started")
         if state.get("answered"):
             return Command(goto="__end__", update={"messages": messages[-1:]})
-        effects = effects_of(tools, context)
         if all_done(messages):
-            answer = fill_in(state.get("answer", ""), messages, effects) if context.direct_join else ""
+            written = state.get("answer", "") if context.direct_join else ""
+            answer = fill_in(written, messages, changing(tools, context))
             if (answer := answer or direct_answer(messages)) and (given := _without_asking(answer, form)):
                 return Command(goto="__end__", update=given)
         model = await models.joiner(context)

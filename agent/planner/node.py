@@ -85,7 +85,6 @@ def make_planner(
     functions = Functions(tools.values()) if protocol == "tools" else None
     grammar = PlanGrammar(tools.values()) if protocol == "grammar" else None
     signatures = {name: signature_of(tool) for name, tool in tools.items()}
-    effects = {name for name, tool in tools.items() if (tool.metadata or {}).get("side_effects")}
 
     async def planner(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
         context = Context.of(runtime.context)
@@ -97,7 +96,7 @@ def make_planner(
             earlier = observations(messages)
             taken, sizes = [number for number, _ in earlier], map_sizes(earlier)
             first = max(taken, default=0) + 1
-            feedback = state.get("feedback")
+            feedback = state.get("feedback", "")
             round_ = replans_made(messages) + bool(feedback)
             prompt = planner_prompt(
                 in_view(
@@ -128,10 +127,10 @@ def make_planner(
                         reader,
                         handover,
                         progress,
-                        effects=effects,
                         round=round_,
+                        feedback=feedback,
                     )
-                    return await planning.run(writer, prompt, note=feedback or "")
+                    return await planning.run(writer, prompt)
 
             progress.tell("plan_started", round=round_)
             message = await write_plan()
@@ -204,9 +203,9 @@ class Planning:
 
     A plan that the model only thought of must not be carried out, and of some models only the end of a thought is
     marked. Until it is certain that the model is none of these, its calls are held back if it begins with prose, as
-    thoughts do, and so are calls with side effects, with all that is written after them. Those that the plan ends with
-    are held until nothing more comes, in which their condition may be. If a plan turns out to have been a thought, what
-    runs of it is dropped, and the executor works from the finished plan.
+    thoughts do, and so are calls that change something, with all that is written after them. Those that the plan ends
+    with are held until nothing more comes, in which their condition may be. If a plan turns out to have been a thought,
+    what runs of it is dropped, and the executor works from the finished plan.
     """
 
     def __init__(
@@ -216,8 +215,8 @@ class Planning:
         handover: Handover,
         progress: Progress,
         *,
-        effects: Collection[str],
         round: int,
+        feedback: str,
     ) -> None:
         """
         Args:
@@ -225,17 +224,16 @@ class Planning:
             reader: Reads what the model writes.
             handover: Where the tasks go.
             progress: Is told the text.
-            effects: The tools with side effects.
             round: Which of the turn's plans it is, from 0.
+            feedback: Why there is a further plan, if it is not the turn's first.
         """
         self._new_plan = new_plan
         self._reader = reader
         self._handover = handover
         self._progress = progress
-        self._effects = effects
         self._round = round
         self._usage: UsageMetadata | None = None
-        self._note = ""
+        self._feedback = feedback
         self._shown = Shown(progress.messages, handover.plan_id)
         self._begin()
 
@@ -245,24 +243,22 @@ class Planning:
         self._told = 0
         self._sent = 0
         self._holds = False
-        self._holds_effects = False
+        self._holds_changes = False
+        """Whether it holds back a call that changes something."""
+
         self._ended = False
         self._unread = False
         """Whether it has a line that may be meant as a call, and isn't one: its answer may tell of that."""
 
         self._talked = ""
 
-    async def run(
-        self, model: Runnable[LanguageModelInput, BaseMessage], prompt: list[BaseMessage], *, note: str
-    ) -> AIMessage:
+    async def run(self, model: Runnable[LanguageModelInput, BaseMessage], prompt: list[BaseMessage]) -> AIMessage:
         """Have the model write the plan, and send its tasks to the executor while it does.
 
         Args:
             model: The chat model; its text may come as strings or as lists of blocks.
             prompt: Its prompt.
-            note: Why there is a further plan, if it is not the turn's first.
         """
-        self._note = note
         chunks = cast("AsyncGenerator[AIMessageChunk]", model.astream(prompt, CALL_CONFIG))
         async with AsyncExitStack() as at_the_end:
             await at_the_end.enter_async_context(aclosing(chunks))
@@ -280,7 +276,7 @@ class Planning:
         if self._unread or is_left_over(self._talked.partition("\n")[0], changes=False):
             self._plan.answer = ""
         text = "".join(self._text)
-        message = plan_message(self._plan, text=text, note=note, usage=self._usage, id=self._handover.plan_id)
+        message = plan_message(self._plan, text=text, note=self._feedback, usage=self._usage, id=self._handover.plan_id)
         self._shown.finish()
         if not self._shown.calls:  # it has none, or is carried out from the state
             self._progress.messages.hide(message.id)
@@ -325,15 +321,19 @@ class Planning:
                     list(self._plan.extend(item))
                     self._ended = self._plan.full
 
-    def _send(self) -> None:
-        """Send the tasks that are not held back, and tell the text."""
+    def _changes(self, task: Task) -> bool:
+        tool = self._plan.tools.get(task.tool)
+        return tool is not None and tool.changes
+
+    def _send(self, *, stands: bool = False) -> None:
+        """Send the tasks, and tell the text. Unless the plan stands, some are held back."""
         for text in self._text[self._told :]:
             if text:
                 self._progress.tell("plan_text", text=text)
         self._told = len(self._text)
         for task in self._plan.tasks[self._sent :]:
-            if task.tool in self._effects and (self._ended or not self._reader.certain):
-                self._holds = self._holds_effects = True
+            if self._changes(task) and not stands and (self._ended or not self._reader.certain):
+                self._holds = self._holds_changes = True
                 return
             self._handover.send(task)
             self._show(task)
@@ -344,18 +344,17 @@ class Planning:
     def _show(self, task: Task) -> None:
         """Show a call, as a piece of the plan's message, if anyone looks."""
         if self._progress.messages.handlers and task.is_call and not self._handover.anew:
-            self._shown.add_call(call_of(task), behind="" if self._shown.calls else self._note)
+            self._shown.add_call(call_of(task), behind="" if self._shown.calls else self._feedback)
 
     def _release(self) -> None:
         """Send what was held back: the plan stands, but for calls whose condition may stand behind its end."""
         behind = _MARK.sub("", self._talked).strip()
-        if self._holds_effects and may_be_conditional(behind, beside=False):
+        if self._holds_changes and may_be_conditional(behind, beside=False):
             error = condition_error(behind)
             for index, task in enumerate(self._plan.tasks[self._sent :], self._sent):
-                if task.tool in self._effects and not task.error:
+                if self._changes(task) and not task.error:
                     self._plan.tasks[index] = replace(task, error=error)
-        self._effects = ()
-        self._send()
+        self._send(stands=True)
         self._handover.end(self._plan.last)
 
     async def _read_on(self, chunks: AsyncGenerator[AIMessageChunk]) -> None:
@@ -398,6 +397,6 @@ class Planning:
         """Whether what comes behind the plan's end is worth reading."""
         if not self._ended:
             return True
-        if self._reader.certain and not self._holds_effects:
+        if self._reader.certain and not self._holds_changes:
             return bool(_CLOSING.fullmatch(self._talked))
         return len(self._talked) <= MOST_TALK

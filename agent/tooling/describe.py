@@ -3,7 +3,7 @@ the planner."""
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, get_args, get_origin
 
@@ -80,10 +80,16 @@ def signature_of(tool: BaseTool) -> Signature:
     )
 
 
-def changes_something(tool: BaseTool) -> bool:
-    """Whether a call of the tool changes something, or may: it has side effects, or takes a person's approval."""
+def changes_something(tool: BaseTool, requires_approval: Collection[str] = ()) -> bool:
+    """Whether a call of the tool changes something, or may: it has side effects, or takes a person's approval.
+
+    Args:
+        tool: The tool.
+        requires_approval: The tools that take one by the run's settings.
+    """
     metadata = tool.metadata or {}
-    return bool(metadata.get("side_effects") or metadata.get("requires_approval"))
+    marked = metadata.get("side_effects") or metadata.get("requires_approval")
+    return bool(marked) or tool.name in requires_approval
 
 
 def _takes_list(parameter: Any) -> bool:
