@@ -15,15 +15,11 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Annotated, Any, Literal
-from uuid import UUID, uuid5
 
 from langchain_core.messages import BaseMessage, ToolMessage
-from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph._internal._constants import CONFIG_KEY_DURABILITY
-from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.config import get_config
-from langgraph.constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.runtime import Runtime
 from langgraph.types import Command, interrupt
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
@@ -32,6 +28,7 @@ from typing_extensions import TypedDict  # Pydantic refuses typing's before Pyth
 from agent.context import Context
 from agent.conversation.messages import shown_value
 from agent.conversation.provenance import sources_of
+from agent.executor.saved import Superstep
 from agent.language.values import as_container, excerpt
 from agent.state import Decision, Node, State, Waiting
 from agent.tooling.fit import reasons_of
@@ -47,8 +44,8 @@ LONGEST_SEEN = 300
 LONGEST_NAME = 200
 """Characters. Longer texts are no names of things that results say more about."""
 
-NOTE = "decided"
-"""The channel in which it is noted that a decision was taken. No node reads it."""
+DECISION_TAKEN = "decided"
+"""The channel in which it is noted that a decision was taken."""
 
 MOST_REMEMBERED = 10_000
 _DECIDED: OrderedDict[tuple[str, ...], None] = OrderedDict()
@@ -195,33 +192,25 @@ def make_approval(tools: Mapping[str, BaseTool]) -> Node:
 async def _decided_before(runtime: Runtime[Any]) -> bool:
     """Whether the run has gone on from this very checkpoint before, or is about to: someone went back in time, or
     answered twice. From now on it has."""
-    own = get_config()["configurable"]
-    saver, info = own.get(CONFIG_KEY_CHECKPOINTER), runtime.execution_info
-    if not isinstance(saver, BaseCheckpointSaver) or info is None:
+    superstep = Superstep.here(runtime)
+    if superstep is None:
         return False
-    here = {"thread_id": own["thread_id"], "checkpoint_ns": graph_namespace(), "checkpoint_id": info.checkpoint_id}
-    key = tuple(here.values())
+    key = tuple(superstep.checkpoint["configurable"].values())
     if key in _DECIDED:
         return True
     _DECIDED[key] = None  # another run may ask before anything of this one is saved
     if len(_DECIDED) > MOST_REMEMBERED:
         _DECIDED.popitem(last=False)
-    config: RunnableConfig = {"configurable": here}
     try:
-        saved = await saver.aget_tuple(config)
-        if any(channel in ("paused", NOTE) for _, channel, _ in (saved and saved.pending_writes) or ()):
+        saved = await superstep.saver.aget_tuple(superstep.checkpoint)
+        if any(channel in ("paused", DECISION_TAKEN) for _, channel, _ in (saved and saved.pending_writes) or ()):
             return True
-        if own.get(CONFIG_KEY_DURABILITY) == "exit":  # nothing else is saved until the run has ended
-            await saver.aput_writes(config, [(NOTE, True)], str(uuid5(UUID(info.checkpoint_id), NOTE)))
+        if get_config()["configurable"].get(CONFIG_KEY_DURABILITY) == "exit":  # else nothing is saved before the end
+            await superstep.note(DECISION_TAKEN, DECISION_TAKEN, True)
     except BaseException:
         _DECIDED.pop(key, None)  # this run ends without having taken the decision
         raise
     return False
-
-
-def graph_namespace() -> str:
-    """The checkpoint namespace of the graph that this node is in; empty if it is no part of another one."""
-    return str(get_config()["configurable"].get("checkpoint_ns", "")).rpartition("|")[0]
 
 
 def read_decisions(answer: Any, wanted: int, tools: Collection[str]) -> list[Decision]:

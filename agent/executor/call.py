@@ -24,7 +24,7 @@ from agent.executor.approval import can_be_vouched_for, why_approval
 from agent.executor.effects import Order
 from agent.executor.outcomes import BlockedError, Outcomes, Paused
 from agent.executor.retries import delay_before_retry, tries_of
-from agent.executor.saved import IN_FLIGHT, Notes
+from agent.executor.saved import IN_FLIGHT, Superstep
 from agent.language.tasks import Key, Task, name_of
 from agent.language.values import digest, excerpt, is_longer, to_text, without_surrogates
 from agent.state import Decision, Waiting
@@ -59,8 +59,9 @@ class Calls:
     """The run's model, for tools that want one."""
 
     progress: Progress
-    saved: bool
-    """Whether results are saved by a checkpointer, and the run can pause."""
+    superstep: Superstep | None
+    """Where calls that change something are noted before they are made; None if nothing is saved, and the run can't
+    pause."""
 
     in_view: Sequence[BaseMessage]
     """What the plan was made from that may be someone else's words."""
@@ -76,9 +77,6 @@ class Calls:
 
     plan: str
     """The id of the plan's message."""
-
-    notes: Notes | None
-    """Where calls that change something are noted before they are made."""
 
     outcomes: Outcomes
     """What comes of the tasks."""
@@ -115,7 +113,7 @@ class Calls:
         if why := why_approval(self.tools[task.tool], self.context, in_view=self.in_view, given=given):
             waiting = self.decided.get(task.key)
             if waiting is None or waiting["decision"] is None or waiting["arguments"] != shown_in_full(arguments):
-                if not self.saved:
+                if not self.superstep:
                     missing = NO_CHECKPOINTER.format(tool=task.tool) + (
                         TO_SET if can_be_vouched_for(self.tools[task.tool], self.context) else ""
                     )
@@ -216,7 +214,7 @@ class Calls:
                     raise ToolError(TOO_LARGE.format(tool=task.tool, most=MAX_RESULT))
                 if isinstance(value, ContentAndArtifact):
                     record["content"], value = savable(value.content), value.artifact
-                if self.saved:
+                if self.superstep:
                     value = savable(value) if isinstance(value, str) else await asyncio.to_thread(savable, value)
                 text = to_text(record.get("content", value))
                 if (carried := without_surrogates(text)) != text:
@@ -231,10 +229,10 @@ class Calls:
 
     async def _note(self, task: Task, record: dict[str, Any]) -> None:
         """Have it saved that a call is about to be made, if that matters: it changes something, or may."""
-        if self.notes and changes_something(self.tools[task.tool], self.context.requires_approval):
+        if self.superstep and changes_something(self.tools[task.tool], self.context.requires_approval):
             planned = self._edited.get(task.key)
             edited = {"decision": "edit"} if planned else {}
-            await self.notes.take(planned or task, self.fail(task, IN_FLIGHT, **record, **edited))
+            await self.superstep.note_call(planned or task, self.fail(task, IN_FLIGHT, **record, **edited))
 
     async def _again(self, task: Task, arguments: dict[str, Any]) -> Any:
         """The tool's result, at the first try or a later one."""

@@ -12,9 +12,6 @@ from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, RemoveMessage
 from langchain_core.tools import BaseTool
-from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.config import get_config
-from langgraph.constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.func import task as durable
 from langgraph.runtime import Runtime
 from langgraph.types import Command
@@ -42,12 +39,12 @@ from agent.conversation.provenance import (
 from agent.conversation.saving import storable
 from agent.events import Progress
 from agent.executor.answer import show_answer, whole_answer
-from agent.executor.approval import describe_request, graph_namespace
+from agent.executor.approval import describe_request
 from agent.executor.call import Calls, shown_in_full
 from agent.executor.effects import Order, Touch
 from agent.executor.outcomes import Outcomes
 from agent.executor.run import Finished, PlanRun
-from agent.executor.saved import Notes
+from agent.executor.saved import Superstep
 from agent.handover import Handover
 from agent.models import Models
 from agent.shown import Shown
@@ -90,18 +87,20 @@ def make_executor(
             in_view = words_of_others(messages, own)
             turn = this_turn(messages)
             order = Order(touches, outcomes, (task for plan in own_plans(turn) for task in tasks_of(plan)))
+            superstep = Superstep.here(runtime)
             calls = Calls(
                 tools,
                 context,
                 await models.planner(context),
                 progress,
-                saved=bool(get_config()["configurable"].get(CONFIG_KEY_CHECKPOINTER)),
+                superstep=superstep,
                 in_view=in_view,
                 trusted=trusted,
                 decided={(call["task"], call["element"]): call for call in paused["waiting"]} if paused else {},
-                surroundings=Surroundings(messages, runtime, list(tools.values()), thread=_thread()),
+                surroundings=Surroundings(
+                    messages, runtime, list(tools.values()), thread=superstep.thread if superstep else uuid4().hex
+                ),
                 plan=plan_id,
-                notes=_notes(runtime),
                 outcomes=outcomes,
                 order=order,
                 wrapper=wrapper,
@@ -155,21 +154,6 @@ def make_executor(
 def _carried_out(plan: AIMessage, finished: Finished) -> list[AnyMessage]:
     """The plan as it was carried out, and its results, for the conversation; nothing, if it has no calls."""
     return [with_tasks(plan, finished.tasks, finished.results), *finished.results] if finished.results else []
-
-
-def _thread() -> str:
-    own = get_config()["configurable"]
-    return f"{own['thread_id']}|{graph_namespace()}" if own.get(CONFIG_KEY_CHECKPOINTER) else uuid4().hex
-
-
-def _notes(runtime: Runtime[Any]) -> Notes | None:
-    """Where this superstep's calls are noted, if it is saved."""
-    own, info = get_config()["configurable"], runtime.execution_info
-    saver = own.get(CONFIG_KEY_CHECKPOINTER)
-    if not isinstance(saver, BaseCheckpointSaver) or info is None:
-        return None
-    here = {"thread_id": own["thread_id"], "checkpoint_ns": graph_namespace(), "checkpoint_id": info.checkpoint_id}
-    return Notes(saver, {"configurable": here})
 
 
 def _pause(

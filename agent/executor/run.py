@@ -227,7 +227,7 @@ class PlanRun:
 
     async def _digest(self, task: Task, inputs: Inputs | None = None) -> str:
         """Of what the task's references stand for, if that is saved."""
-        if not self.calls.saved or not any(True for _ in find_references(task.arguments)):
+        if not self.calls.superstep or not any(True for _ in find_references(task.arguments)):
             return ""
         if task.key not in self._digests:
             self._digests[task.key] = (inputs or await self._resolver.inputs(task)).digest()

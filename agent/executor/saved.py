@@ -8,12 +8,15 @@ something and was about to be made. The next question is preceded by both.
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NotRequired, TypedDict, cast
+from typing import Any, NotRequired, Self, TypedDict, cast
 from uuid import UUID, uuid5
 
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+from langgraph.config import get_config
+from langgraph.constants import CONFIG_KEY_CHECKPOINTER
+from langgraph.runtime import Runtime
 
 from agent.conversation.messages import (
     NO_PLAN,
@@ -34,8 +37,8 @@ from agent.language.references import find_references
 from agent.language.tasks import Key, Task, name_of
 from agent.language.values import to_text
 
-NOTES = "notes"
-"""The channel of the notes. No node reads it."""
+IN_FLIGHT_CALLS = "notes"
+"""The channel in which calls are noted before they are made."""
 
 IN_FLIGHT = (
     "The run ended while this call was being made. It is not known whether it was done: find out before it is made "
@@ -81,14 +84,35 @@ class Settled(TypedDict):
 
 
 @dataclass(frozen=True)
-class Notes:
-    """Where a call is noted before it is made, so that it is known of, whatever happens to the run."""
+class Superstep:
+    """The superstep that a node runs in, as it is saved. What is noted there is known, whatever happens to the run."""
 
     saver: BaseCheckpointSaver[Any]
     checkpoint: RunnableConfig
-    """Of the superstep."""
 
-    async def take(self, task: Task, in_flight: ToolMessage) -> None:
+    @classmethod
+    def here(cls, runtime: Runtime[Any]) -> Self | None:
+        """That of the node that this is called in; None if it isn't saved."""
+        own, info = get_config()["configurable"], runtime.execution_info
+        saver = own.get(CONFIG_KEY_CHECKPOINTER)
+        if not isinstance(saver, BaseCheckpointSaver) or info is None:
+            return None
+        graph = str(own.get("checkpoint_ns", "")).rpartition("|")[0]  # empty if it is no part of another one
+        here = {"thread_id": own["thread_id"], "checkpoint_ns": graph, "checkpoint_id": info.checkpoint_id}
+        return cls(saver, {"configurable": here})
+
+    @property
+    def thread(self) -> str:
+        """What tells the thread, and the graph in it, from all others."""
+        here = self.checkpoint["configurable"]
+        return f"{here['thread_id']}|{here['checkpoint_ns']}"
+
+    async def note(self, channel: str, name: str, value: Any) -> None:
+        """Save a value in a channel that no node reads, once for each name."""
+        namespace = UUID(self.checkpoint["configurable"]["checkpoint_id"])
+        await self.saver.aput_writes(self.checkpoint, [(channel, value)], str(uuid5(namespace, name)))
+
+    async def note_call(self, task: Task, in_flight: ToolMessage) -> None:
         """Save that a call is about to be made.
 
         Args:
@@ -98,9 +122,9 @@ class Notes:
         outcome = SavedOutcome(
             element=task.element, arguments=task.arguments, message=in_flight, paused=None, why="", trusted=True
         )
-        note = Settled(task=name_of(task.key), tool=task.tool, arguments=task.arguments, inputs="", outcomes=[outcome])
-        namespace = UUID(self.checkpoint["configurable"]["checkpoint_id"])
-        await self.saver.aput_writes(self.checkpoint, [(NOTES, note)], str(uuid5(namespace, name_of(task.key))))
+        name = name_of(task.key)
+        note = Settled(task=name, tool=task.tool, arguments=task.arguments, inputs="", outcomes=[outcome])
+        await self.note(IN_FLIGHT_CALLS, name, note)
 
 
 def may_be_left_behind(saved: CheckpointTuple) -> bool:
@@ -157,8 +181,8 @@ def _records(saved: CheckpointTuple) -> Iterator[Settled]:
         for _, channel, value in saved.pending_writes or ()
         if isinstance(value, dict) and Settled.__required_keys__ <= value.keys()
     ]
-    yield from (cast("Settled", value) for channel, value in records if channel == NOTES)
-    yield from (cast("Settled", value) for channel, value in records if channel != NOTES)
+    yield from (cast("Settled", value) for channel, value in records if channel == IN_FLIGHT_CALLS)
+    yield from (cast("Settled", value) for channel, value in records if channel != IN_FLIGHT_CALLS)
 
 
 def _tasks_of(
