@@ -19,11 +19,8 @@ Every event has a `type` and a `time` (Unix seconds):
 Long arguments and results are cut.
 """
 
-import json
-import math
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -32,7 +29,7 @@ from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
 
 from agent.language.tasks import Task
-from agent.language.values import excerpt, render_call, to_text
+from agent.language.values import as_json, excerpt, render_call
 from agent.shown import MessageStream
 
 SHOWN_CHARS = 500
@@ -61,7 +58,7 @@ class Progress:
 
     def tell_of(self, task: Task, kind: str, arguments: Mapping[str, Any], **fields: Any) -> None:
         """Send an event of a task."""
-        short = {name: shown(value) for name, value in arguments.items()}
+        short = {name: as_json(value, SHOWN_CHARS) for name, value in arguments.items()}
         element = {} if task.element is None else {"element": task.element}
         self.tell(
             kind,
@@ -83,14 +80,3 @@ class Progress:
         if reused := notes.get("reused"):
             says["reused"] = reused
         self.tell_of(task, kind, notes.get("arguments", task.arguments), **says)
-
-
-def shown(value: Any, most: int = SHOWN_CHARS) -> Any:
-    """A value for people and records: JSON, and text in its place where it is long or not JSON."""
-    if isinstance(value, bool | int | None) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    text = to_text(value)
-    if isinstance(value, dict | list) and len(text) <= most:
-        with suppress(ValueError):  # raised for a text that isn't JSON, such as that of a dict whose keys are dates
-            return json.loads(text, parse_constant=lambda name: str(float(name)))
-    return excerpt(text, most)

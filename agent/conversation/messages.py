@@ -23,7 +23,7 @@ from langchain_core.messages.tool import tool_call
 
 from agent.language.plan import Plan
 from agent.language.tasks import Key, Task, name_of
-from agent.language.values import excerpt, to_text
+from agent.language.values import as_json, excerpt, to_text
 
 ARGUMENT_CHARS = 500
 """How much people are shown of an argument that a call was made with."""
@@ -108,18 +108,13 @@ def call_of(task: Task, result: ToolMessage | None = None) -> ToolCall:
     made = result.response_metadata.get("arguments") if result else None
     if result is None or made is None:
         return tool_call(name=provider_name(task.tool), args=task.arguments, id=call_id(task.key))
-    args = {name: _short(value) for name, value in made.items()}
+    args = {name: as_json(value, ARGUMENT_CHARS) for name, value in made.items()}
     return tool_call(name=result.name or task.tool, args=args, id=call_id(task.key))
 
 
 def aside(text: str, response: AIMessage) -> AIMessage:
     """What the agent says before it plans anew. People are shown it, and no prompt has it."""
     return AIMessage(text, id=response.id, usage_metadata=response.usage_metadata, response_metadata={"aside": True})
-
-
-def _short(value: Any) -> Any:
-    text = to_text(value)
-    return value if len(text) <= ARGUMENT_CHARS else excerpt(text, ARGUMENT_CHARS)
 
 
 def tasks_of(plan: AIMessage) -> list[Task]:
@@ -173,7 +168,14 @@ def key_of(tool_call_id: str | None) -> Key | None:
 
 
 def observation(
-    task: Task, text: str, value: Any = None, *, failed: bool = False, most: int, **metadata: Any
+    task: Task,
+    text: str,
+    value: Any = None,
+    *,
+    failed: bool = False,
+    most: int,
+    id: str | None = None,
+    **metadata: Any,
 ) -> ToolMessage:
     """What came of a task.
 
@@ -183,9 +185,11 @@ def observation(
         value: The result for later tasks.
         failed: Whether there is no result.
         most: How many characters models are shown.
+        id: The message's id.
         metadata: `arguments` as resolved, `started` and `finished` in Unix seconds.
     """
     return ToolMessage(
+        id=id,
         content=excerpt(text, most, about=to_text(metadata.get("arguments", ""))),
         artifact=value,
         tool_call_id=call_id(task.key),

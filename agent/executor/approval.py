@@ -29,7 +29,7 @@ from agent.context import Context
 from agent.conversation.messages import shown_value
 from agent.conversation.provenance import sources_of
 from agent.executor.saved import Superstep
-from agent.language.values import as_container, excerpt
+from agent.language.values import as_container, as_json, excerpt
 from agent.state import Decision, Node, State, Waiting
 from agent.tooling.fit import reasons_of
 
@@ -101,6 +101,11 @@ def why_approval(
 def can_be_vouched_for(tool: BaseTool, context: Context) -> bool:
     """Whether calls that wait do so only because of whose words they may be made from."""
     return not (tool.metadata or {}).get("requires_approval") and tool.name not in context.requires_approval
+
+
+def to_decide_about(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments for the person who decides about them: JSON, nothing cut."""
+    return {name: as_json(value) for name, value in arguments.items()}
 
 
 def describe_request(tool: BaseTool, arguments: dict[str, Any], why: str, messages: Sequence[BaseMessage]) -> str:

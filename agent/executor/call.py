@@ -19,14 +19,14 @@ from agent.context import Context
 from agent.conversation.messages import call_id, key_of, observation, result_id
 from agent.conversation.provenance import is_trusted
 from agent.conversation.saving import savable
-from agent.events import SHOWN_CHARS, Progress, shown
-from agent.executor.approval import can_be_vouched_for, why_approval
+from agent.events import SHOWN_CHARS, Progress
+from agent.executor.approval import can_be_vouched_for, to_decide_about, why_approval
 from agent.executor.effects import Order
 from agent.executor.outcomes import BlockedError, Outcomes, Paused
 from agent.executor.retries import delay_before_retry, tries_of
 from agent.executor.saved import IN_FLIGHT, Superstep
 from agent.language.tasks import Key, Task, name_of
-from agent.language.values import digest, excerpt, is_longer, to_text, without_surrogates
+from agent.language.values import as_json, digest, excerpt, is_longer, to_text, without_surrogates
 from agent.state import Decision, Waiting
 from agent.tooling.describe import changes_something
 from agent.tooling.inject import Surroundings, injections
@@ -79,7 +79,7 @@ class Calls:
     """The id of the plan's message."""
 
     outcomes: Outcomes
-    """What comes of the tasks."""
+    """What comes of the tasks; it has what came of earlier ones already."""
 
     order: Order
     """In which order they take effect."""
@@ -112,7 +112,7 @@ class Calls:
         given = [result for result in results if not is_trusted(result, self.trusted)]
         if why := why_approval(self.tools[task.tool], self.context, in_view=self.in_view, given=given):
             waiting = self.decided.get(task.key)
-            if waiting is None or waiting["decision"] is None or waiting["arguments"] != shown_in_full(arguments):
+            if waiting is None or waiting["decision"] is None or waiting["arguments"] != to_decide_about(arguments):
                 if not self.superstep:
                     missing = NO_CHECKPOINTER.format(tool=task.tool) + (
                         TO_SET if can_be_vouched_for(self.tools[task.tool], self.context) else ""
@@ -151,11 +151,6 @@ class Calls:
             return self.fail(paused.task, WAITS_FOR_OTHER, waiting=True)
         return self.fail(paused.task, WAITS, waiting=True, **self._record(paused.arguments))
 
-    def identified(self, task: Task, observation: ToolMessage) -> ToolMessage:
-        """The observation with its message id."""
-        observation.id = result_id(self.plan, task.key)
-        return observation
-
     def no_calls(self, task: Task) -> ToolMessage:
         """The observation of a map over an empty list."""
         return self._observe(task, "[]", [])
@@ -163,10 +158,11 @@ class Calls:
     def _record(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The arguments that a call was made with, for its observation."""
         most = self.context.max_observation_chars
-        return {"arguments": {name: shown(value, most) for name, value in arguments.items()}}
+        return {"arguments": {name: as_json(value, most) for name, value in arguments.items()}}
 
     def _observe(self, task: Task, text: str, value: Any = None, **metadata: Any) -> ToolMessage:
-        return observation(task, text, value, most=self.context.max_observation_chars, **metadata)
+        id_ = result_id(self.plan, task.key)
+        return observation(task, text, value, most=self.context.max_observation_chars, id=id_, **metadata)
 
     async def _in_order(self, task: Task, arguments: dict[str, Any]) -> ToolMessage | Paused:
         """What comes of the call when it is its turn."""
@@ -200,7 +196,8 @@ class Calls:
         made = await self.outcomes.of(first)
         assert isinstance(made, ToolMessage), "a call that is made has an observation"
         metadata = {**made.response_metadata, "reused": name_of(first)}
-        return made.model_copy(update={"tool_call_id": call_id(task.key), "id": None, "response_metadata": metadata})
+        own = {"tool_call_id": call_id(task.key), "id": result_id(self.plan, task.key)}
+        return made.model_copy(update={**own, "response_metadata": metadata})
 
     async def _within_limits(self, task: Task, arguments: dict[str, Any], metadata: dict[str, Any]) -> ToolMessage:
         """The call's observation, when there is a slot for it: what the tool gives, or why it failed."""
@@ -261,14 +258,6 @@ class Calls:
                 self.progress.tell_of(task, "task_retried", arguments, error=why, delay=delay)
                 await asyncio.sleep(delay)
         raise AssertionError
-
-
-def shown_in_full(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments for a person who decides about them: JSON, nothing cut."""
-    return {name: shown(value, _ALL) for name, value in arguments.items()}
-
-
-_ALL = 10**9
 
 
 def _namespace() -> list[str]:

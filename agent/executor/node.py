@@ -39,8 +39,8 @@ from agent.conversation.provenance import (
 from agent.conversation.saving import storable
 from agent.events import Progress
 from agent.executor.answer import show_answer, whole_answer
-from agent.executor.approval import describe_request
-from agent.executor.call import Calls, shown_in_full
+from agent.executor.approval import describe_request, to_decide_about
+from agent.executor.call import Calls
 from agent.executor.effects import Order, Touch
 from agent.executor.outcomes import Outcomes
 from agent.executor.run import Finished, PlanRun
@@ -86,7 +86,6 @@ def make_executor(
             own = state.get("own", ())
             in_view = words_of_others(messages, own)
             turn = this_turn(messages)
-            order = Order(touches, outcomes, (task for plan in own_plans(turn) for task in tasks_of(plan)))
             superstep = Superstep.here(runtime)
             calls = Calls(
                 tools,
@@ -102,12 +101,12 @@ def make_executor(
                 ),
                 plan=plan_id,
                 outcomes=outcomes,
-                order=order,
+                order=Order(touches, outcomes, (task for plan in own_plans(turn) for task in tasks_of(plan))),
                 wrapper=wrapper,
             )
             for made in (*observations(turn).values(), *done.values()):
                 calls.remember(made)
-            run = PlanRun(calls, outcomes, order, signatures)
+            run = PlanRun(calls, signatures)
             if planned:
                 handover.finish(planned)
                 if not (paused or state.get("alone")):  # what seemed to be the plan before was taken back
@@ -164,7 +163,7 @@ def _pause(
             task=call.task.number,
             element=call.task.element,
             tool=call.task.tool,
-            arguments=(arguments := shown_in_full(call.arguments or {})),
+            arguments=(arguments := to_decide_about(call.arguments or {})),
             description=describe_request(tools[call.task.tool], arguments, call.why, messages),
             decision=None,
         )

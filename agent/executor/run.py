@@ -19,8 +19,7 @@ from langgraph.func import task as durable
 from agent.conversation.provenance import is_trusted
 from agent.executor.call import GONE, Calls
 from agent.executor.dependencies import Inputs, NeedFailedError, ResolveError, Resolver
-from agent.executor.effects import Order
-from agent.executor.outcomes import BlockedError, Outcome, Outcomes, Paused, fail, settle
+from agent.executor.outcomes import BlockedError, Outcome, Paused, fail, settle
 from agent.executor.saved import SavedOutcome, Settled
 from agent.language.plan import MapError
 from agent.language.references import UnresolvedReferenceError, find_references
@@ -64,16 +63,11 @@ class PlanRun:
     """Runs the tasks of one plan."""
 
     calls: Calls
-    outcomes: Outcomes
-    """What comes of them; it has what came of earlier tasks already."""
-
-    order: Order
-    """In which order they take effect."""
-
     signatures: Mapping[str, Signature]
 
     def __post_init__(self) -> None:
-        self._resolver = Resolver(self.outcomes, self.signatures)
+        self._outcomes = self.calls.outcomes
+        self._resolver = Resolver(self._outcomes, self.signatures)
         self._tasks: dict[str, Task] = {}
         self._digests: dict[Key, str] = {}
         """Of what the tasks' references stand for."""
@@ -100,8 +94,8 @@ class PlanRun:
             task = replace(task, error=GONE.format(tool=task.tool))
         self._plan(task)
         if not task.is_call:
-            settle(self.outcomes[task.key], task.size)
-        elif self.outcomes[task.key].done():
+            settle(self._outcomes[task.key], task.size)
+        elif self._outcomes[task.key].done():
             pass  # from before a pause
         elif task.error:
             self._take(task, self.calls.fail(task, task.error))
@@ -120,19 +114,19 @@ class PlanRun:
             GraphBubbleUp: A tool interrupted the run; everything that doesn't wait for it is done.
         """
         self._resolver.last = last
-        self.outcomes.complete()
-        self.order.complete()
+        self._outcomes.complete()
+        self.calls.order.complete()
         while following := [one for one in self._following if not one.done()]:
             await asyncio.wait(following)
         tasks = sorted(self._tasks.values(), key=_place(self._tasks))
-        outcomes = [self.outcomes[task.key] for task in tasks]
+        outcomes = [self._outcomes[task.key] for task in tasks]
         _raise_interrupts(outcomes)
         finished = Finished()
         for task, future in zip(tasks, outcomes, strict=True):
             outcome = await future
             if isinstance(outcome, int):
                 finished.tasks.append(task)
-                finished.results += [] if outcome else [self.calls.identified(task, self.calls.no_calls(task))]
+                finished.results += [] if outcome else [self.calls.no_calls(task)]
             elif isinstance(outcome, ToolMessage):
                 finished.tasks.append(task)
                 finished.results.append(outcome)
@@ -141,7 +135,7 @@ class PlanRun:
                     finished.waiting.append(outcome)
                 if not task.is_map:  # its calls are not known yet
                     finished.tasks.append(task)
-                    finished.results.append(self.calls.identified(task, self.calls.waits(outcome)))
+                    finished.results.append(self.calls.waits(outcome))
         return finished
 
     def _call(self, task: Task) -> None:
@@ -158,7 +152,7 @@ class PlanRun:
             is_its_own = made == (name_of(task.key), task.tool, task.arguments)
             is_its_own = is_its_own and settled["inputs"] == await self._digest(task)
         except BaseException as error:  # noqa: BLE001 — it is what comes of the task
-            fail(self.outcomes[task.key], error)
+            fail(self._outcomes[task.key], error)
             return
         if not is_its_own:
             self._call(task)
@@ -212,7 +206,7 @@ class PlanRun:
         if not elements:
             return [self._as_saved(task, self.calls.no_calls(task))]
         self._write_out(task, elements)
-        futures = [self.outcomes[element.key] for element in elements]
+        futures = [self._outcomes[element.key] for element in elements]
         for element, future in zip(elements, futures, strict=True):
             if not future.done():  # from before a pause
                 self._call(element)
@@ -235,19 +229,19 @@ class PlanRun:
 
     def _plan(self, task: Task) -> None:
         self._tasks[name_of(task.key)] = task
-        self.outcomes.plan(task.key)
-        self.order.add(task)
-        if task.is_call and task.over is None and not self.outcomes[task.key].done():
+        self._outcomes.plan(task.key)
+        self.calls.order.add(task)
+        if task.is_call and task.over is None and not self._outcomes[task.key].done():
             self.calls.progress.tell_of(task, "task_planned", task.arguments)
 
     def _write_out(self, task: Task, elements: list[Task]) -> None:
         """The map's elements take its place among the tasks."""
-        if self.outcomes[task.key].done():
+        if self._outcomes[task.key].done():
             return
         for element in elements:
             self._plan(element)
         self._plan(Task(task.number, task.tool, {}, size=len(elements)))
-        settle(self.outcomes[task.key], len(elements))
+        settle(self._outcomes[task.key], len(elements))
 
     def _as_saved(self, task: Task, outcome: Outcome) -> SavedOutcome:
         message = outcome if isinstance(outcome, ToolMessage) else None
@@ -259,11 +253,9 @@ class PlanRun:
 
     def _take(self, task: Task, outcome: ToolMessage | Paused) -> None:
         """Take note of what came of a task."""
-        future = self.outcomes[task.key]
+        future = self._outcomes[task.key]
         if future.done():
             return
-        if isinstance(outcome, ToolMessage):
-            outcome = self.calls.identified(task, outcome)
         is_empty = task.is_map and isinstance(outcome, ToolMessage) and outcome.status == "success"
         future.set_result(0 if is_empty else outcome)
         if isinstance(outcome, ToolMessage):

@@ -10,6 +10,7 @@ import warnings
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -62,10 +63,23 @@ def to_text(value: Any) -> str:
     value = as_fields(value)
     if isinstance(value, dict | list | tuple):
         try:
-            return json.dumps(value, ensure_ascii=False, default=lambda item: _as_json(as_fields(item)))
+            return json.dumps(value, ensure_ascii=False, default=lambda item: _for_json(as_fields(item)))
         except (TypeError, ValueError, RecursionError):  # keys that JSON has not, a circle
             pass
     return str(value)
+
+
+def as_json(value: Any, most: int | None = None) -> Any:
+    """A value for people and records: JSON, and text in its place where it is not JSON, or has more than `most`
+    characters, of which the text is an excerpt."""
+    if isinstance(value, bool | int | None) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    text = to_text(value)
+    is_short = most is None or len(text) <= most
+    if isinstance(value, dict | list) and is_short:
+        with suppress(ValueError):  # raised for a text that isn't JSON, such as that of a dict whose keys are dates
+            return json.loads(text, parse_constant=lambda name: str(float(name)))
+    return text if most is None else excerpt(text, most)
 
 
 def is_longer(value: Any, most: int) -> bool:
@@ -308,7 +322,7 @@ def _containers(text: str, end: int, borders: Sequence[list[int]]) -> Iterator[t
         yield opening.start(), position
 
 
-def _as_json(value: Any) -> Any:
+def _for_json(value: Any) -> Any:
     if isinstance(value, dict | list | tuple | str | int | float | None):
         return value
     return list(value) if isinstance(value, set | frozenset) else str(value)
