@@ -233,9 +233,10 @@ class CallReader:
                 return self._close_bracket(")" if character == "）" else character)
             case "," | "，" if len(self._closers) <= 1 + self._in_list and self._separates(character):
                 if self._in_list:
-                    self._end_element()
+                    self._take_element()
                 else:
-                    self._end_argument()
+                    self._take_argument()
+                self._add_between(",")
             case _:
                 return self._take(1)
         cursor.position += 1
@@ -440,11 +441,6 @@ class CallReader:
             self._tokens.append(("code", before))
         self._tokens.append(("prefix", code[-length:]))
 
-    def _end_argument(self) -> None:
-        """Take the argument as complete: a comma follows."""
-        self._take_argument()
-        self._add_between(",")
-
     def _close_all(self) -> None:
         """Take the call as complete, with the brackets closed that the model forgot."""
         missing = self._closers[:0:-1]
@@ -472,6 +468,7 @@ class CallReader:
         return Call(self._head.number, self._head.tool, values, keywords, text, mapped=self._head.mapped)
 
     def _take_argument(self) -> None:
+        """Take the argument as complete."""
         tokens = self._tokens[self._start :]
         written = written_in(tokens).strip()
         if written and self._list and self._list.end == self._start:
@@ -518,11 +515,6 @@ class CallReader:
         self._add_between("[")
         return True
 
-    def _end_element(self) -> None:
-        """Take the element as complete: a comma follows."""
-        self._take_element()
-        self._add_between(",")
-
     def _close_list(self) -> None:
         """Take the list as complete."""
         assert self._list is not None
@@ -531,6 +523,7 @@ class CallReader:
         self._list.end = self._start
 
     def _take_element(self) -> None:
+        """Take the element as complete."""
         assert self._list is not None
         tokens = self._tokens[self._start :]
         if self._list.error is None and self._error is None and written_in(tokens).strip():

@@ -202,16 +202,18 @@ class PlanParser:
         changes = self._changes(call.tool)
         if conditional or is_left_over(behind, changes=changes):
             # What changes nothing has been given out; this is one more.
-            self._fail(call if changes else replace(call, number=None), behind)
+            self._fail(self._held_call or (call if changes else replace(call, number=None)), behind)
         elif changes:
             self._held.append(call)
         elif may_be_conditional(behind, beside=False):
             self._doubt = behind.strip()
 
+    @property
+    def _held_call(self) -> Call | None:
+        return next((held for held in self._held if isinstance(held, Call)), None)
+
     def _fail(self, call: Call, condition: str) -> None:
-        """End the plan with this call, which must not be made: it stands under a condition. If another one does that is
-        held, with that."""
-        call = next((held for held in self._held if isinstance(held, Call)), call)
+        """End the plan with this call, which must not be made: it stands under a condition."""
         error = call.error or condition_error(condition)
         call = Call(call.number, call.tool, text=call.text, error=error, mapped=call.mapped)
         self._items += [call, Thought(condition.strip(), unread=True)]
@@ -223,9 +225,8 @@ class PlanParser:
         if not may_be_conditional(line, beside=self._begun and not (_THOUGHT.match(line) or is_sentence(line))):
             return
         is_next = _NUMBERED_LINE.match(line) and not may_be_conditional(line, beside=False)
-        first = next((held for held in self._held if isinstance(held, Call)), None)
-        if first and not is_next:
-            self._fail(first, line)
+        if (call := self._held_call) and not is_next:
+            self._fail(call, line)
         self._doubt = line.strip()
 
     # --- Text between calls: a line is collected until its end, or until it turns out to be a call.

@@ -102,6 +102,29 @@ class Grammar:
         rules += [f"{name}: {part}~0..{most}" for name, (part, most) in self._repeated(most_lines)]
         return "\n".join(["start: root", *rules, LARK.strip()]) + "\n"
 
+    def bind(
+        self, model: BaseChatModel, dialect: GrammarDialect, most_tasks: int = 2 * MOST_LINES
+    ) -> Runnable[LanguageModelInput, BaseMessage]:
+        """The model, with the grammar of plans of so many tasks in each request.
+
+        Raises:
+            ModelError: The model doesn't speak OpenAI's protocol.
+        """
+        if not hasattr(model, "extra_body"):
+            raise ModelError(NOT_OPENAI.format(model=type(model).__name__))
+        most_lines = min((most_tasks + 1) // 2, MOST_LINES)  # each element of a map is a task
+        if dialect == "openai":
+            syntax = {"type": "grammar", "syntax": "lark", "definition": self.lark(most_lines)}
+            tool = {"type": "custom", "name": "plan", "description": "Takes the plan.", "format": syntax}
+            return model.bind(tools=[tool], tool_choice={"type": "custom", "name": "plan"})
+        gbnf = self.gbnf(most_lines)
+        bodies: dict[str, dict[str, Any]] = {
+            "llama.cpp": {"grammar": gbnf},
+            "vllm": {"structured_outputs": {"grammar": gbnf}},
+            "sglang": {"ebnf": gbnf},
+        }
+        return model.bind(extra_body={**(model.extra_body or {}), **bodies[dialect]})
+
     def _repeated(self, most_lines: int) -> list[tuple[str, tuple[str, int]]]:
         return [*self.repeated.items(), ("lines", ("line", most_lines))]
 
@@ -268,36 +291,6 @@ def refusal_told(dialect: GrammarDialect) -> Iterator[None]:
         raise ModelError(
             REFUSED.format(dialect=dialect, dialects=", ".join(get_args(GrammarDialect)), error=error)
         ) from error
-
-
-class PlanGrammar:
-    """The grammar of the plans with these tools, made once, as servers want it."""
-
-    def __init__(self, tools: Iterable[BaseTool]) -> None:
-        self._grammar = plan_grammar(tools)
-
-    def bind(
-        self, model: BaseChatModel, dialect: GrammarDialect, most_tasks: int = 2 * MOST_LINES
-    ) -> Runnable[LanguageModelInput, BaseMessage]:
-        """The model, with the grammar of plans of so many tasks in each request.
-
-        Raises:
-            ModelError: The model doesn't speak OpenAI's protocol.
-        """
-        if not hasattr(model, "extra_body"):
-            raise ModelError(NOT_OPENAI.format(model=type(model).__name__))
-        most_lines = min((most_tasks + 1) // 2, MOST_LINES)  # each element of a map is a task
-        if dialect == "openai":
-            syntax = {"type": "grammar", "syntax": "lark", "definition": self._grammar.lark(most_lines)}
-            tool = {"type": "custom", "name": "plan", "description": "Takes the plan.", "format": syntax}
-            return model.bind(tools=[tool], tool_choice={"type": "custom", "name": "plan"})
-        gbnf = self._grammar.gbnf(most_lines)
-        bodies: dict[str, dict[str, Any]] = {
-            "llama.cpp": {"grammar": gbnf},
-            "vllm": {"structured_outputs": {"grammar": gbnf}},
-            "sglang": {"ebnf": gbnf},
-        }
-        return model.bind(extra_body={**(model.extra_body or {}), **bodies[dialect]})
 
 
 def text_of(chunk: AIMessage) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing, nullcontext
 from dataclasses import replace
 from typing import Any, Literal, cast
@@ -25,11 +25,11 @@ from agent.language.conditions import condition_error, is_left_over, may_be_cond
 from agent.language.parser import Item, PlanParser
 from agent.language.plan import Plan
 from agent.language.reasoning import Thoughts
-from agent.language.tasks import Call, Element, Join, Task, Thought
+from agent.language.tasks import Call, Element, Join, Signature, Task, Thought
 from agent.model_servers import ModelError, known_of
 from agent.models import Models, overflow_told
 from agent.planner.function_calls import Functions, ToolCallReader
-from agent.planner.grammar import PlanGrammar, refusal_told, text_of
+from agent.planner.grammar import plan_grammar, refusal_told, text_of
 from agent.prompts import planner_prompt
 from agent.shown import Shown
 from agent.state import Node, State
@@ -83,7 +83,7 @@ def make_planner(
     """
     descriptions = [describe(tool) for tool in tools.values()]
     functions = Functions(tools.values()) if protocol == "tools" else None
-    grammar = PlanGrammar(tools.values()) if protocol == "grammar" else None
+    grammar = plan_grammar(tools.values()) if protocol == "grammar" else None
     signatures = {name: signature_of(tool) for name, tool in tools.items()}
 
     async def planner(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
@@ -154,16 +154,16 @@ def _bound(model: BaseChatModel, functions: Functions) -> Runnable[LanguageModel
 class TextReader:
     """Reads one plan from the text of a model's turn, as `ToolCallReader` does from its tool calls."""
 
-    def __init__(self, tools: Collection[str], *, certain: bool) -> None:
+    def __init__(self, signatures: Mapping[str, Signature], *, certain: bool) -> None:
         """
         Args:
-            tools: The names of the tools.
+            signatures: Those of the tools, by their names.
             certain: Whether it is known of the model where its thoughts begin.
         """
-        self._tools = tools
+        self._signatures = signatures
         self._certain = certain
         self._thoughts = Thoughts()
-        self._parser = PlanParser(tools)
+        self._parser = PlanParser(signatures)
 
     @property
     def ended(self) -> bool:
@@ -190,7 +190,7 @@ class TextReader:
         with it."""
         text, anew = self._thoughts.feed(text_of(chunk))
         if anew:
-            self._parser = PlanParser(self._tools)
+            self._parser = PlanParser(self._signatures)
         return text, self._parser.feed(text), anew
 
     def close(self) -> list[Item]:

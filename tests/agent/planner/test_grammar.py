@@ -26,7 +26,7 @@ from agent.language.plan import Plan
 from agent.language.references import find_references
 from agent.language.tasks import Call, Element, Join, Task
 from agent.models import ModelError
-from agent.planner.grammar import PlanGrammar, plan_grammar, text_of
+from agent.planner.grammar import plan_grammar, text_of
 from agent.tooling.describe import as_tools, signature_of
 from agent.tooling.fit import fit
 from tests.support.model_server import ChatRequest, HttpError, ModelServer, Reply
@@ -270,7 +270,7 @@ async def test_plans_of_a_server_that_enforces_the_grammar_are_read_whole(
 
 
 def test_openais_custom_tool_takes_the_plan(make_chat_model: Callable[..., ChatOpenAI]) -> None:
-    bound = PlanGrammar([TOOLS["search"]]).bind(make_chat_model(), "openai")
+    bound = plan_grammar([TOOLS["search"]]).bind(make_chat_model(), "openai")
     asked = bound.bound._get_request_payload("Go.", **bound.kwargs)
     (tool,) = asked["tools"]
     assert accepts(tool["format"]["definition"], '1. search("K2")\n2. join()')
@@ -280,4 +280,4 @@ def test_openais_custom_tool_takes_the_plan(make_chat_model: Callable[..., ChatO
 
 def test_a_model_of_another_protocol_is_refused() -> None:
     with pytest.raises(ModelError, match="needs a model of OpenAI's protocol, and FakeListChatModel is none"):
-        PlanGrammar([]).bind(FakeListChatModel(responses=[]), "llama.cpp")
+        plan_grammar([]).bind(FakeListChatModel(responses=[]), "llama.cpp")
