@@ -25,7 +25,7 @@ from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata, subtract_usage
-from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import BaseModel, SecretStr
 
@@ -338,8 +338,6 @@ def _hide_secrets(error: BaseException, keys: Iterable[str]) -> None:
 def _as_chunk(result: ChatResult) -> ChatGenerationChunk:
     """A whole answer as one piece."""
     message = cast("AIMessage", result.generations[0].message)
-    calls = [(call["name"], json.dumps(call["args"]), call["id"]) for call in message.tool_calls]
-    calls += [(str(call["name"]), call["args"] or "", call["id"]) for call in message.invalid_tool_calls]
     return ChatGenerationChunk(
         message=AIMessageChunk(
             content=message.content,
@@ -347,12 +345,16 @@ def _as_chunk(result: ChatResult) -> ChatGenerationChunk:
             response_metadata=message.response_metadata,
             usage_metadata=message.usage_metadata,
             id=message.id,
-            tool_call_chunks=[
-                tool_call_chunk(name=name, args=args, id=id_, index=index)
-                for index, (name, args, id_) in enumerate(calls)
-            ],
+            tool_call_chunks=whole_calls(message),
         )
     )
+
+
+def whole_calls(message: AIMessage) -> list[ToolCallChunk]:
+    """The tool calls of a message, those included that can't be read, as pieces of which each is a whole call."""
+    calls = [(call["name"], json.dumps(call["args"]), call["id"]) for call in message.tool_calls]
+    calls += [(str(call["name"]), call["args"] or "", call["id"]) for call in message.invalid_tool_calls]
+    return [tool_call_chunk(name=name, args=args, id=id_, index=index) for index, (name, args, id_) in enumerate(calls)]
 
 
 # --- the form of OpenAI's responses

@@ -28,7 +28,8 @@ from agent.language.reasoning import Thoughts
 from agent.language.tasks import Call, Element, Join, Signature, Task, Thought
 from agent.model_servers import ModelError, known_of
 from agent.models import Models, overflow_told
-from agent.planner.function_calls import Functions, ToolCallReader
+from agent.planner.function_calls import ToolCallReader
+from agent.planner.functions import Functions
 from agent.planner.grammar import plan_grammar, refusal_told, text_of
 from agent.prompts import planner_prompt
 from agent.shown import Shown

@@ -15,7 +15,8 @@ from langchain_openai import ChatOpenAI
 
 from agent import ModelError, create_llm_compiler
 from agent.language.tasks import Call, Join
-from agent.planner.function_calls import Functions, ToolCallReader
+from agent.planner.function_calls import ToolCallReader
+from agent.planner.functions import Functions
 from tests.support.model_server import ModelServer, Reply
 
 

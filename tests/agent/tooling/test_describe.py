@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from agent import create_llm_compiler
 from agent.language.tasks import Signature
-from agent.planner.function_calls import Functions
+from agent.planner.functions import Functions
 from agent.tooling.describe import as_tools, describe, signature_of
 
 
