@@ -1,10 +1,7 @@
 """The joiner node: looks at the results, and either answers the user or asks for another plan."""
 
-import ast
-import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
@@ -22,10 +19,9 @@ from agent.conversation.saving import storable
 from agent.conversation.transcript import results_of_turn
 from agent.conversation.view import in_view
 from agent.events import Progress
-from agent.joiner.reply import Reply
+from agent.joiner.reply import Answer, Replan, Reply, read_decision
 from agent.joiner.structured import ResponseFormat, Structured, ask
 from agent.language.reasoning import without_thoughts
-from agent.language.written_calls import read_written_calls
 from agent.model_servers import REFUSED, known_of
 from agent.models import Models, overflow_told
 from agent.prompts import NO_ANSWER, REPLAN_TOOL, joiner_prompt
@@ -33,55 +29,6 @@ from agent.shown import MessageStream
 from agent.state import Node, State
 
 NO_FEEDBACK = "The results don't answer the question."
-
-_ACTION = re.compile(
-    r"(?:(?:Action|Answer)[ \t*]*:[ \t*]*|(?:\A|\n)[ \t*]*(?=\w+[(\[:]))"
-    r"(?P<action>Finish|Replan)\b[ \t:*]*(?P<text>.*)",
-    re.DOTALL | re.IGNORECASE,
-)
-_FINAL = re.compile(r"(?:\A|\n)[^\w\n]*(?:Final )?Answer\W*:\s*(?P<text>.*)", re.DOTALL | re.IGNORECASE)
-_FORM = re.compile(
-    r"[\s*]*(?:Thought|Action|Replan)[\s*]*:|[\s*]*Answer[\s*]*:\s*(?=Finish[(\[])|\s*(?:Finish|Replan)[(\[].*[)\]]\s*\Z",
-    re.DOTALL | re.IGNORECASE,
-)
-_GIVEN = r"(?:(?:final_)?answer|feedback|response|text|message|missing)"
-_KEYWORD = re.compile(
-    rf"\A{_GIVEN}\s*[=:]\s*|\A\w+\s*=\s*(?=[\"'])|\A\{{\s*[\"']{_GIVEN}[\"']\s*:\s*(?=[\"'].*\}}\Z)", re.DOTALL
-)
-_BEFORE = re.compile(r"(?:\s|```\w*|<[|｜]?\w+[|｜]?>|\[(?=\w+\()|functions\.)*")
-_BEHIND = re.compile(r"(?:\s|```|</?[|｜]?\w+[|｜]?>|(?<=\))[\];.])+\Z")
-"""What models set around calls in Python."""
-
-LONGEST_BEHIND = 200
-"""Characters."""
-
-_WHOLE = re.compile(r"\s*<(answer|final_answer|response)>\s*(?P<text>.*?)\s*</\1>\s*", re.DOTALL | re.IGNORECASE)
-
-_BACKSLASH = re.compile(r"\\(?![\"'])")
-"""Of LaTeX, say; one before a quotation mark is Python's."""
-
-_ACTIONS = ("replan", "Replan", "finish", "Finish")
-
-_THOUGHT = re.compile(r"\A[\s*]*Thought[\s*]*:[\s*]*", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The joiner answers."""
-
-    message: AIMessage
-
-
-@dataclass(frozen=True)
-class Replan:
-    """The joiner asks for another plan."""
-
-    feedback: str
-    said: AIMessage | None = None
-    """What it says to the user before."""
-
-
-Decision = Answer | Replan
 
 
 def make_joiner(
@@ -117,7 +64,7 @@ def make_joiner(
         with overflow_told():
             may_replan = bool(tools) and replans_made(messages) < context.max_replans and not state.get("empty")
             usable = tools if may_replan else ()
-            decision: Decision | Structured
+            decision: Answer | Replan | Structured
             if form is None:
                 decision = await decide(model, shown, tools=usable, stream=progress.messages)
             else:
@@ -153,7 +100,7 @@ async def decide(
     *,
     tools: Collection[str],
     stream: MessageStream | None = None,
-) -> Decision:
+) -> Answer | Replan:
     """Answer or replan, as the model says.
 
     A model that says nothing is asked once more, and then the results are the answer. One that wants a replan which it
@@ -191,90 +138,6 @@ def _said_before(response: AIMessage) -> AIMessage | None:
     said = without_thoughts(str(response.text))
     is_call = any(call["name"] == "replan" for call in (*response.tool_calls, *response.invalid_tool_calls))
     return aside(said, response) if said.strip() and is_call else None
-
-
-def read_decision(response: AIMessage, *, as_text: bool = False) -> Decision:
-    """What the model decided: by calling `replan`, by answering plainly, or in words, `Action: Replan(…)` or
-    `Action: Finish(…)`. A model that was not asked for words must keep to their form from the start."""
-    for call in response.tool_calls:
-        if call["name"] == "replan":
-            return Replan(str(call["args"].get("feedback") or response.text).strip())
-    for broken in response.invalid_tool_calls:
-        if broken["name"] == "replan":
-            return Replan((broken["args"] or "").strip())
-    text = str(response.text)
-    answer = without_thoughts(text)
-    for name, arguments in read_written_calls(answer, _ACTIONS):
-        if name in _ACTIONS and len(arguments) == 1:
-            ((given),) = map(str, arguments.values() if isinstance(arguments, dict) else arguments)
-            if name.lower() == "replan":
-                return Replan(given.strip())
-            return Answer(_plain(response, given))
-    bare = _BEFORE.sub("", answer.rstrip(), count=1)
-    bare = bare[:-LONGEST_BEHIND] + _BEHIND.sub("", bare[-LONGEST_BEHIND:])
-    if as_text or _FORM.match(bare):
-        words = bare.partition("\nObservation:")[0]
-        action = _ACTION.search(words)
-        final = None if action else _FINAL.search(words)
-        answer = _given(action["text"]) if action else final["text"] if final else _THOUGHT.sub("", words)
-        if action and action["action"].lower() == "replan":
-            return Replan(answer)
-    if whole := _WHOLE.fullmatch(answer):
-        answer = whole["text"]
-    if answer == text and not response.tool_calls and not response.invalid_tool_calls:
-        return Answer(response)
-    return Answer(_plain(response, answer))
-
-
-def _plain(response: AIMessage, answer: str) -> AIMessage:
-    return response.model_copy(update={"content": answer, "tool_calls": [], "invalid_tool_calls": []})
-
-
-def _literal(text: str) -> str | None:
-    """The text that stands, as Python has it, in the parentheses that this begins with; None if none does."""
-    written = _BACKSLASH.sub(r"\\\\", text.strip().rstrip("*`;. \n"))
-    try:
-        called: ast.AST = ast.parse(f"_{written}", mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    match called:
-        case ast.Call(args=[given]) | ast.Call(keywords=[ast.keyword(value=given), *_]) | ast.Subscript(slice=given):
-            parts = given.values if isinstance(given, ast.JoinedStr | ast.Dict) else [given]
-        case _:
-            return None
-    texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
-    return "".join(texts).strip() if texts and len(texts) == len(parts) else None
-
-
-def _given(text: str) -> str:
-    literal = _literal(text)
-    return _without_parentheses(text) if literal is None else literal
-
-
-def _without_parentheses(text: str) -> str:
-    """What stands in the parentheses that the text begins with; it may have parentheses of its own."""
-    content = text.strip().rstrip("*`").rstrip()
-    if content.startswith("("):
-        end = len(content) - 1 if content.endswith(")") else _closing(content)
-        content = content[1:end].strip()
-    elif content.startswith("[") and content.endswith("]"):
-        content = content[1:-1].strip()
-    if keyword := _KEYWORD.match(content):
-        content = content[keyword.end() :].removesuffix("}" if content.startswith("{") else "").strip()
-    for opening, closing in (('"""', '"""'), ('"', '"'), ("'", "'"), ("“", "”"), ("`", "`")):
-        if len(content) >= 2 * len(opening) and content.startswith(opening) and content.endswith(closing):
-            return content[len(opening) : -len(closing)].strip()
-    return content
-
-
-def _closing(text: str) -> int | None:
-    """Where the parenthesis that the text begins with is closed."""
-    depth = 0
-    for match in re.finditer(r"[()]", text):
-        depth += 1 if match[0] == "(" else -1
-        if depth == 0:
-            return match.start()
-    return None
 
 
 async def _ask(

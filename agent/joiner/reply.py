@@ -1,7 +1,9 @@
-"""The joiner's reply, shown while the model writes it."""
+"""The joiner's reply, shown while the model writes it, and what it decides."""
 
+import ast
 import re
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, cast
 from uuid import uuid4
 
@@ -10,6 +12,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, mess
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.constants import TAG_NOSTREAM
 
+from agent.language.reasoning import without_thoughts
+from agent.language.written_calls import read_written_calls
 from agent.shown import MessageStream, Shown
 
 CONFIG: RunnableConfig = {"run_name": "join", "tags": [TAG_NOSTREAM]}
@@ -19,6 +23,52 @@ _PLAIN = re.compile(
     r"[^\w<\[{`|]*(?!(?:thought|action|answer|final|replan|finish|functions)\b)\w+(?=[^\w(])", re.IGNORECASE
 )
 """How an answer begins that is no form of words, in which it would stand somewhere."""
+
+_ACTION = re.compile(
+    r"(?:(?:Action|Answer)[ \t*]*:[ \t*]*|(?:\A|\n)[ \t*]*(?=\w+[(\[:]))"
+    r"(?P<action>Finish|Replan)\b[ \t:*]*(?P<text>.*)",
+    re.DOTALL | re.IGNORECASE,
+)
+_FINAL = re.compile(r"(?:\A|\n)[^\w\n]*(?:Final )?Answer\W*:\s*(?P<text>.*)", re.DOTALL | re.IGNORECASE)
+_FORM = re.compile(
+    r"[\s*]*(?:Thought|Action|Replan)[\s*]*:|[\s*]*Answer[\s*]*:\s*(?=Finish[(\[])|\s*(?:Finish|Replan)[(\[].*[)\]]\s*\Z",
+    re.DOTALL | re.IGNORECASE,
+)
+_GIVEN = r"(?:(?:final_)?answer|feedback|response|text|message|missing)"
+_KEYWORD = re.compile(
+    rf"\A{_GIVEN}\s*[=:]\s*|\A\w+\s*=\s*(?=[\"'])|\A\{{\s*[\"']{_GIVEN}[\"']\s*:\s*(?=[\"'].*\}}\Z)", re.DOTALL
+)
+_BEFORE = re.compile(r"(?:\s|```\w*|<[|｜]?\w+[|｜]?>|\[(?=\w+\()|functions\.)*")
+_BEHIND = re.compile(r"(?:\s|```|</?[|｜]?\w+[|｜]?>|(?<=\))[\];.])+\Z")
+"""What models set around calls in Python."""
+
+LONGEST_BEHIND = 200
+"""Characters."""
+
+_WHOLE = re.compile(r"\s*<(answer|final_answer|response)>\s*(?P<text>.*?)\s*</\1>\s*", re.DOTALL | re.IGNORECASE)
+
+_BACKSLASH = re.compile(r"\\(?![\"'])")
+"""Of LaTeX, say; one before a quotation mark is Python's."""
+
+_ACTIONS = ("replan", "Replan", "finish", "Finish")
+
+_THOUGHT = re.compile(r"\A[\s*]*Thought[\s*]*:[\s*]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The joiner answers."""
+
+    message: AIMessage
+
+
+@dataclass(frozen=True)
+class Replan:
+    """The joiner asks for another plan."""
+
+    feedback: str
+    said: AIMessage | None = None
+    """What it says to the user before."""
 
 
 class Reply:
@@ -70,3 +120,90 @@ class Reply:
     def take_back(self) -> None:
         """The reply is no message."""
         self._shown.take_back()
+
+
+# --- what a reply decides
+
+
+def read_decision(response: AIMessage, *, as_text: bool = False) -> Answer | Replan:
+    """What the model decided: by calling `replan`, by answering plainly, or in words, `Action: Replan(…)` or
+    `Action: Finish(…)`. A model that was not asked for words must keep to their form from the start."""
+    for call in response.tool_calls:
+        if call["name"] == "replan":
+            return Replan(str(call["args"].get("feedback") or response.text).strip())
+    for broken in response.invalid_tool_calls:
+        if broken["name"] == "replan":
+            return Replan((broken["args"] or "").strip())
+    text = str(response.text)
+    answer = without_thoughts(text)
+    for name, arguments in read_written_calls(answer, _ACTIONS):
+        if name in _ACTIONS and len(arguments) == 1:
+            ((given),) = map(str, arguments.values() if isinstance(arguments, dict) else arguments)
+            if name.lower() == "replan":
+                return Replan(given.strip())
+            return Answer(_plain(response, given))
+    bare = _BEFORE.sub("", answer.rstrip(), count=1)
+    bare = bare[:-LONGEST_BEHIND] + _BEHIND.sub("", bare[-LONGEST_BEHIND:])
+    if as_text or _FORM.match(bare):
+        words = bare.partition("\nObservation:")[0]
+        action = _ACTION.search(words)
+        final = None if action else _FINAL.search(words)
+        answer = _given(action["text"]) if action else final["text"] if final else _THOUGHT.sub("", words)
+        if action and action["action"].lower() == "replan":
+            return Replan(answer)
+    if whole := _WHOLE.fullmatch(answer):
+        answer = whole["text"]
+    if answer == text and not response.tool_calls and not response.invalid_tool_calls:
+        return Answer(response)
+    return Answer(_plain(response, answer))
+
+
+def _plain(response: AIMessage, answer: str) -> AIMessage:
+    return response.model_copy(update={"content": answer, "tool_calls": [], "invalid_tool_calls": []})
+
+
+def _literal(text: str) -> str | None:
+    """The text that stands, as Python has it, in the parentheses that this begins with; None if none does."""
+    written = _BACKSLASH.sub(r"\\\\", text.strip().rstrip("*`;. \n"))
+    try:
+        called: ast.AST = ast.parse(f"_{written}", mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    match called:
+        case ast.Call(args=[given]) | ast.Call(keywords=[ast.keyword(value=given), *_]) | ast.Subscript(slice=given):
+            parts = given.values if isinstance(given, ast.JoinedStr | ast.Dict) else [given]
+        case _:
+            return None
+    texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+    return "".join(texts).strip() if texts and len(texts) == len(parts) else None
+
+
+def _given(text: str) -> str:
+    literal = _literal(text)
+    return _without_parentheses(text) if literal is None else literal
+
+
+def _without_parentheses(text: str) -> str:
+    """What stands in the parentheses that the text begins with; it may have parentheses of its own."""
+    content = text.strip().rstrip("*`").rstrip()
+    if content.startswith("("):
+        end = len(content) - 1 if content.endswith(")") else _closing(content)
+        content = content[1:end].strip()
+    elif content.startswith("[") and content.endswith("]"):
+        content = content[1:-1].strip()
+    if keyword := _KEYWORD.match(content):
+        content = content[keyword.end() :].removesuffix("}" if content.startswith("{") else "").strip()
+    for opening, closing in (('"""', '"""'), ('"', '"'), ("'", "'"), ("“", "”"), ("`", "`")):
+        if len(content) >= 2 * len(opening) and content.startswith(opening) and content.endswith(closing):
+            return content[len(opening) : -len(closing)].strip()
+    return content
+
+
+def _closing(text: str) -> int | None:
+    """Where the parenthesis that the text begins with is closed."""
+    depth = 0
+    for match in re.finditer(r"[()]", text):
+        depth += 1 if match[0] == "(" else -1
+        if depth == 0:
+            return match.start()
+    return None

@@ -14,13 +14,14 @@ from langchain_core.runnables import Runnable
 from pydantic import Field
 
 from agent.conversation.messages import observation, plan_message
-from agent.joiner.node import Answer, Decision, Replan, decide, read_decision
+from agent.joiner.node import decide
+from agent.joiner.reply import Answer, Replan, read_decision
 from agent.language.plan import Plan
 from agent.language.tasks import Call, Signature
 from agent.model_servers import REFUSED
 
 
-def said(text: str) -> Decision:
+def said(text: str) -> Answer | Replan:
     return read_decision(AIMessage(text))
 
 
@@ -262,11 +263,11 @@ def conversation() -> list[AnyMessage]:
     return [HumanMessage("How high is K2?"), message, observation(task, "8,611 m", most=100)]
 
 
-async def decided(model: BaseChatModel, *, may_replan: bool = True) -> Decision:
+async def decided(model: BaseChatModel, *, may_replan: bool = True) -> Answer | Replan:
     return await decide(model, conversation(), tools=["search"] if may_replan else [])
 
 
-def text_of(decision: Decision) -> str:
+def text_of(decision: Answer | Replan) -> str:
     assert isinstance(decision, Answer)
     return decision.message.text
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from langchain_core.messages import AIMessage
 
-from agent.joiner.node import read_decision
+from agent.joiner.reply import read_decision
 from agent.language.parser import PlanParser
 from agent.language.reasoning import without_thoughts
 from agent.language.tasks import Call, Signature
