@@ -85,8 +85,8 @@ def create_react(
 
     async def unless_it_needs_approval(request: ToolCallRequest, call: Any) -> Any:
         tool, context = by_name.get(request.tool_call["name"]), Context.of(request.runtime.context)
-        in_view = words_of_others(request.state["messages"][:-1], own=())
-        if tool and why_approval(tool, context, in_view=in_view, given=()):
+        of_others = words_of_others(request.state["messages"][:-1], own=())
+        if tool and why_approval(tool, context, of_others=of_others, given=()):
             said = NEEDS_APPROVAL.format(tool=tool.name)
             return ToolMessage(said, tool_call_id=request.tool_call["id"], name=tool.name, status="error")
         return await call(request)

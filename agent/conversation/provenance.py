@@ -67,22 +67,22 @@ def trusted_results(tools: Mapping[str, BaseTool]) -> set[str]:
 
 
 def own_words_of_plan(
-    messages: Sequence[BaseMessage], in_view: Sequence[BaseMessage], trusted: Collection[str]
+    messages: Sequence[BaseMessage], of_others: Sequence[BaseMessage], trusted: Collection[str]
 ) -> list[BaseMessage]:
     """What of a plan and its results is nobody else's words: a plan that was made from nothing else; results that are
     trusted; and why calls were not made, unless that tells of the results of others.
 
     Args:
         messages: The plan's message and the results'.
-        in_view: What the plan was made from that may be someone else's words.
+        of_others: What the plan was made from that may be someone else's words.
         trusted: The tool call ids of the results that are nobody else's words.
     """
     results = [message for message in messages if isinstance(message, ToolMessage)]
     own = [result for result in results if result.tool_call_id in trusted]
     made = [result for result in results if "started" in result.response_metadata]
-    if not in_view and all(result.tool_call_id in trusted for result in made):
+    if not of_others and all(result.tool_call_id in trusted for result in made):
         own = results
-    return [*(() if in_view else messages[:1]), *own]
+    return [*(() if of_others else messages[:1]), *own]
 
 
 def is_trusted(result: ToolMessage, tools: Collection[str]) -> bool:

@@ -72,7 +72,7 @@ class DecisionError(ValueError):
 
 
 def why_approval(
-    tool: BaseTool, context: Context, *, in_view: Sequence[BaseMessage], given: Sequence[BaseMessage]
+    tool: BaseTool, context: Context, *, of_others: Sequence[BaseMessage], given: Sequence[BaseMessage]
 ) -> str:
     """Why a call of this tool waits for a person, for that person; empty if it doesn't.
 
@@ -83,7 +83,7 @@ def why_approval(
     Args:
         tool: The tool.
         context: The run's.
-        in_view: What the plan was made from that may be someone else's words.
+        of_others: What the plan was made from that may be someone else's words.
         given: What the call's arguments refer to that may be.
     """
     metadata = tool.metadata or {}
@@ -93,8 +93,8 @@ def why_approval(
         return WHY_SETTINGS.format(tool=tool.name)
     if not metadata.get("side_effects") or not context.approve_side_effects or "requires_approval" in metadata:
         return ""
-    if in_view:
-        return WHY_IN_VIEW.format(sources=sources_of(in_view))
+    if of_others:
+        return WHY_IN_VIEW.format(sources=sources_of(of_others))
     return WHY_GIVEN.format(sources=sources_of(given)) if given else ""
 
 

@@ -63,7 +63,7 @@ class Calls:
     """Where calls that change something are noted before they are made; None if nothing is saved, and the run can't
     pause."""
 
-    in_view: Sequence[BaseMessage]
+    of_others: Sequence[BaseMessage]
     """What the plan was made from that may be someone else's words."""
 
     trusted: Collection[str]
@@ -110,7 +110,7 @@ class Calls:
         decision: Decision | None = None
         results = [message for number in task.dependencies for message in self.outcomes.messages_of(number)]
         given = [result for result in results if not is_trusted(result, self.trusted)]
-        if why := why_approval(self.tools[task.tool], self.context, in_view=self.in_view, given=given):
+        if why := why_approval(self.tools[task.tool], self.context, of_others=self.of_others, given=given):
             waiting = self.decided.get(task.key)
             if waiting is None or waiting["decision"] is None or waiting["arguments"] != to_decide_about(arguments):
                 if not self.superstep:

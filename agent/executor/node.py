@@ -84,7 +84,7 @@ def make_executor(
                 done[key_of(result.tool_call_id) or (0, None)] = result
             outcomes = Outcomes(observations(messages), done)
             own = state.get("own", ())
-            in_view = words_of_others(messages, own)
+            of_others = words_of_others(messages, own)
             turn = this_turn(messages)
             superstep = Superstep.here(runtime)
             calls = Calls(
@@ -93,7 +93,7 @@ def make_executor(
                 await models.planner(context),
                 progress,
                 superstep=superstep,
-                in_view=in_view,
+                of_others=of_others,
                 trusted=trusted,
                 decided={(call["task"], call["element"]): call for call in paused["waiting"]} if paused else {},
                 surroundings=Surroundings(
@@ -135,7 +135,7 @@ def make_executor(
         update: dict[str, Any] = {"messages": new}
         if new:
             trusted_ids = {result.tool_call_id for result in finished.results if is_trusted(result, trusted)}
-            update["own"] = own_words(messages, own, own_words_of_plan(new, in_view, trusted_ids))
+            update["own"] = own_words(messages, own, own_words_of_plan(new, of_others, trusted_ids))
         if finished.waiting:
             for result in finished.results:
                 progress.messages.hide(result.id)  # it would be added to, not replaced, when it is there

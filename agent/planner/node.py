@@ -18,7 +18,7 @@ from langgraph.runtime import Runtime
 
 from agent.context import Context
 from agent.conversation.messages import call_of, map_sizes, observations, plan_message, replans_made
-from agent.conversation.view import in_view
+from agent.conversation.transcript import in_view
 from agent.events import Progress
 from agent.handover import Handover
 from agent.language.conditions import condition_error, is_left_over, may_be_conditional

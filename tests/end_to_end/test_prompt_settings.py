@@ -8,7 +8,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 
 from agent import ModelError, create_llm_compiler
-from agent.conversation.view import in_view
+from agent.conversation.transcript import in_view
 from tests.support.model_server import HttpError, ModelServer, Reply
 
 CONFIG: Any = {"configurable": {"thread_id": "1"}}
