@@ -10,7 +10,7 @@ from langchain_core.messages import ToolMessage
 
 from agent.conversation.messages import shown_value
 from agent.executor.outcomes import BlockedError, Outcomes
-from agent.language.plan import MapError, check_lengths, length_of, no_list, write_out
+from agent.language.plan import Map, MapError
 from agent.language.references import (
     Reference,
     UnresolvedReferenceError,
@@ -119,14 +119,15 @@ class Resolver:
                 sizes[reference.task] = outcome
             elif outcome and outcome.status == "error":
                 raise NeedFailedError((reference.task, None), outcome)
-        length = length_of(task, over, sizes)
+        map_ = Map(task, over, sizes)
+        length = map_.length()
         if length is None:
-            length = await self._length(task, over)
-            check_lengths(task, over, length, sizes)
-        return list(write_out(task, over, length, sizes))
+            length = await self._length(map_)
+            map_.check(length)
+        return list(map_.calls(length))
 
-    async def _length(self, task: Task, over: str) -> int:
-        value = task.arguments[over]
+    async def _length(self, map_: Map) -> int:
+        value = map_.task.arguments[map_.over]
         reference = whole_reference(value)
         assert reference is not None, "a map's length is in the plan, or in what it refers to"
         found = await self._find(reference)
@@ -136,7 +137,7 @@ class Resolver:
             value = follow(self._value(found, reference), reference)
         items = as_list(value)
         if items is None:
-            raise MapError(no_list(task, over, value))
+            raise map_.no_list(value)
         return len(items)
 
     def _value(self, found: _Found | None, reference: Reference) -> Any:

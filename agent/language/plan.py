@@ -12,7 +12,7 @@ is nothing but its calls: `2. math.map(["…", "…"], context=$1)` is `math("�
 import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -158,12 +158,13 @@ class Plan:
         try:
             if wrong is None:
                 over = mapped_over(call, arguments, self.tools[tool], self._sizes)
-                length = length_of(whole, over, self._sizes)
+                map_ = Map(whole, over, self._sizes)
+                length = map_.length()
                 self._sizes[whole.number] = length
                 if length is None:
                     whole = replace(whole, over=over, size=None)
                 else:
-                    for task in islice(write_out(whole, over, length, self._sizes), started, None):
+                    for task in islice(map_.calls(length), started, None):
                         yield self._append(task)
                         if self.full:
                             return
@@ -284,76 +285,81 @@ def mapped_over(call: Call, arguments: Mapping[str, Any], signature: Signature, 
     raise MapError(NOTHING_TO_MAP.format(tool=signature.name))
 
 
-def length_of(task: Task, over: str, sizes: Mapping[int, int | None]) -> int | None:
-    """How many calls a map is, as far as the plan tells; None if only its run can.
+@dataclass(frozen=True)
+class Map:
+    """A map, and what it is over."""
 
-    Args:
-        task: The map.
-        over: The argument that is mapped over.
-        sizes: The lengths of the maps that it may refer to; None for one that is not known yet.
+    task: Task
+    over: str
+    """The argument that is mapped over."""
 
-    Raises:
-        MapError: The argument is no list, or the lengths differ.
-    """
-    value = task.arguments[over]
-    reference = whole_reference(value)
-    length: int | None = None
-    if isinstance(value, list):
-        length = len(value)
-    elif reference is None:
-        raise MapError(no_list(task, over, value))
-    elif is_zipped(reference, sizes) or reference.path == "[:]":
-        length = sizes.get(reference.task)
-    if length is not None:
-        check_lengths(task, over, length, sizes)
-    return None if any(sizes[zipped.task] is None for zipped in _zipped(task, over, sizes)) else length
+    sizes: Mapping[int, int | None]
+    """The lengths of the maps that it may refer to; None for one that is not known yet."""
 
+    def length(self) -> int | None:
+        """How many calls it is, as far as the plan tells; None if only its run can.
 
-def check_lengths(task: Task, over: str, length: int, sizes: Mapping[int, int | None]) -> None:
-    """Make sure that the maps that are taken element by element have this length, as far as theirs are known.
+        Raises:
+            MapError: The argument is no list, or the lengths differ.
+        """
+        value = self.task.arguments[self.over]
+        reference = whole_reference(value)
+        length: int | None = None
+        if isinstance(value, list):
+            length = len(value)
+        elif reference is None:
+            raise self.no_list(value)
+        elif is_zipped(reference, self.sizes) or reference.path == "[:]":
+            length = self.sizes.get(reference.task)
+        if length is not None:
+            self.check(length)
+        return None if any(self.sizes[zipped.task] is None for zipped in self._zipped()) else length
 
-    Raises:
-        MapError: One of them has another.
-    """
-    for zipped in _zipped(task, over, sizes):
-        other = sizes[zipped.task]
-        if other is not None and other != length:
-            raise MapError(
-                OTHER_LENGTH.format(
-                    tool=task.tool, length=length, reference=zipped.text, other=other, number=zipped.task
+    def check(self, length: int) -> None:
+        """Make sure that the maps that are taken element by element have this length, as far as theirs are known.
+
+        Raises:
+            MapError: One of them has another.
+        """
+        for zipped in self._zipped():
+            other = self.sizes[zipped.task]
+            if other is not None and other != length:
+                raise MapError(
+                    OTHER_LENGTH.format(
+                        tool=self.task.tool, length=length, reference=zipped.text, other=other, number=zipped.task
+                    )
                 )
-            )
 
+    def no_list(self, value: Any) -> MapError:
+        """What is wrong with a map over this value, which is no list."""
+        return MapError(NO_LIST.format(tool=self.task.tool, name=self.over, value=repr(value)[:80]))
 
-def no_list(task: Task, over: str, value: Any) -> str:
-    """What is wrong with a map over something else than a list."""
-    return NO_LIST.format(tool=task.tool, name=over, value=repr(value)[:80])
+    def calls(self, length: int) -> Iterator[Task]:
+        """Its calls, if it has this length."""
+        value = self.task.arguments[self.over]
+        reference = whole_reference(value)
+        others = {name: other for name, other in self.task.arguments.items() if name != self.over}
+        has_zipped = any(True for _ in self._zipped())
+        for index in range(length):
+            if reference is None:
+                item = value[index]
+            elif is_zipped(reference, self.sizes):
+                item = self._elements(value, index)
+            else:
+                item = f"{_ALL.sub('', value)}[{index}]"
+            taken = self._elements(others, index) if has_zipped else others
+            arguments = {name: item if name == self.over else taken[name] for name in self.task.arguments}
+            yield replace(self.task, arguments=arguments, element=index, over=None, size=None)
 
+    def _elements(self, value: Any, index: int) -> Any:
+        return take_elements(value, index, lambda reference: is_zipped(reference, self.sizes))
 
-def write_out(task: Task, over: str, length: int, sizes: Mapping[int, int | None]) -> Iterator[Task]:
-    """The calls of a map of this length."""
-    value = task.arguments[over]
-    reference = whole_reference(value)
-    others = {name: other for name, other in task.arguments.items() if name != over}
-    has_zipped = any(True for _ in _zipped(task, over, sizes))
-    for index in range(length):
-        if reference is None:
-            item = value[index]
-        elif is_zipped(reference, sizes):
-            item = take_elements(value, index, lambda one: is_zipped(one, sizes))
-        else:
-            item = f"{_ALL.sub('', value)}[{index}]"
-        taken = take_elements(others, index, lambda one: is_zipped(one, sizes)) if has_zipped else others
-        arguments = {name: item if name == over else taken[name] for name in task.arguments}
-        yield replace(task, arguments=arguments, element=index, over=None, size=None)
+    def _zipped(self) -> Iterator[Reference]:
+        for name, value in self.task.arguments.items():
+            if name != self.over:
+                yield from (reference for reference in find_references(value) if is_zipped(reference, self.sizes))
 
 
 def is_zipped(reference: Reference, maps: Mapping[int, object]) -> bool:
     """Whether a reference is to a map as such, and so taken element by element."""
     return reference.task in maps and not reference.path.startswith("[")
-
-
-def _zipped(task: Task, over: str, maps: Mapping[int, object]) -> Iterator[Reference]:
-    for name, value in task.arguments.items():
-        if name != over:
-            yield from (reference for reference in find_references(value) if is_zipped(reference, maps))
