@@ -31,7 +31,7 @@ from agent.language.references import (
     whole_reference,
 )
 from agent.language.values import as_container, for_people, to_text
-from agent.tooling.describe import changes_something
+from agent.tooling.metadata import changes_something
 
 LONGEST_RESULT = 300
 """Characters. Who asked a question doesn't want a page for an answer."""

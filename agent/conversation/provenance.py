@@ -17,6 +17,7 @@ from langgraph.types import Command
 
 from agent.conversation.messages import provider_name
 from agent.language.values import digest, to_text
+from agent.tooling.metadata import metadata_of
 
 T = TypeVar("T", bound=BaseMessage)
 
@@ -59,10 +60,10 @@ def trusted_results(tools: Mapping[str, BaseTool]) -> set[str]:
     receipt, and one may be marked with `metadata={"trusted": True}`."""
     trusted: dict[str, bool] = {}
     for tool in tools.values():
-        metadata = tool.metadata or {}
-        said = metadata.get("trusted", bool(metadata.get("side_effects")))
+        metadata = metadata_of(tool)
+        said = bool(metadata.side_effects) if metadata.trusted is None else metadata.trusted
         name = provider_name(tool.name)
-        trusted[name] = bool(said) and trusted.get(name, True)
+        trusted[name] = said and trusted.get(name, True)
     return {name for name, is_trusted in trusted.items() if is_trusted}
 
 

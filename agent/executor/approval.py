@@ -32,6 +32,7 @@ from agent.executor.saved import Superstep
 from agent.language.values import as_container, as_json, excerpt
 from agent.state import Decision, Node, State, Waiting
 from agent.tooling.fit import reasons_of
+from agent.tooling.metadata import metadata_of
 
 DECISIONS = ["approve", "edit", "reject", "respond"]
 WHY_TOOL = "Why you are asked: every call of {tool} waits for a person."
@@ -86,12 +87,12 @@ def why_approval(
         of_others: What the plan was made from that may be someone else's words.
         given: What the call's arguments refer to that may be.
     """
-    metadata = tool.metadata or {}
-    if metadata.get("requires_approval"):
+    metadata = metadata_of(tool)
+    if metadata.requires_approval:
         return WHY_TOOL.format(tool=tool.name)
     if tool.name in context.requires_approval:
         return WHY_SETTINGS.format(tool=tool.name)
-    if not metadata.get("side_effects") or not context.approve_side_effects or "requires_approval" in metadata:
+    if not metadata.side_effects or not context.approve_side_effects or metadata.requires_approval is False:
         return ""
     if of_others:
         return WHY_IN_VIEW.format(sources=sources_of(of_others))
@@ -100,7 +101,7 @@ def why_approval(
 
 def can_be_vouched_for(tool: BaseTool, context: Context) -> bool:
     """Whether calls that wait do so only because of whose words they may be made from."""
-    return not (tool.metadata or {}).get("requires_approval") and tool.name not in context.requires_approval
+    return not metadata_of(tool).requires_approval and tool.name not in context.requires_approval
 
 
 def to_decide_about(arguments: Mapping[str, Any]) -> dict[str, Any]:

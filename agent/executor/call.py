@@ -28,9 +28,9 @@ from agent.executor.saved import IN_FLIGHT, Superstep
 from agent.language.tasks import Key, Task, name_of
 from agent.language.values import as_json, digest, excerpt, is_longer, to_text, without_surrogates
 from agent.state import Decision, Waiting
-from agent.tooling.describe import changes_something
 from agent.tooling.inject import Surroundings, injections
 from agent.tooling.invoke import ContentAndArtifact, ToolError, Wrapper, explain, invoke
+from agent.tooling.metadata import changes_something, metadata_of
 
 MAX_RESULT = 20_000_000
 """How long the text of a result may be: it is saved, shown and sent, and the event loop stands still meanwhile."""
@@ -137,7 +137,7 @@ class Calls:
         if isinstance(outcome, ToolMessage):
             if decision:
                 outcome.response_metadata["decision"] = decision["type"]
-            if given and not (self.tools[task.tool].metadata or {}).get("trusted"):
+            if given and not metadata_of(self.tools[task.tool]).trusted:
                 outcome.response_metadata["repeats"] = True
         return outcome
 
@@ -177,7 +177,7 @@ class Calls:
         tool = self.tools[task.tool]
         if injections(tool):
             return None  # its result may depend on more than its arguments
-        if changes_something(tool) or not (tool.metadata or {}).get("cache", True):
+        if changes_something(tool) or not metadata_of(tool).cache:
             return None
         try:
             text = json.dumps([task.tool, arguments, after], sort_keys=True)
@@ -234,7 +234,7 @@ class Calls:
     async def _again(self, task: Task, arguments: dict[str, Any]) -> Any:
         """The tool's result, at the first try or a later one."""
         tool = self.tools[task.tool]
-        seconds = float((tool.metadata or {}).get("timeout", self.context.tool_timeout))
+        seconds = metadata_of(tool).timeout or self.context.tool_timeout
         most = tries_of(tool, self.context.tool_retries)
         for tries in itertools.count(1):
             try:

@@ -15,6 +15,7 @@ from langchain_core.tools import BaseTool
 
 from agent.executor.outcomes import Outcomes, settle
 from agent.language.tasks import Key, Task, name_of
+from agent.tooling.metadata import metadata_of
 
 Place = tuple[int, int, int, int]
 """Where a task stands: where it is written, or, if it refers to a later task, just behind that one. All that a task
@@ -33,12 +34,12 @@ class Touch:
     def of(cls, tool: BaseTool) -> Self:
         """From `metadata={"side_effects": "mail"}` or `{"reads": "weather"}`, a name or several; or from
         `side_effects: True` for a tool that doesn't say what it changes."""
-        metadata = tool.metadata or {}
-        changed, read = metadata.get("side_effects") or None, metadata.get("reads")
-        said = [names for names in (changed, read) if names is not None]
-        if not said or changed is True:
+        metadata = metadata_of(tool)
+        changed = metadata.side_effects
+        if changed is True or not (changed or metadata.reads is not None):
             return cls(bool(changed), None)
-        return cls(bool(changed), frozenset(name for one in said for name in ([one] if isinstance(one, str) else one)))
+        said = [[names] if isinstance(names, str) else names for names in (changed or (), metadata.reads or ())]
+        return cls(bool(changed), frozenset(name for names in said for name in names))
 
     def waits_for(self, earlier: "Touch") -> bool:
         """Whether a call of a tool that touches this waits for one of a tool that touches that."""

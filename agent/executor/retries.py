@@ -10,6 +10,8 @@ from urllib.error import URLError
 
 from langchain_core.tools import BaseTool
 
+from agent.tooling.metadata import metadata_of
+
 FIRST_DELAY = 0.5
 """Seconds before the first further try; each one after it waits up to twice as long as the one before."""
 
@@ -28,8 +30,10 @@ _CONNECTION_ERRORS = frozenset(
 def tries_of(tool: BaseTool, default: int) -> int:
     """How often a call of the tool may be tried: once and its `metadata["retries"]`, or else the default number. A tool
     with `metadata["side_effects"]` may have done its work although it failed, and is not tried again by default."""
-    metadata = tool.metadata or {}
-    return 1 + int(metadata.get("retries", 0 if metadata.get("side_effects") else default))
+    metadata = metadata_of(tool)
+    if metadata.retries is not None:
+        return 1 + metadata.retries
+    return 1 if metadata.side_effects else 1 + default
 
 
 def delay_before_retry(error: Exception, tries: int) -> float | None:

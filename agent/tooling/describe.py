@@ -3,7 +3,7 @@ the planner."""
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, get_args, get_origin
 
@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, WithJsonSchema
 from agent.language.tasks import Signature
 from agent.tooling.fit import choices_of, definitions_of, options_of, referred, schema_of
 from agent.tooling.inject import check_injections, functions_of, hints_of, injectable, parameters_of
+from agent.tooling.metadata import changes_something, metadata_of
 
 RESERVED = "join"
 _NAME = re.compile(r"[^\W\d][\w.\-]*")
@@ -80,18 +81,6 @@ def signature_of(tool: BaseTool) -> Signature:
     )
 
 
-def changes_something(tool: BaseTool, requires_approval: Collection[str] = ()) -> bool:
-    """Whether a call of the tool changes something, or may: it has side effects, or takes a person's approval.
-
-    Args:
-        tool: The tool.
-        requires_approval: The tools that take one by the run's settings.
-    """
-    metadata = tool.metadata or {}
-    marked = metadata.get("side_effects") or metadata.get("requires_approval")
-    return bool(marked) or tool.name in requires_approval
-
-
 def _takes_list(parameter: Any) -> bool:
     if not isinstance(parameter, dict):
         return False
@@ -121,7 +110,7 @@ def describe(tool: BaseTool) -> str:
 def purpose_of(tool: BaseTool) -> str:
     """What the tool does, and what a plan has to know of it besides."""
     words = [" ".join(tool.description.split())]
-    if changed := (tool.metadata or {}).get("side_effects"):
+    if changed := metadata_of(tool).side_effects:
         names = "things" if changed is True else changed if isinstance(changed, str) else ", ".join(changed)
         words.append(CHANGES.format(what=names))
     if tool.return_direct:
