@@ -31,7 +31,7 @@ MOST_LOADED = 32
 """How many models are kept: whoever may name some could name any number."""
 
 
-TOO_LONG = (
+CONVERSATION_TOO_LONG = (
     "The conversation is too long for the model. Set max_prompt_tokens (LLM_COMPILER_MAX_PROMPT_TOKENS) to leave out "
     "its oldest turns, or begin a new thread; a question or results that are too long by themselves have to be shorter "
     "(max_observation_chars). The model says: {error}"
@@ -48,7 +48,7 @@ def overflow_told() -> Iterator[None]:
     try:
         yield
     except ContextOverflowError as error:
-        raise ModelError(TOO_LONG.format(error=error)) from error
+        raise ModelError(CONVERSATION_TOO_LONG.format(error=error)) from error
 
 
 def default_model(role: Literal["planner", "joiner"] | None = None) -> str:

@@ -36,7 +36,7 @@ from agent.tooling.metadata import changes_something
 LONGEST_RESULT = 300
 """Characters. Who asked a question doesn't want a page for an answer."""
 
-LONGEST_NAME = 3
+MOST_WORDS_OF_A_NAME = 3
 """Words. Longer arguments may be the whole question, and ask whether something was done."""
 
 _LEFT_OVER = re.compile(
@@ -217,7 +217,7 @@ def _claims_no_deed(answer: str, marked: str, messages: Sequence[AnyMessage], ch
         return not _words(marked)
     references = [reference.path for reference in find_references(answer)]
     given = [to_text(value) for task in made for value in task.arguments.values()]
-    names = [text for text in given if len(_WORD.findall(text)) <= LONGEST_NAME]
+    names = [text for text in given if len(_WORD.findall(text)) <= MOST_WORDS_OF_A_NAME]
     told = _words(*references, *names, *(task.tool for task in made)) | _TELL_NO_DEED
     clauses = [clause for clause in _CLAUSE_END.split(marked) if _words(clause)]
     return _RESULT in marked and all(

@@ -20,7 +20,7 @@ CANT_BE = (
     "The result has a {kind} in it, which can't be saved with the conversation. "
     "Return text, numbers, lists, dicts, data classes or Pydantic models."
 )
-TOO_DEEP = "The result is nested too deep to be saved with the conversation. Return something flatter."
+RESULT_TOO_DEEP = "The result is nested too deep to be saved with the conversation. Return something flatter."
 EDITED_TOO_DEEP = "The call that they wrote in its place can't be saved: its arguments are nested too deep."
 
 MARGIN = 10
@@ -44,7 +44,7 @@ def savable(value: Any) -> Any:
     except UnsavableError:
         raise
     except Exception as error:
-        raise UnsavableError(TOO_DEEP) from error
+        raise UnsavableError(RESULT_TOO_DEEP) from error
     return saved
 
 

@@ -28,7 +28,7 @@ NO_SUCH_TASK = "{reference} refers to task {number}, and there is no such task."
 FAILED_ELEMENT = "(failed: {reason})"
 
 
-class NeedFailedError(Exception):
+class DependencyFailedError(Exception):
     """A task that is referred to failed."""
 
     def __init__(self, needed: Key, failure: ToolMessage) -> None:
@@ -36,7 +36,7 @@ class NeedFailedError(Exception):
         super().__init__(failure.text if skipped else SKIPPED.format(name=name_of(needed), reason=failure.text))
 
 
-ResolveError = BlockedError | NeedFailedError | UnresolvedReferenceError | MapError
+ResolveError = BlockedError | DependencyFailedError | UnresolvedReferenceError | MapError
 """Why a task can't be given what it refers to."""
 
 
@@ -60,7 +60,7 @@ class _Found:
     """What a reference refers to, without its path."""
 
     value: Any
-    failed: list[NeedFailedError] = field(default_factory=list)
+    failed: list[DependencyFailedError] = field(default_factory=list)
     of_many: bool = False
     """Whether it is a map's list, in which something may have failed and something not."""
 
@@ -82,7 +82,7 @@ class Resolver:
         that takes a list has the error in its place, unless all failed."""
         try:
             return Inputs(await self._arguments(task))
-        except (BlockedError, NeedFailedError, UnresolvedReferenceError) as error:
+        except (BlockedError, DependencyFailedError, UnresolvedReferenceError) as error:
             return Inputs({}, error)
 
     async def _arguments(self, task: Task) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class Resolver:
 
         Raises:
             BlockedError: A task that it refers to waits for an approval.
-            NeedFailedError: A task that it refers to failed.
+            DependencyFailedError: A task that it refers to failed.
             UnresolvedReferenceError: There is no such task, or no such part of its result.
             MapError: There is no list, or the lengths differ.
         """
@@ -118,7 +118,7 @@ class Resolver:
             if isinstance(outcome, int):
                 sizes[reference.task] = outcome
             elif outcome and outcome.status == "error":
-                raise NeedFailedError((reference.task, None), outcome)
+                raise DependencyFailedError((reference.task, None), outcome)
         map_ = Map(task, over, sizes)
         length = map_.length()
         if length is None:
@@ -157,7 +157,7 @@ class Resolver:
 
         def value_of(key: Key, message: ToolMessage) -> Any:
             if message.status == "error":
-                found.failed.append(NeedFailedError(key, message))
+                found.failed.append(DependencyFailedError(key, message))
                 return FAILED_ELEMENT.format(reason=message.text)
             return value_for(reference, message, of_map=key[1] is not None)
 

@@ -18,7 +18,7 @@ from langgraph.func import task as durable
 
 from agent.conversation.provenance import is_trusted
 from agent.executor.call import GONE, Calls
-from agent.executor.dependencies import Inputs, NeedFailedError, ResolveError, Resolver
+from agent.executor.dependencies import DependencyFailedError, Inputs, ResolveError, Resolver
 from agent.executor.outcomes import BlockedError, Outcome, Paused, fail, settle
 from agent.executor.saved import SavedOutcome, Settled
 from agent.language.plan import MapError
@@ -196,7 +196,7 @@ class PlanRun:
         """Make the calls of a map whose length is known only now. Each is saved when done, as a task of this one."""
         try:
             elements = await self._resolver.written_out(task, over)
-        except (BlockedError, NeedFailedError, UnresolvedReferenceError, MapError) as error:
+        except (BlockedError, DependencyFailedError, UnresolvedReferenceError, MapError) as error:
             return [self._as_saved(task, self._not_made(task, error))]
         most = self.calls.context.max_tasks
         others = sum(other.is_call for other in self._tasks.values() if other is not task)
@@ -217,7 +217,8 @@ class PlanRun:
     def _not_made(self, task: Task, error: ResolveError) -> ToolMessage | Paused:
         if isinstance(error, BlockedError):
             return Paused(task, None)
-        return self.calls.fail(task, str(error), **({"skipped": True} if isinstance(error, NeedFailedError) else {}))
+        skipped = {"skipped": True} if isinstance(error, DependencyFailedError) else {}
+        return self.calls.fail(task, str(error), **skipped)
 
     async def _digest(self, task: Task, inputs: Inputs | None = None) -> str:
         """Of what the task's references stand for, if that is saved."""

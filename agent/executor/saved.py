@@ -46,7 +46,7 @@ IN_FLIGHT = (
 )
 UNFINISHED = "No result: the run ended before this call was done."
 UNDECIDED = "Not made: the conversation went on before a person had decided about it."
-LONGEST = 100_000
+LONGEST_REASON = 100_000
 """Characters of why there is no result: all of it."""
 
 
@@ -156,7 +156,7 @@ def left_behind(saved: CheckpointTuple, state: Mapping[str, Any]) -> dict[str, A
     why_not = UNDECIDED if waited else UNFINISHED
     for task in tasks:
         if task.is_call and task.key not in results:
-            results[task.key] = observation(task, task.error or why_not, failed=True, most=LONGEST)
+            results[task.key] = observation(task, task.error or why_not, failed=True, most=LONGEST_REASON)
     told = [results[task.key] for task in tasks if task.is_call]
     told = [one.model_copy(update={"id": result_id(id_, key_of(one.tool_call_id) or (0, None))}) for one in told]
     if not told:

@@ -23,7 +23,7 @@ MOST_PARTS = 50_000
 TOO_LONG = (
     f"The plan ends here: this call has more than {MOST_PARTS:,} parts (values, brackets, commas, escapes, references)."
 )
-NO_LIST = "The list that is mapped over is followed by {text}."
+BEHIND_THE_LIST = "The list that is mapped over is followed by {text}."
 GIVEN_AGAIN = "The argument {name!r} stands before the list that is mapped over, and again after it."
 
 LOOKAHEAD = 200
@@ -472,7 +472,7 @@ class CallReader:
         tokens = self._tokens[self._start :]
         written = written_in(tokens).strip()
         if written and self._list and self._list.end == self._start:
-            self._list.error = NO_LIST.format(text=shorten(written))
+            self._list.error = BEHIND_THE_LIST.format(text=shorten(written))
         elif written and self._error is None:
             name, tokens = split_keyword(tokens, self._head.parameters)
             self._may_start_list = self._head.mapped and self._list is None and name is not None

@@ -17,7 +17,7 @@ CONDITION = (
     "The plan ends here, at {text!r}: it has no conditions and no loops, nor, around a call that changes something, "
     "words that may be one. Write the calls alone. End with `join()` where a result must be seen first."
 )
-LONGEST = 2000
+LONGEST_LINE = 2000
 """Characters of a line that are looked at."""
 
 _IF = r"(?:(?:el)?if|unless|when(?:ever)?|while|until|for\s+(?:each|every|all|any|\w+(?:\s*,\s*\w+){0,9}\s+in))\b"
@@ -111,7 +111,7 @@ def stands_under_condition(before: str, *, is_next: bool) -> bool:
         before: The text.
         is_next: Whether another call stands before that, of which this is the next: one `and` the other.
     """
-    before = before[-LONGEST:]
+    before = before[-LONGEST_LINE:]
     return begins_with_condition(before) or bool(_CODE_BEFORE.search(before) or (not is_next and _NEXT.search(before)))
 
 
@@ -142,7 +142,7 @@ def is_left_over(behind: str, *, changes: bool) -> bool:
         changes: Whether the call changes something. Then all words count but those of a remark; else, only a
             condition, code and another call do.
     """
-    text = behind[:LONGEST]
+    text = behind[:LONGEST_LINE]
     if _NOTHING.fullmatch(text):
         return False
     if changes:

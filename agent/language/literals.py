@@ -73,14 +73,14 @@ PARTS = "`.name` behind a reference leads to a field, of each element if it is a
 _PART = re.compile(r"[\w.,\[]")
 _FORMAT = re.compile(r"\s*(?:![rsa])?\s*(?::[^\]]*)?\Z")
 _MOST_DIGITS = 4000
-_ESCAPED = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\0": "\\x00"})
+_IN_QUOTES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\0": "\\x00"})
 _IN_CODE = str.maketrans({"\n": " ", "\0": "\\x00", "（": "(", "）": ")", "，": ","})
 _SOURCE: dict[Kind, Callable[[str], str]] = {
     "code": lambda text: text.translate(_IN_CODE),
     "reference": lambda text: f" _({text!r})",
     "prefix": lambda _: "",
     "quote": lambda _: '"',
-    "text": lambda text: text.translate(_ESCAPED),
+    "text": lambda text: text.translate(_IN_QUOTES),
     "escape": lambda text: text,
     "missing": lambda text: text,
 }

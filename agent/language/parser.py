@@ -69,8 +69,8 @@ _NAMED_IN_JSON = re.compile(r"[\"'](?:name|tool|tool_name|function|action)[\"']\
 _NUMBERED_LINE = re.compile(rf"{BULLETS}(?:(?:step|task|action|call)\s*)?#?(\d{{1,9}})[.):]", re.IGNORECASE)
 _NAMES = re.compile(rf"{BULLETS}(?:\d+[.):]\s*)?([^\W\d]\w*(?:\s*,\s*[^\W\d]\w*)*)\s*=(?!=)")
 _JOIN = re.compile(rf"{BULLETS}(?:{_NUMBERED})?join[\s*`.]*", re.IGNORECASE)
-_MARK = re.compile(r"</?END_OF_PLAN>", re.IGNORECASE)
-_OPEN_MARK = re.compile(r"</?[a-z_]{0,12}", re.IGNORECASE)
+_PLAN_END = re.compile(r"</?END_OF_PLAN>", re.IGNORECASE)
+_OPEN_PLAN_END = re.compile(r"</?[a-z_]{0,12}", re.IGNORECASE)
 _LINE_ENDS = re.compile(r"\n+")
 _PROSE_RUN = re.compile(r"[^(（\n<]+")
 _LONG_PROSE_RUN = re.compile(r"[^\n<]+")
@@ -275,9 +275,9 @@ class PlanParser:
 
     def _read_mark(self) -> bool:
         cursor = self._cursor
-        mark = _MARK.match(cursor.text, cursor.position)
+        mark = _PLAN_END.match(cursor.text, cursor.position)
         if mark is None:
-            if not cursor.final and _OPEN_MARK.fullmatch(cursor.ahead()):
+            if not cursor.final and _OPEN_PLAN_END.fullmatch(cursor.ahead()):
                 return False
             self._add("<")
             cursor.position += 1
@@ -401,7 +401,7 @@ class PlanParser:
             return known and numbered if in_string else known or numbered
         if in_string:
             return False
-        return bool(_THOUGHT.match(line) or _MARK.match(line.strip()) or line.lstrip().startswith("```"))
+        return bool(_THOUGHT.match(line) or _PLAN_END.match(line.strip()) or line.lstrip().startswith("```"))
 
 
 def _find_head(line: str) -> re.Match[str] | None:

@@ -41,7 +41,7 @@ _IN_ELEMENT = re.compile(_GAP + _ELEMENT.format("key"))
 _ATTRIBUTE = re.compile(r"[\s>,]+(?P<key>[^\W\d]\w*)\s*=\s*([\"'])(?P<value>.*?)\2", re.DOTALL)
 _ACTION_INPUT = re.compile(r"\s*Action Input\s*:[ \t]*(?P<value>[^\s{][^\n]*)")
 _NO_ARGUMENTS = re.compile(r"[\"']?\s*/?>\s*</(?:function|invoke)>")
-_MARK = re.compile(
+_CALL_MARK = re.compile(
     r"</?[|｜]?[a-z][\w|｜▁=\"' ]{0,40}[|｜]?>|(?-i:\[/?[A-Z_]{4,}\])|```\w*|\bTOOL_CALL\s*:|\bprint\s*(?=\()",
     re.IGNORECASE,
 )
@@ -87,7 +87,7 @@ def read_written_calls(text: str, tools: Collection[str]) -> list[Written]:
 
 def without_marks(text: str) -> str:
     """The text without what models set around calls in Python."""
-    return _MARK.sub("\n", _METHOD.sub("", _NAMESPACE.sub("", text))).strip()
+    return _CALL_MARK.sub("\n", _METHOD.sub("", _NAMESPACE.sub("", text))).strip()
 
 
 def looks_like_calls(text: str, tools: Collection[str]) -> bool:

@@ -29,7 +29,7 @@ NOT_OPENAI = (
     'planner_protocol="grammar" needs a model of OpenAI\'s protocol, and {model} is none: use openai:…, with '
     "OPENAI_BASE_URL for a server of your own, or another protocol."
 )
-REFUSED = (
+GRAMMAR_REFUSED = (
     "The planner's server refused the request with the plan's grammar, which has the form that {dialect} takes. Set "
     'grammar_dialect to what your server is ({dialects}), or planner_protocol to "text". The server says: {error}'
 )
@@ -289,7 +289,7 @@ def refusal_told(dialect: GrammarDialect) -> Iterator[None]:
         if getattr(error, "status_code", None) not in (400, 422) or isinstance(error, ContextOverflowError):
             raise
         raise ModelError(
-            REFUSED.format(dialect=dialect, dialects=", ".join(get_args(GrammarDialect)), error=error)
+            GRAMMAR_REFUSED.format(dialect=dialect, dialects=", ".join(get_args(GrammarDialect)), error=error)
         ) from error
 
 

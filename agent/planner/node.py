@@ -62,7 +62,7 @@ SILENCE = 0.5
 """Seconds without a word after which a plan that has ended stands, although its stream is open."""
 
 _MARKED_THOUGHT = re.compile(r"[\s*_\d.)]*thought", re.IGNORECASE)
-_MARK = re.compile(r"</?[\w|｜]{1,40}>?")
+_ANY_MARK = re.compile(r"</?[\w|｜]{1,40}>?")
 _CLOSING = re.compile(r"[\s`]*(?:</?[A-Z_]*>?)?[\s`]*")
 """What may follow the join without the model having gone on talking."""
 
@@ -349,7 +349,7 @@ class Planning:
 
     def _release(self) -> None:
         """Send what was held back: the plan stands, but for calls whose condition may stand behind its end."""
-        behind = _MARK.sub("", self._talked).strip()
+        behind = _ANY_MARK.sub("", self._talked).strip()
         if self._holds_changes and may_be_conditional(behind, beside=False):
             error = condition_error(behind)
             for index, task in enumerate(self._plan.tasks[self._sent :], self._sent):
