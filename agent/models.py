@@ -95,7 +95,7 @@ def _key(model: str) -> tuple[object, ...]:
     return (model, PROVIDERS.get(provider), *settings)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Models:
     """The models that a graph was made with; a run's context may name others."""
 
@@ -107,7 +107,7 @@ class Models:
         fitted: dict[int, BaseChatModel] = {}
         for name in ("model", "planner_model", "joiner_model"):
             if isinstance(model := getattr(self, name), BaseChatModel):
-                object.__setattr__(self, name, fitted.setdefault(id(model), for_any_server(model)))
+                setattr(self, name, fitted.setdefault(id(model), for_any_server(model)))
 
     async def planner(self, context: Context) -> BaseChatModel:
         """The model that plans."""

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from typing import Annotated, Any, Literal, NotRequired, Protocol
 
-from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.channels import EphemeralValue
 from langgraph.graph.message import _messages_delta_reducer
 from langgraph.runtime import Runtime
@@ -73,8 +73,6 @@ class PausedPlan(TypedDict):
 
     plan: AIMessage
     waiting: list[Waiting]
-    done: NotRequired[list[ToolMessage]]
-    """The observations so far, in threads of earlier versions; they are among the messages."""
 
 
 class Conversation(TypedDict):

@@ -135,13 +135,13 @@ def _task_of(plan: AIMessage, call: ToolCall) -> Task:
     return Task(
         number,
         tool=notes["tools"].get(name, call["name"]),
-        arguments=notes.get("arguments", {}).get(name, call["args"]),
+        arguments=notes["arguments"].get(name, call["args"]),
         dependencies=tuple(notes["dependencies"].get(name, ())),
         error=notes["errors"].get(name),
         element=element,
         over=shape if isinstance(shape, str) else None,
         size=shape if isinstance(shape, int) else None,
-        positional=notes.get("positional", {}).get(str(number), 1),
+        positional=notes["positional"].get(str(number), 1),
     )
 
 
@@ -279,7 +279,7 @@ def this_turn(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
 
 def is_own_plan(message: BaseMessage) -> TypeGuard[AIMessage]:
     """Whether a message is a plan of this kind of agent. Tool calls of other agents are none."""
-    notes = {"plan", "dependencies", "tools", "errors", "maps"}
+    notes = {"plan", "dependencies", "tools", "arguments", "errors", "maps", "positional"}
     return isinstance(message, AIMessage) and bool(message.tool_calls) and notes <= message.response_metadata.keys()
 
 

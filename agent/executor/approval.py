@@ -171,7 +171,7 @@ def make_approval(tools: Mapping[str, BaseTool]) -> Node:
         waiting = paused["waiting"]
         request: dict[str, Any] = {
             "action_requests": [
-                {"name": call["tool"], "args": call["arguments"], "description": call.get("description", "")}
+                {"name": call["tool"], "args": call["arguments"], "description": call["description"]}
                 for call in waiting
             ],
             "review_configs": [

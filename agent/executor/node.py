@@ -22,7 +22,6 @@ from agent.conversation.messages import (
     NO_PLAN,
     answer_id,
     apart,
-    key_of,
     observations,
     own_plans,
     tasks_of,
@@ -80,8 +79,6 @@ def make_executor(
             planned = paused["plan"] if paused else state.get("plan")
             plan_id = (planned and planned.id) or handover.plan_id
             messages, done = apart(state["messages"], plan_id)
-            for result in paused.get("done", ()) if paused else ():
-                done[key_of(result.tool_call_id) or (0, None)] = result
             outcomes = Outcomes(observations(messages), done)
             own = state.get("own", ())
             of_others = words_of_others(messages, own)

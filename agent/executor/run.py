@@ -282,4 +282,4 @@ def _place(tasks: Mapping[str, Task]) -> Callable[[Task], tuple[int, int]]:
 
 
 def _from_saved(task: Task, saved: SavedOutcome) -> ToolMessage | Paused:
-    return saved["message"] or Paused(task, saved["paused"], saved.get("why", ""))
+    return saved["message"] or Paused(task, saved["paused"], saved["why"])

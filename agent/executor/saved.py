@@ -8,7 +8,7 @@ something and was about to be made. The next question is preceded by both.
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NotRequired, Self, TypedDict, cast
+from typing import Any, Self, TypedDict, cast
 from uuid import UUID, uuid5
 
 from langchain_core.messages import AIMessage, ToolMessage
@@ -64,7 +64,7 @@ class SavedOutcome(TypedDict):
     why: str
     """Why it does."""
 
-    trusted: NotRequired[bool]
+    trusted: bool
     """Whether the message is nobody else's words."""
 
 
@@ -214,7 +214,7 @@ def _tasks_of(
             tasks.setdefault(key, Task(key[0], record["tool"], arguments, needs, element=key[1], positional=1))
             if message := outcome["message"]:
                 results[key] = message.model_copy(update={"tool_call_id": call_id(key)})
-                trusted |= {call_id(key)} if outcome.get("trusted") else set()
+                trusted |= {call_id(key)} if outcome["trusted"] else set()
     for number, size in map_sizes(tasks).items():
         whole = next(task for key, task in tasks.items() if key[0] == number)
         for element in range(size):
