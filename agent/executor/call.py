@@ -107,32 +107,24 @@ class Calls:
         Raises:
             GraphBubbleUp: The tool interrupted the run.
         """
-        decision: Decision | None = None
         results = [message for number in task.dependencies for message in self.outcomes.messages_of(number)]
         given = [result for result in results if not is_trusted(result, self.trusted)]
-        if why := why_approval(self.tools[task.tool], self.context, of_others=self.of_others, given=given):
-            waiting = self.decided.get(task.key)
-            if waiting is None or waiting["decision"] is None or waiting["arguments"] != to_decide_about(arguments):
-                if not self.superstep:
-                    missing = NO_CHECKPOINTER.format(tool=task.tool) + (
-                        TO_SET if can_be_vouched_for(self.tools[task.tool], self.context) else ""
-                    )
-                    return self.fail(task, missing, **self._record(arguments))
-                self.progress.tell_of(task, "task_paused", arguments)
-                return Paused(task, arguments, why)
-            decision = waiting["decision"]
-            if decision["type"] == "reject":
-                why = REJECTED.format(message=decision.get("message", "")).strip()
-                return self.fail(task, why, decision="reject", **self._record(arguments))
-            if decision["type"] == "respond":
-                said = decision["message"]
-                return self._observe(task, said, said, decision="respond", **self._record(arguments))
-            if decision["type"] == "edit":
-                action = decision["edited_action"]
-                self._edited[task.key] = task
-                task, arguments = replace(task, tool=action["name"], positional=0), action["args"]
-                if task.tool not in self.tools:
-                    return self.fail(task, GONE.format(tool=task.tool), decision="edit", **self._record(arguments))
+        why = why_approval(self.tools[task.tool], self.context, of_others=self.of_others, given=given)
+        decision = self._decision_about(task, arguments) if why else None
+        if why and decision is None:
+            return self._pause(task, arguments, why)
+        if decision and decision["type"] == "reject":
+            reason = REJECTED.format(message=decision.get("message", "")).strip()
+            return self.fail(task, reason, decision="reject", **self._record(arguments))
+        if decision and decision["type"] == "respond":
+            said = decision["message"]
+            return self._observe(task, said, said, decision="respond", **self._record(arguments))
+        if decision and decision["type"] == "edit":
+            action = decision["edited_action"]
+            self._edited[task.key] = task
+            task, arguments = replace(task, tool=action["name"], positional=0), action["args"]
+            if task.tool not in self.tools:
+                return self.fail(task, GONE.format(tool=task.tool), decision="edit", **self._record(arguments))
         outcome = await self._in_order(task, arguments)
         if isinstance(outcome, ToolMessage):
             if decision:
@@ -140,6 +132,19 @@ class Calls:
             if given and not metadata_of(self.tools[task.tool]).trusted:
                 outcome.response_metadata["repeats"] = True
         return outcome
+
+    def _decision_about(self, task: Task, arguments: dict[str, Any]) -> Decision | None:
+        """What a person decided about the call, if they were asked about these arguments."""
+        waiting = self.decided.get(task.key)
+        return waiting["decision"] if waiting and waiting["arguments"] == to_decide_about(arguments) else None
+
+    def _pause(self, task: Task, arguments: dict[str, Any], why: str) -> ToolMessage | Paused:
+        """The pause of a call that waits for a person; its failure, if the run can't pause."""
+        if not self.superstep:
+            to_set = TO_SET if can_be_vouched_for(self.tools[task.tool], self.context) else ""
+            return self.fail(task, NO_CHECKPOINTER.format(tool=task.tool) + to_set, **self._record(arguments))
+        self.progress.tell_of(task, "task_paused", arguments)
+        return Paused(task, arguments, why)
 
     def fail(self, task: Task, why: str, **metadata: Any) -> ToolMessage:
         """The observation of a task that has no result."""
