@@ -48,7 +48,7 @@ def answer_id(plan: str) -> str:
     return f"{plan}-answer"
 
 
-def result_id(plan: str, key: Key) -> str:
+def observation_id(plan: str, key: Key) -> str:
     """The message id of what comes of a task of the plan with this message id."""
     return f"{plan}-{call_id(key)}"
 
@@ -63,7 +63,7 @@ def plan_message(plan: Plan, *, text: str, note: str, usage: UsageMetadata | Non
         usage: The tokens of the planner's model call, if the model reported them.
         id: The message's id.
     """
-    calls, notes = _calls_of(plan.tasks)
+    calls, notes = _calls_of(plan.tasks, {})
     return AIMessage(
         id=id,
         content=note,
@@ -73,24 +73,22 @@ def plan_message(plan: Plan, *, text: str, note: str, usage: UsageMetadata | Non
     )
 
 
-def with_tasks(plan: AIMessage, tasks: Sequence[Task], results: Iterable[ToolMessage] = ()) -> AIMessage:
+def with_tasks(plan: AIMessage, tasks: Sequence[Task], observed: Iterable[ToolMessage]) -> AIMessage:
     """The plan's message as it was carried out.
 
     Args:
         plan: The plan's message.
         tasks: Its tasks, such as the calls of a map whose length was not known before.
-        results: What came of them. A call that was made is shown as it was made.
+        observed: What came of them. A call that was made is shown as it was made.
     """
-    calls, notes = _calls_of(tasks, {result.tool_call_id: result for result in results})
+    calls, notes = _calls_of(tasks, {one.tool_call_id: one for one in observed})
     return plan.model_copy(update={"tool_calls": calls, "response_metadata": {**plan.response_metadata, **notes}})
 
 
-def _calls_of(
-    tasks: Sequence[Task], results: Mapping[str, ToolMessage] | None = None
-) -> tuple[list[ToolCall], dict[str, Any]]:
+def _calls_of(tasks: Sequence[Task], observed: Mapping[str, ToolMessage]) -> tuple[list[ToolCall], dict[str, Any]]:
     """The tasks as tool calls, and what tool calls can't say of them: how they were planned, if it was otherwise."""
     planned = [task for task in tasks if task.is_call]
-    calls = [call_of(task, (results or {}).get(call_id(task.key))) for task in planned]
+    calls = [call_of(task, observed.get(call_id(task.key))) for task in planned]
     both = list(zip(planned, calls, strict=True))
     notes = {
         "dependencies": {name_of(task.key): list(task.dependencies) for task in tasks if task.dependencies},
@@ -103,13 +101,13 @@ def _calls_of(
     return calls, notes
 
 
-def call_of(task: Task, result: ToolMessage | None = None) -> ToolCall:
+def call_of(task: Task, observed: ToolMessage | None = None) -> ToolCall:
     """A task as a tool call: as it was made, if it was."""
-    made = result.response_metadata.get("arguments") if result else None
-    if result is None or made is None:
+    made = observed.response_metadata.get("arguments") if observed else None
+    if observed is None or made is None:
         return tool_call(name=provider_name(task.tool), args=task.arguments, id=call_id(task.key))
     args = {name: as_json(value, ARGUMENT_CHARS) for name, value in made.items()}
-    return tool_call(name=result.name or task.tool, args=args, id=call_id(task.key))
+    return tool_call(name=observed.name or task.tool, args=args, id=call_id(task.key))
 
 
 def aside(text: str, response: AIMessage) -> AIMessage:
@@ -215,7 +213,7 @@ def apart(messages: Sequence[AnyMessage], plan: str) -> tuple[list[AnyMessage], 
     done: dict[Key, ToolMessage] = {}
     for message in messages:
         key = key_of(message.tool_call_id) if isinstance(message, ToolMessage) else None
-        if isinstance(message, ToolMessage) and key and message.id == result_id(plan, key):
+        if isinstance(message, ToolMessage) and key and message.id == observation_id(plan, key):
             if not message.response_metadata.get("waiting"):
                 done[key] = message
         elif message.id != plan:

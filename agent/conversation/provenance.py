@@ -55,7 +55,7 @@ def as_own_words(node: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable
     return noting
 
 
-def trusted_results(tools: Mapping[str, BaseTool]) -> set[str]:
+def trusted_tools(tools: Mapping[str, BaseTool]) -> set[str]:
     """The tools whose results are nobody else's words, by the names in messages: a tool with side effects gives a
     receipt, and one may be marked with `metadata={"trusted": True}`."""
     trusted: dict[str, bool] = {}
@@ -78,18 +78,18 @@ def own_words_of_plan(
         of_others: What the plan was made from that may be someone else's words.
         trusted: The tool call ids of the results that are nobody else's words.
     """
-    results = [message for message in messages if isinstance(message, ToolMessage)]
-    own = [result for result in results if result.tool_call_id in trusted]
-    made = [result for result in results if "started" in result.response_metadata]
-    if not of_others and all(result.tool_call_id in trusted for result in made):
-        own = results
+    observations = [message for message in messages if isinstance(message, ToolMessage)]
+    own = [observation for observation in observations if observation.tool_call_id in trusted]
+    made = [observation for observation in observations if "started" in observation.response_metadata]
+    if not of_others and all(observation.tool_call_id in trusted for observation in made):
+        own = observations
     return [*(() if of_others else messages[:1]), *own]
 
 
-def is_trusted(result: ToolMessage, tools: Collection[str]) -> bool:
+def is_trusted(observation: ToolMessage, tools: Collection[str]) -> bool:
     """Whether a result is of one of these tools, or a person gave it. A receipt may repeat what its tool was given."""
-    notes = result.response_metadata
-    return (result.name in tools and not notes.get("repeats")) or notes.get("decision") == "respond"
+    notes = observation.response_metadata
+    return (observation.name in tools and not notes.get("repeats")) or notes.get("decision") == "respond"
 
 
 def sources_of(messages: Sequence[BaseMessage]) -> str:

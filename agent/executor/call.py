@@ -16,7 +16,7 @@ from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
 
 from agent.context import Context
-from agent.conversation.messages import call_id, key_of, observation, result_id
+from agent.conversation.messages import call_id, key_of, observation, observation_id
 from agent.conversation.provenance import is_trusted
 from agent.conversation.saving import savable
 from agent.events import SHOWN_CHARS, Progress
@@ -107,8 +107,8 @@ class Calls:
         Raises:
             GraphBubbleUp: The tool interrupted the run.
         """
-        results = [message for number in task.dependencies for message in self.outcomes.messages_of(number)]
-        given = [result for result in results if not is_trusted(result, self.trusted)]
+        observations = [message for number in task.dependencies for message in self.outcomes.messages_of(number)]
+        given = [one for one in observations if not is_trusted(one, self.trusted)]
         why = why_approval(self.tools[task.tool], self.context, of_others=self.of_others, given=given)
         decision = self._decision_about(task, arguments) if why else None
         if why and decision is None:
@@ -166,7 +166,7 @@ class Calls:
         return {"arguments": {name: as_json(value, most) for name, value in arguments.items()}}
 
     def _observe(self, task: Task, text: str, value: Any = None, **metadata: Any) -> ToolMessage:
-        id_ = result_id(self.plan, task.key)
+        id_ = observation_id(self.plan, task.key)
         return observation(task, text, value, most=self.context.max_observation_chars, id=id_, **metadata)
 
     async def _in_order(self, task: Task, arguments: dict[str, Any]) -> ToolMessage | Paused:
@@ -201,7 +201,7 @@ class Calls:
         made = await self.outcomes.of(first)
         assert isinstance(made, ToolMessage), "a call that is made has an observation"
         metadata = {**made.response_metadata, "reused": name_of(first)}
-        own = {"tool_call_id": call_id(task.key), "id": result_id(self.plan, task.key)}
+        own = {"tool_call_id": call_id(task.key), "id": observation_id(self.plan, task.key)}
         return made.model_copy(update={**own, "response_metadata": metadata})
 
     async def _within_limits(self, task: Task, arguments: dict[str, Any], metadata: dict[str, Any]) -> ToolMessage:

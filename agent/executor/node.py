@@ -32,7 +32,7 @@ from agent.conversation.provenance import (
     is_trusted,
     own_words,
     own_words_of_plan,
-    trusted_results,
+    trusted_tools,
     words_of_others,
 )
 from agent.conversation.saving import storable
@@ -67,7 +67,7 @@ def make_executor(
     Without a planner beside it the node goes to itself, and finds the plan in the state then.
     """
     signatures = {name: signature_of(tool) for name, tool in tools.items()}
-    trusted = trusted_results(tools)
+    trusted = trusted_tools(tools)
     touches = {name: Touch.of(tool) for name, tool in tools.items()}
 
     async def executor(state: State, runtime: Runtime[Context]) -> Command[Literal["executor", "approval", "joiner"]]:
@@ -123,20 +123,20 @@ def make_executor(
             plan = await receiving
             if handover.anew:
                 shown.take_back()
-                for result in finished.results:
-                    progress.messages.show(RemoveMessage(str(result.id)))
+                for observation in finished.observations:
+                    progress.messages.show(RemoveMessage(str(observation.id)))
                 return Command(goto="executor")
         if plan is None:
             return Command(goto="joiner") if state.get("alone") else Command(goto="executor", update={"alone": True})
         new = _carried_out(plan, finished)
         update: dict[str, Any] = {"messages": new}
         if new:
-            trusted_ids = {result.tool_call_id for result in finished.results if is_trusted(result, trusted)}
+            trusted_ids = {one.tool_call_id for one in finished.observations if is_trusted(one, trusted)}
             update["own"] = own_words(messages, own, own_words_of_plan(new, of_others, trusted_ids))
         if finished.waiting:
-            for result in finished.results:
-                progress.messages.hide(result.id)  # it would be added to, not replaced, when it is there
-            update["paused"] = _pause(plan, finished, [*messages, *finished.results], tools)
+            for observation in finished.observations:
+                progress.messages.hide(observation.id)  # it would be added to, not replaced, when it is there
+            update["paused"] = _pause(plan, finished, [*messages, *finished.observations], tools)
             return Command(goto="approval", update=update)
         words = storable(plan.response_metadata["answer"])
         update |= {"answer": words, "empty": not new and bool(plan.content)}
@@ -148,8 +148,9 @@ def make_executor(
 
 
 def _carried_out(plan: AIMessage, finished: Finished) -> list[AnyMessage]:
-    """The plan as it was carried out, and its results, for the conversation; nothing, if it has no calls."""
-    return [with_tasks(plan, finished.tasks, finished.results), *finished.results] if finished.results else []
+    """The plan as it was carried out, and its observations, for the conversation; nothing, if it has no calls."""
+    observed = finished.observations
+    return [with_tasks(plan, finished.tasks, observed), *observed] if observed else []
 
 
 def _pause(

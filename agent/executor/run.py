@@ -51,7 +51,7 @@ class Finished:
     """Those that there is something to tell of, with each call of a map whose length was not known before; in the order
     of the plan."""
 
-    results: list[ToolMessage] = field(default_factory=list)
+    observations: list[ToolMessage] = field(default_factory=list)
     """An observation for each of them; for a call that waits, one that says so."""
 
     waiting: list[Paused] = field(default_factory=list)
@@ -126,16 +126,16 @@ class PlanRun:
             outcome = await future
             if isinstance(outcome, int):
                 finished.tasks.append(task)
-                finished.results += [] if outcome else [self.calls.no_calls(task)]
+                finished.observations += [] if outcome else [self.calls.no_calls(task)]
             elif isinstance(outcome, ToolMessage):
                 finished.tasks.append(task)
-                finished.results.append(outcome)
+                finished.observations.append(outcome)
             elif outcome:
                 if outcome.arguments is not None:
                     finished.waiting.append(outcome)
                 if not task.is_map:  # its calls are not known yet
                     finished.tasks.append(task)
-                    finished.results.append(self.calls.waits(outcome))
+                    finished.observations.append(self.calls.waits(outcome))
         return finished
 
     def _call(self, task: Task) -> None:

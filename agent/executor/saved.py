@@ -23,12 +23,11 @@ from agent.conversation.messages import (
     apart,
     call_id,
     is_own_plan,
-    key_of,
     map_sizes,
     observation,
+    observation_id,
     observations,
     plan_id,
-    result_id,
     tasks_of,
     with_tasks,
 )
@@ -147,24 +146,24 @@ def left_behind(saved: CheckpointTuple, state: Mapping[str, Any]) -> dict[str, A
         return None
     id_ = (plan and plan.id) or plan_id(saved.checkpoint["id"])
     messages = state.get("messages", [])
-    earlier, results = apart(messages, id_)
+    earlier, observed = apart(messages, id_)
     after = max((number for number, _ in observations(earlier)), default=0)
     written = [message for message in messages if message.id == id_ and is_own_plan(message)]
     tasks, known, trusted = _tasks_of(records, [plan, *written] if plan else [], after)
-    results |= known
+    observed |= known
     waited = paused and not any(call["decision"] for call in paused["waiting"])
     why_not = UNDECIDED if waited else UNFINISHED
     for task in tasks:
-        if task.is_call and task.key not in results:
-            results[task.key] = observation(task, task.error or why_not, failed=True, most=LONGEST_REASON)
-    told = [results[task.key] for task in tasks if task.is_call]
-    told = [one.model_copy(update={"id": result_id(id_, key_of(one.tool_call_id) or (0, None))}) for one in told]
+        if task.is_call and task.key not in observed:
+            observed[task.key] = observation(task, task.error or why_not, failed=True, most=LONGEST_REASON)
+    calls = [task.key for task in tasks if task.is_call]
+    told = [observed[key].model_copy(update={"id": observation_id(id_, key)}) for key in calls]
     if not told:
         return None
     base = plan or AIMessage("", response_metadata={**NO_PLAN, "last": tasks[-1].number})
     new = [with_tasks(base, tasks, told).model_copy(update={"id": id_}), *told]
     own = state.get("own", ())
-    trusted |= {call_id(key) for key, result in results.items() if not words_of_others([result], own)}
+    trusted |= {call_id(key) for key, one in observed.items() if not words_of_others([one], own)}
     said = own_words_of_plan(new, words_of_others(earlier, own), trusted)
     return {"messages": new, "own": own_words(messages, own, said)}
 
@@ -189,14 +188,14 @@ def _tasks_of(
     records: Iterable[Settled], plans: Sequence[AIMessage], after: int
 ) -> tuple[list[Task], dict[Key, ToolMessage], set[str]]:
     """The tasks of a plan that is known, as it was written and as it was at a pause, or as far as anything was saved of
-    them; what came of them; and the tool call ids of the results that are trusted.
+    them; what came of them; and the tool call ids of the observations that are trusted.
 
     Calls that were made for another plan (a run was resumed, and its model wrote another one) have their own numbers.
     """
     tasks = {task.key: task for plan in plans for task in tasks_of(plan)}
     last = max([after, *(number for number, _ in tasks)])
     moved: dict[str, Key] = {}
-    results: dict[Key, ToolMessage] = {}
+    observed: dict[Key, ToolMessage] = {}
     trusted: set[str] = set()
     for record in records:
         number = int(record["task"].partition("[")[0])
@@ -213,7 +212,7 @@ def _tasks_of(
             needs = tuple(dict.fromkeys(reference.task for reference in find_references(arguments)))
             tasks.setdefault(key, Task(key[0], record["tool"], arguments, needs, element=key[1], positional=1))
             if message := outcome["message"]:
-                results[key] = message.model_copy(update={"tool_call_id": call_id(key)})
+                observed[key] = message.model_copy(update={"tool_call_id": call_id(key)})
                 trusted |= {call_id(key)} if outcome["trusted"] else set()
     for number, size in map_sizes(tasks).items():
         whole = next(task for key, task in tasks.items() if key[0] == number)
@@ -223,4 +222,4 @@ def _tasks_of(
     in_order = sorted(
         tasks.values(), key=lambda task: (task.number, sys.maxsize if task.element is None else task.element)
     )
-    return in_order, results, trusted
+    return in_order, observed, trusted
