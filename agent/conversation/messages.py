@@ -53,20 +53,22 @@ def observation_id(plan: str, key: Key) -> str:
     return f"{plan}-{call_id(key)}"
 
 
-def plan_message(plan: Plan, *, text: str, note: str, usage: UsageMetadata | None, id: str | None = None) -> AIMessage:
+def plan_message(
+    plan: Plan, *, text: str, feedback: str, usage: UsageMetadata | None, id: str | None = None
+) -> AIMessage:
     """The finished plan.
 
     Args:
         plan: Its tasks.
         text: What the model wrote.
-        note: Why the plan was made, if it is not the turn's first; chat UIs show it.
+        feedback: Why the plan was made, if it is not the turn's first; chat UIs show it.
         usage: The tokens of the planner's model call, if the model reported them.
         id: The message's id.
     """
     calls, notes = _calls_of(plan.tasks, {})
     return AIMessage(
         id=id,
-        content=note,
+        content=feedback,
         tool_calls=calls,
         usage_metadata=usage,
         response_metadata={"plan": text, "last": plan.last, "answer": plan.answer, **notes},

@@ -277,7 +277,9 @@ class Planning:
         if self._unread or is_left_over(self._talked.partition("\n")[0], changes=False):
             self._plan.answer = ""
         text = "".join(self._text)
-        message = plan_message(self._plan, text=text, note=self._feedback, usage=self._usage, id=self._handover.plan_id)
+        message = plan_message(
+            self._plan, text=text, feedback=self._feedback, usage=self._usage, id=self._handover.plan_id
+        )
         self._shown.finish()
         if not self._shown.calls:  # it has none, or is carried out from the state
             self._progress.messages.hide(message.id)

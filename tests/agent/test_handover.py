@@ -37,7 +37,7 @@ def plan_of(*queries: str) -> tuple[list[Task], AIMessage]:
     for query in queries:
         plan.add(Call(None, "search", [query]))
     plan.end(Join(plan.last + 1))
-    return plan.tasks, plan_message(plan, text="", note="", usage=None)
+    return plan.tasks, plan_message(plan, text="", feedback="", usage=None)
 
 
 async def taken(handover: Handover) -> list[Task]:

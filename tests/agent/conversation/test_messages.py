@@ -40,8 +40,8 @@ def search(number: int, query: str) -> Call:
     return Call(number, "search", [query])
 
 
-def planned(*calls: Call, earlier: tuple[int, ...] = (), note: str = "") -> AIMessage:
-    return plan_message(make_plan(*calls, earlier=earlier), text="…", note=note, usage=None)
+def planned(*calls: Call, earlier: tuple[int, ...] = (), feedback: str = "") -> AIMessage:
+    return plan_message(make_plan(*calls, earlier=earlier), text="…", feedback=feedback, usage=None)
 
 
 def observed(number: int, text: str, *, failed: bool = False) -> ToolMessage:
@@ -66,7 +66,7 @@ def test_a_plan_is_a_message_with_a_tool_call_for_each_task() -> None:
 
 def test_the_message_of_a_plan_has_what_the_model_wrote_and_what_it_cost() -> None:
     usage = {"input_tokens": 5, "output_tokens": 2, "total_tokens": 7}
-    message = plan_message(make_plan(search(1, "K2")), text='1. search("K2")', note="why", usage=usage)  # type: ignore[arg-type]
+    message = plan_message(make_plan(search(1, "K2")), text='1. search("K2")', feedback="why", usage=usage)  # type: ignore[arg-type]
     assert message.response_metadata["plan"] == '1. search("K2")'
     assert message.usage_metadata == usage
     assert message.text == "why"
@@ -74,13 +74,13 @@ def test_the_message_of_a_plan_has_what_the_model_wrote_and_what_it_cost() -> No
 
 def test_the_tasks_of_a_plan_are_read_back_from_its_message() -> None:
     plan = make_plan(search(1, "K2"), Call(2, "math", ["$1 * $3"]), Call(3, "serch", ["x"]), Call(4, "math", ["$4"]))
-    assert tasks_of(plan_message(plan, text="", note="", usage=None)) == plan.tasks
+    assert tasks_of(plan_message(plan, text="", feedback="", usage=None)) == plan.tasks
 
 
 @pytest.mark.parametrize("name", ["weather.now", "größe", "t" * 65], ids=["dot", "letter", "length"])
 def test_a_tool_keeps_its_name_in_the_plan_that_is_read_back(name: str) -> None:
     plan = make_plan(Call(1, name, ["K2"]), tools=(Signature(name, ("query",)),))
-    assert tasks_of(plan_message(plan, text="", note="", usage=None)) == plan.tasks
+    assert tasks_of(plan_message(plan, text="", feedback="", usage=None)) == plan.tasks
 
 
 def test_the_names_of_calls_are_such_as_providers_accept() -> None:
@@ -94,7 +94,7 @@ def test_a_call_is_shown_as_it_was_made_and_read_back_as_it_was_planned() -> Non
     plan = make_plan(search(1, "K2"), search(2, "$1"))
     tasks = plan.tasks
     made = observation(tasks[1], "r", "r", most=100, arguments={"query": "x" * 2000})
-    message = with_tasks(plan_message(plan, text="", note="", usage=None), tasks, [made])
+    message = with_tasks(plan_message(plan, text="", feedback="", usage=None), tasks, [made])
     assert message.tool_calls[0]["args"] == {"query": "K2"}
     assert message.tool_calls[1]["args"]["query"].startswith("x" * 100)
     assert len(message.tool_calls[1]["args"]["query"]) < 600
@@ -104,7 +104,7 @@ def test_a_call_is_shown_as_it_was_made_and_read_back_as_it_was_planned() -> Non
 def test_the_last_number_of_a_plan_counts_its_join() -> None:
     plan = make_plan(search(1, "K2"))
     plan.end(Join(2))
-    assert last_number(plan_message(plan, text="", note="", usage=None)) == 2
+    assert last_number(plan_message(plan, text="", feedback="", usage=None)) == 2
 
 
 def test_a_call_id_has_the_number_of_its_task() -> None:
@@ -182,7 +182,7 @@ def test_a_turn_starts_with_the_last_message_of_the_user() -> None:
 
 def test_replans_are_counted_from_the_last_message_of_the_user_and_another_agents_calls_are_none() -> None:
     foreign = AIMessage("Let me see.", tool_calls=[{"name": "lookup", "args": {}, "id": "call_9"}])
-    again = planned(search(2, "y"), earlier=(1,), note="more")
+    again = planned(search(2, "y"), earlier=(1,), feedback="more")
     messages = [HumanMessage("a"), foreign, planned(search(1, "x")), observed(1, "r"), again, observed(2, "s")]
     assert [replans_made(messages[:end]) for end in (1, 2, 4, 6)] == [0, 0, 0, 1]
     assert replans_made([*messages, AIMessage("b"), HumanMessage("c")]) == 0
@@ -254,7 +254,7 @@ def test_the_results_of_all_plans_of_a_turn_are_shown_together() -> None:
             HumanMessage("q"),
             planned(search(1, "a")),
             observed(1, "r"),
-            planned(search(2, "b"), earlier=(1,), note="more"),
+            planned(search(2, "b"), earlier=(1,), feedback="more"),
             observed(2, "s"),
         ]
     )
