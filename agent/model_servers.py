@@ -15,7 +15,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -123,7 +123,8 @@ class AnyServer(BaseChatModel):
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **options: Any
     ) -> ChatResult:
         with self._errors():
-            result = await self._ask([_mended(message) for message in messages], stop, run_manager, options)
+            mended = [_with_texts(message, without_surrogates) for message in messages]
+            result = await self._ask(mended, stop, run_manager, options)
         thoughts = Thoughts()
         for generation in result.generations:
             generation.message = _read(generation.message, thoughts, final=True)
@@ -191,7 +192,8 @@ class StreamedByAnyServer(AnyServer):
         thoughts = Thoughts(inside=bool(self._known.begins_in_thought))
         told: UsageMetadata | None = None
         with self._errors():
-            async with aclosing(self._chunks([_mended(message) for message in messages], stop, options)) as chunks:
+            mended = [_with_texts(message, without_surrogates) for message in messages]
+            async with aclosing(self._chunks(mended, stop, options)) as chunks:
                 async for chunk in chunks:
                     message = _read(chunk.message, thoughts)
                     if usage := message.usage_metadata:
@@ -292,24 +294,17 @@ def _read(message: Any, thoughts: Thoughts, *, final: bool = False) -> Any:
             return said + thoughts.close()
         return ANEW + said if anew else said
 
+    return _with_texts(message, read)
+
+
+def _with_texts(message: Any, change: Callable[[str], str]) -> Any:
+    """The message with each of its texts changed."""
     content = message.content
     if isinstance(content, str):
-        read_content: Any = read(content) if content else content
+        changed: Any = change(content) if content else content
     else:
-        read_content = [{**block, "text": read(block["text"])} if _is_text(block) else block for block in content]
-    return message if read_content == content else message.model_copy(update={"content": read_content})
-
-
-def _mended(message: BaseMessage) -> BaseMessage:
-    """The message without half characters."""
-    content: Any = message.content
-    if isinstance(content, str):
-        mended: Any = without_surrogates(content)
-    else:
-        mended = [
-            {**block, "text": without_surrogates(block["text"])} if _is_text(block) else block for block in content
-        ]
-    return message if mended == content else message.model_copy(update={"content": mended})
+        changed = [{**block, "text": change(block["text"])} if _is_text(block) else block for block in content]
+    return message if changed == content else message.model_copy(update={"content": changed})
 
 
 def _is_text(block: Any) -> bool:
