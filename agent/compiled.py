@@ -197,7 +197,7 @@ async def in_a_task(items: AsyncGenerator[T], ahead: int = AHEAD) -> AsyncGenera
                 made.put_nowait(item)
 
     running = asyncio.create_task(run())
-    running.add_done_callback(_take_note)
+    running.add_done_callback(lambda done: done.cancelled() or done.exception())  # taken note of
     running.add_done_callback(made.put_nowait)  # what comes behind the last item
     try:
         while (item := await made.get()) is not running:
@@ -208,9 +208,3 @@ async def in_a_task(items: AsyncGenerator[T], ahead: int = AHEAD) -> AsyncGenera
         running.cancel()
         with anyio.CancelScope(shield=True):
             await asyncio.wait([running])
-
-
-def _take_note(running: "asyncio.Task[None]") -> None:
-    """Of what was raised, when nobody is left to be told."""
-    if not running.cancelled():
-        running.exception()

@@ -148,7 +148,11 @@ def read_decision(response: AIMessage, *, as_text: bool = False) -> Answer | Rep
         words = bare.partition("\nObservation:")[0]
         action = _ACTION.search(words)
         final = None if action else _FINAL.search(words)
-        answer = _given(action["text"]) if action else final["text"] if final else _THOUGHT.sub("", words)
+        if action:
+            literal = _literal(action["text"])
+            answer = _without_parentheses(action["text"]) if literal is None else literal
+        else:
+            answer = final["text"] if final else _THOUGHT.sub("", words)
         if action and action["action"].lower() == "replan":
             return Replan(answer)
     if whole := _WHOLE.fullmatch(answer):
@@ -176,11 +180,6 @@ def _literal(text: str) -> str | None:
             return None
     texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
     return "".join(texts).strip() if texts and len(texts) == len(parts) else None
-
-
-def _given(text: str) -> str:
-    literal = _literal(text)
-    return _without_parentheses(text) if literal is None else literal
 
 
 def _without_parentheses(text: str) -> str:

@@ -80,7 +80,9 @@ _REMARK = re.compile(r"[\s`*_.;,)]*(?:#|//|/\*|--\s|[-–—]\s|\()")
 _SENTENCE = re.compile(
     rf"{BULLETS}(?:(?:step|part)\s*\d+\W|(?:first|then|next|now|finally)\b|[^\W\d_].*\s.*[.!。]\W*\Z)", re.IGNORECASE
 )
-_LOOSE_REMARK = re.compile(r"[\s`*_.]*[-–—→:(\[=]")
+_OTHER_REMARK = re.compile(r"[\s`*_.]*[-–—→:\[=]")
+"""How else a remark may begin on a call that changes nothing."""
+
 _CALL = re.compile(r"\w\s?\(")
 
 
@@ -149,4 +151,4 @@ def is_left_over(behind: str, *, changes: bool) -> bool:
         return may_be_conditional(text, beside=True)
     if _STATES.match(text) or _CODE_BEHIND.match(text):
         return True
-    return not (_REMARK.match(text) or _LOOSE_REMARK.match(text)) and bool(_CALL.search(text))
+    return not (_REMARK.match(text) or _OTHER_REMARK.match(text)) and bool(_CALL.search(text))

@@ -19,6 +19,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
 from agent.context import GrammarDialect
+from agent.language.values import written_name
 from agent.model_servers import ModelError
 from agent.tooling.fit import choices_of, definitions_of, options_of, referred, schema_of
 
@@ -193,7 +194,7 @@ class _Builder:
         or named, `named` after that. Those behind the first begin with a comma."""
         most = len(given)
         for index, (name, value) in enumerate(given.items()):
-            named = (_text(f"{name if name.isidentifier() else json.dumps(name, ensure_ascii=False)}="), value)
+            named = (_text(f"{written_name(name)}="), value)
             comma = ('","', "space")
             self.rules[f"{place}first{index}"] = [(*named, f"{place}named{index + 1}")]
             self.rules[f"{place}named{index}"] = [(*comma, *named, f"{place}named{index + 1}")]
