@@ -30,7 +30,7 @@ from langgraph.runtime import Runtime
 
 from agent.language.tasks import Task
 from agent.language.values import as_json, excerpt, render_call
-from agent.shown import MessageStream
+from agent.streaming import MessageStream
 
 SHOWN_CHARS = 500
 

@@ -20,7 +20,7 @@ from langchain_core.messages import AnyMessage, ToolMessage
 from langchain_core.tools import BaseTool
 
 from agent.context import Context
-from agent.conversation.messages import map_sizes, observations, own_plans, shown_value, tasks_of, this_turn
+from agent.conversation.messages import map_sizes, observations, own_plans, result_of, tasks_of, this_turn
 from agent.language.references import (
     PATTERN,
     Reference,
@@ -232,7 +232,7 @@ def _words(*texts: str) -> set[str]:
 def _value(message: ToolMessage | None) -> Any:
     if message is None or message.status == "error":
         raise NoAnswerError
-    return shown_value(message)
+    return result_of(message)
 
 
 def _printable(value: Any, about: str) -> str:
@@ -258,5 +258,5 @@ def direct_answer(messages: Sequence[AnyMessage]) -> str:
     result = messages[-1] if messages else None
     if not isinstance(result, ToolMessage) or not result.response_metadata.get("return_direct"):
         return ""
-    value = shown_value(result)
+    value = result_of(result)
     return to_text(value) if isinstance(value, dict | list) else for_people(value)

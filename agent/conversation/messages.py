@@ -199,8 +199,8 @@ def observation(
     )
 
 
-def shown_value(observation: ToolMessage) -> Any:
-    """The result that models are shown (as text, and cut)."""
+def result_of(observation: ToolMessage) -> Any:
+    """The result, of which models are shown the text: what `$1` stands for."""
     return observation.response_metadata.get("content", observation.artifact)
 
 

@@ -10,16 +10,16 @@ from langchain_core.messages import AIMessage, AnyMessage
 
 from agent.conversation.answer import Filling, NoAnswerError, all_done, certain, fill_in
 from agent.handover import Handover
-from agent.shown import Shown
+from agent.streaming import StreamedMessage
 
 
-async def show_answer(handover: Handover, messages: Sequence[AnyMessage], shown: Shown) -> None:
+async def show_answer(handover: Handover, messages: Sequence[AnyMessage], streamed: StreamedMessage) -> None:
     """Show the plan's answer as far as it is certain, until the plan is there.
 
     Args:
         handover: Where the planner says what it has read of it.
         messages: The conversation, with all of this plan's results.
-        shown: The answer's message.
+        streamed: The answer's message.
     """
     if not all_done(messages):
         return
@@ -33,16 +33,16 @@ async def show_answer(handover: Handover, messages: Sequence[AnyMessage], shown:
             except NoAnswerError:
                 return
             position = end
-            shown.add(filled.strip()[len(shown.text) :])
+            streamed.add(filled.strip()[len(streamed.text) :])
 
 
-def whole_answer(answer: str, messages: Sequence[AnyMessage], shown: Shown) -> AIMessage | None:
+def whole_answer(answer: str, messages: Sequence[AnyMessage], streamed: StreamedMessage) -> AIMessage | None:
     """The answer whose beginning is shown, with the rest of it; None if none is. It is taken back if the rest can't
     stand there."""
-    if not shown.text:
+    if not streamed.text:
         return None
     if not (text := fill_in(answer, messages, changing=())):
-        shown.take_back()
+        streamed.take_back()
         return None
-    shown.finish(text)
-    return AIMessage(text, id=shown.id)
+    streamed.finish(text)
+    return AIMessage(text, id=streamed.id)

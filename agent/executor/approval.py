@@ -26,7 +26,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_confi
 from typing_extensions import TypedDict  # Pydantic refuses typing's before Python 3.12
 
 from agent.context import Context
-from agent.conversation.messages import shown_value
+from agent.conversation.messages import result_of
 from agent.conversation.provenance import sources_of
 from agent.executor.saved import Superstep
 from agent.language.values import as_container, as_json, excerpt
@@ -129,7 +129,7 @@ def _seen(arguments: Any, messages: Sequence[BaseMessage]) -> Iterator[str]:
     """What results say of the things that the arguments name, the newest first."""
     for name in _texts_in(arguments):
         for message in reversed(messages):
-            if isinstance(message, ToolMessage) and (line := next(_about(name, shown_value(message)), None)):
+            if isinstance(message, ToolMessage) and (line := next(_about(name, result_of(message)), None)):
                 yield line
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.messages import ToolMessage
 
-from agent.conversation.messages import shown_value
+from agent.conversation.messages import result_of
 from agent.executor.outcomes import BlockedError, Outcomes
 from agent.language.plan import Map, MapError
 from agent.language.references import (
@@ -180,7 +180,7 @@ def value_for(reference: Reference, observation: ToolMessage, *, of_map: bool = 
         observation: The observation of the task, or of an element of it.
         of_map: Whether it is an element; the path's first step leads to it.
     """
-    content = shown_value(observation)
+    content = result_of(observation)
     if content is observation.artifact:
         return content
     rest = replace(reference, path=reference.path.partition("]")[2]) if of_map else reference

@@ -46,8 +46,8 @@ from agent.executor.run import Finished, PlanRun
 from agent.executor.saved import Superstep
 from agent.handover import Handover
 from agent.models import Models
-from agent.shown import Shown
 from agent.state import Node, PausedPlan, State, Waiting
+from agent.streaming import StreamedMessage
 from agent.tooling.describe import signature_of
 from agent.tooling.inject import Surroundings
 from agent.tooling.invoke import Wrapper
@@ -107,7 +107,7 @@ def make_executor(
             if planned:
                 handover.finish(planned)
                 if not (paused or state.get("alone")):  # what seemed to be the plan before was taken back
-                    Shown(progress.messages, plan_id).add_calls(planned)
+                    StreamedMessage(progress.messages, plan_id).add_calls(planned)
             # Called before any tool, because replay after a crash goes by the order of calls. What it returns is
             # saved, so that this node can go on when the planner had finished and will not be run again.
             receiving = receive_plan(handover)
@@ -116,13 +116,13 @@ def make_executor(
                     run.start(task)
                 finished = await run.finish(handover.last)
             handover.drain()
-            shown = Shown(progress.messages.of("joiner"), answer_id(plan_id))
+            streamed = StreamedMessage(progress.messages.of("joiner"), answer_id(plan_id))
             if shows_answers and context.direct_join and not (finished.waiting or changing(tools, context)):
                 seen = [*messages, *_carried_out(AIMessage("", id=plan_id, response_metadata=NO_PLAN), finished)]
-                await show_answer(handover, seen, shown)
+                await show_answer(handover, seen, streamed)
             plan = await receiving
             if handover.anew:
-                shown.take_back()
+                streamed.take_back()
                 for observation in finished.observations:
                     progress.messages.show(RemoveMessage(str(observation.id)))
                 return Command(goto="executor")
@@ -140,7 +140,7 @@ def make_executor(
             return Command(goto="approval", update=update)
         words = storable(plan.response_metadata["answer"])
         update |= {"answer": words, "empty": not new and bool(plan.content)}
-        if answer := whole_answer(words, [*messages, *new], shown):
+        if answer := whole_answer(words, [*messages, *new], streamed):
             update |= {"messages": [*new, answer], "answered": True}
         return Command(goto="joiner", update=update)
 

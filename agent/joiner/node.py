@@ -24,8 +24,8 @@ from agent.language.reasoning import without_thoughts
 from agent.model_servers import REFUSED, known_of
 from agent.models import Models, overflow_told
 from agent.prompts import NO_ANSWER, REPLAN_TOOL, joiner_prompt
-from agent.shown import MessageStream
 from agent.state import Node, State
+from agent.streaming import MessageStream
 
 NO_FEEDBACK = "The results don't answer the question."
 
@@ -57,7 +57,7 @@ def make_joiner(
             if (answer := answer or direct_answer(messages)) and (given := _without_asking(answer, form)):
                 return Command(goto="__end__", update=given)
         model = await models.joiner(context)
-        shown = in_view(
+        view = in_view(
             messages, system_prompt=context.system_prompt or system_prompt, most_tokens=context.max_prompt_tokens
         )
         with overflow_told():
@@ -65,9 +65,9 @@ def make_joiner(
             usable = tools if may_replan else ()
             decision: Answer | Replan | Structured
             if form is None:
-                decision = await decide(model, shown, tools=usable, stream=progress.messages)
+                decision = await decide(model, view, tools=usable, stream=progress.messages)
             else:
-                asked = await ask(model, form, shown, tools=usable)
+                asked = await ask(model, form, view, tools=usable)
                 decision = Replan(asked) if isinstance(asked, str) else asked
         match decision:
             case Structured():

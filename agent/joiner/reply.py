@@ -14,7 +14,7 @@ from langgraph.constants import TAG_NOSTREAM
 
 from agent.language.reasoning import without_thoughts
 from agent.language.written_calls import read_written_calls
-from agent.shown import MessageStream, Shown
+from agent.streaming import MessageStream, StreamedMessage
 
 CONFIG: RunnableConfig = {"run_name": "join", "tags": [TAG_NOSTREAM]}
 """LangGraph would show all of the reply, a call of `replan` as well, and an answer that is for a program."""
@@ -81,7 +81,7 @@ class Reply:
             shows: Whether its text is sure to be no thought.
         """
         self._shows = shows and bool(stream.handlers)
-        self._shown = Shown(stream, f"answer-{uuid4()}")
+        self._streamed = StreamedMessage(stream, f"answer-{uuid4()}")
         self._text = ""
 
     async def ask(
@@ -107,19 +107,19 @@ class Reply:
 
     def _read(self, text: str) -> None:
         self._text += text
-        if self._shown.text or _PLAIN.match(self._text):
-            self._shown.add(self._text[len(self._shown.text) :])
+        if self._streamed.text or _PLAIN.match(self._text):
+            self._streamed.add(self._text[len(self._streamed.text) :])
 
     def finish(self, message: AIMessage) -> AIMessage:
         """The message that the reply is, all of it shown."""
-        if not self._shown.text:
+        if not self._streamed.text:
             return message  # LangGraph shows what a node returns
-        self._shown.finish(str(message.text))
-        return message.model_copy(update={"id": self._shown.id})
+        self._streamed.finish(str(message.text))
+        return message.model_copy(update={"id": self._streamed.id})
 
     def take_back(self) -> None:
         """The reply is no message."""
-        self._shown.take_back()
+        self._streamed.take_back()
 
 
 # --- what a reply decides

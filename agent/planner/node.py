@@ -32,8 +32,8 @@ from agent.planner.function_calls import ToolCallReader
 from agent.planner.functions import Functions
 from agent.planner.grammar import plan_grammar, refusal_told, text_of
 from agent.prompts import planner_prompt
-from agent.shown import Shown
 from agent.state import Node, State
+from agent.streaming import StreamedMessage
 from agent.tooling.describe import describe, signature_of
 
 CALL_CONFIG: RunnableConfig = {"run_name": "plan", "tags": [TAG_NOSTREAM]}
@@ -235,7 +235,7 @@ class Planning:
         self._round = round
         self._usage: UsageMetadata | None = None
         self._feedback = feedback
-        self._shown = Shown(progress.messages, handover.plan_id)
+        self._streamed = StreamedMessage(progress.messages, handover.plan_id)
         self._begin()
 
     def _begin(self) -> None:
@@ -280,8 +280,8 @@ class Planning:
         message = plan_message(
             self._plan, text=text, feedback=self._feedback, usage=self._usage, id=self._handover.plan_id
         )
-        self._shown.finish()
-        if not self._shown.calls:  # it has none, or is carried out from the state
+        self._streamed.finish()
+        if not self._streamed.calls:  # it has none, or is carried out from the state
             self._progress.messages.hide(message.id)
         return message
 
@@ -291,7 +291,7 @@ class Planning:
         written, items, anew = self._reader.read(chunk)
         if anew:
             self._handover.begin_anew()
-            self._shown.take_back()
+            self._streamed.take_back()
             self._begin()
             self._progress.tell("plan_started", round=self._round, anew=True)
         if self._ended:
@@ -347,7 +347,7 @@ class Planning:
     def _show(self, task: Task) -> None:
         """Show a call, as a piece of the plan's message, if anyone looks."""
         if self._progress.messages.handlers and task.is_call and not self._handover.anew:
-            self._shown.add_call(call_of(task), behind="" if self._shown.calls else self._feedback)
+            self._streamed.add_call(call_of(task), behind="" if self._streamed.calls else self._feedback)
 
     def _release(self) -> None:
         """Send what was held back: the plan stands, but for calls whose condition may stand behind its end."""

@@ -60,7 +60,7 @@ class MessageStream:
         handler.stream((graph_namespace(self.metadata), "messages", payload))
 
 
-class Shown:
+class StreamedMessage:
     """A message of the agent's that is shown while it is written."""
 
     def __init__(self, stream: MessageStream, id: str) -> None:
