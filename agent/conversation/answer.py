@@ -75,11 +75,7 @@ def changing(tools: Mapping[str, BaseTool], context: Context) -> set[str]:
 
 def all_done(messages: Sequence[AnyMessage]) -> bool:
     """Whether everything happened that this turn's plans set out to do: every call was made as planned and succeeded,
-    and no map was over nothing.
-
-    Args:
-        messages: The conversation.
-    """
+    and no map was over nothing."""
     turn = this_turn(messages)
     results = observations(turn)
     if any(result.status == "error" or _is_a_persons(result) for result in results.values()):
@@ -116,10 +112,6 @@ class Filling:
     """Puts the results of a conversation into answers."""
 
     def __init__(self, messages: Sequence[AnyMessage]) -> None:
-        """
-        Args:
-            messages: The conversation with the observations.
-        """
         self._seen = observations(messages)
         self._sizes = map_sizes(self._seen)
         self._last = max((number for number, _ in self._seen), default=0) + 1  # the join's own number

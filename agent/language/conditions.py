@@ -87,11 +87,7 @@ _CALL = re.compile(r"\w\s?\(")
 
 
 def condition_error(text: str) -> str:
-    """What the planner is told of a call that stands under a condition.
-
-    Args:
-        text: The condition.
-    """
+    """What the planner is told of a call that stands under this condition."""
     return CONDITION.format(text=shorten(text.strip()))
 
 
