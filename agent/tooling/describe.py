@@ -13,9 +13,9 @@ from langgraph.types import Command
 from pydantic import TypeAdapter, WithJsonSchema
 
 from agent.language.tasks import Signature
-from agent.tooling.fit import choices_of, definitions_of, options_of, referred, schema_of
 from agent.tooling.inject import check_injections, functions_of, hints_of, injectable, parameters_of
 from agent.tooling.metadata import changes_something, metadata_of
+from agent.tooling.schema import choices_of, definitions_of, options_of, referred, schema_of
 
 RESERVED = "join"
 _NAME = re.compile(r"[^\W\d][\w.\-]*")

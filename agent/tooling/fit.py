@@ -11,14 +11,11 @@ from typing import Annotated, Any, Literal, NotRequired
 
 from langchain_core.tools import BaseTool, Tool
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, WrapValidator, with_config
-from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict  # Pydantic refuses typing's before Python 3.12
 
 from agent.language.values import as_container, as_fields, as_list, to_text
-
-NO_SCHEMA = "The arguments of the tool {tool!r} have no JSON schema, so no plan can give them: {why}"
-WRONG_SCHEMA = "The tool {tool!r} has {value!r} for {name!r} in its schema, where an object belongs."
+from agent.tooling.schema import choices_of, definitions_of, listed, options_of, referred, schema_of
 
 MOST_REASONS = 5
 
@@ -212,83 +209,3 @@ def _object(schema: Mapping[str, Any], root: Mapping[str, Any], within: frozense
         fields[str(name)] = kind if name in required else NotRequired[kind]
     made: type[Any] = TypedDict("Arguments", fields)  # type: ignore[misc]  # made from data
     return with_config(ConfigDict(extra="allow"))(made)
-
-
-# --- what schemas say, which come from anywhere
-
-
-def schema_of(tool: BaseTool) -> dict[str, Any]:
-    """The JSON schema of the arguments that a model gives, with those of all its branches (`anyOf`, `oneOf`, `allOf`)
-    among its properties.
-
-    Raises:
-        ValueError: There is none, or it is not one.
-    """
-    if isinstance(tool, Tool) and tool.args_schema is None:
-        return {"properties": tool.args, "required": list(tool.args)}  # LangChain infers no schema for its oldest kind
-    schema: Any = tool.tool_call_schema
-    if not isinstance(schema, dict):
-        try:
-            schema = dict(schema.model_json_schema() if hasattr(schema, "model_json_schema") else schema.schema())
-        except PydanticInvalidForJsonSchema as error:
-            raise ValueError(NO_SCHEMA.format(tool=tool.name, why=error.message)) from error
-    properties, required = _branches(tool.name, schema, definitions_of(schema), ())
-    return {**schema, "properties": properties, "required": sorted(required & properties.keys())}
-
-
-def _branches(
-    tool: str, schema: Any, definitions: Mapping[str, Any], within: tuple[str, ...]
-) -> tuple[dict[str, Any], set[str]]:
-    """The properties of a schema and its branches, and the names of those that are required whatever the branch."""
-    if not isinstance(schema, Mapping):
-        return {}, set()
-    own = schema.get("properties") or {}
-    if not isinstance(own, Mapping):
-        raise ValueError(WRONG_SCHEMA.format(tool=tool, value=own, name="properties"))
-    required = {name for name in listed(schema.get("required")) if isinstance(name, str)}
-    others: dict[str, list[Any]] = {}
-
-    def take(part: Any, within: tuple[str, ...] = within) -> set[str]:
-        found, needed = _branches(tool, part, definitions, within)
-        for name, described in found.items():
-            if name not in own and described not in others.setdefault(name, []):
-                others[name].append(described)
-        return needed
-
-    if (reference := str(schema.get("$ref") or "")) and reference not in within:
-        required |= take(referred(reference, definitions), (*within, reference))
-    for part in listed(schema.get("allOf")):
-        required |= take(part)
-    for options in filter(None, (listed(schema.get("anyOf")), listed(schema.get("oneOf")))):
-        required |= set.intersection(*map(take, options))
-    shared = {name: found[0] if len(found) == 1 else {"anyOf": found} for name, found in others.items()}
-    return {**own, **shared}, required
-
-
-def definitions_of(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The definitions that references in a schema are to."""
-    found = schema.get("$defs") or schema.get("definitions")
-    return found if isinstance(found, Mapping) else {}
-
-
-def referred(reference: str, definitions: Mapping[str, Any]) -> Any:
-    """The definition that a reference is to; None if there is none."""
-    return definitions.get(reference.rpartition("/")[2])
-
-
-def choices_of(schema: Mapping[str, Any]) -> list[Any]:
-    """The values of an enumeration or a constant."""
-    return listed(schema.get("enum", [schema.get("const")]))
-
-
-def options_of(schema: Mapping[str, Any]) -> list[Any]:
-    """The schemas of which a value has to fit one, if there are several; of `allOf`, the one that says all."""
-    if isinstance(kinds := schema.get("type"), list):
-        return [{**schema, "type": kind} for kind in kinds]
-    parts = listed(schema.get("allOf"))
-    return listed(schema.get("anyOf") or schema.get("oneOf")) or (parts if len(parts) == 1 else [])
-
-
-def listed(value: Any) -> list[Any]:
-    """The value if it is a list."""
-    return value if isinstance(value, list) else []
