@@ -30,7 +30,8 @@ def join(prompt: Prompt) -> str | Replan:
     wanted, limit = _wishes_of(prompt.question)
     found = {tool: [one.value for one in prompt.results if one.tool == tool] for tool in ("buy", "click")}
     for receipt in found["buy"]:
-        return f"I bought {receipt['title']} ({receipt['id']}) for {receipt['price']:.2f} dollars."
+        chosen = ", ".join([receipt["id"], *(f"{name} {value}" for name, value in receipt["chosen"].items())])
+        return f"I bought {receipt['title']} ({chosen}) for {receipt['price']:.2f} dollars."
     if refused := [one.text for one in prompt.failures if one.tool == "buy"]:
         return f"I have not bought what fits best. {refused[-1]}"
     best: tuple[float, str] = (-1, "")
