@@ -32,10 +32,12 @@ class Metadata:
     """Whether a call need not be made again where an identical one was."""
 
 
+_KNOWN = frozenset(field.name for field in fields(Metadata))
+
+
 def metadata_of(tool: BaseTool) -> Metadata:
     """What the tool's metadata says; there may be more in it, of others."""
-    given = tool.metadata or {}
-    return Metadata(**{field.name: given[field.name] for field in fields(Metadata) if field.name in given})
+    return Metadata(**{name: value for name, value in (tool.metadata or {}).items() if name in _KNOWN})
 
 
 def changes_something(tool: BaseTool, requires_approval: Collection[str] = ()) -> bool:
