@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from apps.evaluation.report import Plot, report
 from apps.evaluation.results import Result
 from apps.evaluation.scoring import WORDS_DIFFER
 from apps.evaluation.table import rows
+from apps.runs.wording import version_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -154,12 +154,5 @@ def _summary(
         "prices": evaluation.prices.about(),
         "timeline": shown,
         "notes": list(notes),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {name: version_of(name) for name in PACKAGES},
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

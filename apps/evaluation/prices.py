@@ -5,7 +5,6 @@ without `cached_input`, cached tokens cost what others do. It may have a `source
 """
 
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from apps.evaluation.results import ModelCall, Result, Tokens
 from apps.runs.errors import in_one_line
+from apps.runs.wording import version_of
 
 UNUSABLE = "{path}: {problem}. apps/evaluation/prices.py shows the form."
 UNKNOWN = "No price is known for {models}: costs are left empty. Give a table with --prices{package}."
@@ -81,10 +81,8 @@ class Prices(BaseModel):
 
     def about(self) -> str:
         """Where the prices are from."""
-        try:
-            package = f"genai-prices {version('genai-prices')}"
-        except PackageNotFoundError:
-            package = ""
+        version = version_of("genai-prices")
+        package = f"genai-prices {version}" if version else ""
         return "; ".join(filter(None, [self.source, package])) or "none"
 
 

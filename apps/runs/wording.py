@@ -23,12 +23,17 @@ _INVISIBLE = dict.fromkeys([*_CONTROLS, *_DIRECTIONS])
 
 def own_version() -> str:
     """The version of this program, where it is installed. Images have its code alone."""
+    return version_of("llm-compiler") or "unknown"
+
+
+def version_of(package: str) -> str | None:
+    """The version of a package; None if it is not installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        return version("llm-compiler")
+        return version(package)
     except PackageNotFoundError:
-        return "unknown"
+        return None
 
 
 def notes_on(model: str) -> list[str]:
