@@ -30,10 +30,16 @@ MARKERS = "osD^"
 ROW = 0.62
 """Inches of an agent's row."""
 
+MARGINS = (1.06, 0.78, 0.42, 0.33)
+"""Inches to the left, to the right, above and below a plot with a row for each agent."""
+
+MARGINS_WITH_KEY = (0.55, 0.15, 0.75, 0.55)
+"""The same of one that has a key to the agents above it."""
+
 
 def latencies(runs: Runs, style: Style = STYLES["light"]) -> Figure:
     """A dot for each answered run, the middle half as a bar, the median as a line."""
-    figure, axes = _axes(style, 0.75 + ROW * len(runs), "Latency of each run")
+    figure, axes = _axes(style, 0.75 + ROW * len(runs), MARGINS, "Latency of each run")
     jitter = random.Random(0)
     longest = max((run.latency for results in runs.values() for run in results if not run.error), default=1.0)
     for row, results in enumerate(runs.values()):
@@ -77,7 +83,7 @@ def latencies(runs: Runs, style: Style = STYLES["light"]) -> Figure:
 def accuracy_against_cost(figures: Sequence[Figures], style: Style = STYLES["light"]) -> Figure:
     """A point for each agent, with the 95 % interval of its accuracy. Without prices, tokens stand for the cost."""
     priced = all(figure.cost is not None for figure in figures) and any(figure.cost for figure in figures)
-    figure, axes = _axes(style, 3.3, "Accuracy, with its 95 % interval, against cost")
+    figure, axes = _axes(style, 3.3, MARGINS_WITH_KEY, "Accuracy, with its 95 % interval, against cost")
     costs, lowest, keys = [0.0], 1.0, []
     for row, agent in enumerate(figures):
         if agent.accuracy is None or agent.interval is None:
@@ -194,9 +200,9 @@ def _draw_bar(axes: Axes, bar: _Bar, place: int, longest: float, style: Style) -
         )
 
 
-def _axes(style: Style, height: float, title: str) -> tuple[Figure, Axes]:
+def _axes(style: Style, height: float, margins: tuple[float, float, float, float], title: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(style.width, height), facecolor=style.colours.surface)
-    left, right, top, bottom = (0.55, 0.15, 0.75, 0.55) if "cost" in title else (1.06, 0.78, 0.42, 0.33)
+    left, right, top, bottom = margins
     box = (left / style.width, bottom / height, 1 - (left + right) / style.width, 1 - (top + bottom) / height)
     axes = figure.add_axes(box, facecolor=style.colours.surface)
     figure.text(

@@ -45,7 +45,8 @@ def draw_plan(run: Run) -> Picture:
     width, height = below if down else beside
     points = _points(graph, layers, breadth, (width, height), down=down)
 
-    picture = Picture(in_short(run.question, 300), width, height)
+    question = in_short(run.question, 300)
+    picture = Picture(question, width, height)
     axes = picture.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
@@ -54,7 +55,7 @@ def draw_plan(run: Run) -> Picture:
     for step in steps:
         _draw_box(axes, step, points[step.id], box)
         picture.hints[step.id] = "\n".join(filter(None, [step.title, step.detail, spent_on(step)]))
-    title = fit(in_short(run.question, 300), 12, max(width, LEAST_TITLE), bold=True)
+    title = fit(question, 12, max(width, LEAST_TITLE), bold=True)
     write(axes, title, (0, 0), (0, 20), "data", 12, weight="bold")
     return picture
 

@@ -43,7 +43,8 @@ def draw_timeline(run: Run) -> Picture:
     """See `apps.pictures.pictures.timeline`."""
     rows = [row for number in range(len(run.rounds)) for row in _rows_of(run, number)]
     pitch, size = (0.3, 9.0) if len(rows) <= 30 else (0.21, 7.5)
-    picture = Picture(in_short(run.question, 300), WIDTH, pitch * len(rows))
+    question = in_short(run.question, 300)
+    picture = Picture(question, WIDTH, pitch * len(rows))
     axes = picture.add_axes((0, 0, 1, 1))
     started = run.started or 0.0
     until = max((time for row in rows for time in (row.span.started, row.span.finished) if time), default=started)
@@ -63,7 +64,7 @@ def draw_timeline(run: Run) -> Picture:
         write(axes, label, (0, place), (left, 0), axes.get_yaxis_transform(), size, weight="bold" if bold else "normal")
         picture.hints[f"row{place}"] = row.hint
     _draw_chain(axes, rows, started)
-    title = fit(in_short(run.question, 300), 12, labels + WIDTH, bold=True)
+    title = fit(question, 12, labels + WIDTH, bold=True)
     write(axes, title, (0, 1), (left, 32), size=12, weight="bold")
     write(axes, summary(run), (0, 1), (left, 14), size=10, colour=PALE)
     _draw_legend(axes, rows, left)

@@ -17,6 +17,8 @@ MOST_WORDS = 50
 """Of a query; further ones are not looked for."""
 
 MOST_FOUND = 10
+AS_JSON = ("attributes", "options")
+"""The columns that hold JSON."""
 
 NOTHING = "Nothing in the shop fits {query!r}. Name a kind of product, such as {kinds}."
 NO_PRODUCT = "There is no product {number!r}. Search first; a result's `id` names its product."
@@ -107,7 +109,7 @@ def find_products(query: str) -> list[Product]:
         if not found:
             kinds = [row["kind"] for row in shop.execute("SELECT DISTINCT kind FROM products ORDER BY kind LIMIT 5")]
             raise ShopError(NOTHING.format(query=query, kinds=", ".join(kinds)))
-    return [_product(row) for row in found]
+    return [Product(**_values(row)) for row in found]
 
 
 def get_product(number: str) -> Product:
@@ -120,21 +122,19 @@ def get_product(number: str) -> Product:
         row = shop.execute("SELECT * FROM products WHERE id = upper(trim(?))", (number,)).fetchone()
     if row is None:
         raise ShopError(NO_PRODUCT.format(number=number))
-    return _product(row)
+    return Product(**_values(row))
 
 
 def all_products() -> list[Product]:
     """Every product, by id."""
     with _open() as shop:
-        return [_product(row) for row in shop.execute("SELECT * FROM products ORDER BY id")]
+        return [Product(**_values(row)) for row in shop.execute("SELECT * FROM products ORDER BY id")]
 
 
 def all_goals() -> list[Goal]:
     """What customers want, for evaluations."""
     with _open() as shop:
-        return [
-            Goal(**_values(row, "attributes", "options")) for row in shop.execute("SELECT * FROM goals ORDER BY id")
-        ]
+        return [Goal(**_values(row)) for row in shop.execute("SELECT * FROM goals ORDER BY id")]
 
 
 @contextmanager
@@ -144,9 +144,5 @@ def _open() -> Iterator[sqlite3.Connection]:
         yield shop
 
 
-def _product(row: sqlite3.Row) -> Product:
-    return Product(**_values(row, "attributes", "options"))
-
-
-def _values(row: sqlite3.Row, *as_json: str) -> dict[str, Any]:
-    return {name: json.loads(row[name]) if name in as_json else row[name] for name in row.keys()}  # noqa: SIM118
+def _values(row: sqlite3.Row) -> dict[str, Any]:
+    return {name: json.loads(row[name]) if name in AS_JSON else row[name] for name in row.keys()}  # noqa: SIM118
