@@ -9,6 +9,7 @@ import { GraphView } from "./graph_view.js";
 export class RoundView {
   #text;
   #graph;
+  #panel; // of the graph
   #following = true; // what is written, as long as the reader does not scroll back
 
   /**
@@ -17,6 +18,7 @@ export class RoundView {
    * @param {(key: string) => void} select
    */
   constructor(run, index, select) {
+    this.run = run;
     this.round = run.rounds[index];
     const { reason } = this.round;
     const title = index ? `Plan ${index + 1}` : "Plan";
@@ -28,6 +30,12 @@ export class RoundView {
       scroll: () => this.#noteScroll(),
     });
     this.#graph = new GraphView(run, this.round, `Tasks of plan ${index + 1}`, select);
+    this.#panel = element(
+      "section",
+      { class: "panel" },
+      element("h3", {}, index ? `Graph ${index + 1}` : "Graph"),
+      this.#graph.root,
+    );
     this.root = element(
       "div",
       { class: "round" },
@@ -37,12 +45,7 @@ export class RoundView {
       element(
         "div",
         { class: "columns" },
-        element(
-          "section",
-          { class: "panel" },
-          element("h3", {}, index ? `Graph ${index + 1}` : "Graph"),
-          this.#graph.root,
-        ),
+        this.#panel,
         element("section", { class: "panel" }, element("h3", {}, title), this.#text),
       ),
     );
@@ -55,12 +58,13 @@ export class RoundView {
 
   /** @param {string | undefined} selected */
   update(selected) {
-    const { round } = this;
+    const { run, round } = this;
     const written =
       round.text || round.tasks.map((task) => `${task.key}. ${task.tool}(${preview(task.template)})`).join("\n");
     setText(this.#text, written);
     if (this.#following) this.#text.scrollTop = this.#text.scrollHeight;
-    this.#text.classList.toggle("streaming", round.plan.finished === undefined);
+    this.#text.classList.toggle("streaming", round.plan.started !== undefined && round.plan.finished === undefined);
+    this.#panel.hidden = run.recalled && !round.tasks.length; // the server keeps no calls that wait
     this.#graph.update(selected);
   }
 }

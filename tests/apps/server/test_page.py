@@ -747,6 +747,8 @@ async def test_a_conversation_is_there_after_a_reload(serve: Serve, open_page: A
     await page.reload()
     await expect(page.locator("h2:visible")).to_have_text(["First?", "Second?"])
     await expect(page.get_by_role("region", name="Answer").locator("strong")).to_have_text("b")
+    await expect(page.locator(".plan.streaming")).to_have_count(0)
+    await expect(page.get_by_role("heading", name="Graph")).to_have_count(0)
     await page.get_by_role("button", name="Show work").click()
     await expect(page.get_by_text("Planned again: No a.")).to_be_visible()
     await node(page, "3", "done").click()
