@@ -84,13 +84,18 @@ def report_of(run: Run, thread_id: str | None) -> Report:
         thread_id: The name of its thread, if it is kept.
     """
     approval = Approval(thread_id=thread_id or "", request=run.waits_for[0].value) if run.waits_for else None
+    tasks = _tasks(run.messages)
+    if run.waits_for:  # in the midst of a plan, because a tool asked something: its observations are nowhere else
+        round_, told = len(own_plans(run.messages)), {(task.task, task.element) for task in tasks}
+        seen = {(task.number, task.element): task for task in run.tasks if task.ended}
+        tasks += [_as_seen(task, round_) for key, task in seen.items() if key not in told]
     return Report(
         question=run.question,
         answer=None if approval else run.answer,
         approval=approval,
         plans=run.plans,
         replans=run.replans,
-        tasks=_tasks(run),
+        tasks=tasks,
         thread_id=thread_id,
         model=run.model,
         usage={
@@ -120,17 +125,16 @@ def _turn(question: AnyMessage, messages: list[AnyMessage]) -> Turn:
         answer=answers[-1] if answers and answers[-1] != UNANSWERED else None,
         plans=[plan.response_metadata["plan"] for plan in plans],
         replans=[str(plan.text) for plan in plans[1:]],
-        tasks=_tasks(Run("", messages=messages)),
+        tasks=_tasks(messages),
     )
 
 
-def _tasks(run: Run) -> list[TaskReport]:
-    plans = own_plans(run.messages)
+def _tasks(messages: list[AnyMessage]) -> list[TaskReport]:
     planned: dict[Key, tuple[int, Task]] = {
-        task.key: (round_, task) for round_, plan in enumerate(plans) for task in tasks_of(plan)
+        task.key: (round_, task) for round_, plan in enumerate(own_plans(messages)) for task in tasks_of(plan)
     }
-    reports: dict[Key, TaskReport] = {}
-    for key, message in observations(run.messages).items():
+    reports: list[TaskReport] = []
+    for key, message in observations(messages).items():
         if message.response_metadata.get("waiting"):
             continue
         # An element may not be in its plan yet, but its map is.
@@ -139,23 +143,22 @@ def _tasks(run: Run) -> list[TaskReport]:
         round_, task = known
         about = message.response_metadata
         failed: Literal["failed", "skipped"] = "skipped" if about.get("skipped") else "failed"
-        reports[key] = TaskReport(
-            task=key[0],
-            element=key[1],
-            round=round_,
-            tool=task.tool,
-            planned=task.arguments,
-            arguments=about.get("arguments", task.arguments),
-            dependencies=list(task.dependencies),
-            status=failed if message.status == "error" else "done",
-            result=str(message.text),
-            started=about.get("started"),
-            finished=about.get("finished"),
+        reports.append(
+            TaskReport(
+                task=key[0],
+                element=key[1],
+                round=round_,
+                tool=task.tool,
+                planned=task.arguments,
+                arguments=about.get("arguments", task.arguments),
+                dependencies=list(task.dependencies),
+                status=failed if message.status == "error" else "done",
+                result=str(message.text),
+                started=about.get("started"),
+                finished=about.get("finished"),
+            )
         )
-    if run.waits_for:  # in the midst of a plan, because a tool asked something: its observations are nowhere else
-        seen = {(task.number, task.element): task for task in run.tasks if task.ended}
-        reports |= {key: _as_seen(task, len(plans)) for key, task in seen.items() if key not in reports}
-    return list(reports.values())
+    return reports
 
 
 def _as_seen(task: TaskRun, round_: int) -> TaskReport:
