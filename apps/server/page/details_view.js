@@ -2,7 +2,6 @@
 
 import { closeButton, element, icon } from "./dom.js";
 import { inFull, inline, seconds } from "./format.js";
-import { duration } from "./states.js";
 import { stateOf, titleOf } from "./units.js";
 
 /** @typedef {import("./run.js").Run} Run */
@@ -46,7 +45,7 @@ export class DetailsView {
 
   /** @param {Task} task */
   #task(task) {
-    const took = duration(this.run, task);
+    const took = this.run.duration(task);
     const facts = [task.state];
     if (task.reused) facts.push(`the same call as ${task.reused}, made once`);
     if (task.finished && took !== undefined) facts.push(`took ${seconds(took)}`);

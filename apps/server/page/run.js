@@ -129,6 +129,14 @@ export class Run {
   }
 
   /**
+   * @param {Span} span
+   * @returns {number | undefined} Seconds that it ran, or has been running; undefined if it has not started.
+   */
+  duration({ started, finished }) {
+    return started === undefined ? undefined : this.elapsed(finished) - this.elapsed(started);
+  }
+
+  /**
    * Take note of an event. What is unknown is ignored; what has been told before, as when a run is resumed, changes
    * nothing.
    *

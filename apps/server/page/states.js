@@ -4,19 +4,8 @@ import { plural, seconds } from "./format.js";
 import { settled, stateOf } from "./units.js";
 
 /** @typedef {import("./run.js").Run} Run */
-/** @typedef {import("./run.js").Span} Span */
 /** @typedef {import("./run.js").Task} Task */
 /** @typedef {import("./units.js").Unit} Unit */
-
-/**
- * @param {Run} run
- * @param {Span} span
- * @returns {number | undefined} Seconds that it has been running, or ran.
- */
-export function duration(run, { started, finished }) {
-  if (started === undefined) return undefined;
-  return run.elapsed(finished) - run.elapsed(started);
-}
 
 /**
  * A word or a time.
@@ -26,7 +15,7 @@ export function duration(run, { started, finished }) {
  * @returns {string}
  */
 export function shortState(run, task) {
-  const took = duration(run, task);
+  const took = run.duration(task);
   if (task.reused) return "reused";
   if (task.state === "done" && took !== undefined) return seconds(took);
   if (task.state === "running" && took !== undefined) return task.retries ? `try ${task.retries + 1}` : clock(took);

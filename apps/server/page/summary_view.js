@@ -2,7 +2,6 @@
 
 import { element } from "./dom.js";
 import { count, seconds } from "./format.js";
-import { duration } from "./states.js";
 
 /** @typedef {import("./run.js").Run} Run */
 
@@ -13,7 +12,7 @@ import { duration } from "./states.js";
 export function summaryView(run) {
   const { usage, model } = /** @type {import("./client.js").Event} */ (run.result);
   const spans = run.rounds.flatMap(({ plan, tasks, join }) => [plan, ...tasks, join]);
-  const apart = spans.reduce((sum, span) => sum + (duration(run, span) ?? 0), 0);
+  const apart = spans.reduce((sum, span) => sum + (run.duration(span) ?? 0), 0);
   const total = run.elapsed();
   const facts = [["Total", seconds(total)]];
   const compares = run.tasks.size > 1 && !run.pauses.length; // of a run that paused, the calls' time is not the run's
