@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 import tomllib
 from importlib import metadata
 
@@ -13,6 +12,7 @@ from apps import cluster
 from apps.runs.wording import own_version
 from apps.server.app import create_app
 from tests.support import ROOT
+from tests.support.prepared_python import prepared
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
@@ -54,7 +54,7 @@ def test_the_image_runs_without_rights_and_says_whether_it_is_up() -> None:
 
 
 def test_compose_yaml_is_what_the_specification_of_compose_says() -> None:
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml"]
+    command = prepared("-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml")
     checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
 

@@ -3,7 +3,6 @@ and which were not made."""
 
 import asyncio
 import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from agent.executor.saved import IN_FLIGHT, UNDECIDED, UNFINISHED
 from apps.runs.checkpoints import open_checkpointer
 from tests.support import ROOT
 from tests.support.model_server import Gate, ModelServer, Reply
+from tests.support.prepared_python import prepared
 from tests.support.waiting import until_plan_is_saved
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
@@ -196,7 +196,7 @@ async def test_a_pause_shows_the_plan_its_results_and_the_calls_that_wait_in_the
 
 def test_turns_that_are_stopped_in_any_way_leave_nothing_untold(database_url: str) -> None:
     """`python -m tests.torture --kills 0 --stops 1600` does more of it."""
-    command = [sys.executable, "-m", "tests.torture", "--kills", "0", "--stops", "8", "--jobs", "2"]
+    command = prepared("-m", "tests.torture", "--kills", "0", "--stops", "8", "--jobs", "2")
     result = subprocess.run(
         [*command, "--database", database_url], check=False, cwd=ROOT, capture_output=True, text=True
     )

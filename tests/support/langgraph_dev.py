@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from langgraph_sdk.client import LangGraphClient
 
 from tests.support import PATIENCE, ROOT
 from tests.support.model_server import ModelServer
+from tests.support.prepared_python import prepared
 from tests.support.waiting import until
 
 
@@ -69,7 +69,7 @@ def running(graphs: Mapping[str, Any], folder: Path, models: ModelServer) -> Ite
     environment |= {"LLM_COMPILER_MODEL": "openai:test-model"}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [Path(sys.executable).parent / "langgraph", *command],
+            prepared("-m", "langgraph_cli", *command),
             cwd=folder,
             env=environment,
             stdout=output,

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 
@@ -12,10 +11,11 @@ from langchain_openai import ChatOpenAI
 
 from tests.support import PATIENCE, ROOT
 from tests.support.model_server import ModelServer
+from tests.support.prepared_python import prepared
 from tests.support.serving import Tools, serving_agent
 
 SCHEMATHESIS = [
-    *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"),
+    *prepared("-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"),
     *("--generation-deterministic", "--no-color"),
     # Not all that makes a request good can be said in a JSON schema: that a model may be named, a last message is the
     # user's, or one of two threads.

@@ -175,11 +175,12 @@ async def test_who_has_the_result_may_go_on_at_the_other_server(
 
 
 async def test_the_run_of_a_server_that_died_goes_on_at_another(
-    start: Start, servers: list[Server], model_server: ModelServer, tmp_path: Path
+    start: Start, servers: list[Server], model_server: ModelServer, tmp_path: Path, database_url: str
 ) -> None:
     model_server.script(planner=['1. hold("door")\n2. join()'], joiner=["Done."])
     asking = asyncio.create_task(post(servers[0].url, "invoke", {"input": QUESTION}))
     await until(lambda: marks(tmp_path) == ["holding door"])
+    await saved(database_url, "door")  # the plan, which is written on while its call is made
     resume = {"input": {"resume": True, **THREAD}}
     assert (await post(servers[1].url, "invoke", resume)).status_code == 409
     servers[0].kill()

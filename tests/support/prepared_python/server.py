@@ -27,8 +27,7 @@ MODULES = (
     "graphs.offline.model",  # demo
     "apps.cli.plain_view",
     "graphs.react",
-    "apps.server.agent",
-    "apps.server.langserve",
+    "apps.server.app",
     "apps.cli.ask",
     "apps.cli.threads",
     "hypothesis.strategies",
