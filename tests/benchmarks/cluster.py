@@ -122,7 +122,7 @@ def cpu_of_postgres(database: str) -> float:
 
 
 def question(item: int) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": f"What is item {item}?"}]}
+    return {"messages": [{"role": "user", "content": load.question("two", item)}]}
 
 
 def say_at_once(request: ChatRequest) -> Reply:

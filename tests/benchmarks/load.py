@@ -3,7 +3,10 @@
 Three processes on the loopback: a scripted model, the server as `make serve` starts it, and this one, which asks. Each
 question carries a number of its own, which must come back in the arguments and results of its tools, in each piece of
 its answer put together, and in its result: so a stream that is lost, cut off or mixed up with another one is found.
+The model answers with the results that it was shown, so that this holds for agents whose calls aren't told as events.
 Nothing is tried again. The process ends with 1 if anything was lost, or if memory grew from round to round.
+
+With several graphs each has a server of its own, and they take turns from round to round.
 """
 
 import argparse
@@ -17,9 +20,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
+
+import psutil
 
 from tests.support import ROOT
 from tests.support.model_server import ChatRequest, ModelServer, Reply
@@ -38,26 +44,59 @@ STREAM_TIMEOUT = 290.0
 SETTLING = 3.0
 """Seconds after which memory is looked at: connections are closed then."""
 
-_ITEM = re.compile(r"item (\d+)")
+SUMS = {
+    "two": ("{item} * 2", "$1 + {item}"),
+    "eight": tuple(f"{{item}} * {factor}" for factor in range(2, 10)),
+}
+"""What is calculated; the first result is twice the item's number, the second one three times, and so on."""
+
+_QUESTION = re.compile(r"(\w+) sums of item (\d+)")
+_SHOWN = re.compile(r" -> (\d+)$", re.MULTILINE)
+"""A result, as the joiner is shown it."""
 
 
 # --- the model
 
 
 def answer(request: ChatRequest) -> Reply:
-    """What the model says: two sums, and an answer with the number of the question."""
-    item = _ITEM.search(request.user)
-    number = item[1] if item else "?"
+    """What the model says: a plan or the next calls, and at the end the results that it was shown."""
+    asked = _QUESTION.search(request.user)
+    assert asked, f"a question of somebody else: {request.user!r}"
+    item = int(asked[2])
+    sums = [each.format(item=item) for each in SUMS[asked[1]]]
+    text, calls = "", []
     if request.is_planner:
-        text = f'1. math("{number} * 2")\n2. math("$1 + {number}")\n3. join()'
+        text = "\n".join(f'{number}. math("{each}")' for number, each in enumerate([*sums], 1))
+        text += f"\n{len(sums) + 1}. join()"
+    elif request.tools:
+        results = [str(message["content"]) for message in request.messages if message["role"] == "tool"]
+        calls = next_calls(sums, results, parallel=request.body.get("parallel_tool_calls", True))
+        text = "" if calls else answer_of(item, results)
     else:
-        text = f"This is about item {number}, and nothing else."
-    return Reply(text, first_token=FIRST_TOKEN, per_token=PER_TOKEN)
+        text = answer_of(item, _SHOWN.findall("\n".join(str(message["content"]) for message in request.messages)))
+    return Reply(text, [("math", {"problem": call}) for call in calls], "", FIRST_TOKEN, PER_TOKEN)
+
+
+def question(sums: str, item: int) -> str:
+    """What is asked."""
+    return f"What are the {sums} sums of item {item}?"
+
+
+def next_calls(sums: Sequence[str], results: Sequence[str], *, parallel: bool) -> list[str]:
+    """The sums that a model calls for that sees results: all that can be had now, or the next one."""
+    left = [each.replace("$1", results[0]) if results else each for each in sums[len(results) :]]
+    ready = [each for each in left if "$" not in each]
+    return ready if parallel else ready[:1]
+
+
+def answer_of(item: int, results: Sequence[str]) -> str:
+    """What is answered."""
+    return f"Item {item} has {', '.join(results)}."
 
 
 def serve_model() -> None:
     """The model's process: prints its address, and goes on until its standard input is closed."""
-    with ModelServer() as server:
+    with ModelServer(keep_alive=True) as server:
         server.handler = answer
         print(server.base_url, flush=True)  # noqa: T201
         while sys.stdin.readline():
@@ -82,10 +121,10 @@ class Streams:
     errors: list[str] = field(default_factory=list)
 
 
-async def stream(port: int, item: int, streams: Streams) -> None:
+async def stream(port: int, sums: str, item: int, streams: Streams) -> None:
     """Ask one question, and look at everything that comes back."""
     started = time.perf_counter()
-    body = json.dumps({"input": {"question": f"What is item {item}?"}}).encode()
+    body = json.dumps({"input": {"question": question(sums, item)}}).encode()
     try:
         async with asyncio.timeout(STREAM_TIMEOUT):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
@@ -95,37 +134,40 @@ async def stream(port: int, item: int, streams: Streams) -> None:
                     b"POST /agent/stream HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                     b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
                 )
-                await _read(reader, item, started, streams)
+                results = [str(times * item) for times in range(2, 2 + len(SUMS[sums]))]
+                await _read(reader, answer_of(item, results), results, started, streams)
             finally:
                 writer.close()
     except (OSError, TimeoutError, ValueError, AssertionError) as error:
         streams.errors.append(f"item {item}: {type(error).__name__}: {error}")
 
 
-async def _read(reader: asyncio.StreamReader, item: int, started: float, streams: Streams) -> None:
+async def _read(reader: asyncio.StreamReader, right: str, results: list[str], started: float, streams: Streams) -> None:
     status = (await reader.readline()).decode()
     assert " 200 " in status, f"the server answered {status.strip()!r}"
-    said, kind, result = "", "", None
+    said, kind, result, first = "", "", None, None
     while line := await reader.readline():
         name, _, value = line.decode().strip().partition(": ")
         if name == "event":
             kind = value
             assert kind in ("metadata", "data", "end"), f"the run failed: {(await reader.readline()).decode()}"
         elif name == "data" and kind == "data":
+            first = first or time.perf_counter() - started
             event = json.loads(value)
-            if event["type"] == "plan_started":
-                streams.first.append(time.perf_counter() - started)
-            elif event["type"] == "task_finished":
-                assert event["result"] == str((event["task"] + 1) * item), f"mixed up: {event}"
+            if event["type"] == "task_finished":
+                assert event["result"] == results[event["task"] - 1], f"mixed up: {event}"
             elif event["type"] == "answer_text":
                 said += event["text"]
             elif event["type"] == "result":
                 result = event
-    streams.complete.append(time.perf_counter() - started)
     assert kind == "end", "the stream broke off"
     assert result is not None, "there was no result"
-    assert said == result["answer"] == f"This is about item {item}, and nothing else.", f"mixed up: {said!r}"
-    assert [task["result"] for task in result["tasks"]] == [str(2 * item), str(3 * item)], f"lost: {result['tasks']}"
+    assert first is not None
+    streams.first.append(first)
+    streams.complete.append(time.perf_counter() - started)
+    assert said == result["answer"] == right, f"mixed up: {said!r}, and not {right!r}"
+    if result["plans"]:
+        assert [task["result"] for task in result["tasks"]] == results, f"lost: {result['tasks']}"
 
 
 # --- the measurement
@@ -133,10 +175,15 @@ async def _read(reader: asyncio.StreamReader, item: int, started: float, streams
 
 @dataclass
 class Level:
-    """What was measured with so many streams at once, over all rounds."""
+    """What was measured of a graph with so many streams at once, over all rounds."""
 
+    graph: str
+    sums: str
     streams: int
     seconds: float = 0.0
+    cpu: float = 0.0
+    """Seconds of a core that the server used."""
+
     asked: int = 0
     seen: Streams = field(default_factory=Streams)
     before: float = 0.0
@@ -151,28 +198,29 @@ class Level:
         return len(self.seen.errors)
 
 
-async def measure(level: Level, port: int, server: int, numbers: Iterator[int]) -> None:
-    """Run the rounds of a level."""
-    level.before = await settled(server)
-    for _ in range(ROUNDS):
-        started = time.perf_counter()
-        runs = [asyncio.create_task(stream(port, next(numbers), level.seen)) for _ in range(level.streams)]
-        await asyncio.gather(*runs)
-        level.seconds += time.perf_counter() - started
-        level.asked += len(runs)
-        level.after.append(await settled(server))
-
-
-async def settled(server: int) -> float:
-    """The server's memory, a while after the last request."""
+async def measure(level: Level, port: int, server: psutil.Process, numbers: Iterator[int]) -> None:
+    """Run a round of a level."""
+    used = cpu_seconds(server)
+    level.before = level.before or megabytes(server)
+    started = time.perf_counter()
+    runs = [stream(port, level.sums, next(numbers), level.seen) for _ in range(level.streams)]
+    await asyncio.gather(*runs)
+    level.seconds += time.perf_counter() - started
+    level.cpu += cpu_seconds(server) - used
+    level.asked += len(runs)
     await asyncio.sleep(SETTLING)
-    return await asyncio.to_thread(megabytes, server)
+    level.after.append(megabytes(server))
 
 
-def megabytes(process: int) -> float:
+def cpu_seconds(process: psutil.Process) -> float:
+    """What a process has used of a core."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def megabytes(process: psutil.Process) -> float:
     """The resident memory of a process."""
-    kilobytes = subprocess.run(["ps", "-o", "rss=", "-p", str(process)], capture_output=True, text=True, check=True)
-    return int(kilobytes.stdout) / 1024
+    return float(process.memory_info().rss) / 2**20
 
 
 def quantile(values: Sequence[float], part: float) -> float:
@@ -215,30 +263,44 @@ async def up(port: int, server: "subprocess.Popen[str]") -> None:
             return
 
 
-async def run(sizes: Sequence[int]) -> list[Level]:
-    """Start everything, and measure each level."""
+@contextmanager
+def serving(graph: str, model: str, runs: int) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
+    """A server of this graph: its port, and its process."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    limits = {"LLM_COMPILER_MAX_RUNS": str(2 * max(sizes)), "LLM_COMPILER_API_KEY": "", "CHECKPOINT_DB": ""}
+    openai = {"OPENAI_BASE_URL": model, "OPENAI_API_KEY": "none", "LANGSMITH_TRACING": "false"}
+    limits = {"LLM_COMPILER_MAX_RUNS": str(runs), "LLM_COMPILER_API_KEY": "", "CHECKPOINT_DB": ""}
+    where = {"PORT": str(port), "HOST": "127.0.0.1", "LLM_COMPILER_GRAPH": graph}
+    with running("apps.server", **openai, **limits, **where) as process:
+        yield port, process
+
+
+async def run(graphs: Sequence[str], sums: Sequence[str], sizes: Sequence[int]) -> list[Level]:
+    """Start everything, and measure each level, the graphs in turn."""
     numbers = iter(range(1000, 10**9))
-    levels = [Level(size) for size in sizes]
-    with running("tests.benchmarks.load", "--model") as model:
+    measured = []
+    with ExitStack() as stack:
+        model = stack.enter_context(running("tests.benchmarks.load", "--model"))
         assert model.stdout
         assert model.stdin
         address = model.stdout.readline().strip()
-        openai = {"OPENAI_BASE_URL": address, "OPENAI_API_KEY": "none", "LANGSMITH_TRACING": "false"}
-        with running("apps.server", PORT=str(port), HOST="127.0.0.1", **openai, **limits) as server:
+        servers = [stack.enter_context(serving(graph, address, 2 * max(sizes))) for graph in graphs]
+        for port, server in servers:
             await up(port, server)
-            warm = Streams()
-            await asyncio.gather(*(stream(port, next(numbers), warm) for _ in range(10)))
-            for level in levels:
-                await measure(level, port, server.pid, numbers)
-                for error in level.seen.errors[:5]:
-                    print(error, file=sys.stderr)  # noqa: T201
-                model.stdin.write("reset\n")
-                model.stdin.flush()
-                model.stdout.readline()
-    return levels
+            await asyncio.gather(*(stream(port, sums[0], next(numbers), Streams()) for _ in range(10)))
+        await asyncio.sleep(SETTLING)
+        for of_what, size in product(sums, sizes):
+            levels = [Level(graph, of_what, size) for graph in graphs]
+            for _ in range(ROUNDS):
+                for level, (port, server) in zip(levels, servers, strict=True):
+                    await measure(level, port, psutil.Process(server.pid), numbers)
+            for error in [error for level in levels for error in level.seen.errors[:5]]:
+                print(error, file=sys.stderr)  # noqa: T201
+            measured += levels
+            model.stdin.write("reset\n")
+            model.stdin.flush()
+            model.stdout.readline()
+    return measured
 
 
 # --- the report
@@ -247,16 +309,17 @@ async def run(sizes: Sequence[int]) -> list[Level]:
 def table(levels: Sequence[Level]) -> str:
     """What was measured, as Markdown."""
     lines = [
-        "| streams at once | asked | lost or mixed up | a second | first event p50 / p95 / p99 "
-        "| complete p50 / p95 / p99 | memory before, and after each round |",
-        "|---|---|---|---|---|---|---|",
+        "| graph | sums | streams at once | asked | lost or mixed up | a second | ms of a core each "
+        "| first event p50 / p95 / p99 | complete p50 / p95 / p99 | memory before, and after each round |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for level in levels:
         first, complete = (
             " / ".join(f"{quantile(values, part):.2f}" for part in (0.5, 0.95, 0.99)) + " s"
             for values in (level.seen.first, level.seen.complete)
         )
-        counts = f"{level.streams} | {level.asked} | {level.lost} | {level.asked / level.seconds:.1f}"
+        what = f"{level.graph} | {level.sums} | {level.streams} | {level.asked} | {level.lost}"
+        counts = f"{what} | {level.asked / level.seconds:.1f} | {level.cpu / level.asked * 1000:.0f}"
         memory = f"{level.before:.0f}; {', '.join(f'{after:.0f}' for after in level.after)} MB"
         lines.append(f"| {counts} | {first} | {complete} | {memory} |")
     return "\n".join(lines) + "\n"
@@ -265,14 +328,16 @@ def table(levels: Sequence[Level]) -> str:
 def main() -> None:
     """Measure, print, and write it down if asked to."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.load", description=__doc__)
-    parser.add_argument("--streams", type=int, nargs="*", default=LEVELS, help="how many at once")
+    parser.add_argument("--graph", nargs="+", default=["llm_compiler"], help="names in langgraph.json, such as react")
+    parser.add_argument("--sums", nargs="+", default=["two"], choices=SUMS, help="what a question asks for")
+    parser.add_argument("--streams", type=int, nargs="+", default=LEVELS, help="how many at once")
     parser.add_argument("--write", action="store_true", help=f"write {TABLE.name}")
     parser.add_argument("--model", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.model:
         serve_model()
         return
-    levels = asyncio.run(run(given.streams))
+    levels = asyncio.run(run(given.graph, given.sums, given.streams))
     measured = table(levels)
     print(measured)  # noqa: T201
     if given.write:
@@ -287,9 +352,9 @@ HEAD = """\
 
 Made by `make load ARGS=--write`; [load.py](load.py) says how. The model sends its first token after 300 ms, and 50
 tokens a second; a run has a plan with two sums, of which the second needs the first, and an answer, so that it takes
-about 1.4 s when nothing is in its way. A run costs the server 30 ms of CPU, most of it in the model's client and in
-LangGraph: with many streams at once, that is what they wait for. Each level has three rounds, from one to the next of
-which memory does not grow: what a busy moment has taken, Python keeps for the next one. {about}
+about 1.4 s when nothing is in its way. What it takes of a core is mostly the model's client and LangGraph: with many
+streams at once, that is what they wait for. Each level has three rounds, from one to the next of which memory does not
+grow: what a busy moment has taken, Python keeps for the next one. {about}
 
 """
 
