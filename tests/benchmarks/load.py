@@ -66,14 +66,14 @@ def answer(request: ChatRequest) -> Reply:
     sums = [each.format(item=item) for each in SUMS[asked[1]]]
     text, calls = "", []
     if request.is_planner:
-        text = "\n".join(f'{number}. math("{each}")' for number, each in enumerate([*sums], 1))
-        text += f"\n{len(sums) + 1}. join()"
-    elif request.tools:
+        lines = [f'{number}. math("{each}")' for number, each in enumerate(sums, 1)]
+        text = "\n".join([*lines, f"{len(sums) + 1}. join()"])
+    elif request.is_joiner:
+        text = answer_of(item, _SHOWN.findall("\n".join(str(message["content"]) for message in request.messages)))
+    else:
         results = [str(message["content"]) for message in request.messages if message["role"] == "tool"]
         calls = next_calls(sums, results, parallel=request.body.get("parallel_tool_calls", True))
         text = "" if calls else answer_of(item, results)
-    else:
-        text = answer_of(item, _SHOWN.findall("\n".join(str(message["content"]) for message in request.messages)))
     return Reply(text, [("math", {"problem": call}) for call in calls], "", FIRST_TOKEN, PER_TOKEN)
 
 
