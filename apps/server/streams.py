@@ -1,12 +1,10 @@
 """Runs as server-sent events, and those that go on when their client has gone, so that it can come back to them."""
 
 import asyncio
-import math
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-import anyio
 from sse_starlette import EventSourceResponse
 from starlette.types import Receive, Scope, Send
 
@@ -71,7 +69,7 @@ class Stream(ServerSent):
         """
         self._source = source
         self._messages = told(self._bounded(source))
-        self._send, self._made = anyio.create_memory_object_stream[Message](math.inf)
+        self._made: asyncio.Queue[Message | None] = asyncio.Queue()
         self._unread = 0
         super().__init__(self._take(), grace, data_sender_callable=self._make)
 
@@ -79,8 +77,6 @@ class Stream(ServerSent):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._send.close()
-            self._made.close()
             await self._source.aclose()
 
     async def _bounded(self, source: AsyncGenerator[T]) -> AsyncGenerator[T]:
@@ -91,13 +87,14 @@ class Stream(ServerSent):
             yield item
 
     async def _make(self) -> None:
-        async with self._send, aclosing(self._messages):
+        async with aclosing(self._messages):
             async for message in self._messages:
                 self._unread += len(message["data"])
-                await self._send.send(message)
+                self._made.put_nowait(message)
+        self._made.put_nowait(None)
 
     async def _take(self) -> AsyncGenerator[Message]:
-        async for message in self._made:
+        while message := await self._made.get():
             yield message
             self._unread -= len(message["data"])
 
