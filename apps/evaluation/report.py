@@ -3,7 +3,7 @@ allows itself no scripts."""
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -99,7 +99,7 @@ def report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"duration": duration, "steps": _steps, "light": LIGHT, "dark": DARK}
+    environment.globals |= {"duration": duration, "steps": _steps, "light": asdict(LIGHT), "dark": asdict(DARK)}
     return environment.get_template("report.html").render(
         title=f"Evaluation: {spec.graph.rpartition('.')[2]}",
         about=" · ".join(about),

@@ -20,7 +20,6 @@ from PIL import Image
 
 from apps.runs.palette import LIGHT
 
-INK, PALE, LINES = LIGHT.text, LIGHT.muted, LIGHT.line
 # Failures have hatches and words, too, for people with any colour vision.
 COLOURS = {"failed": LIGHT.failed, "skipped": LIGHT.skipped}
 
@@ -80,7 +79,7 @@ class Picture(Figure):
                 path.write_text(self.svg(), "utf-8")
             case ".html":
                 svg = self.svg().partition("?>")[2].strip()
-                path.write_text(PAGE.format(ink=INK, title=html.escape(self.title), svg=svg), "utf-8")
+                path.write_text(PAGE.format(ink=LIGHT.text, title=html.escape(self.title), svg=svg), "utf-8")
             case suffix:
                 path.write_bytes(self._render(suffix[1:], dpi=DPI))
 
@@ -133,7 +132,7 @@ def write(
     offset: tuple[float, float],
     coordinates: Any = "axes fraction",
     size: float = 9,
-    colour: str = INK,
+    colour: str = LIGHT.text,
     **options: Any,
 ) -> None:
     """Write a text at a place, moved by an offset in points; `$` is a dollar here."""

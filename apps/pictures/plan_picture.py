@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
-from apps.pictures.figure import COLOURS, INK, PALE, Picture, fit, width_of, write
+from apps.pictures.figure import COLOURS, Picture, fit, width_of, write
 from apps.pictures.plan_dag import Step, spent_on, steps_of
 from apps.runs.palette import LIGHT
 from apps.runs.run import Run
@@ -92,7 +92,7 @@ def _draw_edge(axes: Axes, start: Size, end: Size, box: Size, down: bool, critic
     arrow = FancyArrowPatch(
         path=Path(points if down else [point[::-1] for point in points], CURVE),
         arrowstyle="-|>,head_length=4,head_width=2",
-        color=INK if critical else "#8a8a8a",
+        color=LIGHT.text if critical else "#8a8a8a",
         linewidth=1.8 if critical else 0.8,
         zorder=2 if critical else 1,
     )
@@ -110,7 +110,7 @@ def _draw_box(axes: Axes, step: Step, middle: Size, box: Size) -> None:
         height,
         boxstyle=f"round,pad=0,rounding_size={height / 2 if step.id.startswith('join') else 0.08}",
         facecolor=LIGHT.sunken if step.id.startswith("join") and not failed else fill,
-        edgecolor=INK if step.critical else COLOURS.get(step.state, PALE),
+        edgecolor=LIGHT.text if step.critical else COLOURS.get(step.state, LIGHT.muted),
         linestyle=(0, (4, 3)) if step.state in ("skipped", "planned", "waiting") else "-",
         linewidth=2.2 if step.critical else 1,
         zorder=3,
@@ -119,7 +119,7 @@ def _draw_box(axes: Axes, step: Step, middle: Size, box: Size) -> None:
     axes.add_patch(frame)
     time = f" · {spent_on(step)}" if spent_on(step) else ""
     title = fit(step.title, 9, width - 0.2 - width_of(time, 9, bold=True), bold=True) + time
-    colour = COLOURS.get(step.state, INK)
+    colour = COLOURS.get(step.state, LIGHT.text)
     if box == FLAT_BOX:
         line = fit(f"{title} · {step.detail}" if step.detail else title, 8, width - 0.2)
         write(axes, line, middle, (0, 0), "data", 8, colour, ha="center", bbox=None)
@@ -131,6 +131,6 @@ def _draw_box(axes: Axes, step: Step, middle: Size, box: Size) -> None:
     for place, line in enumerate(lines):
         up = ((len(lines) - 1) / 2 - place) * 12
         look: dict[str, Any] = (
-            {"size": 8.0, "colour": PALE} if place else {"size": 9.0, "colour": colour, "weight": "bold"}
+            {"size": 8.0, "colour": LIGHT.muted} if place else {"size": 9.0, "colour": colour, "weight": "bold"}
         )
         write(axes, line, middle, (0, up), "data", ha="center", bbox=None, **look)

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
-from apps.pictures.figure import COLOURS, INK, LINES, PALE, Picture, fit, width_of, write
+from apps.pictures.figure import COLOURS, Picture, fit, width_of, write
 from apps.pictures.plan_dag import critical_path
 from apps.runs.palette import LIGHT
 from apps.runs.run import Round, Run, Span, TaskRun
@@ -51,10 +51,10 @@ def draw_timeline(run: Run) -> Picture:
     total = max(until - started, 0.001)
     axes.set(xlim=(0, total), ylim=(len(rows) - 0.4, -0.6), yticks=[])
     axes.set_axisbelow(True)
-    axes.xaxis.grid(visible=True, color=LINES)
+    axes.xaxis.grid(visible=True, color=LIGHT.line)
     axes.xaxis.set_major_formatter("{x:g} s")
     axes.spines[:].set_visible(False)
-    axes.tick_params(colors=PALE, length=0, labelsize=9)
+    axes.tick_params(colors=LIGHT.muted, length=0, labelsize=9)
     labels = min(LABEL_WIDTH, max(width_of(row.label, size, bold=row.critical) for row in rows if row.kind != "text"))
     left = -(labels + 0.15) * 72
     for place, row in enumerate(rows):
@@ -66,7 +66,7 @@ def draw_timeline(run: Run) -> Picture:
     _draw_chain(axes, rows, started)
     title = fit(question, 12, labels + WIDTH, bold=True)
     write(axes, title, (0, 1), (left, 32), size=12, weight="bold")
-    write(axes, summary(run), (0, 1), (left, 14), size=10, colour=PALE)
+    write(axes, summary(run), (0, 1), (left, 14), size=10, colour=LIGHT.muted)
     _draw_legend(axes, rows, left)
     return picture
 
@@ -120,7 +120,9 @@ def _draw_row(axes: Axes, row: _Row, place: int, course: tuple[float, float], si
     end = span.finished or until
     if row.kind == "task" and planned:
         wait = begin or end
-        axes.plot([planned - zero, wait - zero], [place, place], color=PALE, lw=1, marker="|", ms=5, markevery=[0])
+        axes.plot(
+            [planned - zero, wait - zero], [place, place], color=LIGHT.muted, lw=1, marker="|", ms=5, markevery=[0]
+        )
     failed = row.state in ("failed", "skipped")
     colour = COLOURS.get(row.state, LIGHT.running if row.state == "running" else LIGHT.bar)
     if begin:
@@ -130,7 +132,7 @@ def _draw_row(axes: Axes, row: _Row, place: int, course: tuple[float, float], si
             0.62,
             begin - zero,
             color="white" if failed else LIGHT.phase if row.kind != "task" else colour,
-            edgecolor=colour if failed and not row.critical else INK if row.critical else "none",
+            edgecolor=colour if failed and not row.critical else LIGHT.text if row.critical else "none",
             linewidth=1.6 if row.critical else 1,
             hatch="////" if failed else None,
             zorder=3,
@@ -142,14 +144,14 @@ def _draw_row(axes: Axes, row: _Row, place: int, course: tuple[float, float], si
     elif row.kind == "task" and span.finished:
         axes.plot(end - zero, place, marker="x", ms=5, mew=1.5, color=colour, gid=f"row{place}", zorder=3)
     if row.note:
-        write(axes, row.note, (end - zero, place), (5, 0), "data", size, colour if failed else PALE)
+        write(axes, row.note, (end - zero, place), (5, 0), "data", size, colour if failed else LIGHT.muted)
 
 
 def _draw_chain(axes: Axes, rows: list[_Row], zero: float) -> None:
     """Lines from each step of the chain to the next one."""
     chain = sorted((row.span.started, place) for place, row in enumerate(rows) if row.critical and row.span.started)
     for (_, above), (started, below) in pairwise(chain):
-        axes.plot([started - zero] * 2, [above, below], color=INK, lw=1.2, zorder=2)
+        axes.plot([started - zero] * 2, [above, below], color=LIGHT.text, lw=1.2, zorder=2)
 
 
 def _draw_legend(axes: Axes, rows: list[_Row], left: float) -> None:
@@ -158,13 +160,15 @@ def _draw_legend(axes: Axes, rows: list[_Row], left: float) -> None:
     if any(row.span.started and row.state != "failed" for row in tasks):
         keys.append(Patch(color=LIGHT.bar, label="tool call"))
     if any(getattr(row.span, "planned", None) for row in tasks):
-        keys.append(Line2D([], [], color=PALE, lw=1, marker="|", ms=5, markevery=[0], label="wait since planned"))
+        keys.append(
+            Line2D([], [], color=LIGHT.muted, lw=1, marker="|", ms=5, markevery=[0], label="wait since planned")
+        )
     if any(row.state == "failed" for row in tasks):
-        failed = COLOURS["failed"]
-        keys.append(Patch(facecolor="white", edgecolor=failed, hatch="////", hatchcolor=failed, label="failed"))
+        red = LIGHT.failed
+        keys.append(Patch(facecolor="white", edgecolor=red, hatch="////", hatchcolor=red, label="failed"))
     if any(row.state == "skipped" for row in tasks):
-        keys.append(Line2D([], [], color=COLOURS["skipped"], ls="none", marker="x", ms=5, mew=1.5, label="skipped"))
-    keys.append(Patch(facecolor="white", edgecolor=INK, linewidth=1.6, label="what the time went into"))
+        keys.append(Line2D([], [], color=LIGHT.skipped, ls="none", marker="x", ms=5, mew=1.5, label="skipped"))
+    keys.append(Patch(facecolor="white", edgecolor=LIGHT.text, linewidth=1.6, label="what the time went into"))
     moved = ScaledTranslation(left / 72, -0.35, axes.figure.dpi_scale_trans)
     axes.legend(
         handles=keys,
@@ -174,7 +178,7 @@ def _draw_legend(axes: Axes, rows: list[_Row], left: float) -> None:
         ncols=len(keys),
         frameon=False,
         fontsize=9,
-        labelcolor=PALE,
+        labelcolor=LIGHT.muted,
         borderpad=0,
         borderaxespad=0,
         handlelength=1.6,

@@ -114,6 +114,7 @@ except ModuleNotFoundError as error:
     raise ImportError(NOT_INSTALLED) from error
 
 PAGE = Path(__file__).parent / "page"
+ABOUT = "An LLMCompiler agent: it plans tool calls as a DAG, runs them in parallel, and joins the results."
 SHOWN_CHARS = 200
 LIST_WANTED = "Input should be a valid list"
 NOTHING_THERE = "{method} {path} is not served. /docs lists what is."
@@ -143,7 +144,7 @@ def create_app(
             gc.set_threshold(50_000, 10, 10)  # up to 0.6 times the CPU under load of Python's own (tests/benchmarks)
             yield
 
-    app = FastAPIOffline(title="LLMCompiler", description=_about(), lifespan=lifespan)
+    app = FastAPIOffline(title="LLMCompiler", description=ABOUT, lifespan=lifespan)
     app.add_middleware(Guard, limits=lambda: agent.limits)
     app.add_exception_handler(RequestValidationError, _explain_request)
     app.add_exception_handler(HTTPException, _explain_status)
@@ -187,10 +188,6 @@ def _served_graph() -> Graph:
         load_model(default_model("planner"))
         load_model(default_model("joiner"))
     return graph
-
-
-def _about() -> str:
-    return "An LLMCompiler agent: it plans tool calls as a DAG, runs them in parallel, and joins the results."
 
 
 async def _explain_request(request: Request, error: Exception) -> JSONResponse:
