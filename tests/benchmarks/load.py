@@ -44,6 +44,7 @@ STREAM_TIMEOUT = 290.0
 SETTLING = 3.0
 """Seconds after which memory is looked at: connections are closed then."""
 
+KEY = "load"
 SUMS = {
     "two": ("{item} * 2", "$1 + {item}"),
     "eight": tuple(f"{{item}} * {factor}" for factor in range(2, 10)),
@@ -129,10 +130,10 @@ async def stream(port: int, sums: str, item: int, streams: Streams) -> None:
         async with asyncio.timeout(STREAM_TIMEOUT):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
             try:
-                # HTTP/1.0: the body comes as it is, until the connection is closed.
+                # HTTP/1.0: the body comes as it is, until the connection is closed. Without a key it would be refused.
                 writer.write(
                     b"POST /agent/stream HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                    b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+                    b"X-API-Key: %s\r\nContent-Length: %d\r\n\r\n%s" % (KEY.encode(), len(body), body)
                 )
                 results = [str(times * item) for times in range(2, 2 + len(SUMS[sums]))]
                 await _read(reader, answer_of(item, results), results, started, streams)
@@ -269,7 +270,7 @@ def serving(graph: str, model: str, runs: int) -> Iterator[tuple[int, "subproces
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     openai = {"OPENAI_BASE_URL": model, "OPENAI_API_KEY": "none", "LANGSMITH_TRACING": "false"}
-    limits = {"LLM_COMPILER_MAX_RUNS": str(runs), "LLM_COMPILER_API_KEY": "", "CHECKPOINT_DB": ""}
+    limits = {"LLM_COMPILER_MAX_RUNS": str(runs), "LLM_COMPILER_API_KEY": KEY, "CHECKPOINT_DB": ""}
     where = {"PORT": str(port), "HOST": "127.0.0.1", "LLM_COMPILER_GRAPH": graph}
     with running("apps.server", **openai, **limits, **where) as process:
         yield port, process
