@@ -28,8 +28,9 @@ from typing import Any, Self
 from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
 
+from agent.language.excerpt import excerpt
 from agent.language.tasks import Task
-from agent.language.values import as_json, excerpt, render_call
+from agent.language.values import as_json, render_call
 from agent.streaming import MessageStream
 
 SHOWN_CHARS = 500

@@ -21,9 +21,10 @@ from langchain_core.messages import (
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call
 
+from agent.language.excerpt import excerpt
 from agent.language.plan import Plan
 from agent.language.tasks import Key, Task, name_of
-from agent.language.values import as_json, excerpt, to_text
+from agent.language.values import as_json, to_text
 
 ARGUMENT_CHARS = 500
 """How much people are shown of an argument that a call was made with."""

@@ -29,7 +29,8 @@ from agent.context import Context
 from agent.conversation.messages import result_of
 from agent.conversation.provenance import sources_of
 from agent.executor.saved import Superstep
-from agent.language.values import as_container, as_json, excerpt
+from agent.language.excerpt import excerpt
+from agent.language.values import as_container, as_json
 from agent.state import Decision, Node, State, Waiting
 from agent.tooling.fit import reasons_of
 from agent.tooling.metadata import metadata_of

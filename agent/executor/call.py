@@ -25,8 +25,9 @@ from agent.executor.effects import Order
 from agent.executor.outcomes import BlockedError, Outcomes, Paused
 from agent.executor.retries import delay_before_retry, tries_of
 from agent.executor.saved import IN_FLIGHT, Superstep
+from agent.language.excerpt import excerpt
 from agent.language.tasks import Key, Task, name_of
-from agent.language.values import as_json, digest, excerpt, is_longer, to_text, without_surrogates
+from agent.language.values import as_json, digest, is_longer, to_text, without_surrogates
 from agent.state import Decision, Waiting
 from agent.tooling.inject import Surroundings, injections
 from agent.tooling.invoke import ContentAndArtifact, ToolError, Wrapper, explain, invoke

@@ -11,8 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from agent.language.excerpt import excerpt
 from agent.language.tasks import Signature
-from agent.language.values import excerpt, for_people, is_longer, render_call, to_text
+from agent.language.values import for_people, is_longer, render_call, to_text
 
 AS_THEY_ARE = [
     *("3.10.1", "192.168.100.200", "v3.141592653589793", "id_9910.880000000001", "978-0-306-40615-7", "+49 30 1234567"),
