@@ -200,8 +200,7 @@ async def _decided_before(runtime: Runtime[Any]) -> bool:
     """Whether the run has gone on from this very checkpoint before, or is about to: someone went back in time, or
     answered twice. From now on it has."""
     superstep = Superstep.here(runtime)
-    if superstep is None:
-        return False
+    assert superstep, "a run that isn't saved can't have paused"
     key = tuple(superstep.checkpoint["configurable"].values())
     if key in _DECIDED:
         return True

@@ -2,7 +2,6 @@
 and again after failures that may pass. Each of these is a step around the next one."""
 
 import asyncio
-import itertools
 import json
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -242,7 +241,9 @@ class Calls:
         tool = self.tools[task.tool]
         seconds = metadata_of(tool).timeout or self.context.tool_timeout
         most = tries_of(tool, self.context.tool_retries)
-        for tries in itertools.count(1):
+        tries = 0
+        while True:
+            tries += 1
             try:
                 return await invoke(
                     tool,
@@ -263,7 +264,6 @@ class Calls:
                 why = excerpt(explain(error), SHOWN_CHARS)
                 self.progress.tell_of(task, "task_retried", arguments, error=why, delay=delay)
                 await asyncio.sleep(delay)
-        raise AssertionError
 
 
 def _namespace() -> list[str]:

@@ -98,7 +98,7 @@ class ToolCallReader:
             self._take(piece, seen)
         items = self._certain()
         self.ended = any(isinstance(item, Join) for item in items)
-        return "".join(map(self._functions.written, items)), items, False
+        return "".join(map(self._functions.written, items)), [*items], False
 
     def close(self) -> list[Item]:
         """The items that the end of the turn completes."""
@@ -174,10 +174,10 @@ class ToolCallReader:
         """Whether a piece of a name goes on with, or repeats, what there is of it."""
         return piece.startswith(name) or any(known.startswith(name + piece) for known in self._functions.names)
 
-    def _certain(self) -> list[Item]:
+    def _certain(self) -> list[Call | Join]:
         """The calls, in order, to which nothing can be added any more."""
         last = max((place for place, call in enumerate(self._calls) if call.closed), default=-1)
-        items: list[Item] = []
+        items: list[Call | Join] = []
         for place in range(self._given_out, len(self._calls)):
             call = self._calls[place]
             if self._functions.takes_none(call.name):
@@ -190,7 +190,7 @@ class ToolCallReader:
             self._given_out += 1
         return items
 
-    def _item(self, call: "_OpenCall") -> Item:
+    def _item(self, call: "_OpenCall") -> Call | Join:
         arguments: Arguments | None = call.arguments()
         if arguments is None and call.is_open and self._is_whole:
             arguments = completed(call.text)
@@ -202,7 +202,7 @@ class ToolCallReader:
             return Call(call.number, tool, text=call.text, error=error) if tool != "join" else Join(call.number)
         return self._as_item(call.number, call.name, arguments)
 
-    def _as_item(self, number: int, name: str, arguments: Arguments) -> Item:
+    def _as_item(self, number: int, name: str, arguments: Arguments) -> Call | Join:
         if name == "join":
             answer = arguments.get("answer") if isinstance(arguments, dict) else next(iter(arguments), "")
             return Join(number, answer if isinstance(answer, str) else "")

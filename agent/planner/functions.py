@@ -10,7 +10,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from agent.conversation.messages import LONGEST_PROVIDER_NAME, provider_name
-from agent.language.parser import Item, PlanParser
+from agent.language.parser import PlanParser
 from agent.language.tasks import Call, Join, Signature
 from agent.language.values import render_call
 from agent.language.written_calls import Arguments, read_written_calls, unwrapped
@@ -119,7 +119,7 @@ class Functions:
                     return {**dict(zip(own, arguments, strict=False)), **keywords} or None
         return None
 
-    def written(self, item: Item) -> str:
+    def written(self, item: Call | Join) -> str:
         """A line of the plan, in the plan language."""
         match item:
             case Join(number, answer):
@@ -128,8 +128,6 @@ class Functions:
                 signature = self._signatures.get(tool)
                 positional = signature.positional(keywords) if signature else 0
                 return f"{number}. {render_call(tool, keywords, positional=positional)}\n"
-            case _:
-                return ""
 
 
 def _accepted(name: str, taken: Collection[str]) -> str:
@@ -137,12 +135,8 @@ def _accepted(name: str, taken: Collection[str]) -> str:
     plain = provider_name(name)
     if not (plain[:1].isalpha() or plain.startswith("_")):
         plain = provider_name(f"_{plain}")
-    accepted = plain
-    for count in itertools.count(2):
-        if accepted not in taken:
-            return accepted
-        accepted = f"{plain[: LONGEST_PROVIDER_NAME - 1 - len(str(count))]}_{count}"
-    raise AssertionError
+    numbered = (f"{plain[: LONGEST_PROVIDER_NAME - 1 - len(str(count))]}_{count}" for count in itertools.count(2))
+    return next(accepted for accepted in itertools.chain([plain], numbered) if accepted not in taken)
 
 
 def _renamed(schema: Any, inner: dict[str, str]) -> Any:
