@@ -29,6 +29,9 @@ from agent.language.values import as_json, to_text
 ARGUMENT_CHARS = 500
 """How much people are shown of an argument that a call was made with."""
 
+NOTED_OF_TASKS = ("dependencies", "tools", "arguments", "errors", "maps", "positional")
+"""What a plan's metadata says of its tasks, by their names, beside their tool calls."""
+
 NO_PLAN = {"plan": "", "last": 0, "answer": ""}
 """What is noted of a plan of which only the tasks are known."""
 
@@ -280,8 +283,9 @@ def this_turn(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
 
 def is_own_plan(message: BaseMessage) -> TypeGuard[AIMessage]:
     """Whether a message is a plan of this kind of agent. Tool calls of other agents are none."""
-    notes = {"plan", "dependencies", "tools", "arguments", "errors", "maps", "positional"}
-    return isinstance(message, AIMessage) and bool(message.tool_calls) and notes <= message.response_metadata.keys()
+    if not isinstance(message, AIMessage) or not message.tool_calls:
+        return False
+    return {"plan", *NOTED_OF_TASKS} <= message.response_metadata.keys()
 
 
 def own_plans(messages: Iterable[AnyMessage]) -> list[AIMessage]:

@@ -17,7 +17,7 @@ from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.tools import BaseTool
 
-from agent.conversation.messages import call_id, key_of, map_sizes, observations, this_turn
+from agent.conversation.messages import NOTED_OF_TASKS, call_id, key_of, map_sizes, observations, this_turn
 from agent.language.parser import PlanParser
 from agent.language.plan import Plan
 from agent.language.references import substitute
@@ -101,7 +101,7 @@ def _as_plan(message: AnyMessage) -> AnyMessage:
     """The calls of this model as an agent that plans would have written them."""
     if not isinstance(message, AIMessage) or not message.tool_calls:
         return message
-    notes: dict[str, Any] = {"plan": "", "dependencies": {}, "tools": {}, "errors": {}, "maps": {}}
+    notes: dict[str, Any] = {"plan": "", **{name: {} for name in NOTED_OF_TASKS}}
     return message.model_copy(update={"response_metadata": notes})
 
 
