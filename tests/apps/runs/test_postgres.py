@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -67,3 +68,28 @@ async def test_what_is_broken_off_again_is_told(postgres_url: str) -> None:
         await break_off(other)
         with pytest.raises(CheckpointError, match=r"The database of the threads can't be reached: .*terminating"):
             await reading
+
+
+async def test_a_database_that_is_away_is_not_waited_for_longer_than_its_locks_are(
+    postgres_server: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And once it is back, nobody waits for the pool's next attempt, which comes the later the longer it was away."""
+    monkeypatch.setattr("apps.runs.checkpoints.CONNECT_SECONDS", 0.5)
+    elsewhere = postgres_server.format(database="postgres")
+    async with (
+        open_checkpointer(postgres_url) as saver,
+        await psycopg.AsyncConnection.connect(elsewhere, autocommit=True) as other,
+    ):
+        name = psycopg.conninfo.conninfo_to_dict(postgres_url)["dbname"]
+        await other.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await other.execute("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = %s", (name,))
+        with pytest.raises(CheckpointError, match=r"couldn't get a connection after 0\.50 sec"):
+            await saver.aget_tuple(THREAD)
+        await other.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+        async def is_back() -> bool:
+            with suppress(CheckpointError):  # half a second may be too little here
+                return await saver.aget_tuple(THREAD) is None
+            return False
+
+        await until(is_back)
