@@ -13,7 +13,7 @@ from apps.cli.console import WAITING, Options, WrongUsageError, read_line, say, 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
-    from langgraph.types import Command, Interrupt
+    from langgraph.types import Command
 
     from apps.runs.run import Event, Run
     from apps.runs.threads import Session, Thread
@@ -214,12 +214,10 @@ async def _answer(run: "Run", options: Options, session: "Session") -> "Command[
     if options.as_json:
         _print_report(run, name)
     else:
-        say(f"{WAITS.format(name=name)}\n{_requests(run.waits_for)}")
+        say(WAITS.format(name=name))
+        for asked in run.waits_for:
+            say(json.dumps(asked.value, indent=2, default=str))
     raise typer.Exit(WAITING)
-
-
-def _requests(waits_for: "list[Interrupt]") -> str:
-    return "\n".join(json.dumps(asked.value, indent=2, default=str) for asked in waits_for)
 
 
 async def _keep(session: "Session", options: Options) -> str:

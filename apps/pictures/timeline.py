@@ -132,7 +132,7 @@ def _draw_row(axes: Axes, row: _Row, place: int, course: tuple[float, float], si
             0.62,
             begin - zero,
             color="white" if failed else LIGHT.phase if row.kind != "task" else colour,
-            edgecolor=colour if failed and not row.critical else LIGHT.text if row.critical else "none",
+            edgecolor=LIGHT.text if row.critical else colour if failed else "none",
             linewidth=1.6 if row.critical else 1,
             hatch="////" if failed else None,
             zorder=3,
