@@ -161,13 +161,11 @@ async def _open_postgres(url: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
             await PostgresSaver(connection).setup()
     except psycopg.Error as error:
         raise cant_open(url, error) from error
-    check = AsyncConnectionPool.check_connection  # the database may have closed them, or been started anew
     pool: Any = AsyncConnectionPool(
         url,
         min_size=1,
         max_size=CONNECTIONS,
         open=False,
-        check=check,
         timeout=CONNECT_SECONDS,  # not longer than the locks are waited for, without which there is no run
         reconnect_timeout=CONNECT_SECONDS,
         kwargs=_options(),

@@ -18,25 +18,26 @@ class PostgresSaver(AsyncPostgresSaver):
     What is broken off again raises `CheckpointError`."""
 
     async def aget_tuple(self, *args: Any) -> Any:
-        return await _again(super().aget_tuple, *args)
+        return await self._again(super().aget_tuple, *args)
 
     async def aget_delta_channel_history(self, **kwargs: Any) -> Any:
-        return await _again(super().aget_delta_channel_history, **kwargs)
+        return await self._again(super().aget_delta_channel_history, **kwargs)
 
     async def aput(self, *args: Any) -> Any:
-        return await _again(super().aput, *args)
+        return await self._again(super().aput, *args)
 
     async def aput_writes(self, *args: Any) -> None:
-        await _again(super().aput_writes, *args)
+        await self._again(super().aput_writes, *args)
 
     async def adelete_thread(self, *args: Any) -> None:
-        await _again(super().adelete_thread, *args)
+        await self._again(super().adelete_thread, *args)
 
-
-async def _again(method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
-    try:
-        return await method(*args, **kwargs)
-    except OperationalError:  # the pool gives a new connection, and waits for it
+    async def _again(self, method: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
+        try:
+            return await method(*args, **kwargs)
+        except OperationalError:
+            pool: Any = self.conn
+            await pool.check()  # the others in it may have ended, too; it makes new ones
         try:
             return await method(*args, **kwargs)
         except OperationalError as error:

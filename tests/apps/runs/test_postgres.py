@@ -70,6 +70,24 @@ async def test_what_is_broken_off_again_is_told(postgres_url: str) -> None:
             await reading
 
 
+async def test_of_connections_that_the_database_has_ended_none_is_tried_after_the_first(postgres_url: str) -> None:
+    """Each would be waited for longer than the one before."""
+    async with (
+        open_checkpointer(postgres_url) as saver,
+        await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as other,
+    ):
+        pool: Any = saver.conn  # type: ignore[attr-defined]
+        for connection in [await pool.getconn() for _ in range(8)]:
+            await pool.putconn(connection)
+        await other.execute(
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        assert await saver.aget_tuple(THREAD) is None
+        stats = pool.get_stats()
+        assert (stats["returns_bad"], stats["connections_lost"]) == (1, 7)
+
+
 async def test_a_database_that_is_away_is_not_waited_for_longer_than_its_locks_are(
     postgres_server: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
