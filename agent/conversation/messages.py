@@ -29,8 +29,8 @@ from agent.language.values import as_json, to_text
 ARGUMENT_CHARS = 500
 """How much people are shown of an argument that a call was made with."""
 
-NOTED_OF_TASKS = ("dependencies", "tools", "arguments", "errors", "maps", "positional")
-"""What a plan's metadata says of its tasks, by their names, beside their tool calls."""
+NOTED_OF_PLANS = {"plan", "dependencies", "tools", "errors", "maps"}
+"""What the metadata of each plan says beside its tool calls. In threads of earlier versions it says no more."""
 
 NO_PLAN = {"plan": "", "last": 0, "answer": ""}
 """What is noted of a plan of which only the tasks are known."""
@@ -139,13 +139,13 @@ def _task_of(plan: AIMessage, call: ToolCall) -> Task:
     return Task(
         number,
         tool=notes["tools"].get(name, call["name"]),
-        arguments=notes["arguments"].get(name, call["args"]),
+        arguments=notes.get("arguments", {}).get(name, call["args"]),
         dependencies=tuple(notes["dependencies"].get(name, ())),
         error=notes["errors"].get(name),
         element=element,
         over=shape if isinstance(shape, str) else None,
         size=shape if isinstance(shape, int) else None,
-        positional=notes["positional"].get(str(number), 1),
+        positional=notes.get("positional", {}).get(str(number), 1),
     )
 
 
@@ -285,7 +285,7 @@ def is_own_plan(message: BaseMessage) -> TypeGuard[AIMessage]:
     """Whether a message is a plan of this kind of agent. Tool calls of other agents are none."""
     if not isinstance(message, AIMessage) or not message.tool_calls:
         return False
-    return {"plan", *NOTED_OF_TASKS} <= message.response_metadata.keys()
+    return message.response_metadata.keys() >= NOTED_OF_PLANS
 
 
 def own_plans(messages: Iterable[AnyMessage]) -> list[AIMessage]:

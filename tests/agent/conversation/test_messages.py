@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 
 from agent.conversation.messages import (
     call_id,
+    is_own_plan,
     key_of,
     last_number,
     observation,
@@ -81,6 +82,14 @@ def test_the_tasks_of_a_plan_are_read_back_from_its_message() -> None:
 def test_a_tool_keeps_its_name_in_the_plan_that_is_read_back(name: str) -> None:
     plan = make_plan(Call(1, name, ["K2"]), tools=(Signature(name, ("query",)),))
     assert tasks_of(plan_message(plan, text="", feedback="", usage=None)) == plan.tasks
+
+
+def test_a_plan_of_an_earlier_version_is_read() -> None:
+    message = plan_message(make_plan(search(1, "K2")), text="", feedback="", usage=None)
+    earlier = message.response_metadata.keys() - {"arguments", "positional"}
+    message.response_metadata = {name: message.response_metadata[name] for name in earlier}
+    assert is_own_plan(message)
+    assert tasks_of(message) == [Task(1, "search", {"query": "K2"}, positional=1)]
 
 
 def test_the_names_of_calls_are_such_as_providers_accept() -> None:
