@@ -29,8 +29,9 @@ from agent.language.values import as_json, to_text
 ARGUMENT_CHARS = 500
 """How much people are shown of an argument that a call was made with."""
 
-NOTED_OF_PLANS = {"plan", "dependencies", "tools", "errors", "maps"}
-"""What the metadata of each plan says beside its tool calls. In threads of earlier versions it says no more."""
+NOTED_OF_TASKS = ("dependencies", "tools", "errors", "maps")
+"""What each plan's metadata says of its tasks, by their names, beside their tool calls. Of earlier versions it says no
+more."""
 
 NO_PLAN = {"plan": "", "last": 0, "answer": ""}
 """What is noted of a plan of which only the tasks are known."""
@@ -285,7 +286,7 @@ def is_own_plan(message: BaseMessage) -> TypeGuard[AIMessage]:
     """Whether a message is a plan of this kind of agent. Tool calls of other agents are none."""
     if not isinstance(message, AIMessage) or not message.tool_calls:
         return False
-    return message.response_metadata.keys() >= NOTED_OF_PLANS
+    return {"plan", *NOTED_OF_TASKS} <= message.response_metadata.keys()
 
 
 def own_plans(messages: Iterable[AnyMessage]) -> list[AIMessage]:
