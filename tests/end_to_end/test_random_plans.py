@@ -22,7 +22,6 @@ from agent.conversation.messages import call_id, is_own_plan, tasks_of
 from tests.support import PATIENCE
 
 EXAMPLES = int(os.environ.get("RANDOM_PLANS", "60"))
-"""Seconds."""
 
 Ending = Literal["answer", "nothing", "replan", "error"]
 

@@ -27,7 +27,8 @@ MODULES = (
     "graphs.offline.model",  # demo
     "apps.cli.plain_view",
     "graphs.react",
-    "apps.server.app",
+    "apps.server.agent",
+    "apps.server.langserve",
     "apps.cli.ask",
     "apps.cli.threads",
     "hypothesis.strategies",
