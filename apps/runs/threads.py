@@ -157,7 +157,7 @@ def _state_of(snapshot: StateSnapshot) -> ThreadState:
         return "empty"
     if snapshot.interrupts:
         return "waiting"
-    return "broken" if snapshot.next else "finished"
+    return "broken" if snapshot.tasks else "finished"  # in `next` is only what has written nothing yet
 
 
 async def list_threads(saver: BaseCheckpointSaver[Any]) -> list[Thread]:

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
 
+from agent import create_llm_compiler
 from apps.cli.approvals import answer_to
 from apps.runs.checkpoints import CheckpointError, open_checkpointer
 from apps.runs.threads import UNANSWERED, Session, graph_by_name, list_threads
@@ -460,3 +463,21 @@ def test_a_wrong_url_is_told_in_a_line(run: Run) -> None:
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: 'mysql://host/x' names no database for threads.")
     assert os.environ.get("CHECKPOINT_DB") is None
+
+
+async def test_a_run_that_died_when_only_its_question_was_saved_goes_on(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(planner=["1. join()"] * 2, joiner=["Yes."] * 2)
+    graph = create_llm_compiler([], model=chat_model)
+    whole, died = (Session(graph.copy(update={"checkpointer": InMemorySaver()}), "t") for _ in range(2))
+    await whole.graph.ainvoke({"messages": [("user", "Is it?")]}, whole.config)
+    *_, first = [saved async for saved in whole.saver.alist(whole.config)]
+    place: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    place = await died.saver.aput(place, first.checkpoint, first.metadata, first.checkpoint["channel_versions"])
+    ((task, *_), *_) = first.pending_writes or []
+    await died.saver.aput_writes(place, [(channel, value) for _, channel, value in first.pending_writes or []], task)
+    thread = await died.thread()
+    assert (thread.state, thread.questions) == ("broken", ["Is it?"])
+    await died.graph.ainvoke(None, died.config)
+    assert (await died.thread()).state == "finished"
