@@ -6,6 +6,7 @@ from datetime import datetime
 
 from apps.cli.console import WrongUsageError, say
 from apps.runs.checkpoints import open_checkpointer
+from apps.runs.locks import open_locks
 from apps.runs.threads import Session, list_threads
 from apps.runs.wording import in_short
 
@@ -47,7 +48,9 @@ async def delete_thread(name: str) -> None:
         WrongUsageError: There is none of that name.
         apps.runs.locks.BusyError: It is running.
     """
-    async with Session.open(name) as session:
+    # Without its graph, which may be gone.
+    async with open_checkpointer() as saver, open_locks() as locks, locks.held(name):
+        session = Session.of(name, saver)
         if (await session.thread()).state == "empty":
             raise WrongUsageError(f"There is no thread {name!r}. llm-compiler threads lists them.")
         await session.delete()

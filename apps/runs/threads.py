@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
@@ -14,7 +14,7 @@ from langgraph.types import Interrupt, StateSnapshot
 
 from agent.conversation.messages import this_turn
 from apps.runs.checkpoints import open_checkpointer
-from apps.runs.graphs import Graph, find_graph, served_graph
+from apps.runs.graphs import Graph, GraphError, find_graph, served_graph
 from apps.runs.locks import open_locks
 
 ThreadState = Literal["empty", "finished", "broken", "waiting"]
@@ -160,10 +160,17 @@ def _state_of(snapshot: StateSnapshot) -> ThreadState:
     return "broken" if snapshot.tasks else "finished"  # in `next` is only what has written nothing yet
 
 
+async def thread_of(session: Session) -> Thread:
+    """How a thread stands; where its graph can't be loaded, as far as another one can tell."""
+    with suppress(GraphError):
+        session = await session.with_its_graph()
+    return await session.thread()
+
+
 async def list_threads(saver: BaseCheckpointSaver[Any]) -> list[Thread]:
     """All threads, the last used first."""
     # The checkpoint before a thread's first superstep: there is one for each, and it is small.
     first = [saved async for saved in saver.alist(None, filter={"step": -1})]
     names = dict.fromkeys(saved.config["configurable"]["thread_id"] for saved in first)
-    threads = [await Session.of(name, saver).thread() for name in names]
+    threads = [await thread_of(Session.of(name, saver)) for name in names]
     return sorted((thread for thread in threads if thread.state != "empty"), key=lambda t: t.used, reverse=True)

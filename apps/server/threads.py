@@ -12,7 +12,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from apps.runs.checkpoints import Serializer, open_checkpointer
 from apps.runs.graphs import Graph
 from apps.runs.locks import BusyError, Locks, open_locks
-from apps.runs.threads import Session
+from apps.runs.threads import Session, thread_of
 from apps.runs.wording import in_short
 
 DIED = (
@@ -86,7 +86,7 @@ async def tell_died(graph: Graph, locks: Locks) -> None:
     """
     died = []
     for name in await locks.left():
-        if (await Session(graph, name).thread()).state == "broken":
+        if (await thread_of(Session(graph, name))).state == "broken":
             died.append(name)
         else:  # it ended, and its process just before it could say so
             with suppress(BusyError):

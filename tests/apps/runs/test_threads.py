@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
+from openai import BadRequestError
 
 from agent import create_llm_compiler
 from apps.cli.approvals import answer_to
+from apps.cli.threads import delete_thread
+from apps.runs import graphs
 from apps.runs.checkpoints import CheckpointError, open_checkpointer
 from apps.runs.threads import UNANSWERED, Session, graph_by_name, list_threads
 from tests.support.model_server import HttpError, ModelServer
@@ -262,6 +265,37 @@ async def test_a_thread_that_was_begun_with_a_graph_by_name_goes_on_with_it(
         assert session.graph.get_name() == "react"
     async with Session.open("another", url) as session:
         assert session.graph.get_name() == "llm_compiler"
+
+
+async def test_a_thread_stands_as_its_own_graph_says(
+    model_server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "test")
+    monkeypatch.setenv("OPENAI_BASE_URL", model_server.base_url)
+    model_server.script(HttpError(400))
+    async with open_checkpointer(f"sqlite:///{tmp_path}/threads.db") as saver:
+        graph = await graph_by_name("react", saver)
+        with pytest.raises(BadRequestError):
+            await graph.ainvoke({"messages": "Hi"}, {"configurable": {"thread_id": "t"}})
+        assert [thread.state for thread in await list_threads(saver)] == ["broken"]
+
+
+async def test_a_thread_whose_graph_is_gone_is_listed_and_can_be_deleted(
+    model_server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "test")
+    monkeypatch.setenv("OPENAI_BASE_URL", model_server.base_url)
+    monkeypatch.setenv("CHECKPOINT_DB", f"sqlite:///{tmp_path}/threads.db")
+    model_server.script("Hello.")
+    async with open_checkpointer() as saver:
+        graph = await graph_by_name("react", saver)
+        await graph.ainvoke({"messages": "Hi"}, {"configurable": {"thread_id": "t"}})
+        monkeypatch.setattr(graphs, "FILE", tmp_path / "langgraph.json")
+        graphs.FILE.write_text('{"graphs": {"llm_compiler": "./graphs/llm_compiler.py:graph"}}')
+        assert [thread.name for thread in await list_threads(saver)] == ["t"]
+    await delete_thread("t")
+    async with open_checkpointer() as saver:
+        assert await list_threads(saver) == []
 
 
 # A pause
