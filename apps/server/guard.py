@@ -43,8 +43,8 @@ NOT_LOCAL = (
     "Set a key to serve others, or through a proxy."
 )
 FORWARDED = (
-    "This request came through a proxy ({sign}). Without LLM_COMPILER_API_KEY this server answers only its own "
-    "machine; set a key to serve others."
+    "This request may have come through a proxy ({sign}). Without LLM_COMPILER_API_KEY this server answers only its "
+    "own machine, and over HTTP/1.1; set a key to serve others."
 )
 WRONG_TYPE = "The body must be JSON, with Content-Type: application/json."
 NOT_JSON = "The body is not JSON."
