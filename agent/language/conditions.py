@@ -56,7 +56,7 @@ _MAY_STATE = re.compile(
     re.IGNORECASE,
 )
 _REMARKED = re.compile(
-    rf"\b(?:{_any('in a remark')}|{_any('at the beginning of a clause')})\b|n['’]t\b|→"
+    rf"\b(?!confirmation)(?:{_any('in a remark')}|{_any('at the beginning of a clause')})\b|n['’]t\b|→"
     rf"|#\s*(?!depends)(?:\w+\s+)?(?:{_any('at the beginning of a remark')})\b",
     re.IGNORECASE,
 )

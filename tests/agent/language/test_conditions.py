@@ -167,6 +167,7 @@ STATED = [
     "# not yet",
     "# on delay",
     "# Ana must confirm",
+    "# avant, confirmer avec Ana",
     "Thought: I see whether it is late.",
 ]
 
