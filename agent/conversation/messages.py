@@ -30,16 +30,16 @@ ARGUMENT_CHARS = 500
 """How much people are shown of an argument that a call was made with."""
 
 NOTED_OF_TASKS = ("dependencies", "tools", "errors", "maps")
-"""What each plan's metadata says of its tasks, by their names, beside their tool calls. Of earlier versions it says no
+"""What the metadata of every plan says of its tasks, beside its tool calls; that of plans of earlier versions says no
 more."""
 
 NO_PLAN = {"plan": "", "last": 0, "answer": ""}
 """What is noted of a plan of which only the tasks are known."""
 
-_ID = re.compile(r"task_(\d+)(?:_(\d+))?")
 LONGEST_PROVIDER_NAME = 64
 """Characters."""
 
+_ID = re.compile(r"task_(\d+)(?:_(\d+))?")
 _NOT_IN_PROVIDER_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 
 

@@ -3,7 +3,7 @@ the planner."""
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, get_args, get_origin
 
@@ -35,7 +35,7 @@ OBJECT = "object"
 
 YIELDS = "The tool {tool!r} yields. A task has one result: return it, and send progress with LangGraph's stream writer."
 BY_POSITION = "The tool {tool!r} takes {parameter!r} by position only, and plans give arguments by name: drop the '/'."
-WRONG_METADATA = "The tool {tool!r} has {value!r} for {name!r} in its metadata: give a number from {least} on."
+WRONG_METADATA = "The tool {tool!r} has {value!r} for {name!r} in its metadata: give {instead}."
 ANY_NUMBER = (
     "The tool {tool!r} takes any number of arguments, {parameter}, and plans give arguments by name: name them, or "
     "give the tool an args_schema."
@@ -158,7 +158,13 @@ def _check(tool: BaseTool) -> None:
     metadata = tool.metadata or {}
     for name, (least, kinds) in {"timeout": (0.001, int | float), "retries": (0, int)}.items():
         if name in metadata and not (isinstance(metadata[name], kinds) and metadata[name] >= least):
-            raise ValueError(WRONG_METADATA.format(tool=tool.name, name=name, value=metadata[name], least=least))
+            instead = f"a number from {least} on"
+            raise ValueError(WRONG_METADATA.format(tool=tool.name, name=name, value=metadata[name], instead=instead))
+    changed, read = metadata.get("side_effects"), metadata.get("reads")
+    for name, said in (("side_effects", None if isinstance(changed, bool) else changed), ("reads", read)):
+        if not (said is None or isinstance(said, Collection)):
+            instead = "a name of what a call changes or reads, or several"
+            raise ValueError(WRONG_METADATA.format(tool=tool.name, name=name, value=said, instead=instead))
     named = schema_of(tool).get("properties", {})
     for function in functions_of(tool):
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):

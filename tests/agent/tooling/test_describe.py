@@ -420,7 +420,10 @@ def test_a_name_that_cannot_stand_in_a_plan_is_refused(name: str) -> None:
         as_tools([StructuredTool.from_function(search, name="x", description="x").model_copy(update={"name": name})])
 
 
-@pytest.mark.parametrize("metadata", [{"timeout": None}, {"timeout": "abc"}, {"timeout": -1}, {"retries": 1.5}])
+@pytest.mark.parametrize(
+    "metadata",
+    [{"timeout": None}, {"timeout": "abc"}, {"timeout": -1}, {"retries": 1.5}, {"side_effects": 1}, {"reads": True}],
+)
 def test_metadata_that_means_nothing_is_refused_and_named(metadata: dict[str, Any]) -> None:
     [(name, value)] = metadata.items()
     with pytest.raises(ValueError, match=f"The tool 'search' has {value!r} for '{name}' in its metadata"):
