@@ -182,8 +182,14 @@ export class Run {
       case "result":
         this.#end(event);
         break;
-      default:
-        if (event.type.startsWith("task_")) this.#takeTask(event, time);
+      case "task_planned":
+      case "task_paused":
+      case "task_started":
+      case "task_retried":
+      case "task_finished":
+      case "task_failed":
+      case "task_skipped":
+        this.#takeTask(event, time);
     }
   }
 

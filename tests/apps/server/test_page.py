@@ -14,6 +14,7 @@ import pytest_asyncio
 import uvicorn
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from langgraph.config import get_stream_writer
 from langgraph.types import interrupt
 from playwright.async_api import Browser, Error, Page, async_playwright, expect
 from pydantic import SecretStr
@@ -171,6 +172,12 @@ async def serve(chat_model: ChatOpenAI, doors: Doors) -> AsyncIterator[Serve]:
         raise ValueError(f"broken {text}")
 
     @tool
+    async def tell(text: str) -> str:
+        """tells its progress in words of its own"""
+        get_stream_writer()({"type": "task_progress", "percent": 50})
+        return text
+
+    @tool
     async def ask_back(question: str) -> str:
         """asks the user"""
         return f"you said {interrupt({'question': question})}"
@@ -185,7 +192,7 @@ async def serve(chat_model: ChatOpenAI, doors: Doors) -> AsyncIterator[Serve]:
     async with AsyncExitStack() as stack:
 
         async def start(database: str | None = None, **limits: Any) -> Server:
-            graph = create_llm_compiler([search, quick, fail, ask_back, booking], model=chat_model)
+            graph = create_llm_compiler([search, quick, fail, tell, ask_back, booking], model=chat_model)
             return await stack.enter_async_context(Server(create_app(graph, Limits(**limits), database)))
 
         yield start
@@ -391,6 +398,15 @@ async def test_a_failing_tool(serve: Serve, open_page: Any, model_server: ModelS
     await expect(details).to_contain_text("broken tool")
     await details.get_by_role("button", name="Close the details").click()
     await expect(details).to_be_hidden()
+
+
+async def test_what_only_a_tool_knows_of_is_not_shown(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
+    model_server.script(planner=['1. tell("a")\n2. join()'], joiner=["a"])
+    page: Page = await open_page((await serve()).url)
+    await ask(page)
+    await answered(page, "a")
+    await expect(page.locator(".numbers")).to_contain_text("1 task ")
+    await expect(node(page, "1", "done")).to_be_visible()
 
 
 async def test_a_second_plan_comes_after_the_first(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
