@@ -102,12 +102,12 @@ async def evaluate(spec: Spec, console: Console, stop: Callable[[], None]) -> Ev
     """
     everything = load(spec.dataset)
     order = select(everything, spec.n, spec.seed)
-    by_id = {question.id: question for question in order}
-    if spec.shown is not None and spec.shown not in by_id:
+    chosen = {question.id for question in order}
+    if spec.shown is not None and spec.shown not in chosen:
         raise DatasetError(f"{spec.dataset}: among the {len(order)} questions drawn there is no id {spec.shown!r}.")
     prices = load_prices(spec.prices)
     agents = make_agents(spec.agents, find_subject(spec.graph), spec.model, spec.instruction)
-    evaluation = Evaluation(spec, [question for question in everything if question.id in by_id], prices)
+    evaluation = Evaluation(spec, [question for question in everything if question.id in chosen], prices)
     with Store(spec.out, _config(spec, everything)) as store, _interrupts(console, stop) as stopping:
         every, saved = jobs(agents, order, spec.repeat), store.results()
         for job in every:
