@@ -203,10 +203,11 @@ class Planning:
     """One plan, from the model's words to the executor.
 
     A plan that the model only thought of must not be carried out, and of some models only the end of a thought is
-    marked. Until it is certain that the model is none of these, its calls are held back if it begins with prose, as
-    thoughts do, and so are calls that change something, with all that is written after them. Those that the plan ends
-    with are held until nothing more comes, in which their condition may be. If a plan turns out to have been a thought,
-    what runs of it is dropped, and the executor works from the finished plan.
+    marked. Until it is certain that the model is none of these, its calls and its answer are held back if it begins
+    with prose, as thoughts do, and so are calls that change something, with all that is written after them. Those that
+    the plan ends with are held until nothing more comes, in which their condition may be. If a plan turns out to have
+    been a thought, what runs of it is dropped, what was shown of it is taken back, and the executor works from the
+    finished plan.
     """
 
     def __init__(
@@ -304,7 +305,8 @@ class Planning:
             self._talked = self._reader.rest
         if self._reader.certain or not self._holds:
             self._send()
-        if self._reader.certain and not (self._ended or self._unread) and (join := self._reader.join):
+        holds = self._holds and not self._reader.certain
+        if not (holds or self._ended or self._unread) and (join := self._reader.join):
             self._plan.end(join)
             self._handover.end(self._plan.last)
             self._handover.say(self._plan.answer)

@@ -613,10 +613,10 @@ MARKED = [
 ]
 LONE = [
     "So: {}\n</think>\n\n",
-    "{}</thinking>",
+    "Well: {}</thinking>",
     "Well.\n{}[/THINK]",
-    "{}\n◁/think▷\n",
-    "{} so.<|end|><|start|>assistant<|channel|>final<|message|>",
+    "Well,\n{}\n◁/think▷\n",
+    "Well. {} so.<|end|><|start|>assistant<|channel|>final<|message|>",
     "Let me see.\n{}\n<channel|>",
 ]
 

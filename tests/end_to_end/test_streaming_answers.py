@@ -130,10 +130,12 @@ def opens(gate: Gate, shown: str) -> Callable[[Chat], None]:
 # --- the plan's own answer
 
 
-async def test_an_answer_without_calls_appears_while_it_is_written(model_server: ModelServer, model: Any) -> None:
+async def test_an_answer_without_calls_appears_while_it_is_written(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
     gate = Gate()
     model_server.script(planner=[Reply(['1. join("It was a dark', gate, ' and \\"stormy\\" night.\\nThe end.")'])])
-    chat = await talk(create_llm_compiler([measure], model=model), on=opens(gate, "It was a dark"))
+    chat = await talk(create_llm_compiler([measure], model=chat_model), on=opens(gate, "It was a dark"))
     assert chat.texts == ["Question?", 'It was a dark and "stormy" night.\nThe end.']
     assert len(chat.answers) > 1
     assert all(chat.texts[-1].startswith(part) and part for part in chat.answers)
@@ -246,10 +248,19 @@ async def test_nothing_of_it_appears_where_it_has_another_form(model_server: Mod
 
 
 async def test_a_thought_of_an_answer_never_appears(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
-    model_server.script(planner=['join("Perhaps so.")</think>1. measure("K2")\n2. join("It is $1.name.")'])
+    model_server.script(planner=['Or join("Perhaps so.")</think>1. measure("K2")\n2. join("It is $1.name.")'])
     chat = await talk(create_llm_compiler([measure], model=chat_model))
     assert chat.texts[-1] == "It is K2."
     assert "Perhaps" not in "".join(chat.answers)
+
+
+async def test_an_answer_that_turns_out_to_have_been_a_thought_is_taken_back(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(planner=['join("Perhaps so.")</think>1. measure("K2")\n2. join("It is $1.name.")'])
+    chat = await talk(create_llm_compiler([measure], model=chat_model))
+    assert chat.texts[-1] == "It is K2."
+    assert "Perhaps so." not in chat.texts
 
 
 async def test_after_a_pause_it_appears_as_any_answer(model_server: ModelServer, model: Any) -> None:
