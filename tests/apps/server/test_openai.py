@@ -273,12 +273,17 @@ async def test_a_completion_runs_the_graph_that_it_names(model_server: ModelServ
 
 @pytest.mark.usefixtures("project")
 async def test_where_the_answer_begins_the_reasoning_ends(model_server: ModelServer) -> None:
-    model_server.script(planner=[Reply(['1. join("K2 ', "is a ", "high ", "mountain ", 'of 8611 m.")'])])
+    rest = Gate()
+    model_server.script(planner=[Reply(['1. join("K2 ', "is a ", rest, "high ", "mountain ", 'of 8611 m.")'])])
+    deltas = []
     async with serving(create_app(limits=Limits())) as url, client(url) as remote:
         stream = await remote.chat.completions.create(
             model="mountains", messages=QUESTION, reasoning_effort="low", stream=True
         )
-        deltas = [chunk.choices[0].delta.model_dump() async for chunk in stream]
+        async for chunk in stream:
+            deltas.append(chunk.choices[0].delta.model_dump())
+            if deltas[-1]["content"]:
+                rest.open()
     said = [bool(delta["content"]) for delta in deltas if delta["content"] or delta.get("reasoning_content")]
     assert said == sorted(said), "first False, then True"
     assert said.count(True) > 1
