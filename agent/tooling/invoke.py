@@ -183,14 +183,15 @@ class _OfCall(StreamToolCallHandler):
 
 
 def _named(callbacks: Callbacks, call_id: str) -> Callbacks:
-    """The callbacks of a call, of which the `tools` stream has it under its id."""
-    if not isinstance(callbacks, BaseCallbackManager) or not call_id:
+    """The callbacks of a call, of which the `tools` stream, if anyone reads it, has it under its id."""
+    handlers = callbacks.handlers if isinstance(callbacks, BaseCallbackManager) else []
+    streams = [handler for handler in handlers if isinstance(handler, StreamToolCallHandler)]
+    if not (isinstance(callbacks, BaseCallbackManager) and streams and call_id):
         return callbacks
     manager = callbacks.copy()
-    for handler in callbacks.handlers:
-        if isinstance(handler, StreamToolCallHandler):
-            manager.remove_handler(handler)
-            manager.add_handler(_OfCall(handler, call_id), inherit=True)
+    for stream in streams:
+        manager.remove_handler(stream)
+        manager.add_handler(_OfCall(stream, call_id), inherit=True)
     return manager
 
 
