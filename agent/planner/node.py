@@ -303,10 +303,9 @@ class Planning:
         self._ended = self._ended or self._reader.ended
         if self._ended:
             self._talked = self._reader.rest
-        if self._reader.certain or not self._holds:
+        if not self._is_held:
             self._send()
-        holds = self._holds and not self._reader.certain
-        if not (holds or self._ended or self._unread) and (join := self._reader.join):
+        if not (self._is_held or self._ended or self._unread) and (join := self._reader.join):
             self._plan.end(join)
             self._handover.end(self._plan.last)
             self._handover.say(self._plan.answer)
@@ -325,6 +324,11 @@ class Planning:
                 case Call() | Element():
                     list(self._plan.extend(item))
                     self._ended = self._plan.full
+
+    @property
+    def _is_held(self) -> bool:
+        """Whether the plan is held back, from here on, since it may be a thought."""
+        return self._holds and not self._reader.certain
 
     def _changes(self, task: Task) -> bool:
         tool = self._plan.tools.get(task.tool)
