@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Interrupt, StateSnapshot
+from langgraph.types import Checkpointer, Interrupt, StateSnapshot
 
 from agent.conversation.messages import this_turn
 from apps.runs.checkpoints import open_checkpointer
@@ -142,14 +142,14 @@ class Session:
                 await saver.aput_writes(config, values, task)
 
 
-async def graph_by_name(name: str, saver: BaseCheckpointSaver[Any]) -> Graph:
+async def graph_by_name(name: str, checkpointer: Checkpointer) -> Graph:
     """The graph of that name, with a checkpointer. Threads that are begun with it go on with it.
 
     Raises:
         apps.runs.graphs.GraphError: It can't be loaded.
     """
     graph = (await asyncio.to_thread(find_graph, name)).graph
-    return graph.with_config(metadata={GRAPH: name}).copy(update={"checkpointer": saver})
+    return graph.with_config(metadata={GRAPH: name}).copy(update={"checkpointer": checkpointer})
 
 
 def _state_of(snapshot: StateSnapshot) -> ThreadState:

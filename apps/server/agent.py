@@ -9,7 +9,6 @@ from typing import Any, Literal, NoReturn, Self, cast
 
 import anyio
 from langchain_core.runnables import ConfigurableFieldSpec, Runnable, RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.types import Command
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -46,9 +45,8 @@ class Opened:
     """What the agent has when the server runs."""
 
     graph: Graph
-    """With the checkpointer."""
+    """With a checkpointer."""
 
-    saver: BaseCheckpointSaver[Any]
     limits: Limits
     room: asyncio.Semaphore
     locks: Locks
@@ -105,8 +103,7 @@ class ServedAgent(Runnable[AgentInput, Report]):
             graph = graph.copy(update={"checkpointer": saver})
             durability: Literal["exit", "async"] = "async" if database else "exit"
             await tell_died(graph, locks)
-            room = asyncio.Semaphore(limits.max_runs)
-            self._opened = Opened(graph, saver, limits, room, locks, LiveRuns(), durability)
+            self._opened = Opened(graph, limits, asyncio.Semaphore(limits.max_runs), locks, LiveRuns(), durability)
             try:
                 yield
             finally:
@@ -130,7 +127,7 @@ class ServedAgent(Runnable[AgentInput, Report]):
             apps.runs.graphs.GraphError: It can't be loaded.
         """
         opened, other = self._require(), type(self)()
-        other._opened = replace(opened, graph=await graph_by_name(name, opened.saver))
+        other._opened = replace(opened, graph=await graph_by_name(name, opened.graph.checkpointer))
         return other
 
     # --- what LangServe asks for
