@@ -5,7 +5,6 @@ file a locked file. The death of the process releases both, and leaves a row or 
 """
 
 import asyncio
-import hashlib
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -13,6 +12,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
+from agent.language.values import digest
 from apps.runs.cancelled import to_its_end
 from apps.runs.checkpoints import (
     CONNECT_SECONDS,
@@ -174,8 +174,7 @@ class _FileLocks(Locks):
             _unlock(file)
 
     def _path(self, thread: str) -> Path:
-        digest = hashlib.blake2b(thread.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-        return self._database.with_name(f"{self._database.name}.{digest}.lock")
+        return self._database.with_name(f"{self._database.name}.{digest(thread)}.lock")
 
 
 def _locked(path: Path) -> int | None:

@@ -27,6 +27,7 @@ from langgraph_sdk import get_client
 
 from apps import cluster
 from tests.benchmarks import load
+from tests.benchmarks.load import cpu_seconds
 from tests.cluster import free_port, patient_ray
 from tests.support import ROOT
 from tests.support.model_server import ChatRequest, ModelServer, Reply
@@ -104,12 +105,6 @@ def measure_round(of: Servers, runs: int) -> None:
     asyncio.run(give(of, runs))
     of.speeds.append(runs / (time.perf_counter() - started))
     of.costs.append((sum(map(cpu_seconds, of.processes)) - before) / runs)
-
-
-def cpu_seconds(process: Any) -> float:
-    """What a process has used."""
-    times = psutil.Process(process.pid).cpu_times()
-    return float(times.user + times.system)
 
 
 def cpu_of_postgres(database: str) -> float:

@@ -213,9 +213,9 @@ async def measure(level: Level, port: int, server: psutil.Process, numbers: Iter
     level.after.append(megabytes(server))
 
 
-def cpu_seconds(process: psutil.Process) -> float:
+def cpu_seconds(process: "psutil.Process | subprocess.Popen[bytes]") -> float:
     """What a process has used of a core."""
-    times = process.cpu_times()
+    times = psutil.Process(process.pid).cpu_times()
     return float(times.user + times.system)
 
 
