@@ -163,11 +163,12 @@ def test_an_answer_whose_closing_parenthesis_is_missing_is_not_cut() -> None:
 
 
 def is_sentence(text: str) -> bool:
-    """Whether a text has no space at its ends, and no parenthesis that is left open."""
-    return text.strip() == text and text.count("(") <= text.count(")")
+    """Whether a text has no space or quote at its ends, also without its parentheses, and none that is left open."""
+    without = text.strip("() \n")
+    return text.strip(" \n'") == text and without.strip("'") == without and text.count("(") <= text.count(")")
 
 
-@given(st.text("ab()\n .", min_size=1).filter(is_sentence))
+@given(st.text("ab()\n '.", min_size=1).filter(is_sentence))
 def test_whatever_stands_in_finish_is_the_answer(text: str) -> None:
     assert answer(f"Thought: known\nAction: Finish({text})") == text
 
