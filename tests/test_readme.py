@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
@@ -36,7 +37,7 @@ from tests.support.model_server import ModelServer
 from tests.support.mountains import PLAN
 from tests.support.prepared_python import prepared
 from tests.support.serving import serving
-from tests.support.terminal import COMMAND, Terminal, environment, mountains
+from tests.support.terminal import COMMAND, INSTALLED_COMMAND, Terminal, environment, mountains
 
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 ENV_EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
@@ -132,8 +133,7 @@ async def test_a_host_of_mcp_starts_it_from_anywhere(tmp_path: Path, model_serve
     settings = f"OPENAI_API_KEY=any\nOPENAI_BASE_URL={model_server.base_url}\nLLM_COMPILER_GRAPH=my_agent\n"
     (tmp_path / ".env").write_text(settings)
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
-    (script := tmp_path / ".venv" / "bin" / "llm-compiler").write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
-    script.chmod(0o755)
+    (tmp_path / ".venv" / "bin" / "llm-compiler").symlink_to(INSTALLED_COMMAND[0])
     (config,) = blocks("json")
     started = json.loads(config.replace("/path/to/project", str(tmp_path)))["mcpServers"]["llm-compiler"]
     server = StdioServerParameters(**started, cwd="/", env=environment())
@@ -148,7 +148,7 @@ async def test_the_client_answers(as_openai: ModelServer, client: str) -> None:
     as_openai.script(planner=['1. join("238 metres.")'])
     async with serving(create_app()) as url:
         code = python(client).replace("http://127.0.0.1:8000/", url)
-        command = prepared("-c", f"import warnings\nwarnings.simplefilter('error')\n{code}")
+        command = [sys.executable, "-W", "error", "-c", code]
         process = await asyncio.create_subprocess_exec(
             *command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )

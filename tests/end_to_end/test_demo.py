@@ -16,23 +16,23 @@ from apps.runs.wording import NOTES
 from tests.support import ROOT
 from tests.support.documents import DOCUMENTS
 from tests.support.prepared_python import prepared
-from tests.support.terminal import COMMAND, Terminal, environment
+from tests.support.terminal import COMMAND, INSTALLED_COMMAND, Terminal, environment
 
 NOTE = NOTES["offline"]
 EVEREST = "How much taller is Mount Everest than K2?"
 AGENTS = ["llm-compiler", "react", "parallel-react"]
 
 
-def run(folder: Path, *arguments: str, **options: Any) -> str:
+def run(folder: Path, *arguments: str, command: list[str] = COMMAND, **options: Any) -> str:
     """What the command prints; it must not fail."""
     given = {"env": environment(), "input": "", **options}
-    ran = subprocess.run([*COMMAND, *arguments], cwd=folder, capture_output=True, text=True, check=False, **given)
+    ran = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, check=False, **given)
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout
 
 
 def test_without_a_key_the_offline_model_answers_and_says_what_it_is(tmp_path: Path) -> None:
-    first, *_, answer, _, last = run(tmp_path, EVEREST).splitlines()
+    first, *_, answer, _, last = run(tmp_path, EVEREST, command=INSTALLED_COMMAND).splitlines()
     assert (first, answer) == (NOTE, "Mount Everest is 238 metres taller than K2.")
     assert last.endswith(" · offline")
 
