@@ -66,19 +66,18 @@ def postgres(options: str = "") -> Iterator[str]:
         data = str(folder / "data")
         run("initdb", "--pgdata", data, "--username", "test", "--auth", "trust", "--no-sync", "--encoding", "UTF8")
         options += f" -c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c max_connections=300"
-        keeper = subprocess.Popen(
+        with subprocess.Popen(
             ["sh", "-c", KEEPER, str(programs / "pg_ctl"), data, str(folder / "log"), options],
             user=user,
             cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for whoever started it
-        )
-        assert keeper.stdout
-        if not keeper.stdout.readline():
-            raise RuntimeError((folder / "log").read_text())
-        yield f"postgresql://test@/{{database}}?host={folder}"
-        keeper.communicate()
+        ) as keeper:
+            assert keeper.stdout
+            if not keeper.stdout.readline():
+                raise RuntimeError((folder / "log").read_text())
+            yield f"postgresql://test@/{{database}}?host={folder}"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -2,6 +2,8 @@
 
 import shutil
 
+import psutil
+import psycopg
 import pytest
 
 from apps import cluster
@@ -20,3 +22,14 @@ def test_without_redis_it_says_what_to_install_or_to_set(monkeypatch: pytest.Mon
         cluster.redis(),
     ):
         pass
+
+
+def test_postgres_has_ended_also_when_what_it_was_for_fails() -> None:
+    def fail() -> None:
+        with cluster.postgres() as url, psycopg.connect(url.format(database="postgres")) as connection:
+            raise RuntimeError(psutil.Process(connection.info.backend_pid).ppid())
+
+    with pytest.raises(RuntimeError) as failed:
+        fail()
+    (server,) = failed.value.args
+    assert not psutil.pid_exists(server) or psutil.Process(server).status() == psutil.STATUS_ZOMBIE
