@@ -5,7 +5,7 @@ Every event has a `type` and a `time` (Unix seconds):
 | type | further fields |
 |---|---|
 | `plan_started` | `round`: 0 for the turn's first plan, 1 for its first replan; `anew` if it was but a thought yet |
-| `plan_text` | `text`: what the model has just written of the plan |
+| `plan_text` | `text`: what the model has written of the plan since the last one |
 | `task_planned` | `task`: number; `element`, in a map; `tool`; `arguments` as planned; `call`: text; `dependencies` |
 | `plan_finished` | `round`, `tasks` (how many) |
 | `task_paused` | as `task_planned`, the arguments resolved: it waits for an approval |

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing, nullcontext
 from dataclasses import replace
@@ -54,6 +55,10 @@ USAGE_TIMEOUT = 0.05
 CLOSING_TIMEOUT = 5.0
 """Seconds that a stream which is at its end has to close after that, beside the run. Cancelled while it closes, the
 HTTP client would never give its place in the pool of connections back."""
+
+TOLD_EVERY = 0.1
+"""Seconds from one event with the plan's text to the next while a call is being written. A model writes a token in
+less, and each event goes all the way to whoever follows the run."""
 
 MOST_TALK = 5_000
 """Characters behind a plan's end that are read to see whether it was only thought of."""
@@ -237,6 +242,9 @@ class Planning:
         self._usage: UsageMetadata | None = None
         self._feedback = feedback
         self._streamed = StreamedMessage(progress.messages, handover.plan_id)
+        self._tell_at = 0.0
+        """When text is told again, if no call ends before; of `time.monotonic`."""
+
         self._begin()
 
     def _begin(self) -> None:
@@ -336,11 +344,14 @@ class Planning:
 
     def _send(self, *, stands: bool = False) -> None:
         """Send the tasks, and tell the text. Unless the plan stands, some are held back."""
-        for text in self._text[self._told :]:
-            if text:
+        tasks = self._plan.tasks[self._sent :]
+        now = time.monotonic()
+        if tasks or self._ended or stands or now >= self._tell_at:
+            if text := "".join(self._text[self._told :]):
                 self._progress.tell("plan_text", text=text)
-        self._told = len(self._text)
-        for task in self._plan.tasks[self._sent :]:
+                self._tell_at = now + TOLD_EVERY
+            self._told = len(self._text)
+        for task in tasks:
             if self._changes(task) and not stands and (self._ended or not self._reader.certain):
                 self._holds = self._holds_changes = True
                 return

@@ -650,6 +650,17 @@ async def test_progress_is_told_for_every_task(model_server: ModelServer, chat_m
     assert all(isinstance(e["time"], float) for e in events)
 
 
+async def test_the_plans_text_is_told_when_a_call_ends_and_seldom_between(
+    model_server: ModelServer, chat_model: ChatOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner, "TOLD_EVERY", PATIENCE)
+    model_server.script(planner=["1. add(1, 1)\n2. add($1, 1)\n3. join()"], joiner=["Done."])
+    graph = create_llm_compiler(TOOLS, model=chat_model)
+    events = [event async for event in graph.astream({"messages": "Question?"}, stream_mode="custom")]
+    told = [event["text"] for event in events if event["type"] == "plan_text"]
+    assert told == ["1", ". add(1, 1)", "\n2. add($1, 1)", "\n3. join()"]
+
+
 async def test_cancelling_a_run_stops_its_tools_and_its_model_stream(
     model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
