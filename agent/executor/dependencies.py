@@ -12,6 +12,7 @@ from agent.conversation.messages import result_of
 from agent.executor.outcomes import BlockedError, Outcomes
 from agent.language.plan import Map, MapError
 from agent.language.references import (
+    NoElementsError,
     Reference,
     UnresolvedReferenceError,
     find_references,
@@ -119,26 +120,45 @@ class Resolver:
                 sizes[reference.task] = outcome
             elif outcome and outcome.status == "error":
                 raise DependencyFailedError((reference.task, None), outcome)
-        map_ = Map(task, over, sizes)
+        map_ = Map(task, over, sizes, self.signatures[task.tool].single)
         length = map_.length()
         if length is None:
-            length = await self._length(map_)
+            try:
+                length = await self._length(map_)
+            except MapError:
+                if (instead := map_.list_beside()) is None:
+                    raise
+                return await self.written_out(task, instead)
             map_.check(length)
-        return list(map_.calls(length))
+        if not length:
+            return []
+        lists = [
+            reference.text
+            for reference in map_.maybe_lists()
+            if len(as_list(await self._part(reference)) or ()) == length
+        ]
+        return list(replace(map_, lists=lists).calls(length))
 
     async def _length(self, map_: Map) -> int:
-        value = map_.task.arguments[map_.over]
-        reference = whole_reference(value)
+        reference = whole_reference(map_.task.arguments[map_.over])
         assert reference is not None, "a map's length is in the plan, or in what it refers to"
-        found = await self._find(reference)
-        if found and found.failed:
-            raise found.failed[0]
-        with suppress(LookupError):
-            value = follow(self._value(found, reference), reference)
+        try:
+            value = await self._part(reference)
+        except NoElementsError:
+            return 0
         items = as_list(value)
         if items is None:
             raise map_.no_list(value)
         return len(items)
+
+    async def _part(self, reference: Reference) -> Any:
+        """What a reference stands for; its text, if it is none."""
+        found = await self._find(reference)
+        if found and found.failed:
+            raise found.failed[0]
+        with suppress(LookupError):
+            return follow(self._value(found, reference), reference)
+        return reference.text
 
     def _value(self, found: _Found | None, reference: Reference) -> Any:
         if found is not None:

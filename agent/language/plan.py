@@ -3,10 +3,11 @@
 Pure: nothing here knows of models, tools or LangGraph. A plan grows while it streams: `Plan.add` turns each call into a
 task at once, so that the task can start before the next one has been written.
 
-A map, `search.map(["K2", "Fuji"])`, calls a tool for each element of a list. One argument is mapped over. A reference
-to another map in the further arguments is taken element by element; all else is given to each call. Written out, a map
-is nothing but its calls: `2. math.map(["…", "…"], context=$1)` is `math("…", context=$1[0])` and
-`math("…", context=$1[1])`, each of which waits for that one element only.
+A map, `search.map(["K2", "Fuji"])`, calls a tool for each element of a list. One argument is mapped over. Of the
+further ones, a reference to another map is taken element by element, and so is a list for which the tool takes one
+thing; all else is given to each call. Written out, a map is nothing but its calls: `2. math.map(["…", "…"],
+context=$1)` is `math("…", context=$1[0])` and `math("…", context=$1[1])`, each of which waits for that one element
+only.
 """
 
 import difflib
@@ -16,7 +17,15 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from agent.language.references import Reference, find_references, keep_sums, renumber, take_elements, whole_reference
+from agent.language.references import (
+    Reference,
+    find_references,
+    go_on,
+    keep_sums,
+    renumber,
+    take_elements,
+    whole_reference,
+)
 from agent.language.tasks import Call, Element, Join, Signature, Task
 
 UNKNOWN_TOOL = "There is no tool {tool!r}.{hint} The tools are: {tools}."
@@ -28,6 +37,9 @@ SELF_REFERENCE = "Task {number} refers to its own result, {reference}."
 CIRCLE = "The tasks {circle} wait for each other."
 NOTHING_TO_MAP = "{tool}.map calls {tool} for each element of a list; give it one: {tool}.map([…])."
 NO_LIST = "{tool}.map calls {tool} for each element of a list, and {name} is none: {value}."
+OTHER_COUNT = (
+    "{tool}.map has {length} elements, and {name} {other}. Give as many, or one for all calls, without brackets."
+)
 OTHER_LENGTH = "{tool}.map has {length} elements, and {reference} has {other}. ${number}[:] gives each call all of it."
 TOO_MANY_TASKS = "The plan ends here: it has more than {most} tasks (max_tasks)."
 
@@ -158,7 +170,7 @@ class Plan:
         try:
             if wrong is None:
                 over = mapped_over(call, arguments, self.tools[tool], self._sizes)
-                map_ = Map(whole, over, self._sizes)
+                map_ = Map(whole, over, self._sizes, self.tools[tool].single)
                 length = map_.length()
                 self._sizes[whole.number] = length
                 if length is None:
@@ -266,15 +278,16 @@ class MapError(ValueError):
 
 
 def mapped_over(call: Call, arguments: Mapping[str, Any], signature: Signature, maps: Mapping[int, object]) -> str:
-    """The name of the argument that is mapped over: the first positional one, or else the first keyword that is a list,
-    a map's result, or any other task's result.
+    """The name of the argument that is mapped over: the first positional one if it may be a list, else the first
+    argument that is a list, a map's result, or any other task's result.
 
     Raises:
         MapError: There is none.
     """
-    if call.arguments:
-        return signature.parameters[0]
     references = {name: whole_reference(value) for name, value in arguments.items()}
+    first = signature.parameters[0] if call.arguments else ""
+    if first and (references[first] or isinstance(arguments[first], list)):
+        return first
     found = (
         next((name for name, value in arguments.items() if isinstance(value, list)), None)
         or next((name for name, reference in references.items() if reference and reference.task in maps), None)
@@ -282,6 +295,8 @@ def mapped_over(call: Call, arguments: Mapping[str, Any], signature: Signature, 
     )
     if found:
         return found
+    if first:
+        raise MapError(NO_LIST.format(tool=signature.name, name=first, value=repr(arguments[first])[:80]))
     raise MapError(NOTHING_TO_MAP.format(tool=signature.name))
 
 
@@ -295,6 +310,12 @@ class Map:
 
     sizes: Mapping[int, int | None]
     """The lengths of the maps that it may refer to; None for one that is not known yet."""
+
+    single: Collection[str] = ()
+    """The arguments that the tool takes no list for."""
+
+    lists: Collection[str] = ()
+    """The references of `maybe_lists` that have turned out to be to lists of this map's length, as they are written."""
 
     def length(self) -> int | None:
         """How many calls it is, as far as the plan tells; None if only its run can.
@@ -315,8 +336,28 @@ class Map:
             self.check(length)
         return None if any(self.sizes[zipped.task] is None for zipped in self._zipped()) else length
 
+    def maybe_lists(self) -> list[Reference]:
+        """The references, though not to maps, that may be to a list which is taken element by element if this is over a
+        result: those that are an argument, and in texts those to fields of that result's elements."""
+        over = whole_reference(self.task.arguments[self.over])
+        return [
+            reference
+            for value in self._others().values()
+            for reference in find_references(value)
+            if over and not is_zipped(reference, self.sizes) and not reference.path.endswith("[:]")
+            if reference.whole or (over.task == reference.task and "[" not in reference.path)
+        ]
+
+    def list_beside(self) -> str | None:
+        """The argument that is mapped over if this one turns out to be no list."""
+        return next((name for name, value in self._others().items() if isinstance(value, list)), None)
+
+    def _others(self) -> dict[str, Any]:
+        """The further arguments that the tool takes no list for."""
+        return {name: value for name, value in self.task.arguments.items() if name in self.single and name != self.over}
+
     def check(self, length: int) -> None:
-        """Make sure that the maps that are taken element by element have this length, as far as theirs are known.
+        """Make sure that what is taken element by element has this length, as far as that is known.
 
         Raises:
             MapError: One of them has another.
@@ -329,6 +370,9 @@ class Map:
                         tool=self.task.tool, length=length, reference=zipped.text, other=other, number=zipped.task
                     )
                 )
+        for name, value in self._others().items():
+            if isinstance(value, list) and len(value) != length:
+                raise MapError(OTHER_COUNT.format(tool=self.task.tool, length=length, name=name, other=len(value)))
 
     def no_list(self, value: Any) -> MapError:
         """What is wrong with a map over this value, which is no list."""
@@ -348,8 +392,15 @@ class Map:
             else:
                 item = f"{_ALL.sub('', value)}[{index}]"
             taken = self._elements(others, index) if has_zipped else others
+            taken = taken | {name: self._of_lists(taken[name], index) for name in self._others()}
             arguments = {name: item if name == self.over else taken[name] for name in self.task.arguments}
             yield replace(self.task, arguments=arguments, element=index, over=None, size=None)
+
+    def _of_lists(self, value: Any, index: int) -> Any:
+        """A further argument with the elements of the lists in it, where the tool takes none."""
+        if isinstance(value, list):
+            return value[index]
+        return go_on(value, f"[{index}]", lambda reference: reference.text in self.lists)
 
     def _elements(self, value: Any, index: int) -> Any:
         return take_elements(value, index, lambda reference: is_zipped(reference, self.sizes))

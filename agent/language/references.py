@@ -71,6 +71,10 @@ class UnresolvedReferenceError(ValueError):
     """A reference can't be given a value; the message says why."""
 
 
+class NoElementsError(UnresolvedReferenceError):
+    """It asks for a field of each element of a list that has none."""
+
+
 def find_references(value: Any) -> Iterator[Reference]:
     """All references in a JSON value, in the order of the text."""
     if isinstance(value, str):
@@ -125,6 +129,17 @@ def take_elements(value: Any, index: int, lists: Callable[[Reference], bool]) ->
         return _NUMBER.sub(rf"\g<0>[{index}]", reference.text, count=1) if lists(reference) else reference.text
 
     return _rewrite(value, rewrite)
+
+
+def go_on(value: Any, path: str, those: Callable[[Reference], bool]) -> Any:
+    """The JSON value with some of its references leading on: `$1.name` with `[2]` into `$1.name[2]`.
+
+    Args:
+        value: A JSON value.
+        path: What comes behind the references.
+        those: Which of them lead on.
+    """
+    return _rewrite(value, lambda reference: reference.text + path if those(reference) else reference.text)
 
 
 def substitute(value: Any, lookup: Callable[[Reference], Any]) -> Any:
@@ -193,6 +208,7 @@ def follow(result: Any, reference: Reference) -> Any:
     a list to that of each element: `$1.price` of a list of offers is the list of their prices.
 
     Raises:
+        NoElementsError: It would be a field of each element of an empty list.
         UnresolvedReferenceError: There is no such part; the message lists what there is.
     """
     value = result
@@ -201,7 +217,8 @@ def follow(result: Any, reference: Reference) -> Any:
         try:
             value = _step(container, match)
         except (KeyError, IndexError, TypeError):
-            raise UnresolvedReferenceError(
+            is_of_each = isinstance(container, list | tuple) and not container and match[2] is None
+            raise (NoElementsError if is_of_each else UnresolvedReferenceError)(
                 f"{reference.text} does not exist: {_describe(container, value)} has no {match[0]}."
             ) from None
     return value

@@ -82,6 +82,9 @@ class Signature:
     lists: frozenset[str] = frozenset()
     """The parameters that take a list."""
 
+    single: frozenset[str] = frozenset()
+    """The parameters that take one thing, and no list of them."""
+
     changes: bool = False
     """Whether a call changes something, or may."""
 

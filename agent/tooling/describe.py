@@ -77,6 +77,9 @@ def signature_of(tool: BaseTool) -> Signature:
         required=frozenset(schema.get("required", ())) & properties.keys(),
         open=_is_open(tool, schema),
         lists=frozenset(name for name, parameter in properties.items() if _takes_list(parameter)),
+        single=frozenset(
+            name for name, parameter in properties.items() if _takes_no_list(parameter, definitions_of(schema))
+        ),
         changes=changes_something(tool),
     )
 
@@ -85,6 +88,20 @@ def _takes_list(parameter: Any) -> bool:
     if not isinstance(parameter, dict):
         return False
     return parameter.get("type") == "array" or any(map(_takes_list, options_of(parameter)))
+
+
+def _takes_no_list(parameter: Any, definitions: Mapping[str, Any], within: tuple[str, ...] = ()) -> bool:
+    """Whether the schema says that it takes no list."""
+    if not isinstance(parameter, dict):
+        return False
+    reference = str(parameter.get("$ref") or "")
+    if reference and reference not in within:
+        return _takes_no_list(referred(reference, definitions), definitions, (*within, reference))
+    if options := options_of(parameter):
+        return all(_takes_no_list(option, definitions, within) for option in options)
+    if isinstance(parameter.get("enum"), list) or "const" in parameter:
+        return not any(isinstance(choice, list) for choice in choices_of(parameter))
+    return parameter.get("type") in ("string", "number", "integer", "boolean", "object", "null")
 
 
 def describe(tool: BaseTool) -> str:

@@ -47,7 +47,13 @@ async def pair(first: str, second: str = "-") -> str:
     return f"{first}/{second}"
 
 
-TOOLS = [look_up, names, count, join_up, pair]
+@tool
+async def people(text: str) -> list[dict[str, str]]:
+    """the people in a text, such as Ana:Graz Ben:Bern"""
+    return [dict(zip(("name", "city"), word.split(":"), strict=True)) for word in text.split()]
+
+
+TOOLS = [look_up, names, count, join_up, pair, people]
 
 
 async def run(
@@ -227,6 +233,77 @@ async def test_a_map_over_nothing_is_an_empty_list(
     messages = await run(model_server, chat_model, plan, f"join_up(${number})")
     assert results(messages)[f"task_{number}"] == "[]"
     assert results(messages)[f"task_{number + 1}"] == ""
+
+
+@pytest.mark.parametrize("path", ["name", "city.zip"])
+async def test_a_map_over_a_field_of_nobody_is_an_empty_list(
+    path: str, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    messages = await run(model_server, chat_model, '1. people("")', f"2. pair.map($1.{path}, $1.city)")
+    assert results(messages)["task_2"] == "[]"
+
+
+async def test_a_field_of_nobody_is_an_error_elsewhere(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    messages = await run(model_server, chat_model, '1. people("")', "2. look_up($1.name)")
+    assert results(messages)["task_2"] == "$1.name does not exist: a list of 0 has no .name."
+
+
+@pytest.mark.parametrize(
+    ("call", "wanted"),
+    [
+        ('pair.map(["a", "b"], ["x", "y"])', ["a/x", "b/y"]),
+        ('pair.map(second=["x", "y"], first=["a", "b"])', ["a/x", "b/y"]),
+        ("pair.map($1.name, $1.city)", ["Ana/Graz", "Ben/Bern"]),
+        ('pair.map($1.name, "$1.city, $1[0].name")', ["Ana/Graz, Ana", "Ben/Bern, Ana"]),
+        ('pair.map($1.name, ["x", "y"])', ["Ana/x", "Ben/y"]),
+        ("pair.map($1.name, $2)", ["Ana/K2", "Ben/Fuji"]),
+        ("pair.map($1.name, $1.city[:])", ['Ana/["Graz", "Bern"]', 'Ben/["Graz", "Bern"]']),
+        ('pair.map($1.name, "$2")', ["Ana/K2", "Ben/Fuji"]),
+        ('pair.map($1.name, "of $2")', ["Ana/of [K2, Fuji]", "Ben/of [K2, Fuji]"]),
+        ('pair.map(["a", "b"], $2)', ['a/["K2", "Fuji"]', 'b/["K2", "Fuji"]']),
+        ('pair.map(["a", "b", "c"], $2)', ['a/["K2", "Fuji"]', 'b/["K2", "Fuji"]', 'c/["K2", "Fuji"]']),
+    ],
+)
+async def test_lists_where_the_tool_takes_one_thing_are_taken_element_by_element(
+    call: str, wanted: list[str], model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    plan = ['1. people("Ana:Graz Ben:Bern")', '2. names("K2 Fuji")', f"3. {call}"]
+    messages = await run(model_server, chat_model, *plan)
+    found = results(messages)
+    assert [found[f"task_3_{index}"] for index in range(len(wanted))] == wanted
+    assert f"task_3_{len(wanted)}" not in found
+
+
+async def test_a_list_that_the_tool_takes_goes_to_each_call(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    messages = await run(model_server, chat_model, '1. join_up.map([["a", "b"], ["c", "d"]], glue=["-", "+"])')
+    assert results(messages) == {"task_1_0": "a-b", "task_1_1": "c+d"}
+
+
+@pytest.mark.parametrize(
+    ("call", "wanted"),
+    [
+        ('pair.map("a", ["x", "y"])', ["a/x", "a/y"]),
+        ('pair.map("a", $2)', ["a/K2", "a/Fuji"]),
+        ('pair.map("a", $1.city)', ["a/Graz", "a/Bern"]),
+        ('pair.map($1[0].name, ["x", "y"])', ["Ana/x", "Ana/y"]),
+    ],
+)
+async def test_a_map_is_over_the_list_that_it_has_wherever_that_stands(
+    call: str, wanted: list[str], model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    plan = ['1. people("Ana:Graz Ben:Bern")', '2. names("K2 Fuji")', f"3. {call}"]
+    found = results(await run(model_server, chat_model, *plan))
+    assert [found[f"task_3_{index}"] for index in range(len(wanted))] == wanted
+
+
+@pytest.mark.parametrize("over", ['["a", "b", "c"]', "$1"])
+async def test_lists_of_other_lengths_fail_and_say_what_to_do(
+    over: str, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    messages = await run(model_server, chat_model, '1. names("a b c")', f'2. pair.map({over}, ["x", "y"])')
+    assert results(messages)["task_2"] == (
+        "pair.map has 3 elements, and second 2. Give as many, or one for all calls, without brackets."
+    )
 
 
 async def test_a_failed_element_fails_only_what_uses_it(model_server: ModelServer, chat_model: ChatOpenAI) -> None:

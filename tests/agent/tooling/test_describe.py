@@ -202,7 +202,10 @@ def test_a_tool_with_a_json_schema_is_described_from_it() -> None:
         "lookup(key: str (the key), limit: int | None = 5, kind: Literal['a', 'b'], where: {'shelf': float}): looks up"
     )
     assert signature_of(lookup) == Signature(
-        "lookup", ("key", "limit", "kind", "where"), frozenset({"key", "kind", "where"})
+        "lookup",
+        ("key", "limit", "kind", "where"),
+        frozenset({"key", "kind", "where"}),
+        single=frozenset({"key", "limit", "kind", "where"}),
     )
 
 
@@ -244,12 +247,15 @@ def test_a_json_schema_may_be_written_loosely() -> None:
         "lookup(any: Any = …, old: int = …, gone: Any = …, maybe: list[Any] | None = …, wrong: Any = …): looks up"
     )
     assert signature_of(lookup).lists == {"maybe"}
+    assert signature_of(lookup).single == {"old"}
 
 
 def test_a_langchain_tool_of_one_text_takes_that_text() -> None:
     one_text = Tool(name="lookup", func=search, description="looks up")
     assert line(one_text) == "lookup(tool_input: str) -> str: looks up"
-    assert signature_of(one_text) == Signature("lookup", ("tool_input",), frozenset({"tool_input"}))
+    assert signature_of(one_text) == Signature(
+        "lookup", ("tool_input",), frozenset({"tool_input"}), single=frozenset({"tool_input"})
+    )
 
 
 def test_what_langchain_injects_is_no_argument() -> None:
@@ -268,7 +274,7 @@ def test_what_langchain_injects_is_no_argument() -> None:
         return f"{x}{config}{runtime}{state}{messages}{store}{id_}{user}"
 
     assert line(injected) == "injected(x: str) -> str: does"
-    assert signature_of(as_tool(injected)) == Signature("injected", ("x",), frozenset({"x"}))
+    assert signature_of(as_tool(injected)) == Signature("injected", ("x",), frozenset({"x"}), single=frozenset({"x"}))
 
 
 def test_content_is_shown_with_the_parts_of_the_artifact() -> None:
@@ -344,7 +350,10 @@ def test_arguments_keep_their_order_and_know_which_are_required() -> None:
         return f"{value}{source}{target}"
 
     assert signature_of(as_tool(convert)) == Signature(
-        "convert", ("value", "source", "target"), frozenset({"value", "source"})
+        "convert",
+        ("value", "source", "target"),
+        frozenset({"value", "source"}),
+        single=frozenset({"value", "source", "target"}),
     )
 
 
@@ -359,7 +368,7 @@ def test_a_function_without_arguments_has_an_empty_signature() -> None:
 def test_a_json_schema_that_allows_more_is_open(more: Any) -> None:
     schema = {"type": "object", "properties": {"x": {"type": "string"}}, "additionalProperties": more}
     lookup = StructuredTool(name="lookup", description="looks up", args_schema=schema, func=lambda **given: given)
-    assert signature_of(lookup) == Signature("lookup", ("x",), open=True)
+    assert signature_of(lookup) == Signature("lookup", ("x",), open=True, single=frozenset({"x"}))
 
 
 def test_a_model_that_allows_more_is_open() -> None:
