@@ -12,7 +12,7 @@ Question: How many times taller is the Eiffel Tower than Big Ben?
 
 Question: If a cheetah ran 20% slower and a horse 30% faster, which would be faster?
 1. search.map(["cheetah", "horse"])
-2. math.map(["top speed of the cheetah in km/h * 0.8", "top speed of the horse in km/h * 1.3"], context=$1)
+2. math("[top speed of the cheetah * 0.8, top speed of the horse * 1.3], in km/h", context=$1)
 3. argmax(["cheetah", "horse"], $2)
 4. join("The $3 would be faster: cheetah $2[0] km/h, horse $2[1] km/h.")
 

@@ -30,7 +30,7 @@ TOO_MANY_DIGITS = f"a number has {{:,}} digits; at most {MAX_DIGITS:,} are allow
 ODD_COMMA = "a comma is only allowed to group thousands (8,849) and between arguments; decimals take a point."
 ODD_ZERO = "{} starts with 0, which is not allowed. Between arguments a comma separates: write 1050 for 1,050 there."
 ODD_GROUP = "{} may be one number or several. Between arguments thousands are not allowed to be grouped: write 1200."
-ODD_LIST = "a list is only allowed as an argument of min, max, sum, mean, median, len and gcd."
+ODD_LIST = "a list is only allowed as the whole, and as an argument of min, max, sum, mean, median, len and gcd."
 WRONG_COUNT = (
     "{} of {} numbers is not defined; allowed are {}. Between arguments a comma separates: write 8849 for 8,849."
 )
@@ -52,8 +52,8 @@ class UnreadableError(ExpressionError):
     """The text is no arithmetic expression; it may be a problem in words."""
 
 
-def evaluate(expression: str) -> Number:
-    """The value of an arithmetic expression.
+def evaluate(expression: str) -> Number | list[Number]:
+    """The value of an arithmetic expression; of a list of them, `[6 / 3, 5]`, their values.
 
     Whole numbers stay exact, also when a division leaves no remainder (`6 / 3` is the int 2). Beyond Python's notation:
 
@@ -69,7 +69,8 @@ def evaluate(expression: str) -> Number:
         ExpressionError: It is one, but beyond the bounds (`9**9**9`) or not defined (`1 / 0`, `sqrt(-1)`).
     """
     try:
-        return _value(ast.parse(_translate(expression), mode="eval").body)
+        tree = ast.parse(_translate(expression), mode="eval").body
+        return [_value(item) for item in tree.elts] if isinstance(tree, ast.List) and tree.elts else _value(tree)
     except ExpressionError as error:
         reason, kind = str(error), type(error)
     except SyntaxError:

@@ -8,11 +8,11 @@ from graphs import offline  # noqa: F401 — the model where no other is set # d
 from tools import TOOLS
 
 EXAMPLES = """\
-Question: If Lake Superior lost 15% of its area and Lake Victoria gained 20%, how many square kilometres would lie \
-between them?
+Question: If Lake Superior lost 15% of its area and Lake Victoria gained 20%, which would be larger?
 1. search.map(["Lake Superior", "Lake Victoria"])
-2. math("abs(area of Lake Superior * 0.85 - area of Lake Victoria * 1.2), both in square kilometres", context=$1)
-3. join("$2 square kilometres.")
+2. math("[area of Lake Superior * 0.85, area of Lake Victoria * 1.2], in square kilometres", context=$1)
+3. argmax(["Lake Superior", "Lake Victoria"], $2)
+4. join("$3 would be larger.")
 
 Question: What is the ratio of the longest to the shortest of the Rhine, the Loire and the Elbe?
 1. search.map(["Rhine", "Loire", "Elbe"])
@@ -25,7 +25,7 @@ Question: If Norway and Sweden were one country, how many people would live on a
 context=$1)
 3. join("$2 people to a square kilometre.")
 """
-"""A difference of changed figures, a ratio of extremes, a sum over a sum; each a single call of the model that `math`
+"""Changed figures to choose from, a ratio of extremes, a sum over a sum; each a single call of the model that `math`
 asks, which sees all figures and so can take them by one definition."""
 
 graph = create_llm_compiler(TOOLS, examples=EXAMPLES, name="parallel_qa")

@@ -319,6 +319,18 @@ def test_lists_are_computed_like_arguments(numbers: list[int]) -> None:
     assert evaluate(f"mean([{arguments}])") == pytest.approx(float(Fraction(sum(numbers), len(numbers))))
 
 
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("[1 + 1, max(3, 4)]", [2, 4]),
+        ("[8849]", [8849]),
+        ("[785753 * 1.1, 12%]", [pytest.approx(864328.3), 0.12]),
+    ],
+)
+def test_a_list_of_expressions_is_the_list_of_their_values(text: str, values: list[float]) -> None:
+    assert evaluate(text) == values
+
+
 NUMBERS = ["0", "1", "7", "1,200", "1_0", "1e308", "1e-308", ".5", "10**999", "π", "e", "5%"]
 OTHERS = [*"+-*/%^()[],×−x'._ ", "//", "**", "of", "max(", "sqrt(", "factorial(", "round(", " - ", " % "]
 PIECES = st.lists(st.sampled_from(NUMBERS) | st.sampled_from(OTHERS), max_size=30)

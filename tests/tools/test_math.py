@@ -93,7 +93,9 @@ async def solve(problem: Any, context: Any = None, model: Any = None) -> float:
 def test_the_planner_sees_problem_and_context() -> None:
     schema = math.tool_call_schema.model_json_schema()  # type: ignore[union-attr]
     assert math.name == "math"
-    assert math.description == "evaluates an expression, or solves a word problem with the figures in context"
+    assert math.description == (
+        "evaluates an expression, or solves a word problem with the figures in context; or a list of them"
+    )
     assert list(schema["properties"]) == ["problem", "context"]
     assert schema["required"] == ["problem"]
     assert schema["properties"]["problem"]["type"] == "string"
@@ -102,7 +104,7 @@ def test_the_planner_sees_problem_and_context() -> None:
     assert schema["properties"]["context"]["default"] == []
     assert isinstance(math, StructuredTool)
     assert math.coroutine
-    assert math.coroutine.__annotations__["return"] is float
+    assert math.coroutine.__annotations__["return"] == float | list[float]
 
 
 def test_math_is_still_the_standard_library() -> None:
@@ -193,6 +195,26 @@ async def test_a_problem_in_words_is_solved_with_the_figures_in_its_context(
     assert system.type == "system"
     assert system.text.startswith("Write one arithmetic expression")
     assert human.text == f"Problem: {DIFFERENCE}\nContext:\n1. {EVEREST}\n2. {K2}"
+
+
+@pytest.mark.parametrize("reply", ["[8849 * 2, 8611]", "```\n[8849 * 2, 8611]\n```", "heights = [8849 * 2, 8611]"])
+@pytest.mark.parametrize(
+    "problem",
+    [
+        "[height of Mount Everest * 2, height of K2], in metres",
+        ["height of Mount Everest * 2", "height of K2"],
+    ],
+)
+async def test_several_problems_take_one_call_of_the_model(
+    problem: Any, reply: str, scripted: Callable[..., ScriptedModel]
+) -> None:
+    model = scripted(reply)
+    assert await solve(problem, [EVEREST, K2], model) == [17698, 8611]
+    assert len(model.requests) == 1
+
+
+async def test_several_expressions_take_no_model(scripted: Callable[..., ScriptedModel]) -> None:
+    assert await solve("[1 + 1, 6 / 4]", model=scripted()) == [2, 1.5]
 
 
 async def test_a_problem_in_words_may_have_no_context(scripted: Callable[..., ScriptedModel]) -> None:
