@@ -133,8 +133,8 @@ class Resolver:
         if not length:
             return []
         lists = [
-            reference.text
-            for reference in map_.maybe_lists()
+            (name, reference.text)
+            for name, reference in map_.maybe_lists()
             if len(as_list(await self._part(reference)) or ()) == length
         ]
         return list(replace(map_, lists=lists).calls(length))

@@ -314,8 +314,8 @@ class Map:
     single: Collection[str] = ()
     """The arguments that the tool takes no list for."""
 
-    lists: Collection[str] = ()
-    """The references of `maybe_lists` that have turned out to be to lists of this map's length, as they are written."""
+    lists: Collection[tuple[str, str]] = ()
+    """Those of `maybe_lists` that have turned out to be to lists of this map's length: argument and reference."""
 
     def length(self) -> int | None:
         """How many calls it is, as far as the plan tells; None if only its run can.
@@ -336,17 +336,17 @@ class Map:
             self.check(length)
         return None if any(self.sizes[zipped.task] is None for zipped in self._zipped()) else length
 
-    def maybe_lists(self) -> list[Reference]:
+    def maybe_lists(self) -> Iterator[tuple[str, Reference]]:
         """The references, though not to maps, that may be to a list which is taken element by element if this is over a
-        result: those that are an argument, and in texts those to fields of that result's elements."""
+        result: to fields of that result's elements, and those that are an argument for which the tool takes no list."""
         over = whole_reference(self.task.arguments[self.over])
-        return [
-            reference
-            for value in self._others().values()
-            for reference in find_references(value)
-            if over and not is_zipped(reference, self.sizes) and not reference.path.endswith("[:]")
-            if reference.whole or (over.task == reference.task and "[" not in reference.path)
-        ]
+        for name, value in self.task.arguments.items():
+            is_single, whole = name in self.single, whole_reference(value)
+            for reference in find_references(value) if over and name != self.over else ():
+                is_field = over and over.task == reference.task and "[" not in reference.path
+                is_meant = (is_field and (is_single or reference.path)) or (is_single and whole)
+                if is_meant and not is_zipped(reference, self.sizes) and not reference.path.endswith("[:]"):
+                    yield name, reference
 
     def list_beside(self) -> str | None:
         """The argument that is mapped over if this one turns out to be no list."""
@@ -392,15 +392,15 @@ class Map:
             else:
                 item = f"{_ALL.sub('', value)}[{index}]"
             taken = self._elements(others, index) if has_zipped else others
-            taken = taken | {name: self._of_lists(taken[name], index) for name in self._others()}
+            taken = {name: self._of_lists(name, other, index) for name, other in taken.items()}
             arguments = {name: item if name == self.over else taken[name] for name in self.task.arguments}
             yield replace(self.task, arguments=arguments, element=index, over=None, size=None)
 
-    def _of_lists(self, value: Any, index: int) -> Any:
-        """A further argument with the elements of the lists in it, where the tool takes none."""
-        if isinstance(value, list):
+    def _of_lists(self, name: str, value: Any, index: int) -> Any:
+        """A further argument with the elements of the lists that are taken element by element."""
+        if name in self.single and isinstance(value, list):
             return value[index]
-        return go_on(value, f"[{index}]", lambda reference: reference.text in self.lists)
+        return go_on(value, f"[{index}]", lambda reference: (name, reference.text) in self.lists)
 
     def _elements(self, value: Any, index: int) -> Any:
         return take_elements(value, index, lambda reference: is_zipped(reference, self.sizes))

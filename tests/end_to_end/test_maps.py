@@ -48,12 +48,19 @@ async def pair(first: str, second: str = "-") -> str:
 
 
 @tool
-async def people(text: str) -> list[dict[str, str]]:
+async def people(text: str) -> list[dict[str, Any]]:
     """the people in a text, such as Ana:Graz Ben:Bern"""
-    return [dict(zip(("name", "city"), word.split(":"), strict=True)) for word in text.split()]
+    split = (word.split(":") for word in text.split())
+    return [{"name": name, "city": city, "letters": list(name)} for name, city in split]
 
 
-TOOLS = [look_up, names, count, join_up, pair, people]
+@tool
+async def label(name: str, marks: list[str]) -> str:
+    """a name with its marks"""
+    return f"{name}: {' '.join(marks)}"
+
+
+TOOLS = [look_up, names, count, join_up, pair, people, label]
 
 
 async def run(
@@ -257,8 +264,15 @@ async def test_a_field_of_nobody_is_an_error_elsewhere(model_server: ModelServer
         ('pair.map($1.name, "$1.city, $1[0].name")', ["Ana/Graz, Ana", "Ben/Bern, Ana"]),
         ('pair.map($1.name, ["x", "y"])', ["Ana/x", "Ben/y"]),
         ("pair.map($1.name, $2)", ["Ana/K2", "Ben/Fuji"]),
+        ("label.map($1.city, $1.letters)", ["Graz: A n a", "Bern: B e n"]),
+        ("label.map($1.name, $1.city[:])", ["Ana: Graz Bern", "Ben: Graz Bern"]),
+        ("label.map($1.name, $2)", ["Ana: K2 Fuji", "Ben: K2 Fuji"]),
         ("pair.map($1.name, $1.city[:])", ['Ana/["Graz", "Bern"]', 'Ben/["Graz", "Bern"]']),
         ('pair.map($1.name, "$2")', ["Ana/K2", "Ben/Fuji"]),
+        (
+            "pair.map($1.name, {'in': $1.city, 'all': $2})",
+            ['Ana/{"in": "Graz", "all": ["K2", "Fuji"]}', 'Ben/{"in": "Bern", "all": ["K2", "Fuji"]}'],
+        ),
         ('pair.map($1.name, "of $2")', ["Ana/of [K2, Fuji]", "Ben/of [K2, Fuji]"]),
         ('pair.map(["a", "b"], $2)', ['a/["K2", "Fuji"]', 'b/["K2", "Fuji"]']),
         ('pair.map(["a", "b", "c"], $2)', ['a/["K2", "Fuji"]', 'b/["K2", "Fuji"]', 'c/["K2", "Fuji"]']),
