@@ -32,8 +32,8 @@ Write a plan of tool calls that answers the user, all in this one turn: as paral
 
 Rules:
 - Calls are numbered from 1 through the conversation. `"$1"` is the result of call 1, also in a string; \
-`"$1.name"` or `"$1[0]"` a part; of a list, `"$1.name"` is the name of each. A call waits for what it refers to and for \
-changes above; all else runs at once.
+`"$1.name"` or `"$1[0]"` a part; of a list, `"$1.name"` is the name of each. A call waits for what it refers to and \
+for changes above; all else runs at once.
 - Refer to finished calls; repeat only what failed, the user asks for, or may have changed since an earlier question.
 - End with `join`: with the whole answer if that is results in a sentence; say that something was done only with its \
 result. Else, or to see a result first, without: more can be planned. If no tool is needed or helps, or only the user \

@@ -1,7 +1,7 @@
 /** What is known of the task that was chosen: its arguments, and its result or why there is none. */
 
 import { closeButton, element, icon } from "./dom.js";
-import { inFull, inline, seconds } from "./format.js";
+import { inFull, inline, readable, seconds } from "./format.js";
 import { stateOf, titleOf } from "./units.js";
 
 /** @typedef {import("./run.js").Run} Run */
@@ -59,7 +59,7 @@ export class DetailsView {
       ...(task.outcome
         ? [
             element("h4", {}, failed ? "Why there is no result" : "Result"),
-            element("pre", { class: failed ? "outcome error" : "outcome" }, task.outcome),
+            element("pre", { class: failed ? "outcome error" : "outcome" }, readable(task.outcome)),
           ]
         : []),
       element("h4", {}, "Arguments"),
@@ -110,6 +110,6 @@ function argumentList(args) {
   return element(
     "dl",
     { class: "arguments" },
-    ...entries.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, inFull(value))]),
+    ...entries.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, readable(inFull(value)))]),
   );
 }

@@ -28,6 +28,24 @@ export function plural(number, noun) {
   return `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 }
 
+const LONG_DECIMAL = /(?<![\w.,:/])-?(?=[\d.]{16,40}(?![\w.]))\d{1,15}\.\d{1,20}/g;
+
+/**
+ * A text with the numbers in it that only a computer writes, 9910.880000000001, as people do: as `for_people` in
+ * `agent.language.values`.
+ *
+ * @param {string} text
+ * @returns {string} `9910.88`.
+ */
+export function readable(text) {
+  return text.replace(LONG_DECIMAL, (number) => {
+    const value = Number(number);
+    const size = Math.abs(value);
+    const digits = size < 1 ? { maximumSignificantDigits: 3 } : { maximumFractionDigits: 2 };
+    return value.toLocaleString("en", { ...digits, useGrouping: size >= 10_000 });
+  });
+}
+
 /**
  * A value on one line.
  *

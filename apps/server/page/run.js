@@ -10,7 +10,7 @@
  * @typedef {import("./client.js").Event} Event
  */
 
-import { preview } from "./format.js";
+import { preview, readable } from "./format.js";
 
 /** From when to when something ran. */
 export class Span {
@@ -52,7 +52,7 @@ export class Task extends Span {
 
   /** What stands between the call's parentheses. */
   get given() {
-    return this.call.slice(this.call.indexOf("(", this.tool.length) + 1, -1);
+    return readable(this.call.slice(this.call.indexOf("(", this.tool.length) + 1, -1));
   }
 
   /** Whether something is still to come of it. */

@@ -1,6 +1,6 @@
 /** The words for a task's state, short on a node and in full for screen readers and details. */
 
-import { plural, seconds } from "./format.js";
+import { plural, readable, seconds } from "./format.js";
 import { settled, stateOf } from "./units.js";
 
 /** @typedef {import("./run.js").Run} Run */
@@ -40,7 +40,7 @@ export function clock(value) {
  */
 export function spoken(unit) {
   const [task] = unit.tasks;
-  if (unit.tasks.length === 1) return `Task ${unit.label}, ${task.call}: ${task.state}`;
+  if (unit.tasks.length === 1) return `Task ${unit.label}, ${readable(task.call)}: ${task.state}`;
   const failed = unit.tasks.filter((one) => one.state === "failed" || one.state === "skipped").length;
   const trouble = failed ? `, ${failed} without a result` : "";
   const progress = `${settled(unit)} of ${plural(unit.tasks.length, "call")} settled${trouble}`;

@@ -20,6 +20,7 @@ from playwright.async_api import Browser, Error, Page, async_playwright, expect
 from pydantic import SecretStr
 
 from agent import create_llm_compiler
+from agent.language.values import for_people
 from apps.server.app import create_app
 from apps.server.limits import Limits
 from tests.support import PATIENCE
@@ -1116,6 +1117,18 @@ async def test_a_reference_further_down_the_plan_is_drawn(serve: Serve, open_pag
     page: Page = await open_page((await serve()).url)
     plan = "import('/layout.js').then(({ layout }) => layout(['1', '2'], new Map([['1', ['2']], ['2', []]])).edges)"
     assert await page.evaluate(plan) == [{"from": "2", "to": "1", "through": []}]
+
+
+# --- numbers, by themselves
+
+
+async def test_numbers_that_no_one_meant_are_shown_as_people_write_them(serve: Serve, open_page: Any) -> None:
+    page: Page = await open_page((await serve()).url)
+    shown = "import('/format.js').then(({ readable }) => readable({}))".replace
+    text = "[9910.880000000001, 649825.7999999999, -0.30000000000000004, 12.5, 46.947974] v1.2.30000000000000004"
+    expected = for_people(text)
+    assert "9910.88, 649,825.8, -0.3, 12.5, 46.947974" in expected
+    assert await page.evaluate(shown("{}", repr(text))) == expected
 
 
 # demo
