@@ -4,11 +4,15 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
 from langchain_core.language_models import FakeListChatModel
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import agent
 from tests.support import ROOT
@@ -30,6 +34,9 @@ ROOMS = {
     "apps.cli": {"agent", "tools", "graphs", "apps.runs", "apps.server", "apps.evaluation", "apps.pictures"},
 }
 """Which rooms each room may import from. What stands at the root of `agent` is everybody's."""
+
+NOT_IN_SETUP = {"cluster", "ray"}
+"""Extras that `make setup` leaves out; mypy is told of what is imported of them."""
 
 READS_ITS_SURROUNDINGS = {
     *("os.environ", "os.getenv", "environ.get", "getenv", "load_dotenv", "dotenv.load_dotenv", "default_model"),
@@ -128,6 +135,39 @@ def test_the_modules_of_the_agent_do_not_import_each_other_in_a_circle() -> None
         for name in free:
             del waiting[name]
     assert not waiting
+
+
+# --- what is imported of others
+
+
+def dependencies() -> set[str]:
+    """The distributions that `make setup` installs: what `pyproject.toml` names, and what that needs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    waiting = [*project["dependencies"], *(text for name in extras.keys() - NOT_IN_SETUP for text in extras[name])]
+    found: set[tuple[str, str]] = set()
+    while waiting:
+        requirement = Requirement(waiting.pop())
+        name = canonicalize_name(requirement.name)
+        for extra in {"", *requirement.extras} - {extra for other, extra in found if other == name}:
+            found.add((name, extra))
+            needed = map(Requirement, requires(name) or ())
+            waiting += [str(one) for one in needed if one.marker is None or one.marker.evaluate({"extra": extra})]
+    return {name for name, _ in found}
+
+
+def test_what_is_imported_comes_with_what_pyproject_names() -> None:
+    # Else it is there by chance, and goes when what happens to need it is removed.
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    (apart,) = (override["module"] for override in project["tool"]["mypy"]["overrides"])
+    known, installed = dependencies(), packages_distributions()
+    lent = {
+        f"{named(path)} imports {name}"
+        for path in modules(*PACKAGES, "tests")
+        for name in packages(path) & installed.keys() - {*PACKAGES, "tests"}
+        if f"{name}.*" not in apart and not known & set(map(canonicalize_name, installed[name]))
+    }
+    assert lent == set()
 
 
 # --- what happens on import
