@@ -8,7 +8,7 @@ from importlib import metadata
 import pytest
 import yaml
 
-from apps import cluster
+from apps.cluster import __main__ as cluster
 from apps.runs.wording import own_version
 from apps.server.app import create_app
 from tests.support import ROOT

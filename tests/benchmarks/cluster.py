@@ -25,7 +25,7 @@ import ray
 from langchain_core.tools import BaseTool, tool
 from langgraph_sdk import get_client
 
-from apps import cluster
+from apps.cluster import __main__ as cluster
 from tests.benchmarks import load
 from tests.benchmarks.load import cpu_seconds
 from tests.cluster import free_port, patient_ray

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import create_llm_compiler
-from apps import cluster
+from apps.cluster import __main__ as cluster
 from apps.runs.checkpoints import open_checkpointer
 from tests.benchmarks.machinery import InstantModel
 from tests.support.databases import stored_bytes, with_whole_lists

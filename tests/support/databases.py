@@ -14,7 +14,7 @@ from langchain_core.messages import AnyMessage
 from langgraph.channels import BinaryOperatorAggregate
 from langgraph.graph import add_messages
 
-from apps import cluster
+from apps.cluster import __main__ as cluster
 
 _numbers = itertools.count()
 

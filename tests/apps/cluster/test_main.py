@@ -6,7 +6,7 @@ import psutil
 import psycopg
 import pytest
 
-from apps import cluster
+from apps.cluster import __main__ as cluster
 
 
 def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

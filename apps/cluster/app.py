@@ -1,6 +1,6 @@
 """A server of `make cluster`: Aegra's, in which a thread has one run at a time.
 
-    uvicorn apps.cluster_server:app
+    uvicorn apps.cluster.app:app
 
 Aegra takes a `multitask_strategy`, but does not act on it: two runs of one thread at the same time both go on from
 where it was, and the turn of one is lost. Here PostgreSQL refuses the second run, whichever server it is given to, and

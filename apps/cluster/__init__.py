@@ -1,0 +1,1 @@
+"""Several servers, of another make, that share a PostgreSQL and a Redis."""
