@@ -8,7 +8,7 @@ from importlib import metadata
 import pytest
 import yaml
 
-from apps.cluster import __main__ as cluster
+from apps.cluster.__main__ import server
 from apps.runs.wording import own_version
 from apps.server.app import create_app
 from tests.support import ROOT
@@ -60,7 +60,7 @@ def test_compose_yaml_is_what_the_specification_of_compose_says() -> None:
 
 
 def test_servers_of_compose_yaml_are_those_of_make_cluster() -> None:
-    command, settings = cluster.server(2026, "", "")
+    command, settings = server(2026, "", "")
     theirs = COMPOSE["x-server"]
     assert theirs["command"][:4] == ["python", *command[1:4]]
     shared = ("AEGRA_CONFIG", "REDIS_BROKER_ENABLED", "LANGGRAPH_STRICT_MSGPACK")

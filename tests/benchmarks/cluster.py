@@ -25,7 +25,8 @@ import ray
 from langchain_core.tools import BaseTool, tool
 from langgraph_sdk import get_client
 
-from apps.cluster import __main__ as cluster
+from apps.cluster.__main__ import server, wait_for
+from apps.cluster.databases import postgres, redis
 from tests.benchmarks import load
 from tests.benchmarks.load import cpu_seconds
 from tests.cluster import free_port, patient_ray
@@ -71,14 +72,14 @@ def servers(number: int, database: str, model: str) -> Iterator[Servers]:
         "LOG_LEVEL": "ERROR",
     }
     with ExitStack() as stack:
-        broker = stack.enter_context(cluster.redis())
+        broker = stack.enter_context(redis())
         made = Servers(database)
         for _ in range(number):
             port = free_port()
-            command, environment = cluster.server(port, database, broker)
+            command, environment = server(port, database, broker)
             process = stack.enter_context(subprocess.Popen(command, env={**environment, **settings}, cwd=ROOT))
             stack.callback(process.terminate)
-            cluster.wait_for(port, process)
+            wait_for(port, process)
             made.ports.append(port)
             made.processes.append(process)
         yield made
@@ -136,7 +137,7 @@ def serve_model() -> None:
 def model_and_databases(*names: str) -> Iterator[tuple[Any, str, list[str]]]:
     """The model's process, its address, and empty databases of one PostgreSQL."""
     options = "-c shared_preload_libraries=pg_stat_statements -c full_page_writes=off"
-    with cluster.postgres(options) as url, load.running("tests.benchmarks.cluster", "--model") as model:
+    with postgres(options) as url, load.running("tests.benchmarks.cluster", "--model") as model:
         with psycopg.connect(url.format(database="postgres"), autocommit=True) as connection:
             for name in names:
                 connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
@@ -162,8 +163,8 @@ def measure_servers(runs: int) -> None:
         ratios = [of_two / of_one for of_one, of_two in zip(one.speeds, two.speeds, strict=True)]
         say(f"two against one: {median(ratios):.2f} ({', '.join(f'{ratio:.2f}' for ratio in ratios)})")
         total = 2 * ROUNDS * runs
-        model_s, postgres, client = (1000 * (end - start) / total for start, end in zip(others, after, strict=True))
-        say(f"beside them, a run costs: PostgreSQL {postgres:.0f} ms, model {model_s:.0f} ms, client {client:.0f} ms")
+        model_s, postgres_s, client = (1000 * (end - start) / total for start, end in zip(others, after, strict=True))
+        say(f"beside them, a run costs: PostgreSQL {postgres_s:.0f} ms, model {model_s:.0f} ms, client {client:.0f} ms")
 
 
 # --- a thread that grows

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import create_llm_compiler
-from apps.cluster import __main__ as cluster
+from apps.cluster.databases import postgres
 from apps.runs.checkpoints import open_checkpointer
 from tests.benchmarks.machinery import InstantModel
 from tests.support.databases import stored_bytes, with_whole_lists
@@ -49,7 +49,7 @@ def databases() -> Iterator[dict[str, list[str]]]:
     """Two empty ones of each kind."""
     import psycopg
 
-    with tempfile.TemporaryDirectory() as folder, cluster.postgres() as server:
+    with tempfile.TemporaryDirectory() as folder, postgres() as server:
         with psycopg.connect(server.format(database="postgres"), autocommit=True) as connection:
             for name in ("a", "b"):
                 connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]

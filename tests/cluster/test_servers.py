@@ -15,7 +15,8 @@ import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
-from apps import cluster
+from apps.cluster.__main__ import server, wait_for
+from apps.cluster.databases import postgres, redis
 from tests.cluster import free_port
 from tests.support import PATIENCE, ROOT
 from tests.support.model_server import ModelServer
@@ -48,10 +49,10 @@ class Servers:
     processes: dict[int, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def start(self, which: int) -> None:
-        command, environment = cluster.server(self.ports[which], self.database, self.broker)
+        command, environment = server(self.ports[which], self.database, self.broker)
         settings = {**SETTINGS, "OPENAI_BASE_URL": self.model, "GATE": str(self.gate)}
         self.processes[which] = subprocess.Popen(command, env={**environment, **settings}, cwd=ROOT)
-        cluster.wait_for(self.ports[which], self.processes[which])
+        wait_for(self.ports[which], self.processes[which])
 
     def kill(self, which: int) -> int:
         """Kill a server; its process id."""
@@ -69,9 +70,9 @@ class Servers:
 @pytest.fixture(scope="module")
 def servers(_running_model_server: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     with ExitStack() as shared:
-        database = shared.enter_context(cluster.postgres()).format(database="postgres")
+        database = shared.enter_context(postgres()).format(database="postgres")
         gate = tmp_path_factory.mktemp("gate") / "socket"
-        both = Servers(database, shared.enter_context(cluster.redis()), _running_model_server.base_url, gate)
+        both = Servers(database, shared.enter_context(redis()), _running_model_server.base_url, gate)
         try:
             both.start(0)
             both.start(1)

@@ -14,7 +14,7 @@ from langchain_core.messages import AnyMessage
 from langgraph.channels import BinaryOperatorAggregate
 from langgraph.graph import add_messages
 
-from apps.cluster import __main__ as cluster
+from apps.cluster.databases import postgres, programs_of_postgres, unprivileged
 
 _numbers = itertools.count()
 
@@ -24,7 +24,7 @@ def postgres_server() -> Iterator[str]:
     """A PostgreSQL server that is gone after the tests; its URL without a database."""
     with ExitStack() as stack:
         try:
-            url = stack.enter_context(cluster.postgres())
+            url = stack.enter_context(postgres())
         except FileNotFoundError as error:
             pytest.skip(str(error))
         yield url
@@ -46,11 +46,11 @@ def restart_postgres(postgres_server: str) -> Callable[[str], Awaitable[None]]:
     """Restarts the PostgreSQL server: `await restart_postgres("fast")`, or "immediate", which is as after a crash."""
 
     folder = postgres_server.partition("host=")[2]
-    command = [str(cluster.programs_of_postgres() / "pg_ctl"), "restart", "--wait", "--pgdata", f"{folder}/data"]
+    command = [str(programs_of_postgres() / "pg_ctl"), "restart", "--wait", "--pgdata", f"{folder}/data"]
 
     async def restart(mode: str) -> None:
         process = await asyncio.create_subprocess_exec(
-            *command, "--mode", mode, "--log", f"{folder}/log", user=cluster.unprivileged(), cwd=folder, stdout=DEVNULL
+            *command, "--mode", mode, "--log", f"{folder}/log", user=unprivileged(), cwd=folder, stdout=DEVNULL
         )
         assert await process.wait() == 0
 

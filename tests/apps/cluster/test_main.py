@@ -1,9 +1,5 @@
 """`make cluster`, where something of it is missing. With everything there, tests/cluster starts it."""
 
-import shutil
-
-import psutil
-import psycopg
 import pytest
 
 from apps.cluster import __main__ as cluster
@@ -13,23 +9,3 @@ def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(cluster, "find_spec", lambda _: None)
     with pytest.raises(SystemExit, match=r"make cluster needs the extra `cluster`, which takes Python 3.12"):
         cluster.main()
-
-
-def test_without_redis_it_says_what_to_install_or_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _: None)
-    with (
-        pytest.raises(FileNotFoundError, match=r"Redis is not on this machine: .* redis-server, or set REDIS_URL"),
-        cluster.redis(),
-    ):
-        pass
-
-
-def test_postgres_has_ended_also_when_what_it_was_for_fails() -> None:
-    def fail() -> None:
-        with cluster.postgres() as url, psycopg.connect(url.format(database="postgres")) as connection:
-            raise RuntimeError(psutil.Process(connection.info.backend_pid).ppid())
-
-    with pytest.raises(RuntimeError) as failed:
-        fail()
-    (server,) = failed.value.args
-    assert not psutil.pid_exists(server) or psutil.Process(server).status() == psutil.STATUS_ZOMBIE

@@ -1,0 +1,117 @@
+"""Debian's PostgreSQL and Redis, started for a while: what is in them is gone afterwards."""
+
+import getpass
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+NO_PROGRAM = "{name} is not on this machine: sudo apt-get install {package}, or set {variable} to the URL of a server."
+
+KEEPER = """
+"$0" start --wait --pgdata "$1" --log "$2" --options "$3" >&2 && echo started && cat
+"$0" stop --wait --mode immediate --pgdata "$1" >&2
+"""
+"""Runs the server until its standard input ends: when whoever started it is over, or has been killed."""
+
+
+@contextmanager
+def postgres(options: str = "") -> Iterator[str]:
+    """A PostgreSQL server that is gone afterwards, with all that is in it. It listens on a Unix socket.
+
+    Args:
+        options: Further options of `postgres`, such as `-c work_mem=1GB`.
+
+    Yields:
+        Its URL, with `{database}` for the name of one; `postgres` is there.
+
+    Raises:
+        FileNotFoundError: PostgreSQL is not on this machine.
+    """
+    programs = programs_of_postgres()
+    user = unprivileged()
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+
+    def run(program: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(programs / program), *arguments], check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL
+        )
+
+    try:
+        shutil.chown(folder, user)
+        folder.chmod(0o755)
+        data = str(folder / "data")
+        run("initdb", "--pgdata", data, "--username", "test", "--auth", "trust", "--no-sync", "--encoding", "UTF8")
+        options += f" -c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c max_connections=300"
+        with subprocess.Popen(
+            ["sh", "-c", KEEPER, str(programs / "pg_ctl"), data, str(folder / "log"), options],
+            user=user,
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for whoever started it
+        ) as keeper:
+            assert keeper.stdout
+            if not keeper.stdout.readline():
+                raise RuntimeError((folder / "log").read_text())
+            yield f"postgresql://test@/{{database}}?host={folder}"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """A Redis server that is gone afterwards, with all that is in it; its URL. It listens on a Unix socket.
+
+    Raises:
+        FileNotFoundError: Redis is not on this machine.
+    """
+    program = shutil.which("redis-server")
+    if not program:
+        raise FileNotFoundError(NO_PROGRAM.format(name="Redis", package="redis-server", variable="REDIS_URL"))
+    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
+        path = f"{folder}/socket"
+        options = ["--port", "0", "--unixsocket", path, "--save", "", "--logfile", f"{folder}/log"]
+        with running([program, *options]) as process:
+            while not _listens(path):
+                if process.poll() is not None:
+                    raise RuntimeError(Path(folder, "log").read_text())
+                time.sleep(0.05)
+            yield f"unix://{path}"
+
+
+@contextmanager
+def running(command: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that ends with this block, or with this process, however that ends."""
+    keeper = ["sh", "-c", '"$@" & trap "" TERM; cat; kill $!; wait $!', "sh", *command]
+    with subprocess.Popen(keeper, stdin=subprocess.PIPE, start_new_session=True, **options) as process:
+        yield process
+
+
+def programs_of_postgres() -> Path:
+    """Where initdb and pg_ctl are; Debian has them outside of the path."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    found = str(debian[-1]) if debian else shutil.which("initdb")
+    if not found:
+        raise FileNotFoundError(NO_PROGRAM.format(name="PostgreSQL", package="postgresql", variable="DATABASE_URL"))
+    return Path(found).parent
+
+
+def unprivileged() -> str:
+    """Who runs PostgreSQL: it refuses to be run by root."""
+    if os.geteuid():
+        return getpass.getuser()
+    users = {user.pw_name for user in pwd.getpwall()}
+    return "postgres" if "postgres" in users else "nobody"
+
+
+def _listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        return connection.connect_ex(path) == 0
