@@ -141,7 +141,7 @@ def timelines(runs: Mapping[str, Result], style: Style = STYLES["light"]) -> Fig
         axes.tick_params(labelbottom=last)
         axes.xaxis.set_major_formatter("{x:g} s")
         top -= height * inch
-    kinds = {"model call": style.colours.phase, "tool call": style.colours.bar}
+    kinds = {"model call": style.colours.model, "tool call": style.colours.bar}
     _key(figure, [Patch(color=colour, label=label) for label, colour in kinds.items()], style)
     return figure
 
@@ -180,7 +180,7 @@ def _gist(arguments: str) -> str:
 
 
 def _draw_bar(axes: Axes, bar: _Bar, place: int, longest: float, style: Style) -> None:
-    colour = style.colours.bar if bar.kind == "tool" else style.colours.phase
+    colour = style.colours.bar if bar.kind == "tool" else style.colours.model
     width = max(bar.end - bar.start, longest * 0.002)
     axes.barh(place, width, 0.74, bar.start, color=colour, edgecolor=style.colours.surface, linewidth=0.8, zorder=3)
     room = int(width / longest * (style.width - 0.35) / 0.068) - 1

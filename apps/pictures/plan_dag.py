@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from agent.language.references import find_references
+from apps.runs.palette import LIGHT
 from apps.runs.run import Round, Run, Span, TaskRun
 from apps.runs.wording import call_of, duration, in_short, printable
 
@@ -135,9 +136,10 @@ def _mermaid_lines(run: Run) -> Iterator[str]:
         yield f'    {step.id}{left}"{"<br/>".join([_escaped(step.title), *notes])}"{right}'
     for start, end in edges:
         yield f"    {start} --> {end}"
-    yield "    classDef critical stroke:#222222,stroke-width:3px"
-    yield "    classDef failed fill:#ffffff,stroke:#d55e00,stroke-width:2px,color:#b04a00"
-    yield "    classDef skipped fill:#ffffff,stroke:#777777,stroke-dasharray:4 3,color:#555555"
+    surface, failed, skipped = LIGHT.surface, LIGHT.failed, LIGHT.skipped
+    yield f"    classDef critical stroke:{LIGHT.text},stroke-width:3px"
+    yield f"    classDef failed fill:{surface},stroke:{failed},stroke-width:2px,color:{failed}"
+    yield f"    classDef skipped fill:{surface},stroke:{skipped},stroke-dasharray:4 3,color:{skipped}"
     for name in ("critical", "failed", "skipped"):
         if ids := [step.id for step in steps if name == step.state or (name == "critical" and step.critical)]:
             yield f"    class {','.join(ids)} {name}"

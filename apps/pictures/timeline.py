@@ -131,7 +131,7 @@ def _draw_row(axes: Axes, row: _Row, place: int, course: tuple[float, float], si
             max(end - begin, 0.002 * (until - zero)),
             0.62,
             begin - zero,
-            color="white" if failed else LIGHT.phase if row.kind != "task" else colour,
+            color="white" if failed else LIGHT.model if row.kind != "task" else colour,
             edgecolor=LIGHT.text if row.critical else colour if failed else "none",
             linewidth=1.6 if row.critical else 1,
             hatch="////" if failed else None,
@@ -156,7 +156,7 @@ def _draw_chain(axes: Axes, rows: list[_Row], zero: float) -> None:
 
 def _draw_legend(axes: Axes, rows: list[_Row], left: float) -> None:
     tasks = [row for row in rows if row.kind == "task"]
-    keys: list[Patch | Line2D] = [Patch(color=LIGHT.phase, label="model call")]
+    keys: list[Patch | Line2D] = [Patch(color=LIGHT.model, label="model call")]
     if any(row.span.started and row.state != "failed" for row in tasks):
         keys.append(Patch(color=LIGHT.bar, label="tool call"))
     if any(getattr(row.span, "planned", None) for row in tasks):

@@ -15,7 +15,7 @@ class Palette:
     muted: str = "#62625c"
     line: str = "#e2e2dd"
     sunken: str = "#f1f1ee"
-    phase: str = "#c4c4bd"
+    model: str = "#c4c4bd"
     """Of the model's time, planning and joining."""
 
     running: str = "#2f57c9"
@@ -33,7 +33,7 @@ DARK = Palette(
     muted="#a3a3ac",
     line="#303036",
     sunken="#222226",
-    phase="#84848f",
+    model="#84848f",
     running="#8aa9ff",
     done="#5fcb8f",
     failed="#ff8f86",

@@ -75,9 +75,9 @@ export class TimelineView {
         ...spanOf(unit),
       }));
       return [
-        ...phase(`plan ${index}`, `plan${suffix}`, round.plan),
+        ...rowOfModel(`plan ${index}`, `plan${suffix}`, round.plan),
         ...units,
-        ...phase(`join ${index}`, `join${suffix}`, round.join),
+        ...rowOfModel(`join ${index}`, `join${suffix}`, round.join),
       ];
     });
   }
@@ -132,7 +132,7 @@ export class TimelineView {
       element("span", { class: "track" }, element("span", { class: "wait" }), element("span", { class: "bar" })),
       element("span", { class: "took" }),
     ];
-    if (!unit) return element("div", { class: "row phase" }, ...inner);
+    if (!unit) return element("div", { class: "row of-model" }, ...inner);
     const click = () => this.select(unit.key);
     return element("button", { type: "button", class: "row", "data-key": unit.key, click }, ...inner);
   }
@@ -177,7 +177,7 @@ export class TimelineView {
  * @param {Step} step
  * @returns {Row[]}
  */
-function phase(key, text, { started, finished, broken }) {
+function rowOfModel(key, text, { started, finished, broken }) {
   if (started === undefined) return [];
   return [{ key, label: "", text, state: broken ?? (finished === undefined ? "running" : "done"), started, finished }];
 }

@@ -23,6 +23,7 @@ from apps.pictures.pictures import (
     timeline,
 )
 from apps.pictures.plan_dag import critical_path, needs_of, steps_of
+from apps.runs.palette import LIGHT
 from apps.runs.run import Round, Run, Span, TaskRun
 from tests.support.model_server import ModelServer
 from tests.support.mountains import PLAN
@@ -169,6 +170,11 @@ def test_the_graph_as_mermaid() -> None:
     )
     assert "class task2 failed\n" in mermaid(failing())
     assert "class task3 skipped\n" in mermaid(failing())
+
+
+def test_mermaid_has_the_colours_of_every_view() -> None:
+    colours = set(re.findall(r"#\w{6}\b", mermaid(failing())))
+    assert colours == {LIGHT.surface, LIGHT.text, LIGHT.failed, LIGHT.skipped}
 
 
 def test_no_text_gets_out_of_its_mermaid_node() -> None:

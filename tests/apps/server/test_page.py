@@ -854,7 +854,7 @@ async def test_a_run_that_fails_says_so(serve: Serve, open_page: Any, model_serv
     await ask(page)
     await expect(page.get_by_role("alert")).to_contain_text("LLM_COMPILER_RUN_TIMEOUT")
     await expect(node(page, "1", "stopped")).to_be_visible()
-    await expect(page.locator('.row.phase[data-state="failed"]')).to_contain_text("plan")
+    await expect(page.locator('.row.of-model[data-state="failed"]')).to_contain_text("plan")
 
 
 async def test_a_run_that_fails_before_it_has_a_plan_shows_no_empty_work(
