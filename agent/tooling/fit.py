@@ -5,7 +5,7 @@ can check are made from the schema.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -62,7 +62,14 @@ def reasons_of(error: ValidationError, whole: str = "answer") -> str:
     """Why something doesn't fit, for models and people: `number: Input should be greater than 0; …`; `whole` is what
     all of it is called."""
     details = error.errors(include_url=False, include_context=False)[:MOST_REASONS]
-    return "; ".join(f"{'.'.join(map(str, detail['loc'])) or whole}: {detail['msg']}" for detail in details)
+    return "; ".join(reason_of(detail["loc"], detail["msg"], whole) for detail in details)
+
+
+def reason_of(place: Iterable[int | str], message: str, whole: str = "") -> str:
+    """One of these reasons, from where it is and what it says in Pydantic's words."""
+    where = ".".join(map(str, place)) or whole
+    why = message.removeprefix("Value error, ")
+    return f"{where}: {why}" if where else why
 
 
 def _by_alias(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What went wrong in a run, told in one line to the person at the keyboard: what it was, and what to do."""
 
 import re
-from collections.abc import Iterable
 
+from agent.tooling.fit import reason_of
 from agent.tooling.secrets import without_secrets
 from apps.runs.wording import printable
 
@@ -36,7 +36,7 @@ def in_one_line(error: Exception) -> str:
     elif is_no_connection(error):
         text = _no_connection(error)
     elif "ValidationError" in kinds and hasattr(error, "errors"):
-        text = "; ".join(wrong_value(detail["loc"], detail["msg"]) for detail in error.errors()[:TOLD])
+        text = "; ".join(reason_of(detail["loc"], detail["msg"]) for detail in error.errors()[:TOLD])
     else:
         is_plain = kinds & _PLAIN and isinstance(error, ValueError | RuntimeError)
         text = str(error) if is_plain else f"{type(error).__name__}: {error}"
@@ -47,13 +47,6 @@ def in_one_line(error: Exception) -> str:
 def is_no_connection(error: Exception) -> bool:
     """Whether a model's client could not reach its server."""
     return bool(_NO_CONNECTION & {kind.__name__ for kind in type(error).__mro__})
-
-
-def wrong_value(loc: Iterable[int | str], msg: str) -> str:
-    """What is wrong with a value, and where it is, as Pydantic tells it."""
-    where = ".".join(map(str, loc))
-    said = msg.removeprefix("Value error, ")
-    return f"{where}: {said}" if where else said
 
 
 def _refused(error: Exception, status: int) -> str:

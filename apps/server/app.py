@@ -85,8 +85,9 @@ from pathlib import Path
 from typing import Any
 
 from agent import default_model, load_model
+from agent.tooling.fit import reason_of
 from apps.runs.checkpoints import CheckpointError
-from apps.runs.errors import TOLD, wrong_value
+from apps.runs.errors import TOLD
 from apps.runs.graphs import Graph, GraphError, served_graph
 from apps.runs.locks import BusyError
 from apps.runs.wording import in_short
@@ -194,7 +195,7 @@ async def _explain_request(request: Request, error: Exception) -> JSONResponse:
     """What is wrong with a request, without what it says."""
     assert isinstance(error, RequestValidationError)
     details = [_detail(detail) for detail in error.errors()[:TOLD]]
-    message = "; ".join(wrong_value(detail["loc"][1:], detail["msg"]) for detail in details)
+    message = "; ".join(reason_of(detail["loc"][1:], detail["msg"]) for detail in details)
     return JSONResponse({**Failure(422, message).body(request.url.path), "detail": details}, 422)
 
 
