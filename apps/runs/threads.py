@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
@@ -45,6 +45,9 @@ class Thread:
     planned: bool
     """Whether no plan needs to be written before it goes on."""
 
+    graph: str | None = None
+    """The name of its graph, if another one was asked for than is served."""
+
     @property
     def questions(self) -> list[str]:
         """The user's."""
@@ -80,7 +83,8 @@ class Session:
             apps.runs.locks.BusyError: Another process runs the thread.
         """
         async with open_checkpointer(url) as saver, open_locks(url) as locks, locks.held(name):
-            yield await cls.of(name, saver).with_its_graph()
+            session, _ = await cls.of(name, saver).with_its_graph()
+            yield session
 
     @classmethod
     def in_memory(cls) -> Self:
@@ -92,15 +96,18 @@ class Session:
         """The thread of that name in a checkpointer."""
         return cls(served_graph().graph.copy(update={"checkpointer": saver}), name)
 
-    async def with_its_graph(self) -> Self:
-        """The same thread, with the graph that it was begun with by name (see `graph_by_name`); else with this one.
+    async def with_its_graph(self) -> tuple[Self, Thread]:
+        """The same thread, with the graph that it was begun with by name (see `graph_by_name`); else with this one. And
+        how it stands.
 
         Raises:
             apps.runs.graphs.GraphError: It can't be loaded.
         """
-        saved = await self.saver.aget_tuple(self.config)
-        name: Any = saved.metadata.get(GRAPH) if saved else None
-        return replace(self, graph=await graph_by_name(name, self.saver)) if name else self
+        thread = await self.thread()
+        if not thread.graph:
+            return self, thread
+        session = replace(self, graph=await graph_by_name(thread.graph, self.saver))
+        return session, await session.thread()
 
     @property
     def config(self) -> RunnableConfig:
@@ -108,8 +115,9 @@ class Session:
         return {"configurable": {"thread_id": self.name}}
 
     async def thread(self) -> Thread:
-        """How the thread stands."""
+        """How the thread stands, as far as this graph can tell."""
         snapshot = await self.graph.aget_state(self.config)
+        about: Any = snapshot.metadata or {}
         return Thread(
             self.name,
             _state_of(snapshot),
@@ -117,6 +125,7 @@ class Session:
             snapshot.values.get("messages", []),
             list(snapshot.interrupts),
             "planner" not in snapshot.next,
+            about.get(GRAPH),
         )
 
     @property
@@ -162,9 +171,11 @@ def _state_of(snapshot: StateSnapshot) -> ThreadState:
 
 async def thread_of(session: Session) -> Thread:
     """How a thread stands; where its graph can't be loaded, as far as another one can tell."""
-    with suppress(GraphError):
-        session = await session.with_its_graph()
-    return await session.thread()
+    try:
+        _, thread = await session.with_its_graph()
+    except GraphError:
+        return await session.thread()
+    return thread
 
 
 async def list_threads(saver: BaseCheckpointSaver[Any]) -> list[Thread]:

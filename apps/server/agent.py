@@ -54,8 +54,8 @@ class Opened:
     durability: Literal["exit", "async"]
     """When a run's state is saved: what is gone with the process need not outlive a crash."""
 
-    async def session(self, thread: str) -> Session:
-        """The thread, with its graph.
+    async def session(self, thread: str) -> tuple[Session, Thread]:
+        """The thread, with its graph, and how it stands.
 
         Raises:
             apps.runs.graphs.GraphError: It can't be loaded.
@@ -222,7 +222,8 @@ class ServedAgent(Runnable[AgentInput, Report]):
         asked, _ = self._read(input, config)
         if asked.thread_id:
             async with opened.locks.held(asked.thread_id):
-                _check_turn(asked, await (await opened.session(asked.thread_id)).thread())
+                _, thread = await opened.session(asked.thread_id)
+                _check_turn(asked, thread)
 
     def thread_to_keep(self, input: Any, config: RunnableConfig) -> str:
         """The thread of a run that is to go on when its client has gone.
@@ -245,7 +246,7 @@ class ServedAgent(Runnable[AgentInput, Report]):
         """
         opened = self._require()
         run = opened.live.get(thread_id)
-        thread = await (await opened.session(thread_id)).thread()
+        _, thread = await opened.session(thread_id)
         turns = turns_of(thread)
         if run is None:
             if thread.state == "empty":
@@ -331,8 +332,7 @@ async def _in_time(events: AsyncGenerator[Event], seconds: float) -> AsyncGenera
 async def _run_graph(
     opened: Opened, asked: AgentInput, thread: str, context: Context, config: RunnableConfig
 ) -> AsyncGenerator[Event]:
-    session = await opened.session(thread)
-    before = await session.thread()
+    session, before = await opened.session(thread)
     _check_turn(asked, before)
     history, question = asked.as_messages()
     run = Run(question or before.questions[-1])

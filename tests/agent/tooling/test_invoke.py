@@ -382,9 +382,7 @@ async def test_a_validator_of_the_tools_own_speaks_as_wrong_arguments() -> None:
 
     for handler in (False, True):
         forecast.handle_validation_error = handler
-        assert await failure(forecast, day="tomorrow") == (
-            "Wrong arguments for forecast: day: only today."
-        )
+        assert await failure(forecast, day="tomorrow") == ("Wrong arguments for forecast: day: only today.")
 
 
 async def test_a_validation_error_within_a_tool_is_its_own() -> None:

@@ -280,6 +280,19 @@ async def test_a_thread_stands_as_its_own_graph_says(
         assert [thread.state for thread in await list_threads(saver)] == ["broken"]
 
 
+async def test_its_graph_and_how_it_stands_are_read_at_once() -> None:
+    class Counting(InMemorySaver):
+        read = 0
+
+        async def aget_tuple(self, config: Any) -> Any:
+            self.read += 1
+            return await super().aget_tuple(config)
+
+    saver = Counting()
+    session, thread = await Session(create_llm_compiler([], checkpointer=saver), "t").with_its_graph()
+    assert (session.name, thread.state, saver.read) == ("t", "empty", 1)
+
+
 async def test_a_thread_whose_graph_is_gone_is_listed_and_can_be_deleted(
     model_server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
