@@ -28,6 +28,7 @@ DEMO = [
     "tests/graphs/test_example_graphs.py",
     "tests/graphs/test_offline.py",
     "tests/graphs/test_react_offline.py",
+    "tests/support/demo.py",
     "tests/support/notebooks.py",
     "tests/support/pictures.py",
     "tests/test_notebooks.py",

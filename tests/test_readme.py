@@ -34,10 +34,10 @@ from apps.server.limits import PREFIX, Limits
 from tests.support import PATIENCE, ROOT
 from tests.support.documents import DOCUMENTS, FENCED, blocks, python
 from tests.support.model_server import ModelServer
-from tests.support.mountains import PLAN
+from tests.support.mountains import PLAN, graph
 from tests.support.prepared_python import prepared
 from tests.support.serving import serving
-from tests.support.terminal import COMMAND, INSTALLED_COMMAND, Terminal, environment, mountains
+from tests.support.terminal import COMMAND, INSTALLED_COMMAND, MOUNTAINS, Terminal, environment, mountains
 
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 ENV_EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
@@ -146,7 +146,7 @@ async def test_a_host_of_mcp_starts_it_from_anywhere(tmp_path: Path, model_serve
 @pytest.mark.parametrize("client", ["RemoteRunnable", "OpenAI("])
 async def test_the_client_answers(as_openai: ModelServer, client: str) -> None:
     as_openai.script(planner=['1. join("238 metres.")'])
-    async with serving(create_app()) as url:
+    async with serving(create_app(graph)) as url:
         code = python(client).replace("http://127.0.0.1:8000/", url)
         command = [sys.executable, "-W", "error", "-c", code]
         process = await asyncio.create_subprocess_exec(
@@ -314,7 +314,7 @@ def test_the_container_is_run_with_variables_and_a_port_that_it_knows(arguments:
 async def test_a_request_by_hand_is_answered(arguments: list[str], as_openai: ModelServer) -> None:
     as_openai.script(planner=['1. join("8611 metres.")'])
     address, _, header, _, body = arguments
-    async with serving(create_app()) as url, httpx.AsyncClient(timeout=PATIENCE) as client:
+    async with serving(create_app(graph)) as url, httpx.AsyncClient(timeout=PATIENCE) as client:
         asked = address.replace("http://127.0.0.1:8000/", url)
         answer = await client.post(asked, content=body, headers=dict([header.split(": ")]))
     assert answer.json()["output"]["answer"] == "8611 metres."
@@ -539,7 +539,7 @@ def test_a_local_server_needs_no_key(model_server: ModelServer, tmp_path: Path) 
     given = dict(span.split("=", 1) for span in _SPAN.findall(row[1]))
     assert given.keys() == {"OPENAI_BASE_URL", "LLM_COMPILER_MODEL"}
     model_server.script(planner=["1. join()"], joiner=["Hello."])
-    env = environment(**{**given, "OPENAI_BASE_URL": model_server.base_url})
+    env = environment(**{**given, "OPENAI_BASE_URL": model_server.base_url, **MOUNTAINS})
     ran = subprocess.run(
         [*COMMAND, "--quiet", "Hi"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
     )

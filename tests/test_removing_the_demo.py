@@ -32,7 +32,8 @@ print(graph.invoke({"messages": "?"})["messages"][-1].text)
 SCRIPTS = ("langgraph", "llm-compiler", "mypy")
 GONE = re.compile(
     r"graphs[./](offline|examples)|tools[./](search|math|argmax|expression|corpus|demo_latency)|notebooks/|docs/\w+\.(svg|png)"
-    r"|DEMO_LATENCY|langchain.community|rank.bm25|support.notebooks|paper_comparison|# /?demo|demo -->|remove-demo"
+    r"|DEMO_LATENCY|langchain.community|rank.bm25|support.(demo|notebooks)|paper_comparison"
+    r"|# /?demo|demo -->|remove-demo"
 )
 TESTED = "tests/tools/test_clock.py tests/test_conventions.py tests/test_images.py"
 """Those of its tests that look at what the command has changed; all of them would take minutes."""

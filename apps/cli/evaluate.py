@@ -38,9 +38,12 @@ def evaluate(
     ],
     agents: Annotated[str, typer.Option(metavar="NAMES", help="The agents to compare.")] = AGENTS,
     graph: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="A graph of langgraph.json, or any module with `graph` and `TOOLS`."),
-    ] = "llm_compiler",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A graph of langgraph.json, or any module with `graph` and `TOOLS`. Default: as for a question.",
+        ),
+    ] = None,
     model: Annotated[
         str | None, typer.Option(metavar="PROVIDER:MODEL", help="The model of every agent. Default: as for a question.")
     ] = None,
@@ -101,7 +104,9 @@ def evaluate(
         from agent.models import default_model
         from apps.evaluation.agents import find_subject
         from apps.evaluation.runner import Spec
+        from apps.runs.graphs import served_name
 
+    graph = graph or served_name()
     find_subject(graph)  # which makes its models known, too
     model = model or default_model()
     spec = Spec(

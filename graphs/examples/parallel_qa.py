@@ -28,4 +28,11 @@ context=$1)
 """Changed figures to choose from, a ratio of extremes, a sum over a sum; each a single call of the model that `math`
 asks, which sees all figures and so can take them by one definition."""
 
+QUESTIONS = [
+    "How much taller is Mount Everest than K2?",
+    "If the height of K2 is reduced by 10% and Mount Elbert grows by 50%, which one would be higher?",
+    "What is the ratio of the longest to the shortest of the Rhine, the Loire and the Elbe?",
+]
+"""What the page suggests to ask."""
+
 graph = create_llm_compiler(TOOLS, examples=EXAMPLES, name="parallel_qa")

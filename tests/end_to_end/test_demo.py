@@ -14,6 +14,7 @@ import pytest
 from apps.cli.main import EXAMPLES
 from apps.runs.wording import NOTES
 from tests.support import ROOT
+from tests.support.demo import AGENT
 from tests.support.documents import DOCUMENTS
 from tests.support.prepared_python import prepared
 from tests.support.terminal import COMMAND, INSTALLED_COMMAND, Terminal, environment
@@ -23,9 +24,14 @@ EVEREST = "How much taller is Mount Everest than K2?"
 AGENTS = ["llm-compiler", "react", "parallel-react"]
 
 
+def demo(**more: str) -> dict[str, str]:
+    """The environment of the command."""
+    return environment(LLM_COMPILER_GRAPH=AGENT, **more)
+
+
 def run(folder: Path, *arguments: str, command: list[str] = COMMAND, **options: Any) -> str:
     """What the command prints; it must not fail."""
-    given = {"env": environment(), "input": "", **options}
+    given = {"env": demo(), "input": "", **options}
     ran = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, check=False, **given)
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout
@@ -52,12 +58,12 @@ def test_the_questions_that_help_and_documents_show_are_answered(tmp_path: Path,
     before, _, behind = line.partition("llm-compiler ")
     words = shlex.split(behind.partition(" | ")[0], comments=True)
     asked = shlex.split(before)[1] if before.strip() else ""
-    output = run(tmp_path, *words, input=asked, env=environment(XDG_STATE_HOME=str(tmp_path)))
+    output = run(tmp_path, *words, input=asked, env=demo(XDG_STATE_HOME=str(tmp_path)))
     assert re.search(r"\d|Nile", output)
 
 
 def test_a_terminal_is_told_once(tmp_path: Path) -> None:
-    terminal = Terminal(COMMAND, columns=80, folder=tmp_path, env=environment())
+    terminal = Terminal(COMMAND, columns=80, folder=tmp_path, env=demo())
     try:
         for question, answer in [("2 + 3?", "= 5"), ("4 + 5?", "= 9")]:
             terminal.read_until("> ")

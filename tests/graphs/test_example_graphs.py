@@ -33,6 +33,7 @@ from graphs.examples.web_shop.reward import find_purchase, reward
 from graphs.offline.model import OfflineChatModel
 from graphs.offline.plan import CANNOT
 from tests.support import ROOT
+from tests.support.demo import AGENT
 from tests.support.model_server import Answer, ChatRequest, ModelServer, Reply
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
@@ -80,7 +81,7 @@ def module_of(path: str) -> str:
 
 
 QUESTIONS = {
-    "llm_compiler": "How much taller is Mount Everest than K2?",
+    AGENT: "How much taller is Mount Everest than K2?",
     "parallel_qa": "How much taller is Mount Everest than K2?",
     "movie_recommendation": "Find a movie similar to Alien, Aliens\nOptions:\nSabrina\nTerminator",
     "game_of_24": "Make 24 from 1, 1, 1 and 1.",
@@ -101,13 +102,15 @@ LOAD_AND_ASK = """\
 import importlib.util, json, sys
 questions, found = json.loads(sys.argv[1]), {}
 for name, place in json.load(open("langgraph.json"))["graphs"].items():
+    if name not in questions:
+        continue
     path, _, variable = place["path"].partition(":")
     spec = importlib.util.spec_from_file_location("loaded__" + name, path)
     module = sys.modules["loaded__" + name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     found[name] = getattr(module, variable)
 answers = {name: found[name].invoke({"messages": asked})["messages"][-1].text for name, asked in questions.items()}
-print(json.dumps([list(found), answers]))
+print(json.dumps(answers))
 """
 
 
@@ -125,8 +128,7 @@ def test_every_graph_answers_when_the_server_has_loaded_them_all() -> None:
     command = [sys.executable, "-c", LOAD_AND_ASK, json.dumps(QUESTIONS)]
     ran = subprocess.run(command, cwd=ROOT, env={}, capture_output=True, text=True, check=False)
     assert ran.stderr == ""
-    names, answers = json.loads(ran.stdout)
-    assert set(QUESTIONS) <= set(names)
+    answers = json.loads(ran.stdout)
     expected = dict.fromkeys(QUESTIONS, "Mount Everest is 238 metres taller than K2.") | ANSWERS
     assert answers == expected
 
@@ -139,7 +141,7 @@ def test_every_graph_has_a_name_of_its_own_and_its_tools(name: str) -> None:
     assert module.TOOLS
 
 
-@pytest.mark.parametrize("name", ["llm_compiler", "parallel_qa", "movie_recommendation", "game_of_24", "web_shop"])
+@pytest.mark.parametrize("name", [AGENT, "parallel_qa", "movie_recommendation", "game_of_24", "web_shop"])
 def test_the_plans_that_a_planner_is_shown_can_be_run(name: str) -> None:
     """No call has a tool, an argument or a reference that there isn't."""
     module = importlib.import_module(module_of(LISTED[name].partition(":")[0]))

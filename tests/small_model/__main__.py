@@ -23,7 +23,7 @@ from agent.language.parser import PlanParser
 from agent.language.plan import Plan
 from agent.language.tasks import Call, Element, Join, Thought
 from agent.tooling.describe import signature_of
-from graphs.llm_compiler import EXAMPLES, TOOLS
+from tools import TOOLS
 
 QUESTIONS = (
     "How much taller is Mount Everest than K2?",
@@ -89,7 +89,6 @@ async def measure(address: str) -> dict[str, int]:
             TOOLS,
             planner_model=model,
             joiner_model=FakeListChatModel(responses=["Done."]),
-            examples=EXAMPLES,
             planner_protocol=protocol,
             wrap_tool_call=lambda request, _: ToolMessage("1", tool_call_id=request.tool_call["id"]),
         )

@@ -17,6 +17,9 @@ from tests.support import PATIENCE, ROOT
 from tests.support.model_server import ModelServer
 from tests.support.prepared_python import prepared
 
+MOUNTAINS = {"LLM_COMPILER_GRAPH": "tests.support.mountains", "PYTHONPATH": str(ROOT)}
+"""What has a process run the agent of `tests.support.mountains`, whatever the default one is."""
+
 INSTALLED_COMMAND = [str(Path(sys.executable).with_name("llm-compiler"))]
 COMMAND = prepared("-m", "apps.cli.main")
 
@@ -38,7 +41,7 @@ def scripted(server: ModelServer, **more: str) -> dict[str, str]:
 
 def mountains(server: ModelServer, **more: str) -> dict[str, str]:
     """The same, over the agent of `tests.support.mountains`."""
-    return scripted(server, LLM_COMPILER_GRAPH="tests.support.mountains", PYTHONPATH=str(ROOT), **more)
+    return scripted(server, **MOUNTAINS, **more)
 
 
 class Terminal:

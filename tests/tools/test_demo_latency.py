@@ -13,6 +13,7 @@ from langchain_core.tools import ToolException
 from apps.runs.wording import NOTES, SIMULATED
 from graphs.offline.model import OfflineChatModel
 from tests.support import PATIENCE
+from tests.support.demo import AGENT
 from tests.support.terminal import COMMAND, environment
 from tools.demo_latency import of_search, until_first_token
 from tools.search import search
@@ -92,7 +93,11 @@ async def test_other_sources_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def told(folder: Path, *arguments: str, **more: str) -> list[str]:
     """The lines that the command prints, in an environment that does not set the variable."""
-    env = {name: value for name, value in environment().items() if name != "DEMO_LATENCY"} | more
+    env = (
+        {name: value for name, value in environment().items() if name != "DEMO_LATENCY"}
+        | more
+        | {"LLM_COMPILER_GRAPH": AGENT}
+    )
     ran = subprocess.run([*COMMAND, *arguments], cwd=folder, env=env, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout.splitlines()

@@ -27,7 +27,7 @@ from apps.runs.threads import UNANSWERED
 from tests.support.model_server import Gate, HttpError, ModelServer, Reply
 from tests.support.mountains import PLAN, QUESTIONS
 from tests.support.prepared_python import prepared
-from tests.support.terminal import COMMAND, INSTALLED_COMMAND, Terminal, environment, mountains, scripted
+from tests.support.terminal import COMMAND, INSTALLED_COMMAND, MOUNTAINS, Terminal, environment, mountains, scripted
 from tests.support.waiting import until_said
 
 QUESTION = QUESTIONS[0]
@@ -134,7 +134,7 @@ def test_a_replan_is_shown_with_its_reason_and_plans_as_they_were_written(run: A
 def test_quiet_prints_the_answer_only_and_dotenv_yields_to_the_environment(
     run: Any, model_server: ModelServer, tmp_path: Path
 ) -> None:
-    settings = scripted(model_server)
+    settings = mountains(model_server)
     (tmp_path / ".env").write_text(
         f"OPENAI_BASE_URL={settings.pop('OPENAI_BASE_URL')}\nLLM_COMPILER_MODEL=nosuch:thing\n"
     )
@@ -158,7 +158,7 @@ def test_nothing_that_others_have_written_commands_the_terminal(
 ) -> None:
     refusal = HttpError(400, f"No {COMMANDS}")
     model_server.script(planner=[f'1. serch("{COMMANDS}")\n2. join()', refusal, refusal], joiner=[f"Yes {COMMANDS}"])
-    ask = partial(run, *how, "--thread", "t", env=scripted(model_server))
+    ask = partial(run, *how, "--thread", "t", env=mountains(model_server))
     answered, failed, told = ask("Hello?"), ask(f"Hello {COMMANDS}?"), ask()
     assert (answered.returncode, failed.returncode) == (0, 1)
     assert "Error: The model's server answered 400: No" in failed.stderr
@@ -195,7 +195,7 @@ def test_help_and_version(run: Any) -> None:
 @pytest.mark.parametrize("arguments", [["ask", "threads", "--quiet"], ["--quiet", "threads"]])
 def test_a_question_may_be_the_name_of_a_command(run: Any, model_server: ModelServer, arguments: list[str]) -> None:
     model_server.script(planner=["1. join()"], joiner=["Threads."])
-    assert run(*arguments, env=scripted(model_server)).stdout == "Threads.\n"
+    assert run(*arguments, env=mountains(model_server)).stdout == "Threads.\n"
     assert model_server.requests[0].user == "threads"
 
 
@@ -218,7 +218,7 @@ def test_wrong_usage_is_told_in_a_line(run: Any, arguments: list[str], message: 
 
 
 def test_a_missing_key_is_told_in_a_line(run: Any) -> None:
-    result = run("--model", "openai:gpt-4.1-mini", "Hello")
+    result = run("--model", "openai:gpt-4.1-mini", "Hello", env=environment(**MOUNTAINS))
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: openai:gpt-4.1-mini needs OPENAI_API_KEY.")
     assert result.stderr.count("\n") == 1
@@ -377,7 +377,7 @@ async def test_the_answer_streams_and_without_colours_where_these_are_not_wanted
 ) -> None:
     gate = Gate()
     model_server.script(planner=["1. join()"], joiner=[Reply(["Streamed so far", gate, " and to the end."])])
-    command = terminal("Hello", env=scripted(model_server, NO_COLOR="1"))
+    command = terminal("Hello", env=mountains(model_server, NO_COLOR="1"))
     await asyncio.to_thread(command.read_until, "\nStreamed so far")
     gate.open()
     assert "Streamed so far and to the end.\n" in await asyncio.to_thread(command.read_all)

@@ -23,10 +23,10 @@ from apps.runs.checkpoints import CheckpointError, open_checkpointer
 from apps.runs.threads import UNANSWERED, Session, graph_by_name, list_threads
 from tests.support.model_server import HttpError, ModelServer
 from tests.support.prepared_python import prepared
-from tests.support.terminal import COMMAND, Terminal, scripted
+from tests.support.terminal import COMMAND, Terminal, mountains
 from tests.support.waiting import until, until_said
 
-K2 = ('1. search("K2")\n2. join()', "K2 is 8,611 m high.")
+K2 = ('1. height("K2")\n2. join()', "K2 is 8,611 m high.")
 TOOLS = """
 import asyncio, os, sys, types
 from pathlib import Path
@@ -59,9 +59,9 @@ def send(to: str, text: str) -> str:
 
 send = StructuredTool.from_function(send, metadata={"requires_approval": True})
 
-graphs = types.ModuleType("graphs.llm_compiler")
+graphs = types.ModuleType("tests.support.mountains")
 graphs.graph = create_llm_compiler([work, hold, approve, send])
-sys.modules["graphs.llm_compiler"] = graphs
+sys.modules["tests.support.mountains"] = graphs
 
 from apps.cli.main import main
 main()
@@ -72,9 +72,14 @@ WITH_TOOLS = prepared("-c", TOOLS)
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.fixture(autouse=True)
+def served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_COMPILER_GRAPH", "tests.support.mountains")
+
+
 @pytest.fixture
 def settings(model_server: ModelServer, state_folder: Any) -> dict[str, str]:
-    return scripted(model_server)
+    return mountains(model_server)
 
 
 @pytest.fixture
@@ -264,7 +269,7 @@ async def test_a_thread_that_was_begun_with_a_graph_by_name_goes_on_with_it(
     async with Session.open("t", url) as session:
         assert session.graph.get_name() == "react"
     async with Session.open("another", url) as session:
-        assert session.graph.get_name() == "llm_compiler"
+        assert session.graph.get_name() == "mountains"
 
 
 async def test_a_thread_stands_as_its_own_graph_says(

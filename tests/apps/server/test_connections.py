@@ -15,6 +15,7 @@ from apps.server.connections import bounded_to
 from apps.server.limits import Limits
 from tests.support import PATIENCE
 from tests.support.model_server import ModelServer
+from tests.support.mountains import graph
 from tests.support.serving import Tools, serving, serving_agent, streaming
 
 HEAD = b"POST /agent/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -25,7 +26,7 @@ SOON: dict[str, Any] = {"http": bounded_to(100), "timeout_keep_alive": 0.3}
 @pytest.fixture
 async def url(model_server: ModelServer) -> AsyncIterator[str]:
     """A server with a key, and little patience."""
-    async with serving(create_app(limits=Limits(api_key="key")), **SOON) as url:  # type: ignore[arg-type]
+    async with serving(create_app(graph, Limits(api_key="key")), **SOON) as url:  # type: ignore[arg-type]
         yield url
 
 
@@ -151,7 +152,7 @@ async def test_a_slow_reader_gets_it_all() -> None:
 async def test_when_there_are_too_many_connections_the_one_that_waits_for_longest_goes() -> None:
     options: dict[str, Any] = {"http": bounded_to(3), "timeout_keep_alive": PATIENCE}
     async with (
-        serving(create_app(limits=Limits()), **options) as url,
+        serving(create_app(graph, Limits()), **options) as url,
         connected(url) as first,
         connected(url) as second,
         connected(url),

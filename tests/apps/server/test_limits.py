@@ -22,6 +22,7 @@ from apps.server.streams import UNREAD_CHARS, Message, Stream
 from apps.server.threads import LatestThreads, open_threads
 from tests.support import PATIENCE
 from tests.support.model_server import Cut, Gate, HttpError, ModelServer, Reply
+from tests.support.mountains import graph
 from tests.support.serving import Serve, Tools, ask, post, serving_agent, streaming
 
 PLAN = '1. search("K2")\n2. join()'
@@ -79,7 +80,7 @@ async def test_without_a_key_only_this_machine_is_answered(serve: Serve) -> None
 
 async def test_without_a_key_another_address_is_not_answered() -> None:
     """However uvicorn was started."""
-    guarded = create_app(limits=Limits())
+    guarded = create_app(graph, Limits())
     address = ""
 
     async def at(scope: Any, receive: Any, send: Any) -> None:

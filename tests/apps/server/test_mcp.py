@@ -169,7 +169,7 @@ async def test_nothing_but_the_protocol_comes_over_standard_output(tmp_path: Pat
 
 async def test_what_waits_over_stdio_goes_on_at_a_terminal(tmp_path: Path, model_server: ModelServer) -> None:
     model_server.script(planner=['1. book("A")\n2. join()'])
-    env = {**scripted(model_server), "CHECKPOINT_DB": f"sqlite:///{tmp_path}/threads.db"}
+    env = scripted(model_server, LLM_COMPILER_GRAPH="loud", CHECKPOINT_DB=f"sqlite:///{tmp_path}/threads.db")
     async with over_stdio(tmp_path, env) as session:
         result = await session.call_tool("ask", QUESTION)
     assert result.isError

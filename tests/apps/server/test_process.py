@@ -17,6 +17,7 @@ from tests.support import ROOT
 from tests.support.model_server import Gate, ModelServer, Reply
 from tests.support.prepared_python import prepared
 from tests.support.serving import streaming
+from tests.support.terminal import MOUNTAINS
 from tests.support.waiting import until_said
 
 QUESTION = {"question": "How tall is K2?"}
@@ -30,7 +31,8 @@ async def process(tmp_path: Path, command: list[str] = SERVER, **variables: str)
     """`python -m apps.server`, with all that it prints on one stream."""
     keep = {"PATH", "HOME", "LANG"}
     environment = {name: os.environ[name] for name in keep & os.environ.keys()} | variables
-    environment |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "LANGSMITH_TRACING": "false"}
+    environment |= {"PYTHONWARNINGS": "error", "LANGSMITH_TRACING": "false"}
+    environment |= MOUNTAINS
     streams: Any = {"stdout": PIPE, "stderr": STDOUT}
     running = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, env=environment, **streams)
     try:

@@ -605,6 +605,7 @@ async def test_the_first_request_finds_the_model_made(monkeypatch: pytest.Monkey
         return FakeListChatModel(responses=[])
 
     monkeypatch.setitem(PROVIDERS, "mine", make)
+    monkeypatch.setenv("LLM_COMPILER_GRAPH", "tests.support.mountains")
     monkeypatch.setenv("LLM_COMPILER_PLANNER_MODEL", "mine:large")
     monkeypatch.setenv("LLM_COMPILER_JOINER_MODEL", "mine:small")
     app = create_app(limits=Limits())
@@ -615,6 +616,7 @@ async def test_the_first_request_finds_the_model_made(monkeypatch: pytest.Monkey
 async def test_a_model_that_cant_be_had_fails_runs_and_not_the_server(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setenv("LLM_COMPILER_GRAPH", "tests.support.mountains")
     monkeypatch.setenv("LLM_COMPILER_MODEL", "nosuch:large")
     app = create_app(limits=Limits())
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
