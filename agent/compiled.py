@@ -20,8 +20,8 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 
 from agent.context import Context
-from agent.conversation.saving import savable_answer
-from agent.executor.saved import left_behind, may_be_left_behind
+from agent.conversation.savable import savable_answer
+from agent.executor.checkpoint import left_behind, may_be_left_behind
 from agent.state import Conversation, State
 
 AHEAD = 100

@@ -28,7 +28,7 @@ from typing_extensions import TypedDict  # Pydantic refuses typing's before Pyth
 from agent.context import Context
 from agent.conversation.messages import result_of
 from agent.conversation.provenance import sources_of
-from agent.executor.saved import Superstep
+from agent.executor.checkpoint import Superstep
 from agent.language.excerpt import excerpt
 from agent.language.values import as_container, as_json
 from agent.state import Decision, Node, State, Waiting

@@ -17,13 +17,13 @@ from langgraph.errors import GraphBubbleUp
 from agent.context import Context
 from agent.conversation.messages import call_id, key_of, observation, observation_id
 from agent.conversation.provenance import is_trusted
-from agent.conversation.saving import savable
+from agent.conversation.savable import savable
 from agent.events import SHOWN_CHARS, Progress
 from agent.executor.approval import can_be_vouched_for, to_decide_about, why_approval
+from agent.executor.checkpoint import IN_FLIGHT, Superstep
 from agent.executor.effects import Order
 from agent.executor.outcomes import BlockedError, Outcomes, Paused
 from agent.executor.retries import delay_before_retry, tries_of
-from agent.executor.saved import IN_FLIGHT, Superstep
 from agent.language.excerpt import excerpt
 from agent.language.tasks import Key, Task, name_of
 from agent.language.values import as_json, digest, is_longer, to_text, without_surrogates

@@ -35,15 +35,15 @@ from agent.conversation.provenance import (
     trusted_tools,
     words_of_others,
 )
-from agent.conversation.saving import storable
+from agent.conversation.savable import storable
 from agent.events import Progress
 from agent.executor.answer import show_answer, whole_answer
 from agent.executor.approval import describe_request, to_decide_about
 from agent.executor.call import Calls
+from agent.executor.checkpoint import Superstep
 from agent.executor.effects import Order, Touch
 from agent.executor.outcomes import Outcomes
 from agent.executor.run import Finished, PlanRun
-from agent.executor.saved import Superstep
 from agent.handover import Handover
 from agent.models import Models
 from agent.state import Node, PausedPlan, State, Waiting

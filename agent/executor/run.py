@@ -18,9 +18,9 @@ from langgraph.func import task as durable
 
 from agent.conversation.provenance import is_trusted
 from agent.executor.call import GONE, Calls
+from agent.executor.checkpoint import SavedOutcome, Settled
 from agent.executor.dependencies import DependencyFailedError, Inputs, ResolveError, Resolver
 from agent.executor.outcomes import BlockedError, Outcome, Paused, fail, settle
-from agent.executor.saved import SavedOutcome, Settled
 from agent.language.plan import MapError
 from agent.language.references import UnresolvedReferenceError, find_references
 from agent.language.tasks import Key, Signature, Task, name_of

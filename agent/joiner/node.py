@@ -15,7 +15,7 @@ from agent.context import Context
 from agent.conversation.answer import all_done, changing, direct_answer, fill_in
 from agent.conversation.messages import aside, replans_made
 from agent.conversation.provenance import as_own_words
-from agent.conversation.saving import storable
+from agent.conversation.savable import storable
 from agent.conversation.transcript import in_view, results_of_turn
 from agent.events import Progress
 from agent.joiner.reply import Answer, Replan, Reply, read_decision

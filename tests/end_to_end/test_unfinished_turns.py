@@ -13,7 +13,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from agent import create_llm_compiler
-from agent.executor.saved import IN_FLIGHT, UNDECIDED, UNFINISHED
+from agent.executor.checkpoint import IN_FLIGHT, UNDECIDED, UNFINISHED
 from apps.runs.checkpoints import open_checkpointer
 from tests.support import ROOT
 from tests.support.model_server import Gate, ModelServer, Reply

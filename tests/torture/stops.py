@@ -17,7 +17,7 @@ from typing import Any
 from langgraph.types import Command
 
 from agent import Context, create_llm_compiler
-from agent.executor.saved import IN_FLIGHT
+from agent.executor.checkpoint import IN_FLIGHT
 from apps.runs.checkpoints import open_checkpointer
 from tests.support import PATIENCE
 from tests.torture.child import Log, ScriptedModel, die_while_saving, tools

@@ -8,7 +8,7 @@ import numpy
 import pytest
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from agent.conversation.saving import UnsavableError, savable
+from agent.conversation.savable import UnsavableError, savable
 
 
 class Size(float):

@@ -1,4 +1,4 @@
-"""What is saved of a plan's tasks while they run, and what is known of a turn that never ended.
+"""What a checkpoint holds of a plan's tasks while they run, and so what is known of a turn that never ended.
 
 A run may be cancelled, killed, or left while it waits for a person. The plan and its results are then not yet in the
 conversation, but what came of each call is in the checkpointer, and so is a note of each call that changes
