@@ -20,12 +20,12 @@ setup: $(VENV)/with-all ## Create .venv with the pinned dependencies of every ex
 $(VENV)/with-core: EXTRAS =
 $(VENV)/with-serve: EXTRAS = $(OF_AN_AGENT) serve ag-ui
 $(VENV)/with-studio: EXTRAS = $(OF_AN_AGENT) studio
-$(VENV)/with-all: EXTRAS = $(OF_AN_AGENT) serve ag-ui studio plots evaluation $(NOTEBOOKS) dev
+$(VENV)/with-all: EXTRAS = $(OF_AN_AGENT) serve ag-ui studio plots evaluation dev
 $(VENV)/with-cluster: EXTRAS = $(OF_AN_AGENT) cluster ray
 OF_AN_AGENT = mcp postgres providers
 # demo
 OF_AN_AGENT += search
-NOTEBOOKS = notebooks
+$(VENV)/with-all: EXTRAS += notebooks
 # /demo
 $(VENV)/with-%: requirements.txt pyproject.toml
 	@.ci/install $(PYTHON) $(VENV) $(EXTRAS)

@@ -22,7 +22,7 @@ from apps.runs.threads import Session, Thread, graph_by_name
 from apps.server.errors import RefusedError
 from apps.server.limits import Limits
 from apps.server.schema import AgentInput, FormInput
-from apps.server.settings import ClientConfig, context_of, form_fields, thread_of
+from apps.server.settings import ClientConfig, context_of, form_fields, named_thread
 from apps.server.streams import LiveRuns
 from apps.server.threads import open_threads, tell_died
 
@@ -277,7 +277,7 @@ class ServedAgent(Runnable[AgentInput, Report]):
         if len(asked.text) > limits.max_question_chars:
             raise RefusedError(422, TOO_LONG.format(given=len(asked.text), most=limits.max_question_chars))
         settings = config.get("configurable", {})
-        if (thread := thread_of(settings)) is not None:
+        if (thread := named_thread(settings)) is not None:
             if asked.thread_id not in (None, thread):
                 raise RefusedError(422, TWO_THREADS.format(input=asked.thread_id, config=thread))
             asked = AgentInput.model_validate({**asked.model_dump(exclude_none=True), "thread_id": thread})

@@ -64,7 +64,7 @@ def _form_field(name: str, value: Any) -> ConfigurableFieldSpec:
     return ConfigurableFieldSpec(name, kind, _title(name), Context.model_fields[name].description, value)
 
 
-def thread_of(settings: Mapping[str, Any]) -> Any:
+def named_thread(settings: Mapping[str, Any]) -> Any:
     """The thread that a client names in the config, as LangGraph has it; None if it names none.
 
     Args:
