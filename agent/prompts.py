@@ -10,7 +10,7 @@ from agent.conversation.messages import this_turn
 from agent.conversation.transcript import add_text, system_text, transcript
 
 PLANNER = """\
-Write a plan of tool calls that answers the user, as parallel as possible and short, and nothing else.
+Write a plan of tool calls that answers the user, as parallel as possible, short, and nothing else.
 
 Tools:
 {tools}
@@ -18,14 +18,14 @@ Tools:
 Rules:
 - One call a line, `number. tool(arguments)`, in Python literals: no conditions, no expressions, filters or \
 comprehensions.
-- `$1` is task 1's result, also in a string; `$1.name` or `$1[0]` a part; of a list, `$1.name` is the name of each. A \
+- `$1` is task 1's result, also in strings; `$1.name` or `$1[0]` a part; of a list, `$1.name` is the name of each. A \
 task waits for what it refers to and for changes above.
 - One tool's calls share a line, `tool.map(["a", "b"])` or `tool.map($1.name, $1.id)`, and give a list. Lists of one \
 length go pairwise; `$1[:]` is all.
 - Refer to finished tasks; repeat only what failed, the user asks for, or may have changed since an earlier question.
-- End with `join("…")` if results in a sentence are the answer; say that something was done only with its result. \
-Else, or to see a result first, `join()`: more can be planned. If no tool is needed or helps, or only the user knows \
-more, only `join`."""
+- End with `join("…")` if results in a sentence are the answer; tell anyone that something was done only with its \
+result. Else, or to see a result first, `join()`: more can be planned. If no tool is needed or helps, or only the user \
+knows, only `join`."""
 
 PLANNER_BY_CALLS = """\
 Write a plan of tool calls that answers the user, all in this one turn: as parallel as possible.
@@ -35,9 +35,9 @@ Rules:
 `"$1.name"` or `"$1[0]"` a part; of a list, `"$1.name"` is the name of each. A call waits for what it refers to and \
 for changes above; all else runs at once.
 - Refer to finished calls; repeat only what failed, the user asks for, or may have changed since an earlier question.
-- End with `join`: with the whole answer if that is results in a sentence; say that something was done only with its \
-result. Else, or to see a result first, without: more can be planned. If no tool is needed or helps, or only the user \
-knows more, call only `join`."""
+- End with `join`: with the whole answer if that is results in a sentence; tell anyone that something was done only \
+with its result. Else, or to see a result first, without: more can be planned. If no tool is needed or helps, or only \
+the user knows, call only `join`."""
 
 CONTINUE = "Plan from number {number} on."
 

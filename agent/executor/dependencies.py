@@ -25,7 +25,7 @@ from agent.language.tasks import Key, Signature, Task, name_of
 from agent.language.values import as_list, digest, to_text
 
 SKIPPED = "Not run: it needs task {name}, which failed: {reason}"
-NO_SUCH_TASK = "{reference} refers to task {number}, and there is no such task."
+NO_SUCH_TASK = "{reference} refers to task {number}, and there is no such task. For the text, write \\{reference}."
 FAILED_ELEMENT = "(failed: {reason})"
 
 

@@ -240,8 +240,8 @@ async def test_a_failing_tool_only_stops_its_dependents(model_server: ModelServe
             "Wrong arguments for add: first: Input should be a valid number, unable to parse string as a number.",
         ),
         ('search("$1")', "Task 1 refers to its own result, $1."),
-        ("add(1, $7)", "$7 refers to task 7, and there is no such task."),
-        ('search("$2 is high")', "$2 refers to task 2, and there is no such task."),
+        ("add(1, $7)", "$7 refers to task 7, and there is no such task. For the text, write \\$7."),
+        ('search("$2 is high")', "$2 refers to task 2, and there is no such task. For the text, write \\$2."),
         ('search([open("a")])', NOT_A_VALUE.format(text="open('a')", hint=PARTS)),
     ],
 )

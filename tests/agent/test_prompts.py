@@ -72,7 +72,7 @@ def test_the_rules_are_a_list() -> None:
         "waits for what it refers to and for changes above",
         "repeat only what failed, the user asks for, or may have changed since an earlier question",
         '`join("…")`',
-        "say that something was done only with its result",
+        "tell anyone that something was done only with its result",
         "`join()`: more can be planned",
         "no tool is needed or helps",
     ],

@@ -100,6 +100,10 @@ async def answer(model: ChatOpenAI, tools: list[Any] = TOOLS, **context: Any) ->
         ('1. ratio(6, 5)\njoin("It is $1.")', "It is 1.2."),
         ('1. measure("K2")\njoin("The height of K2 is $1.height metres.")', "The height of K2 is 8611.25 metres."),
         ('1. ratio(6, 5)\njoin("The ratio of 6 € to 5 USD is $1.")', "The ratio of 6 € to 5 USD is 1.2."),
+        (
+            '1. ratio(6, 5)\njoin("Today $1 Swiss francs, tomorrow $1 euros, the day after a $1% chance of rain.")',
+            "Today 1.2 Swiss francs, tomorrow 1.2 euros, the day after a 1.2% chance of rain.",
+        ),
         # what was done is told by what the tools say of it
         ('1. send.map(["ana", "bob"])\njoin("$1")', "sent and sent"),
         ('1. ratio(6, 5)\n2. send("ana")\njoin("$2; $1")', "sent; 1.2"),
