@@ -74,6 +74,9 @@ class PausedPlan(TypedDict):
     plan: AIMessage
     waiting: list[Waiting]
 
+    decided: NotRequired[list[Waiting]]
+    """What was decided about at earlier pauses; of these, calls that wait for others are still to be made."""
+
 
 class Conversation(TypedDict):
     """What the graph takes and gives."""

@@ -76,6 +76,7 @@ def make_executor(
         with handover.executing():
             progress = Progress.of(runtime)
             paused = state.get("paused")
+            decided = [*paused.get("decided", ()), *paused["waiting"]] if paused else []
             planned = paused["plan"] if paused else state.get("plan")
             plan_id = (planned and planned.id) or handover.plan_id
             messages, done = apart(state["messages"], plan_id)
@@ -92,7 +93,7 @@ def make_executor(
                 superstep=superstep,
                 of_others=of_others,
                 trusted=trusted,
-                decided={(call["task"], call["element"]): call for call in paused["waiting"]} if paused else {},
+                decided={(call["task"], call["element"]): call for call in decided},
                 surroundings=Surroundings(
                     messages, runtime, list(tools.values()), thread=superstep.thread if superstep else uuid4().hex
                 ),
@@ -136,7 +137,8 @@ def make_executor(
         if finished.waiting:
             for observation in finished.observations:
                 progress.messages.hide(observation.id)  # it would be added to, not replaced, when it is there
-            update["paused"] = _pause(plan, finished, [*messages, *finished.observations], tools)
+            waiting = _waiting(finished, [*messages, *finished.observations], tools)
+            update["paused"] = PausedPlan(plan=plan, waiting=waiting, decided=decided)
             return Command(goto="approval", update=update)
         words = storable(plan.response_metadata["answer"])
         update |= {"answer": words, "empty": not new and bool(plan.content)}
@@ -153,10 +155,8 @@ def _carried_out(plan: AIMessage, finished: Finished) -> list[AnyMessage]:
     return [with_tasks(plan, finished.tasks, observed), *observed] if observed else []
 
 
-def _pause(
-    plan: AIMessage, finished: Finished, messages: Sequence[BaseMessage], tools: Mapping[str, BaseTool]
-) -> PausedPlan:
-    waiting = [
+def _waiting(finished: Finished, messages: Sequence[BaseMessage], tools: Mapping[str, BaseTool]) -> list[Waiting]:
+    return [
         Waiting(
             task=call.task.number,
             element=call.task.element,
@@ -167,7 +167,6 @@ def _pause(
         )
         for call in finished.waiting
     ]
-    return PausedPlan(plan=plan, waiting=waiting)
 
 
 def receive_plan(handover: Handover) -> "asyncio.Future[AIMessage | None]":

@@ -216,6 +216,24 @@ async def test_calls_that_come_up_later_are_asked_for_then(
     assert desk.did == ["mail ann: a", "mail bob: sent to ann"]
 
 
+@pytest.mark.parametrize("decision", [APPROVE, {"type": "reject", "message": "no"}])
+async def test_no_call_is_asked_about_twice_because_one_before_it_has_to_wait(
+    decision: dict[str, Any], model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
+) -> None:
+    plan = '1. mail("ann", text="a")\n2. mail("bob", text=$1)\n3. mail("cid", text="c")\n4. join()'
+    model_server.script(planner=[plan], joiner=["Done."])
+    tools = desk.tools(requires_approval=True, side_effects=True)
+    graph = create_llm_compiler(tools, model=chat_model, checkpointer=InMemorySaver())
+    asked = []
+    output = await graph.ainvoke({"messages": "Question?"}, THREAD)
+    for decisions in ([APPROVE, decision], [APPROVE]):
+        asked.append([one["args"]["to"] for one in output["__interrupt__"][0].value["action_requests"]])
+        output = await graph.ainvoke(decide(*decisions), THREAD)
+    assert asked == [["ann", "cid"], ["bob"]]
+    assert output["messages"][-1].text == "Done."
+    assert desk.did == ["mail ann: a", "mail bob: sent to ann", *(["mail cid: c"] if decision is APPROVE else [])]
+
+
 @pytest.mark.parametrize("names", ['["ann", "bob"]', "$1"])
 async def test_elements_of_a_map_wait_each_for_itself(
     names: str, model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
