@@ -43,7 +43,7 @@ EARLIER_CHARS = 500
 """How much of an observation is shown in later turns; tasks can refer to the whole of it."""
 
 USED_CHARS = 500
-"""How much is shown of one that another task of the turn has used: what matters of it is in that task's result."""
+"""How much is shown of one that another task of the turn has used, all of it: what matters is in that task's result."""
 
 USED_EARLIER_CHARS = 200
 """The same, if it is of an earlier plan."""
@@ -199,7 +199,7 @@ def _shorten(value: Any, most: int) -> Any:
 
 
 def _used(messages: Sequence[AnyMessage]) -> set[str]:
-    """The tool call ids whose results went into a call that succeeded."""
+    """The tool call ids whose results went into a call that succeeded, and not just a part of them."""
     succeeded = {m.tool_call_id for m in messages if isinstance(m, ToolMessage) and m.status == "success"}
     sizes = map_sizes(observations(messages))
     used: set[str] = set()
@@ -208,7 +208,8 @@ def _used(messages: Sequence[AnyMessage]) -> set[str]:
             for reference in find_references(task.arguments) if call_id(task.key) in succeeded else ():
                 number = reference.task
                 elements = reference.elements(sizes[number]) if number in sizes else [None]
-                used |= {call_id((number, element)) for element in elements}
+                if reference.path in ("", "[:]") or (number in sizes and reference.path == f"[{reference.element}]"):
+                    used |= {call_id((number, element)) for element in elements}
     return used
 
 

@@ -22,7 +22,7 @@ from agent.conversation.messages import (
     this_turn,
     with_tasks,
 )
-from agent.conversation.transcript import EARLIER_CHARS, add_text, results_of_turn, system_text, transcript
+from agent.conversation.transcript import EARLIER_CHARS, USED_CHARS, add_text, results_of_turn, system_text, transcript
 from agent.language.plan import Plan
 from agent.language.tasks import Call, Join, Signature, Task
 
@@ -308,6 +308,21 @@ def test_earlier_turns_are_shown_cut_short_and_the_present_one_is_not() -> None:
     assert "x" * EARLIER_CHARS + "… [cut: 500 of 600 characters shown]" in earlier
     assert answer == ("ai", "b")
     assert text in present
+
+
+@pytest.mark.parametrize(
+    ("given", "is_cut"), [("$1", True), ("count: $1[:]", True), ("sum($1.size)", False), ("$1[0].name", False)]
+)
+def test_a_result_is_cut_short_only_when_all_of_it_went_into_another_call(given: str, is_cut: bool) -> None:
+    text = "x" * (USED_CHARS + 100)
+    messages = [
+        HumanMessage("q"),
+        planned(search(1, "x"), Call(2, "math", [given])),
+        observed(1, text),
+        observed(2, "5"),
+    ]
+    ((_, content),) = shown(messages)
+    assert (text not in content) == is_cut
 
 
 def test_questions_and_answers_are_shown_in_turn() -> None:
