@@ -5,6 +5,7 @@ import asyncio
 import json
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
 from agent.context import Context
 from agent.conversation.messages import call_id, key_of, observation, observation_id
@@ -21,6 +22,7 @@ from agent.conversation.savable import savable
 from agent.events import SHOWN_CHARS, Progress
 from agent.executor.approval import can_be_vouched_for, to_decide_about, why_approval
 from agent.executor.checkpoint import IN_FLIGHT, Superstep
+from agent.executor.dependencies import DependencyFailedError
 from agent.executor.effects import Order
 from agent.executor.outcomes import BlockedError, Outcomes, Paused
 from agent.executor.retries import delay_before_retry, tries_of
@@ -112,7 +114,7 @@ class Calls:
         why = why_approval(self.tools[task.tool], self.context, of_others=self.of_others, given=given)
         decision = self._decision_about(task, arguments) if why else None
         if why and decision is None:
-            return self._pause(task, arguments, why)
+            return await self._pause(task, arguments, why)
         if decision and decision["type"] == "reject":
             reason = REJECTED.format(message=decision.get("message", "")).strip()
             return self.fail(task, reason, decision="reject", **self._record(arguments))
@@ -125,7 +127,7 @@ class Calls:
             task, arguments = replace(task, tool=action["name"], positional=0), action["args"]
             if task.tool not in self.tools:
                 return self.fail(task, GONE.format(tool=task.tool), decision="edit", **self._record(arguments))
-        outcome = await self._in_order(task, arguments)
+        outcome = await self._in_order(task, arguments, decided=decision is not None)
         if isinstance(outcome, ToolMessage):
             if decision:
                 outcome.response_metadata["decision"] = decision["type"]
@@ -138,17 +140,25 @@ class Calls:
         waiting = self.decided.get(task.key)
         return waiting["decision"] if waiting and waiting["arguments"] == to_decide_about(arguments) else None
 
-    def _pause(self, task: Task, arguments: dict[str, Any], why: str) -> ToolMessage | Paused:
-        """The pause of a call that waits for a person; its failure, if the run can't pause."""
+    async def _pause(self, task: Task, arguments: dict[str, Any], why: str) -> ToolMessage | Paused:
+        """The pause of a call that waits for a person; its failure, if it won't be made or the run can't pause."""
         if not self.superstep:
             to_set = TO_SET if can_be_vouched_for(self.tools[task.tool], self.context) else ""
             return self.fail(task, NO_CHECKPOINTER.format(tool=task.tool) + to_set, **self._record(arguments))
+        with suppress(BlockedError, GraphInterrupt):
+            try:
+                await self.order.turn(task)
+            except DependencyFailedError as error:
+                return self._skip(task, arguments, error)
         self.progress.tell_of(task, "task_paused", arguments)
         return Paused(task, arguments, why)
 
     def fail(self, task: Task, why: str, **metadata: Any) -> ToolMessage:
         """The observation of a task that has no result."""
         return self._observe(task, why, failed=True, **metadata)
+
+    def _skip(self, task: Task, arguments: dict[str, Any], error: DependencyFailedError) -> ToolMessage:
+        return self.fail(task, str(error), skipped=True, **self._record(arguments))
 
     def waits(self, paused: Paused) -> ToolMessage:
         """What stands for the observation of a call until a person has decided."""
@@ -169,12 +179,14 @@ class Calls:
         id_ = observation_id(self.plan, task.key)
         return observation(task, text, value, most=self.context.max_observation_chars, id=id_, **metadata)
 
-    async def _in_order(self, task: Task, arguments: dict[str, Any]) -> ToolMessage | Paused:
+    async def _in_order(self, task: Task, arguments: dict[str, Any], *, decided: bool) -> ToolMessage | Paused:
         """What comes of the call when it is its turn."""
         try:
-            after = await self.order.turn(task)
+            after = await self.order.turn(task, decided=decided)
         except BlockedError:
             return Paused(task, None)
+        except DependencyFailedError as error:
+            return self._skip(task, arguments, error)
         return await self._once(task, arguments, after)
 
     def _identity(self, task: Task, arguments: dict[str, Any], after: list[str]) -> str | None:

@@ -30,11 +30,11 @@ FAILED_ELEMENT = "(failed: {reason})"
 
 
 class DependencyFailedError(Exception):
-    """A task that is referred to failed."""
+    """A task failed that another one needs."""
 
-    def __init__(self, needed: Key, failure: ToolMessage) -> None:
+    def __init__(self, needed: Key, failure: ToolMessage, why: str = SKIPPED) -> None:
         skipped = failure.response_metadata.get("skipped")
-        super().__init__(failure.text if skipped else SKIPPED.format(name=name_of(needed), reason=failure.text))
+        super().__init__(failure.text if skipped else why.format(name=name_of(needed), reason=failure.text))
 
 
 ResolveError = BlockedError | DependencyFailedError | UnresolvedReferenceError | MapError

@@ -3,6 +3,10 @@
 Calls with side effects keep the order in which they are written, and what is written after one waits for it, unless
 both tools say what they touch, and it differs. What is written before one doesn't wait, and isn't waited for, unless
 both tools say that they touch the same.
+
+A change that failed, or that a person has rejected, is like a statement that raises: what changes something and is
+written after it, of another tool, isn't made. Nobody is told of a meeting that could not be moved. Calls of the same
+tool do the same for others, and go on.
 """
 
 import asyncio
@@ -11,11 +15,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool
 
+from agent.conversation.messages import provider_name
+from agent.executor.dependencies import DependencyFailedError
 from agent.executor.outcomes import Outcomes, settle
 from agent.language.tasks import Key, Task, name_of
 from agent.tooling.metadata import metadata_of
+
+CHANGE_FAILED = "Not run: it comes after task {name}, which was to change something and failed: {reason}"
 
 Place = tuple[int, int, int, int]
 """Where a task stands: where it is written, or, if it refers to a later task, just behind that one. All that a task
@@ -57,6 +66,9 @@ class _Calls:
     places: list[tuple[Place, Key]] = field(default_factory=list)
     passed: int = 0
     """How many of them are known to be done, from the first on."""
+
+    failed: dict[tuple[str, bool], tuple[Place, Key, ToolMessage]] = field(default_factory=dict)
+    """The first of this plan's that failed, of each tool; those that a person has rejected apart."""
 
 
 @dataclass
@@ -115,14 +127,19 @@ class Order:
         for waiting in [one for need in list(self._pending) for one in self._pending.pop(need)]:
             self._place(_Pending(waiting.task, [], waiting.place))
 
-    async def turn(self, task: Task) -> list[str]:
+    async def turn(self, task: Task, *, decided: bool = False) -> list[str]:
         """Wait until what has to be done before this call is done. All that it refers to is.
+
+        Args:
+            task: The task.
+            decided: Whether a person wants it made, who has decided about those before it, too.
 
         Returns:
             After which calls it comes: two calls of the same words see the same only if they come after the same ones.
 
         Raises:
             BlockedError: One of them waits for an approval.
+            DependencyFailedError: Both change something, and the one before has failed.
             GraphInterrupt: One of them interrupted the run.
         """
         touch = self._touches[task.tool]
@@ -134,13 +151,26 @@ class Order:
                 await asyncio.shield(placed)
         after = []
         for calls in [calls for earlier, calls in self._calls.items() if touch.waits_for(earlier)]:
-            while calls.passed < bisect_left(calls.places, (place,)):
-                passed = calls.passed
-                await self._outcomes.of(calls.places[passed][1])
-                calls.passed = max(calls.passed, passed + 1)
+            await self._pass(calls, place)
             if before := bisect_left(calls.places, (place,)):
                 after.append(name_of(calls.places[before - 1][1]))
+            for (tool, rejected), (its_place, key, failure) in calls.failed.items() if touch.changes else ():
+                if its_place < place and tool != provider_name(task.tool) and not (rejected and decided):
+                    raise DependencyFailedError(key, failure, CHANGE_FAILED)
         return after
+
+    async def _pass(self, calls: _Calls, place: Place) -> None:
+        """Wait for those of the calls that stand before this place."""
+        while calls.passed < bisect_left(calls.places, (place,)):
+            passed = calls.passed
+            its_place, key = calls.places[passed]
+            outcome = await self._outcomes.of(key)
+            if calls.passed > passed:
+                continue
+            calls.passed += 1
+            if isinstance(outcome, ToolMessage) and outcome.status == "error" and its_place[0]:
+                rejected = outcome.response_metadata.get("decision") == "reject"
+                calls.failed.setdefault((str(outcome.name), rejected), (its_place, key, outcome))
 
     def _place(self, pending: _Pending) -> None:
         """Give a task its place, and those that have waited for it, if what they refer to has one."""

@@ -214,6 +214,85 @@ async def test_what_comes_after_an_effect_that_failed_runs_unless_it_refers_to_i
     assert results(messages)[-1] == ["b"]
 
 
+@pytest.fixture
+def tell(notes: Notes) -> StructuredTool:
+    """Another tool with side effects, whose calls say that those before have been made."""
+
+    async def tell(text: str) -> str:
+        """tells everybody"""
+        notes.did.append(f"tell {text}")
+        return "told"
+
+    return StructuredTool.from_function(coroutine=tell, metadata={"side_effects": True})
+
+
+NOT_TOLD = "Not run: it comes after task {}, which was to change something and failed: {}"
+
+
+@pytest.mark.parametrize(
+    ("plan", "why"),
+    [
+        (['add("bad")', 'tell("it is noted")', "show()"], NOT_TOLD.format(1, "RuntimeError: the disk is full")),
+        (['add.map(["b", "bad"])', 'tell("it is noted")'], NOT_TOLD.format("1[1]", "RuntimeError: the disk is full")),
+        (['add("a", "b")', 'tell("it is noted")'], NOT_TOLD.format(1, "")),
+        (['search("x", "y")', 'add("$1")', 'tell("it is noted")'], "Not run: it needs task 1, which failed: "),
+    ],
+    ids=["a call", "one of a map", "wrong arguments", "one that was skipped"],
+)
+async def test_nobody_is_told_of_a_change_that_failed(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, tell: StructuredTool, plan: list[str], why: str
+) -> None:
+    messages = await run(model_server, chat_model, [*notes.tools(), tell], *plan)
+    assert not any(did.startswith("tell") for did in notes.did)
+    (told,) = [message for message in messages if isinstance(message, ToolMessage) and message.name == "tell"]
+    assert told.text.startswith(why)
+
+
+async def test_after_a_change_that_failed_a_change_of_something_else_is_made(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, tell: StructuredTool
+) -> None:
+    tell.metadata = {"side_effects": "mail"}
+    tools = [*notes.tools(adds={"side_effects": "notes"}), tell]
+    await run(model_server, chat_model, tools, 'add("bad")', 'tell("hello")')
+    assert "tell hello" in notes.did
+
+
+async def test_the_next_plan_may_make_what_came_after_a_change_that_failed(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, tell: StructuredTool
+) -> None:
+    model_server.script(
+        planner=['1. add("bad")\n2. tell("it is noted")\njoin()', '3. tell("it could not be noted")\njoin()'],
+        joiner=[Reply(tool_calls=[("replan", {"feedback": "They haven't been told."})]), "Done."],
+    )
+    graph = create_llm_compiler([*notes.tools(), tell], model=chat_model)
+    await graph.ainvoke({"messages": "Question?"}, context={"approve_side_effects": False})  # type: ignore[arg-type]
+    assert notes.did == ["add bad", "tell it could not be noted"]
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["nobody was asked about it", "the person wants it made"])
+async def test_after_a_change_that_was_rejected_only_what_the_person_wants_is_made(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, tell: StructuredTool, both: bool
+) -> None:
+    tell.metadata = {"side_effects": True, "requires_approval": both}
+    tools = [*notes.tools(adds={"side_effects": True, "requires_approval": True}), tell]
+    model_server.script(planner=['1. add("a")\n2. tell("something")\njoin()'], joiner=["Done."])
+    graph = create_llm_compiler(tools, model=chat_model, checkpointer=InMemorySaver())
+    await graph.ainvoke({"messages": "Question?"}, THREAD)
+    decisions = [{"type": "reject", "message": "No."}, *[APPROVE] * both]
+    await graph.ainvoke(Command(resume={"decisions": decisions}), THREAD)
+    assert notes.did == ["tell something"] * both
+
+
+async def test_nobody_is_asked_about_a_call_that_is_not_made(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, tell: StructuredTool
+) -> None:
+    tell.metadata = {"side_effects": True, "requires_approval": True}
+    model_server.script(planner=['1. add("bad")\n2. tell("it is noted")\njoin()'], joiner=["Done."])
+    graph = create_llm_compiler([*notes.tools(), tell], model=chat_model, checkpointer=InMemorySaver())
+    output = await graph.ainvoke({"messages": "Question?"}, THREAD)
+    assert (output["messages"][-1].text, notes.did) == ("Done.", ["add bad"])
+
+
 @pytest.mark.parametrize(
     ("plan", "did"),
     [
