@@ -16,7 +16,9 @@ DATABASE = Path(__file__).with_name("shop.sqlite")
 MOST_WORDS = 50
 """Of a query; further ones are not looked for."""
 
-MOST_FOUND = 10
+PAGE = 10
+"""Products."""
+
 AS_JSON = ("attributes", "options")
 """The columns that hold JSON."""
 
@@ -93,8 +95,8 @@ class Goal:
     """Dollars."""
 
 
-def find_products(query: str) -> list[Product]:
-    """The products whose titles and kinds fit the query best, by BM25.
+def find_products(query: str, page: int = 1) -> list[Product]:
+    """A page of the products whose titles and kinds fit the query, the best by BM25 first; nothing behind the last one.
 
     Raises:
         ShopError: None does.
@@ -103,10 +105,10 @@ def find_products(query: str) -> list[Product]:
     with _open() as shop:
         found = shop.execute(
             "SELECT products.* FROM listings JOIN products ON products.rowid = listings.rowid"
-            " WHERE listings MATCH ? ORDER BY bm25(listings), products.id LIMIT ?",
-            (" OR ".join(f'"{word}"' for word in words) or '""', MOST_FOUND),
+            " WHERE listings MATCH ? ORDER BY bm25(listings), products.id LIMIT ? OFFSET ?",
+            (" OR ".join(f'"{word}"' for word in words) or '""', PAGE, PAGE * (page - 1)),
         ).fetchall()
-        if not found:
+        if not found and page == 1:
             kinds = [row["kind"] for row in shop.execute("SELECT DISTINCT kind FROM products ORDER BY kind LIMIT 5")]
             raise ShopError(NOTHING.format(query=query, kinds=", ".join(kinds)))
     return [Product(**_values(row)) for row in found]

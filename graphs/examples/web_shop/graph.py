@@ -7,9 +7,10 @@ named by its product's id, so runs share no session.
 """
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 from langchain_core.tools import BaseTool, ToolException, tool
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from agent import create_llm_compiler
@@ -41,14 +42,14 @@ class Page(Receipt):
     options: dict[str, dict[str, float]]
 
 
-@tool(description="the products that fit a query best; words for the kind of thing find more than its details")
-async def search(query: str) -> list[Listing]:
+@tool(description="ten products a page, the best fits first; words for the kind of thing find more than its details")
+async def search(query: str, page: Annotated[int, Field(ge=1, le=100)] = 1) -> list[Listing]:
     """Look for products by title and kind.
 
     Raises:
         ToolException: Nothing fits.
     """
-    return [Listing(id=one.id, title=one.title, price=one.price) for one in await _visit(find_products, query)]
+    return [Listing(id=one.id, title=one.title, price=one.price) for one in await _visit(find_products, query, page)]
 
 
 @tool(description="opens a product's page, with the price for the options that are chosen")

@@ -85,6 +85,14 @@ async def test_a_search_lists_products_of_the_kind_that_is_named() -> None:
     assert found == await search.ainvoke({"query": "Waterproof RUNNING shoe"})
 
 
+async def test_further_products_are_on_further_pages() -> None:
+    pages = [await search.ainvoke({"query": "standing desk", "page": page}) for page in (1, 2, 100)]
+    desks = [product.id for product in PRODUCTS if product.kind == "standing desk"]
+    assert [len(page) for page in pages[::2]] == [10, 0]
+    assert set(desks) <= {listing["id"] for page in pages for listing in page}
+    assert not {listing["id"] for listing in pages[0]} & {listing["id"] for listing in pages[1]}
+
+
 @pytest.mark.parametrize("query", ["zorbo", "", '"', "NOT OR AND (", "*", "title:", "'; DROP --"])
 async def test_a_search_for_anything_else_says_so(query: str) -> None:
     with pytest.raises(ToolException, match="Nothing in the shop fits"):
