@@ -2,7 +2,6 @@
 
 import ast
 import asyncio
-import importlib
 import inspect
 import json
 import re
@@ -526,12 +525,9 @@ def test_settings_of_a_run_that_are_named_exist() -> None:
     assert {"max_replans", "max_tasks", "requires_approval"} <= {*spans()} & Context.model_fields.keys()
 
 
-def test_graphs_that_are_named_for_studio_are_there() -> None:
-    named = listed().values()
+def test_the_graph_that_is_named_for_mcp_servers_is_listed() -> None:  # that each can be had, test_studio.py sees
     assert "[graphs/mcp_agent.py](../graphs/mcp_agent.py)`:make_graph`" in DOCUMENTS["docs/tools.md"]
-    for path, attribute in (name.split(":") for name in [*named, "./graphs/mcp_agent.py:make_graph"]):
-        module = importlib.import_module(path.removeprefix("./").removesuffix(".py").replace("/", "."))
-        assert hasattr(module, attribute)
+    assert listed()["mcp_agent"] == "./graphs/mcp_agent.py:make_graph"
 
 
 def test_a_local_server_needs_no_key(model_server: ModelServer, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def last(values: Any) -> str:
 
 async def test_the_snippet_of_a_client_gets_an_answer(server: Server, model_server: ModelServer) -> None:
     model_server.script(planner=['1. join("238 metres.")'])
-    code = python("get_client").replace("http://127.0.0.1:2026", server.url)
+    code = python("get_client").replace("http://127.0.0.1:2026", server.url).replace("llm_compiler", MOUNTAINS)
     given: dict[str, Any] = {}
     async with server.client():
         exec("async def ask():\n" + indent(code, "    ") + "    return state", given)
