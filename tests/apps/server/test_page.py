@@ -26,7 +26,7 @@ from apps.server.app import create_app
 from apps.server.limits import Limits
 from tests.support import PATIENCE
 from tests.support.demo import AGENT  # demo
-from tests.support.model_server import Control, Gate, HttpError, ModelServer, Reply
+from tests.support.model_server import Control, Cut, Gate, HttpError, ModelServer, Reply
 from tests.support.serving import Uvicorn
 
 CHROMIUM = Path(shutil.which("chromium") or shutil.which("google-chrome") or "/usr/bin/chromium")
@@ -851,10 +851,13 @@ async def test_what_the_server_refuses_is_told_in_its_words(
 
 
 async def test_a_run_that_fails_says_so(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
-    page: Page = await open_page((await serve(run_timeout=0.5)).url)
-    model_server.script(planner=[Reply(['1. search("a")\n', Gate()])])
+    page: Page = await open_page((await serve()).url)
+    planned = Gate()
+    model_server.script(planner=[Reply(['1. search("a")\n', planned, Cut()])])
     await ask(page)
-    await expect(page.get_by_role("alert")).to_contain_text("LLM_COMPILER_RUN_TIMEOUT")
+    await expect(node(page, "1")).to_be_visible()
+    planned.open()
+    await expect(page.get_by_role("alert")).to_contain_text("The model's server can't be reached.")
     await expect(node(page, "1", "stopped")).to_be_visible()
     await expect(page.locator('.row.of-model[data-state="failed"]')).to_contain_text("plan")
 
