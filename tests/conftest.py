@@ -1,5 +1,6 @@
 """What every test stands on: a scripted model server, no network, and none of the developer's environment."""
 
+import gc
 import ipaddress
 import os
 import re
@@ -32,6 +33,7 @@ _BEHAVIOUR = re.compile(
 
 def pytest_configure(config: pytest.Config) -> None:
     """Starts the Python that is prepared; the processes in which tests run in parallel are made by it, and share it."""
+    gc.set_threshold(50_000, 10, 10)  # as in apps/server: what is imported is much to look through
     if not hasattr(config, "workerinput"):
         started = ExitStack()
         started.enter_context(prepared_python.running())
@@ -39,36 +41,37 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.tx = [f"popen//python={shlex.join(prepared_python.prepared())}" for _ in config.option.tx]
 
 
-@pytest.fixture(scope="session")
-def no_certificates(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An empty folder of certificates: all is on this machine, and each HTTP client would read 300 kB of them."""
-    return str(tmp_path_factory.mktemp("certificates"))
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Takes away what a developer's shell sets."""
+    for name in filter(_BEHAVIOUR.fullmatch, list(os.environ)):
+        del os.environ[name]
+    # All is on this machine, and each HTTP client would read 300 kB of certificates.
+    os.environ["SSL_CERT_DIR"] = str(tmp_path_factory.mktemp("certificates"))
+    os.environ["DEMO_LATENCY"] = "0"  # demo
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(no_certificates: str) -> Iterator[None]:
-    """Takes away what a developer's shell sets, and afterwards puts back the environment as it was."""
+def kept_environment(clean_environment: None) -> Iterator[None]:
+    """Puts back the environment as it was before a test."""
     before = dict(os.environ)
-    for name in before:
-        if _BEHAVIOUR.fullmatch(name):
-            del os.environ[name]
-    os.environ["SSL_CERT_DIR"] = no_certificates
-    os.environ["DEMO_LATENCY"] = "0"  # demo
     yield
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
 
 
-@pytest.fixture(autouse=True)
-def patient_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def patient_nodes() -> Iterator[None]:
     """Planner and executor wait for each other, for what a model says last, and for the end of what they cancel,
     however slow the machine is."""
-    monkeypatch.setattr("agent.handover.ARRIVAL_TIMEOUT", PATIENCE)
-    monkeypatch.setattr("agent.planner.node.USAGE_TIMEOUT", PATIENCE)
-    monkeypatch.setattr("agent.planner.node.CLOSING_TIMEOUT", PATIENCE)
-    monkeypatch.setattr("agent.planner.node.SILENCE", PATIENCE)
-    monkeypatch.setattr("agent.tooling.invoke.STOPPING_SECONDS", PATIENCE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("agent.handover.ARRIVAL_TIMEOUT", PATIENCE)
+        patch.setattr("agent.planner.node.USAGE_TIMEOUT", PATIENCE)
+        patch.setattr("agent.planner.node.CLOSING_TIMEOUT", PATIENCE)
+        patch.setattr("agent.planner.node.SILENCE", PATIENCE)
+        patch.setattr("agent.tooling.invoke.STOPPING_SECONDS", PATIENCE)
+        yield
 
 
 class NetworkBlockedError(OSError):
@@ -78,12 +81,9 @@ class NetworkBlockedError(OSError):
         super().__init__(f"Tests may not use the network; this one reached for {target!r}.")
 
 
-@pytest.fixture(autouse=True)
-def network_attempts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
-    """Refuses connections and name lookups beyond loopback, and fails the test for them.
-
-    Yields the targets refused so far. A test that is about a missing network clears the list.
-    """
+@pytest.fixture(scope="session")
+def _network_attempts() -> Iterator[list[object]]:
+    """Refuses connections and name lookups beyond loopback; yields their targets."""
     attempts: list[object] = []
 
     def guard(target: object) -> None:
@@ -106,11 +106,20 @@ def network_attempts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
             guard(name)
         return lookup(host, *args, **kwargs)
 
-    monkeypatch.setattr(socket.socket, "connect", guarded(socket.socket.connect))
-    monkeypatch.setattr(socket.socket, "connect_ex", guarded(socket.socket.connect_ex))
-    monkeypatch.setattr(socket, "getaddrinfo", guarded_lookup)
-    yield attempts
-    assert not attempts, f"the test reached for the network: {attempts}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded(socket.socket.connect))
+        patch.setattr(socket.socket, "connect_ex", guarded(socket.socket.connect_ex))
+        patch.setattr(socket, "getaddrinfo", guarded_lookup)
+        yield attempts
+
+
+@pytest.fixture(autouse=True)
+def network_attempts(_network_attempts: list[object]) -> Iterator[list[object]]:
+    """The targets beyond this machine that the test has reached for, without success. It fails for them; one that is
+    about a missing network clears the list."""
+    _network_attempts.clear()
+    yield _network_attempts
+    assert not _network_attempts, f"the test reached for the network: {_network_attempts}"
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
