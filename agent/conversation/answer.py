@@ -21,6 +21,7 @@ from langchain_core.tools import BaseTool
 
 from agent.context import Context
 from agent.conversation.messages import map_sizes, observations, own_plans, result_of, tasks_of, this_turn
+from agent.language.excerpt import excerpt
 from agent.language.references import (
     PATTERN,
     Reference,
@@ -167,6 +168,17 @@ class Filling:
         named = _NAME.search(reference.path)
         return _printable(value, about=named[0] if named else before)
 
+    def part(self, reference: Reference) -> tuple[ToolMessage, Any] | None:
+        """The observation that a reference leads into, and what it leads to; None if there is none."""
+        whole = (reference.task, None)
+        message = self._seen.get(whole if whole in self._seen else (reference.task, reference.element))
+        if message is None:
+            return None
+        try:
+            return message, follow(self._result_of(reference), reference)
+        except (NoAnswerError, UnresolvedReferenceError):
+            return None
+
     def _result_of(self, reference: Reference) -> Any:
         number = reference.task
         if (number, None) in self._seen:
@@ -175,6 +187,29 @@ class Filling:
         for element in reference.elements(self._sizes[number]):
             value[element] = _value(self._seen.get((number, element)))
         return value
+
+
+def with_parts(messages: Sequence[AnyMessage], answer: str, most: int) -> list[AnyMessage]:
+    """The conversation for the joiner, with the parts that the plan's answer refers to behind results that are too long
+    to be shown whole.
+
+    Args:
+        messages: The conversation with the observations.
+        answer: As the plan gives it.
+        most: How many characters of a result are shown.
+    """
+    filling, parts = Filling(messages), dict[str, list[str]]()
+    for reference in dict.fromkeys(find_references(answer)):
+        found = filling.part(reference) if reference.path else None
+        if found and len(to_text(result_of(found[0]))) > most:
+            line = f"{reference.text} is {excerpt(to_text(found[1]), LONGEST_RESULT)}"
+            parts.setdefault(found[0].tool_call_id, []).append(line)
+    return [
+        message.model_copy(update={"content": "\n".join([message.text, *parts[message.tool_call_id]])})
+        if isinstance(message, ToolMessage) and message.tool_call_id in parts
+        else message
+        for message in messages
+    ]
 
 
 def certain(answer: str) -> int:

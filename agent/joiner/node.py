@@ -12,7 +12,7 @@ from langgraph.types import Command
 from pydantic import ValidationError
 
 from agent.context import Context
-from agent.conversation.answer import all_done, changing, direct_answer, fill_in
+from agent.conversation.answer import all_done, changing, direct_answer, fill_in, with_parts
 from agent.conversation.messages import aside, replans_made
 from agent.conversation.provenance import as_own_words
 from agent.conversation.savable import storable
@@ -57,8 +57,9 @@ def make_joiner(
             if (answer := answer or direct_answer(messages)) and (given := _without_asking(answer, form)):
                 return Command(goto="__end__", update=given)
         model = await models.joiner(context)
+        seen = with_parts(messages, state.get("answer", ""), context.max_observation_chars)
         view = in_view(
-            messages, system_prompt=context.system_prompt or system_prompt, most_tokens=context.max_prompt_tokens
+            seen, system_prompt=context.system_prompt or system_prompt, most_tokens=context.max_prompt_tokens
         )
         with overflow_told():
             may_replan = bool(tools) and replans_made(messages) < context.max_replans and not state.get("empty")

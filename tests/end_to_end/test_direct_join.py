@@ -53,6 +53,12 @@ async def orders_in_text() -> str:
 
 
 @tool
+async def shelves(hall: int = 0) -> list[dict[str, str]]:
+    """all shelves"""
+    return [{"name": f"shelf {number}", "place": f"hall {number}"} for number in range(40)]
+
+
+@tool
 async def people() -> list[str]:
     """nobody"""
     return []
@@ -174,6 +180,28 @@ async def test_the_answer_is_that_text_with_the_results_put_in(
 async def test_otherwise_the_joiner_is_asked(plan: str, model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     model_server.script(planner=[plan], joiner=[JOINER])
     assert await answer(chat_model) == JOINER
+
+
+@pytest.mark.parametrize(
+    ("plan", "shown"),
+    [
+        (
+            '1. shelves()\njoin("We sold $1[-1].name last, from $1[-1].place; $1[99].name; $1.")',
+            "$1[-1].name is shelf 39",
+        ),
+        ('1. shelves.map([1, 2])\njoin("We sold $1[1][38].name last.")', "$1[1][38].name is shelf 38"),
+    ],
+)
+async def test_the_joiner_is_shown_what_the_answer_refers_to_in_results_that_are_cut(
+    plan: str, shown: str, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(planner=[plan], joiner=[JOINER])
+    assert await answer(chat_model, [*TOOLS, shelves], max_observation_chars=200) == JOINER
+    lines = [line.strip() for line in model_server.requests[1].messages[-1]["content"].splitlines()]
+    assert shown in lines
+    assert [line for line in lines if " is " in line] == (
+        [shown, "$1[-1].place is hall 39"] if "place" in plan else [shown]
+    )
 
 
 @pytest.mark.parametrize(
