@@ -57,7 +57,7 @@ def test_the_rules_are_a_list() -> None:
     rules = planner_text().partition("\nRules:\n")[2].splitlines()
     assert len(rules) >= 5
     assert all(line.startswith(("- ", "  ")) for line in rules)
-    assert "\\" not in planner_text()
+    assert "\\" not in planner_text().replace("`\\$1` text", "")
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,7 @@ def test_the_rules_are_a_list() -> None:
         "number. tool(arguments)",
         "no conditions, no expressions, filters or comprehensions",
         "`$1`",
+        "`\\$1` text",
         "of a list, `$1.name` is the name of each",
         'tool.map(["a", "b"])',
         "tool.map($1.name, $1.id)",
