@@ -146,6 +146,7 @@ def create_app(
             yield
 
     app = FastAPIOffline(title="LLMCompiler", description=ABOUT, lifespan=lifespan)
+    app.state.agent = agent
     app.add_middleware(Guard, limits=lambda: agent.limits)
     app.add_exception_handler(RequestValidationError, _explain_request)
     app.add_exception_handler(HTTPException, _explain_status)

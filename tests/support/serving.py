@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from fastapi import FastAPI
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
@@ -179,8 +180,16 @@ async def serving_agent(
 
     book.metadata = {"requires_approval": True}
     graph = create_llm_compiler([search, ask_back, book, chatter, count], model=model)
-    async with serving(create_app(graph, Limits(**limits), database), **(options or {})) as url:
+    app = _apps.pop() if _apps else create_app(graph)
+    app.middleware_stack = None  # its guard
+    app.router.lifespan_context = lambda _: app.state.agent.open(graph, Limits(**limits), database)
+    async with serving(app, **(options or {})) as url:
         yield url
+    _apps.append(app)
+
+
+_apps: list[FastAPI] = []
+"""Those that serve nothing now. FastAPI takes longer to make one than it takes to answer a question."""
 
 
 @asynccontextmanager
