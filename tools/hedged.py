@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Any
 
 from langchain_core.tools import BaseTool, StructuredTool
@@ -18,8 +18,13 @@ from langchain_core.tools import tool as as_tool
 CHANGES_THINGS = "hedged: {tool} has side effects, and a second call would have them again."
 NOT_STRUCTURED = "hedged: {tool} is {kind}; it takes a function, or a tool made of one."
 
-ENOUGH = 20
+ENOUGH = 10
 """How many calls must have been made before their durations say what is slow."""
+
+LEAST, MOST = 1.5, 3.0
+"""What is slow lies between these multiples of the median. Without the lower one, one in twenty calls of a service that
+always takes about as long would be made twice for nothing; without the upper one, no call of a service that is slow
+once in twenty: its 95th percentile is a slow call."""
 
 
 def hedged(tool: BaseTool | Callable[..., Any], *, after: float | None = None) -> BaseTool:
@@ -31,7 +36,7 @@ def hedged(tool: BaseTool | Callable[..., Any], *, after: float | None = None) -
     Args:
         tool: A tool made of a function, or the function itself. It may not have side effects.
         after: Seconds after which a call is made again. If none, the time within which 95% of the last 200 calls were
-            done; until there have been 20, no call is made again.
+            done, but from 1.5 to 3 times their median; until there have been 10, no call is made again.
 
     Raises:
         ValueError: The tool has `metadata["side_effects"]`.
@@ -75,8 +80,11 @@ def hedged(tool: BaseTool | Callable[..., Any], *, after: float | None = None) -
 
 
 def _slow(seconds: deque[float]) -> float | None:
-    """The time within which 95% of these were done; None if they are too few."""
-    return quantiles(seconds, n=20)[-1] if len(seconds) >= ENOUGH else None
+    """What is slow, by the durations of calls; None if they are too few."""
+    if len(seconds) < ENOUGH:
+        return None
+    usual = median(seconds)
+    return max(LEAST * usual, min(quantiles(seconds, n=20)[-1], MOST * usual))
 
 
 def _in_thread(function: Callable[..., Any] | None) -> Callable[..., Coroutine[Any, Any, Any]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -116,12 +116,42 @@ async def test_it_fails_when_both_calls_have_failed() -> None:
 
 
 async def test_what_is_slow_is_learned_from_the_calls_before() -> None:
-    service = Service(*[found] * 20, never, found)
+    service = Service(*[found] * 10, never, found)
     search = hedged(service.search)
-    for _ in range(20):
+    for _ in range(10):
         await search.ainvoke({"query": "K2"})
     assert await search.ainvoke({"query": "K2"}) == "found"
-    assert service.calls == 22
+    assert service.calls == 12
+
+
+async def made_again(monkeypatch: pytest.MonkeyPatch, before: Sequence[float], seconds: float) -> bool:
+    """Whether a call is made again that takes so many seconds, after calls of these."""
+    now = 0.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+
+    def taking(seconds: float) -> Callable[[], Awaitable[str]]:
+        async def answer() -> str:
+            nonlocal now
+            now += seconds
+            for _ in range(20):  # what is due by now happens first
+                await asyncio.sleep(0)
+            return "found"
+
+        return answer
+
+    service = Service(*map(taking, before), taking(seconds), found)
+    search = hedged(service.search)
+    for _ in range(len(before) + 1):
+        await search.ainvoke({"query": "K2"})
+    return service.calls == len(before) + 2
+
+
+async def test_answers_that_are_slow_once_in_twenty_are_not_what_is_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await made_again(monkeypatch, [3.0] * 2 + [0.3] * 18, 1.0)
+
+
+async def test_a_call_that_takes_little_longer_than_others_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not await made_again(monkeypatch, [0.3] * 20, 0.4)
 
 
 async def test_cancelling_the_call_cancels_both() -> None:
