@@ -1,7 +1,6 @@
 """Databases for threads: SQLite, and a PostgreSQL server of the tests' own."""
 
 import asyncio
-import itertools
 import sqlite3
 from asyncio.subprocess import DEVNULL
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,8 +15,6 @@ from langgraph.graph import add_messages
 
 from apps.cluster.databases import postgres, programs_of_postgres, unprivileged
 
-_numbers = itertools.count()
-
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
@@ -30,15 +27,27 @@ def postgres_server() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def postgres_url(postgres_server: str) -> str:
-    """The URL of a new, empty database."""
+@pytest.fixture(scope="session")
+def _postgres_database(postgres_server: str) -> str:
     import psycopg
 
-    name = f"threads_{next(_numbers)}"
     with psycopg.connect(postgres_server.format(database="postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
-    return postgres_server.format(database=name)
+        connection.execute("CREATE DATABASE threads")
+    return postgres_server.format(database="threads")
+
+
+@pytest.fixture
+def postgres_url(_postgres_database: str) -> Iterator[str]:
+    """The URL of an empty database. It is emptied again afterwards: a new one takes longer, and many fill the disk."""
+    import psycopg
+
+    yield _postgres_database
+    with psycopg.connect(_postgres_database, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
+            " WHERE datname = 'threads' AND pid != pg_backend_pid()"
+        )
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
 
 
 @pytest.fixture
@@ -59,7 +68,7 @@ def restart_postgres(postgres_server: str) -> Callable[[str], Awaitable[None]]:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: Any, tmp_path: Path) -> str:
-    """The URL of a new, empty database of each kind."""
+    """The URL of an empty database of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'threads.db'}"
     return str(request.getfixturevalue("postgres_url"))
