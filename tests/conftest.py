@@ -19,8 +19,9 @@ from tests.support.model_server import ModelServer
 
 pytest_plugins = ["tests.support.databases"]
 
-hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
-hypothesis.settings.load_profile("untimed")
+hypothesis.settings.register_profile("test", deadline=None, max_examples=50)  # a busy machine is no failure
+hypothesis.settings.register_profile("torture", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile("test")
 
 _BEHAVIOUR = re.compile(
     r"(OPENAI|AZURE_OPENAI|ANTHROPIC|TAVILY|LLM_COMPILER|LANGSMITH|LANGCHAIN|LANGGRAPH)_.*"
