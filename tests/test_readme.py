@@ -345,6 +345,8 @@ def test_an_evaluation_runs(tmp_path: Path, model_server: ModelServer) -> None:
     )
     assert ran.returncode == 0, ran.stderr
     assert "react" in ran.stdout
+    (folder,) = (tmp_path / "evaluation").iterdir()
+    assert "mountains" in folder.name  # the graph that LLM_COMPILER_GRAPH names, as everywhere
 
 
 # --- the plan language
