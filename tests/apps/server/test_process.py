@@ -82,13 +82,14 @@ async def test_without_its_packages_the_server_says_what_to_install(missing: str
     code = f"""
 import runpy, sys
 sys.modules[{missing!r}] = None
+sys.modules.pop("apps.server.langserve", None)
 try:
     import apps.server.app
 except ImportError as error:
     print(error, file=sys.stderr)
 runpy.run_module("apps.server", run_name="__main__")
 """
-    python = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=ROOT, stderr=PIPE)
+    python = await asyncio.create_subprocess_exec(*prepared("-c", code), cwd=ROOT, stderr=PIPE)
     _, said = await python.communicate()
     assert python.returncode == 1
     assert said.decode() == 2 * "The server needs the extra 'serve': pip install -e '.[serve]'\n"
