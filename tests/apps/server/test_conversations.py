@@ -11,6 +11,7 @@ from apps.server.streams import KEPT_CHARS, LiveRun, Message
 from tests.support import PATIENCE
 from tests.support.model_server import HttpError, ModelServer
 from tests.support.serving import Events, Serve, Tools, ask, post, streaming
+from tests.support.waiting import let_pass
 
 PLAN = '1. search("K2")\n2. join()'
 QUESTION = {"question": "How tall is K2?", "thread_id": "t"}
@@ -159,8 +160,10 @@ async def test_runs_that_go_on_are_bounded(model_server: ModelServer, serve: Ser
 async def test_a_run_that_goes_on_ends_in_its_time(model_server: ModelServer, serve: Serve, tools: Tools) -> None:
     model_server.script(planner=[PLAN])
     tools.close("K2")
-    async with serve(run_timeout=1.0) as url:
+    async with serve(run_timeout=1000) as url:
         await start_and_leave(url)
+        await tools.until(lambda: tools.called == ["K2"])
+        let_pass(1000)
         await tools.until(lambda: tools.cancelled == ["K2"])
 
 
