@@ -184,7 +184,8 @@ async def test_structured_results_have_parts_and_types_in_a_plan(
 async def test_an_error_of_the_tool_fails_its_task_in_its_words(
     stdio: dict[str, BaseTool], model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
-    failed, wrong = await observe(model_server, chat_model, stdio.values(), 'fail("no net")', 'add("many")')
+    (failed,) = await observe(model_server, chat_model, stdio.values(), 'fail("no net")')
+    (wrong,) = await observe(model_server, chat_model, stdio.values(), 'add("many")')
     assert (failed.status, failed.text) == ("error", "Error executing tool fail: no net")
     assert wrong.status == "error"
     assert wrong.text.startswith("Wrong arguments for add: first: Input should be a valid integer")
@@ -414,7 +415,8 @@ async def test_a_server_that_hangs_fails_the_call_and_answers_others(
     stdio: dict[str, BaseTool], model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
     stdio["hang"].metadata = {**(stdio["hang"].metadata or {}), "timeout": 0.1}
-    hung, fine = await observe(model_server, chat_model, stdio.values(), "hang()", 'configure("a")')
+    (hung,) = await observe(model_server, chat_model, stdio.values(), "hang()")
+    (fine,) = await observe(model_server, chat_model, stdio.values(), 'configure("a")')
     assert hung.text == "hang took longer than 0.1 s and was stopped."
     assert fine.text == "configured a"
     assert await stdio["add"].ainvoke({"first": 1}) == 2
