@@ -150,11 +150,12 @@ class Order:
             if self._written[key] <= place[0]:
                 await asyncio.shield(placed)
         after = []
-        for calls in [calls for earlier, calls in self._calls.items() if touch.waits_for(earlier)]:
+        for earlier, calls in [one for one in self._calls.items() if touch.waits_for(one[0])]:
             await self._pass(calls, place)
             if before := bisect_left(calls.places, (place,)):
                 after.append(name_of(calls.places[before - 1][1]))
-            for (tool, rejected), (its_place, key, failure) in calls.failed.items() if touch.changes else ():
+            both_change = touch.changes and earlier.changes
+            for (tool, rejected), (its_place, key, failure) in calls.failed.items() if both_change else ():
                 if its_place < place and tool != provider_name(task.tool) and not (rejected and decided):
                     raise DependencyFailedError(key, failure, CHANGE_FAILED)
         return after

@@ -257,6 +257,15 @@ async def test_after_a_change_that_failed_a_change_of_something_else_is_made(
     assert "tell hello" in notes.did
 
 
+async def test_what_could_not_be_read_stops_no_change_of_the_same(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, tell: StructuredTool
+) -> None:
+    tell.metadata = {"side_effects": "notes"}
+    tools = [*notes.tools(lists={"reads": "notes"}), tell]
+    messages = await run(model_server, chat_model, tools, 'show("all")', 'tell("hello")')
+    assert [message.status for message in messages if isinstance(message, ToolMessage)] == ["error", "success"]
+
+
 async def test_the_next_plan_may_make_what_came_after_a_change_that_failed(
     model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, tell: StructuredTool
 ) -> None:
