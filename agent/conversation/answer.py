@@ -189,23 +189,23 @@ class Filling:
         return value
 
 
-def with_parts(messages: Sequence[AnyMessage], answer: str, most: int) -> list[AnyMessage]:
-    """The conversation for the joiner, with the parts that the plan's answer refers to behind results that are too long
-    to be shown whole.
+def with_parts(messages: Sequence[AnyMessage], answer: str) -> list[AnyMessage]:
+    """The conversation for the joiner: results know the parts of them that the plan's answer refers to, which
+    `transcript` shows behind those that it doesn't show whole.
 
     Args:
         messages: The conversation with the observations.
         answer: As the plan gives it.
-        most: How many characters of a result are shown.
     """
     filling, parts = Filling(messages), dict[str, list[str]]()
     for reference in dict.fromkeys(find_references(answer)):
-        found = filling.part(reference) if reference.path else None
-        if found and len(to_text(result_of(found[0]))) > most:
+        if reference.path and (found := filling.part(reference)):
             line = f"{reference.text} is {excerpt(to_text(found[1]), LONGEST_RESULT)}"
             parts.setdefault(found[0].tool_call_id, []).append(line)
     return [
-        message.model_copy(update={"content": "\n".join([message.text, *parts[message.tool_call_id]])})
+        message.model_copy(
+            update={"response_metadata": {**message.response_metadata, "parts": parts[message.tool_call_id]}}
+        )
         if isinstance(message, ToolMessage) and message.tool_call_id in parts
         else message
         for message in messages

@@ -26,6 +26,7 @@ from agent.conversation.messages import (
     observations,
     own_plans,
     provider_name,
+    result_of,
     tasks_of,
     this_turn,
     without_inventions,
@@ -108,6 +109,9 @@ def transcript(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
         elif index < this_turns:
             most = EARLIER_CHARS
         text = _cut(message.text, most, call) if most else message.text
+        parts = message.response_metadata.get("parts")
+        if parts and text != to_text(result_of(message)):
+            text = "\n".join([text, *parts])
         # Indented, no line of a result can pass for one of ours.
         shown = "\n  ".join(text.splitlines())
         return f"{bullet} {call} {'failed:' if message.status == 'error' else '->'} {shown}"

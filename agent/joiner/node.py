@@ -57,7 +57,7 @@ def make_joiner(
             if (answer := answer or direct_answer(messages)) and (given := _without_asking(answer, form)):
                 return Command(goto="__end__", update=given)
         model = await models.joiner(context)
-        seen = with_parts(messages, state.get("answer", ""), context.max_observation_chars)
+        seen = with_parts(messages, state.get("answer", ""))
         view = in_view(
             seen, system_prompt=context.system_prompt or system_prompt, most_tokens=context.max_prompt_tokens
         )

@@ -204,6 +204,23 @@ async def test_the_joiner_is_shown_what_the_answer_refers_to_in_results_that_are
     )
 
 
+async def test_so_it_is_in_results_that_are_cut_since_another_call_has_used_them(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    plan = '1. shelves()\n2. population($1)\njoin("$2 people bought $1[-1].name last, and $1[99].name.")'
+    model_server.script(planner=[plan], joiner=[JOINER])
+    assert await answer(chat_model, [*TOOLS, shelves]) == JOINER
+    assert "  $1[-1].name is shelf 39\n" in model_server.requests[1].messages[-1]["content"]
+
+
+async def test_of_a_result_that_is_shown_whole_it_is_shown_no_parts(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(planner=['1. shelves()\njoin("$1[-1].name, $1[99].name")'], joiner=[JOINER])
+    assert await answer(chat_model, [*TOOLS, shelves]) == JOINER
+    assert "$1[-1]" not in model_server.requests[1].messages[-1]["content"]
+
+
 @pytest.mark.parametrize(
     "plan",
     [
