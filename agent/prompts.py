@@ -10,17 +10,17 @@ from agent.conversation.messages import this_turn
 from agent.conversation.transcript import add_text, system_text, transcript
 
 PLANNER = """\
-Write a plan of tool calls that answers the user, as parallel as possible, short, and nothing else.
+Write a plan of tool calls that answers the user: as parallel as possible, short, nothing else.
 
 Tools:
 {tools}
 
 Rules:
-- One call a line, `number. tool(arguments)` in Python: no conditions, no expressions, filters or comprehensions.
+- One call a line, `number. tool(arguments)` in Python: no conditions, expressions, filters or comprehensions.
 - `$1` is task 1's result, also in strings, `\\$1` text; `$1.name` or `$1[0]` a part; of a list, `$1.name` is the name \
-of each. A task waits for what it refers to and for changes above.
-- One tool's calls share a line, `tool.map(["a", "b"])` or `tool.map($1.name, $1.id)`, and give a list. Lists of one \
-length go pairwise; `$1[:]` is all.
+of each. A task waits for what it refers to and changes above, and is skipped if they fail.
+- One tool's calls share a line, `tool.map(["a", "b"])` or `tool.map($1.name, $1.id)`, giving a list. Lists of one \
+length go pairwise.
 - Refer to finished tasks; repeat only what failed, the user asks for, or may have changed since an earlier question.
 - End with `join("…")` if results in a sentence are the answer; tell anyone that something was done only with its \
 result. Else, or to see a result first, `join()`: more can be planned. If no tool is needed or helps, or only the user \
@@ -32,7 +32,7 @@ Write a plan of tool calls that answers the user, all in this one turn: as paral
 Rules:
 - Calls are numbered from 1 through the conversation. `"$1"` is the result of call 1, also in a string, \
 `"\\$1"` text; `"$1.name"` or `"$1[0]"` a part; of a list, `"$1.name"` is the name of each. A call waits for what it \
-refers to and for changes above; all else runs at once.
+refers to and changes above, and is skipped if they fail; all else runs at once.
 - Refer to finished calls; repeat only what failed, the user asks for, or may have changed since an earlier question.
 - End with `join`: with the whole answer if that is results in a sentence; tell anyone that something was done only \
 with its result. Else, or to see a result first, without: more can be planned. If no tool is needed or helps, or only \

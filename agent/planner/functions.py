@@ -14,7 +14,7 @@ from agent.language.parser import PlanParser
 from agent.language.tasks import Call, Join, Signature
 from agent.language.values import render_call
 from agent.language.written_calls import Arguments, read_written_calls, unwrapped
-from agent.tooling.describe import purpose_of, signature_of
+from agent.tooling.describe import purpose_of, result_type, signature_of
 
 REFERENCE = {"type": "string", "description": 'a reference such as "$1"'}
 JOIN = {
@@ -69,7 +69,10 @@ class Functions:
         parameters = {**parameters, "properties": properties}
         if "required" in parameters:
             parameters["required"] = [accepted.get(argument, argument) for argument in parameters["required"]]
-        return {**specification, "function": {"name": name, "description": purpose_of(tool), "parameters": parameters}}
+        described = purpose_of(tool)
+        if (result := result_type(tool)) not in ("", "None"):
+            described += f" (Gives {result}.)"  # there is no other place for it, and plans refer to parts of results
+        return {**specification, "function": {"name": name, "description": described, "parameters": parameters}}
 
     @property
     def names(self) -> set[str]:

@@ -118,7 +118,7 @@ def describe(tool: BaseTool) -> str:
         if words := " ".join(str(parameter.get("description") or "").split()):
             text += f" ({words})"
         parameters.append(text)
-    result = _result_type(tool)
+    result = result_type(tool)
     arrow = f" -> {result}" if result else ""
     line = f"{tool.name}({', '.join(parameters)}){arrow}: {purpose_of(tool)}"
     return " ".join(line.splitlines())  # a schema may have come from anywhere, with anything for a name
@@ -244,7 +244,7 @@ def _type_name(schema: Any, definitions: Mapping[str, Any], within: tuple[str, .
             return "Any"
 
 
-def _result_type(tool: BaseTool) -> str:
+def result_type(tool: BaseTool) -> str:
     """The return type that the tool's function declares; fields of a model are shown, since `$1.field` reaches them. A
     tool may also have the result's JSON schema in an attribute of its own, `result_schema`."""
     if schema := getattr(tool, "result_schema", None):

@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessageChunk, AnyMessage, ToolMessage
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.tools import StructuredTool, tool
 from langchain_openai import ChatOpenAI
+from typing_extensions import TypedDict
 
 from agent import ModelError, create_llm_compiler
 from agent.language.tasks import Call, Join
@@ -221,3 +222,17 @@ def test_arguments_that_are_no_object_are_an_error(arguments: str, error: str) -
 
 def test_join_is_a_tool_too() -> None:
     assert Functions([search]).specifications[-1]["function"]["name"] == "join"
+
+
+def test_a_function_says_what_it_gives_so_that_later_calls_can_refer_to_parts() -> None:
+    class Weather(TypedDict):
+        summary: str
+        degrees: float
+
+    @tool
+    def weather(city: str) -> Weather:
+        """the weather"""
+        return {"summary": "sunny", "degrees": 21.0}
+
+    (function, _) = Functions([weather]).specifications
+    assert function["function"]["description"] == "the weather (Gives {summary: str, degrees: float}.)"

@@ -146,8 +146,8 @@ TOOLS: list[BaseTool] = [thought_proposer, state_evaluator, top_k_select]
 EXAMPLES = """\
 Question: Make 24 from 4, 9, 10 and 13.
 1. thought_proposer(["4", "9", "10", "13"])
-2. state_evaluator("$1")
-3. top_k_select(["$2"])
+2. state_evaluator($1)
+3. top_k_select([$2])
 4. join()
 
 The same question, when task 3 has selected states and there is no solution yet:
