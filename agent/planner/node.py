@@ -270,15 +270,12 @@ class Planning:
             prompt: Its prompt.
         """
         chunks = cast("AsyncGenerator[AIMessageChunk]", model.astream(prompt, CALL_CONFIG))
-        async with AsyncExitStack() as at_the_end:
-            await at_the_end.enter_async_context(aclosing(chunks))
-            async for chunk in chunks:
-                self._read(chunk)
-                if self._ended:
-                    if self._reader.ended:
-                        at_the_end.pop_all()
-                        await self._read_on(chunks)
-                    break
+        try:
+            await self._follow(chunks)
+        except Exception:
+            if not self._is_held:
+                self._tell_text()
+            raise
         if not self._ended:
             self._plan.answer = ""
             self._take(self._reader.close())
@@ -293,6 +290,18 @@ class Planning:
         if not self._streamed.calls:  # it has none, or is carried out from the state
             self._progress.messages.hide(message.id)
         return message
+
+    async def _follow(self, chunks: AsyncGenerator[AIMessageChunk]) -> None:
+        """Read what the model writes, to the end of the plan and as far behind it as matters."""
+        async with AsyncExitStack() as at_the_end:
+            await at_the_end.enter_async_context(aclosing(chunks))
+            async for chunk in chunks:
+                self._read(chunk)
+                if self._ended:
+                    if self._reader.ended:
+                        at_the_end.pop_all()
+                        await self._read_on(chunks)
+                    break
 
     def _read(self, chunk: AIMessageChunk) -> None:
         if chunk.usage_metadata:
@@ -345,12 +354,8 @@ class Planning:
     def _send(self, *, stands: bool = False) -> None:
         """Send the tasks, and tell the text. Unless the plan stands, some are held back."""
         tasks = self._plan.tasks[self._sent :]
-        now = time.monotonic()
-        if tasks or self._ended or stands or now >= self._tell_at:
-            if text := "".join(self._text[self._told :]):
-                self._progress.tell("plan_text", text=text)
-                self._tell_at = now + TOLD_EVERY
-            self._told = len(self._text)
+        if tasks or self._ended or stands or time.monotonic() >= self._tell_at:
+            self._tell_text()
         for task in tasks:
             if self._changes(task) and not stands and (self._ended or not self._reader.certain):
                 self._holds = self._holds_changes = True
@@ -360,6 +365,13 @@ class Planning:
             self._sent += 1
         if self._ended:
             self._handover.end(self._plan.last)
+
+    def _tell_text(self) -> None:
+        """Tell what has been written since text was told last."""
+        if text := "".join(self._text[self._told :]):
+            self._progress.tell("plan_text", text=text)
+            self._tell_at = time.monotonic() + TOLD_EVERY
+        self._told = len(self._text)
 
     def _show(self, task: Task) -> None:
         """Show a call, as a piece of the plan's message, if anyone looks."""

@@ -661,6 +661,20 @@ async def test_the_plans_text_is_told_when_a_call_ends_and_seldom_between(
     assert told == ["1", ". add(1, 1)", "\n2. add($1, 1)", "\n3. join()"]
 
 
+async def test_all_of_a_plan_that_breaks_off_is_told(
+    model_server: ModelServer, chat_model: ChatOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner, "TOLD_EVERY", PATIENCE)
+    model_server.script(planner=[Reply(["1. add(1, 1)\n2", ". add(", "$1", Cut(reset=False)])])
+    told = ""
+    with pytest.raises(Exception, match="Connection error"):  # noqa: PT012 — what is told before is the point
+        async for event in create_llm_compiler(TOOLS, model=chat_model).astream(
+            {"messages": "Question?"}, stream_mode="custom"
+        ):
+            told += event["text"] if event["type"] == "plan_text" else ""
+    assert told == "1. add(1, 1)\n2. add($1"
+
+
 async def test_cancelling_a_run_stops_its_tools_and_its_model_stream(
     model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
