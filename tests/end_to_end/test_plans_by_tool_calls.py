@@ -235,4 +235,4 @@ def test_a_function_says_what_it_gives_so_that_later_calls_can_refer_to_parts() 
         return {"summary": "sunny", "degrees": 21.0}
 
     (function, _) = Functions([weather]).specifications
-    assert function["function"]["description"] == "the weather (Gives {summary: str, degrees: float}.)"
+    assert function["function"]["description"] == "the weather (Gives {'summary': str, 'degrees': float}.)"
