@@ -158,7 +158,7 @@ class Calls:
         return self._observe(task, why, failed=True, **metadata)
 
     def _skip(self, task: Task, arguments: dict[str, Any], error: DependencyFailedError) -> ToolMessage:
-        return self.fail(task, str(error), skipped=True, **self._record(arguments))
+        return self.fail(task, str(error), **error.skipped, **self._record(arguments))
 
     def waits(self, paused: Paused) -> ToolMessage:
         """What stands for the observation of a call until a person has decided."""

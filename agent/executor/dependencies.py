@@ -35,6 +35,14 @@ class DependencyFailedError(Exception):
     def __init__(self, needed: Key, failure: ToolMessage, why: str = SKIPPED) -> None:
         skipped = failure.response_metadata.get("skipped")
         super().__init__(failure.text if skipped else why.format(name=name_of(needed), reason=failure.text))
+        self.skipped = {"skipped": True, **({"rejected": True} if was_rejected(failure) else {})}
+        """What the observation of the other one tells of it."""
+
+
+def was_rejected(failure: ToolMessage) -> bool:
+    """Whether a person has rejected the call, or one without which it wasn't made."""
+    told = failure.response_metadata
+    return told.get("decision") == "reject" or bool(told.get("rejected"))
 
 
 ResolveError = BlockedError | DependencyFailedError | UnresolvedReferenceError | MapError

@@ -19,7 +19,7 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool
 
 from agent.conversation.messages import provider_name
-from agent.executor.dependencies import DependencyFailedError
+from agent.executor.dependencies import DependencyFailedError, was_rejected
 from agent.executor.outcomes import Outcomes, settle
 from agent.language.tasks import Key, Task, name_of
 from agent.tooling.metadata import metadata_of
@@ -170,8 +170,7 @@ class Order:
                 continue
             calls.passed += 1
             if isinstance(outcome, ToolMessage) and outcome.status == "error" and its_place[0]:
-                rejected = outcome.response_metadata.get("decision") == "reject"
-                calls.failed.setdefault((str(outcome.name), rejected), (its_place, key, outcome))
+                calls.failed.setdefault((str(outcome.name), was_rejected(outcome)), (its_place, key, outcome))
 
     def _place(self, pending: _Pending) -> None:
         """Give a task its place, and those that have waited for it, if what they refer to has one."""

@@ -217,7 +217,7 @@ class PlanRun:
     def _not_made(self, task: Task, error: ResolveError) -> ToolMessage | Paused:
         if isinstance(error, BlockedError):
             return Paused(task, None)
-        skipped = {"skipped": True} if isinstance(error, DependencyFailedError) else {}
+        skipped = error.skipped if isinstance(error, DependencyFailedError) else {}
         return self.calls.fail(task, str(error), **skipped)
 
     async def _digest(self, task: Task, inputs: Inputs | None = None) -> str:

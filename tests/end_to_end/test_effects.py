@@ -292,6 +292,20 @@ async def test_after_a_change_that_was_rejected_only_what_the_person_wants_is_ma
     assert notes.did == ["tell something"] * both
 
 
+@pytest.mark.parametrize("between", ['tell("it is noted")', 'tell("$1")'], ids=["it comes after it", "it refers to it"])
+async def test_what_the_person_wants_is_made_also_after_what_was_not_made_since_they_rejected_another(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, tell: StructuredTool, between: str
+) -> None:
+    tools = [*notes.tools(adds={"side_effects": True, "requires_approval": True}), tell]
+    model_server.script(planner=[f'1. add("a")\n2. {between}\n3. add("b")\njoin()'], joiner=["Done."])
+    graph = create_llm_compiler(tools, model=chat_model, checkpointer=InMemorySaver())
+    context: Any = {"approve_side_effects": False}
+    await graph.ainvoke({"messages": "Question?"}, THREAD, context=context)
+    decisions = [{"type": "reject", "message": "No."}, APPROVE]
+    await graph.ainvoke(Command(resume={"decisions": decisions}), THREAD, context=context)
+    assert notes.did == ["add b"]
+
+
 async def test_nobody_is_asked_about_a_call_that_is_not_made(
     model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, tell: StructuredTool
 ) -> None:
