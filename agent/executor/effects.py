@@ -161,7 +161,10 @@ class Order:
         return after
 
     async def _pass(self, calls: _Calls, place: Place) -> None:
-        """Wait for those of the calls that stand before this place."""
+        """Wait for those of the calls that stand before this place; for the last one first, since a call that waits
+        for each in turn wakes up for each."""
+        if calls.passed < (before := bisect_left(calls.places, (place,))):
+            await self._outcomes.of(calls.places[before - 1][1])
         while calls.passed < bisect_left(calls.places, (place,)):
             passed = calls.passed
             its_place, key = calls.places[passed]

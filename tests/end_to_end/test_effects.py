@@ -11,6 +11,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from agent import create_llm_compiler
+from agent.executor.outcomes import Outcomes
+from agent.language.tasks import Key
 from tests.support.model_server import Gate, ModelServer, Reply
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
@@ -314,6 +316,26 @@ async def test_nobody_is_asked_about_a_call_that_is_not_made(
     graph = create_llm_compiler([*notes.tools(), tell], model=chat_model, checkpointer=InMemorySaver())
     output = await graph.ainvoke({"messages": "Question?"}, THREAD)
     assert (output["messages"][-1].text, notes.did) == ("Done.", ["add bad"])
+
+
+async def test_waiting_for_many_effects_is_no_more_work_than_they_are(
+    model_server: ModelServer, chat_model: ChatOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def add(note: int) -> None:
+        """adds a note"""
+
+    waited = 0
+    of = Outcomes.of
+
+    async def counted(outcomes: Outcomes, key: Key) -> Any:
+        nonlocal waited
+        waited += 1
+        return await of(outcomes, key)
+
+    monkeypatch.setattr(Outcomes, "of", counted)
+    tool = StructuredTool.from_function(coroutine=add, metadata={"side_effects": True})
+    await run(model_server, chat_model, [tool], f"add.map({list(range(100))})")
+    assert waited < 500
 
 
 @pytest.mark.parametrize(
