@@ -22,7 +22,7 @@ from agent.conversation.savable import savable
 from agent.events import SHOWN_CHARS, Progress
 from agent.executor.approval import can_be_vouched_for, to_decide_about, why_approval
 from agent.executor.checkpoint import IN_FLIGHT, Superstep
-from agent.executor.dependencies import DependencyFailedError
+from agent.executor.dependencies import DependencyFailedError, ResolveError
 from agent.executor.effects import Order
 from agent.executor.outcomes import BlockedError, Outcomes, Paused
 from agent.executor.retries import delay_before_retry, tries_of
@@ -149,7 +149,7 @@ class Calls:
             try:
                 await self.order.turn(task)
             except DependencyFailedError as error:
-                return self._skip(task, arguments, error)
+                return self.not_made(task, error, **self._record(arguments))
         self.progress.tell_of(task, "task_paused", arguments)
         return Paused(task, arguments, why)
 
@@ -157,8 +157,12 @@ class Calls:
         """The observation of a task that has no result."""
         return self._observe(task, why, failed=True, **metadata)
 
-    def _skip(self, task: Task, arguments: dict[str, Any], error: DependencyFailedError) -> ToolMessage:
-        return self.fail(task, str(error), **error.skipped, **self._record(arguments))
+    def not_made(self, task: Task, error: ResolveError, **metadata: Any) -> ToolMessage | Paused:
+        """What comes of a call that isn't made because of others, or of what it refers to."""
+        if isinstance(error, BlockedError):
+            return Paused(task, None)
+        skipped = error.skipped if isinstance(error, DependencyFailedError) else {}
+        return self.fail(task, str(error), **skipped, **metadata)
 
     def waits(self, paused: Paused) -> ToolMessage:
         """What stands for the observation of a call until a person has decided."""
@@ -183,10 +187,8 @@ class Calls:
         """What comes of the call when it is its turn."""
         try:
             after = await self.order.turn(task, decided=decided)
-        except BlockedError:
-            return Paused(task, None)
-        except DependencyFailedError as error:
-            return self._skip(task, arguments, error)
+        except (BlockedError, DependencyFailedError) as error:
+            return self.not_made(task, error, **self._record(arguments))
         return await self._once(task, arguments, after)
 
     def _identity(self, task: Task, arguments: dict[str, Any], after: list[str]) -> str | None:

@@ -19,7 +19,7 @@ from langgraph.func import task as durable
 from agent.conversation.provenance import is_trusted
 from agent.executor.call import GONE, Calls
 from agent.executor.checkpoint import SavedOutcome, Settled
-from agent.executor.dependencies import DependencyFailedError, Inputs, ResolveError, Resolver
+from agent.executor.dependencies import DependencyFailedError, Inputs, Resolver
 from agent.executor.outcomes import BlockedError, Outcome, Paused, fail, settle
 from agent.language.plan import MapError
 from agent.language.references import UnresolvedReferenceError, find_references
@@ -189,7 +189,7 @@ class PlanRun:
         inputs = await self._resolver.inputs(task)
         await self._digest(task, inputs)
         if inputs.error:
-            return [self._as_saved(task, self._not_made(task, inputs.error))]
+            return [self._as_saved(task, self.calls.not_made(task, inputs.error))]
         return [self._as_saved(task, await self.calls.make(task, inputs.arguments))]
 
     async def _make_each(self, task: Task, over: str) -> list[SavedOutcome]:
@@ -197,7 +197,7 @@ class PlanRun:
         try:
             elements = await self._resolver.written_out(task, over)
         except (BlockedError, DependencyFailedError, UnresolvedReferenceError, MapError) as error:
-            return [self._as_saved(task, self._not_made(task, error))]
+            return [self._as_saved(task, self.calls.not_made(task, error))]
         most = self.calls.context.max_tasks
         others = sum(other.is_call for other in self._tasks.values() if other is not task)
         if len(elements) + others > most:
@@ -213,12 +213,6 @@ class PlanRun:
         await asyncio.wait(futures)
         _raise_interrupts(futures)
         return [self._as_saved(element, future.result()) for element, future in zip(elements, futures, strict=True)]
-
-    def _not_made(self, task: Task, error: ResolveError) -> ToolMessage | Paused:
-        if isinstance(error, BlockedError):
-            return Paused(task, None)
-        skipped = error.skipped if isinstance(error, DependencyFailedError) else {}
-        return self.calls.fail(task, str(error), **skipped)
 
     async def _digest(self, task: Task, inputs: Inputs | None = None) -> str:
         """Of what the task's references stand for, if that is saved."""
