@@ -36,6 +36,8 @@ ROOMS = {
 }
 """Which rooms each room may import from. What stands at the root of `agent` is everybody's."""
 
+DEFAULT = ROOT / "graphs" / "llm_compiler.py"
+
 NOT_IN_SETUP = {"cluster", "ray"}
 """Extras that `make setup` leaves out; mypy is told of what is imported of them."""
 
@@ -234,8 +236,9 @@ sys.addaudithook(refuse)
 for name in sys.argv[1:]:
     importlib.import_module(name)
 """
-    # Without the default one, which may be any: `create_agent("openai:…")` wants a key when it is made.
-    paths = [path for path in modules("graphs") if named(path) != "graphs/llm_compiler.py"]
+    paths = modules("graphs")
+    if "create_llm_compiler" not in DEFAULT.read_text("utf-8"):
+        paths.remove(DEFAULT)  # `create_agent("openai:…")`, say, wants a key when it is made
     names = [named(path).removesuffix(".py").replace("/", ".") for path in paths]
     ran = subprocess.run(
         [sys.executable, "-c", code, *names], cwd=ROOT, env={}, capture_output=True, text=True, check=False

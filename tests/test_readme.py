@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import importlib
 import inspect
 import json
 import re
@@ -527,9 +528,13 @@ def test_settings_of_a_run_that_are_named_exist() -> None:
     assert {"max_replans", "max_tasks", "requires_approval"} <= {*spans()} & Context.model_fields.keys()
 
 
-def test_the_graph_that_is_named_for_mcp_servers_is_listed() -> None:  # that each can be had, test_studio.py sees
+def test_graphs_that_are_named_for_studio_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "any")  # the default one may be any graph, which may want a key
     assert "[graphs/mcp_agent.py](../graphs/mcp_agent.py)`:make_graph`" in DOCUMENTS["docs/tools.md"]
     assert listed()["mcp_agent"] == "./graphs/mcp_agent.py:make_graph"
+    for path, attribute in (name.split(":") for name in listed().values()):
+        module = importlib.import_module(path.removeprefix("./").removesuffix(".py").replace("/", "."))
+        assert hasattr(module, attribute)
 
 
 def test_a_local_server_needs_no_key(model_server: ModelServer, tmp_path: Path) -> None:

@@ -70,16 +70,14 @@ def as_tools(tools: Sequence[BaseTool | Callable[..., Any]]) -> dict[str, BaseTo
 def signature_of(tool: BaseTool) -> Signature:
     """The tool's arguments, in the order of its definition."""
     schema = schema_of(tool)
-    properties = schema.get("properties", {})
+    properties, definitions = schema.get("properties", {}), definitions_of(schema)
     return Signature(
         name=tool.name,
         parameters=tuple(properties),
         required=frozenset(schema.get("required", ())) & properties.keys(),
         open=_is_open(tool, schema),
         lists=frozenset(name for name, parameter in properties.items() if _takes_list(parameter)),
-        single=frozenset(
-            name for name, parameter in properties.items() if _takes_no_list(parameter, definitions_of(schema))
-        ),
+        single=frozenset(name for name, parameter in properties.items() if _takes_no_list(parameter, definitions)),
         changes=changes_something(tool),
     )
 

@@ -14,12 +14,16 @@ from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Command
 
 from agent import create_llm_compiler
-from agent.conversation.channel import MessagesChannel
 from apps.runs.checkpoints import open_checkpointer
 from tests.support.databases import stored_bytes, with_whole_lists
 from tests.support.model_server import ChatRequest, ModelServer
 
 THREAD: Any = {"configurable": {"thread_id": "1"}}
+STEPS = 3
+"""How often a turn adds to the conversation: the question, the plan with its results, the answer."""
+
+UNTIL_THE_WHOLE_IS_SAVED = 100 // STEPS + 2
+"""Turns."""
 
 
 @pytest.fixture
@@ -83,18 +87,16 @@ async def test_a_turn_saves_no_more_because_of_what_was_said_before(
 
 
 async def test_a_long_thread_is_read_as_it_was_written(
-    saver: Any, model_server: ModelServer, chat_model: ChatOpenAI, monkeypatch: pytest.MonkeyPatch
+    saver: Any, model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
-    """With the whole of it saved now and then, as it is after each hundred additions; a turn makes three."""
-    monkeypatch.setattr(MessagesChannel, "snapshot_frequency", property(lambda _: 7, lambda *_: None))
     echo(model_server)
     graph = agent(chat_model, saver)
-    for turn in range(6):
+    for turn in range(UNTIL_THE_WHOLE_IS_SAVED):
         output = await graph.ainvoke({"messages": f"Look at {turn}"}, THREAD)
     found = await messages_of(graph)
     assert found == output["messages"]
     assert [message.text for message in found if isinstance(message, ToolMessage)] == [
-        f"{turn} is red" for turn in range(6)
+        f"{turn} is red" for turn in range(UNTIL_THE_WHOLE_IS_SAVED)
     ]
     assert len({message.id for message in found}) == len(found)
 

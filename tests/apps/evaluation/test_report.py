@@ -103,11 +103,12 @@ def test_where_words_differ_a_judge_is_suggested_and_the_page_says_why(tmp_path:
     "results",
     [
         [],
+        answered("llm-compiler", 1.0),
         [*answered("llm-compiler", 1, 2, 3), *(run("react", question, 1, error="e") for question in QUESTIONS)],
         [run(agent, question, 0.0, error="e", calls=[]) for agent in AGENTS for question in QUESTIONS],
         [run("react", ODD, 1e-9, answer="]]>&<" * 4000, tools=[ToolCall("s", "q='$x^2$ \ud800 $'", 0, 1e-9)])],
     ],
-    ids=["nothing", "one agent failed", "all failed", "one run of odd texts"],
+    ids=["nothing", "one run", "one agent failed", "all failed", "odd texts"],
 )
 def test_whatever_the_results_everything_is_written(tmp_path: Path, results: list[Result]) -> None:
     made = evaluation(tmp_path, results)

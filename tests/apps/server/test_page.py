@@ -1,7 +1,6 @@
 """The page in a real Chromium: the real server and the real agent behind it, the model scripted."""
 
 import asyncio
-import re
 import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -1141,6 +1140,9 @@ async def test_numbers_that_no_one_meant_are_shown_as_people_write_them(serve: S
 # demo
 # --- as it comes
 
+ANSWERS = {"llm_compiler": ["238", "Nile", "2.5"], "parallel_qa": ["238", "K2", "1.22"]}
+"""To the questions that the page suggests, by the agent's name."""
+
 
 @asynccontextmanager
 async def _default_server() -> AsyncIterator[Server]:
@@ -1153,14 +1155,14 @@ async def test_the_examples_on_the_page_are_answered_without_a_key(
 ) -> None:
     monkeypatch.setenv("LLM_COMPILER_GRAPH", AGENT)
     async with _default_server() as server:
-        for index in range(3):
+        for index, answer in enumerate(ANSWERS[AGENT]):
             page: Page = await open_page(server.url)
             example = page.get_by_role("group", name="Examples").get_by_role("button").nth(index)
             question = await example.inner_text()
             await example.click()
             await expect(page.get_by_role("heading", name=question)).to_be_visible()
             await expect(page.get_by_role("status").first).to_have_text("Done")
-            await expect(page.get_by_role("region", name="Answer")).to_contain_text(re.compile(r"\d|Nile"))
+            await expect(page.get_by_role("region", name="Answer")).to_contain_text(answer)
             await expect(page.get_by_label("Summary")).to_contain_text("offline")
 
 
