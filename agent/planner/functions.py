@@ -55,20 +55,11 @@ class Functions:
         name = _accepted(tool.name, {*self._tools, "join"})
         self._tools[name] = tool.name
         self._signatures[tool.name] = signature_of(tool)
-        parameters = function.get("parameters", {})
-        own: dict[str, str] = {}
-        for argument in parameters.get("properties", {}):
-            own[_accepted(argument, own)] = argument
-        self._arguments[tool.name] = own
-        accepted = {argument: sent for sent, argument in own.items()}
+        arguments = self._arguments[tool.name] = {}
         inner = self._inner[tool.name] = {}
-        properties = {
-            accepted[argument]: _or_reference(_renamed(schema, inner))
-            for argument, schema in parameters.get("properties", {}).items()
-        }
+        parameters = _renamed(function.get("parameters", {}), arguments, inner)
+        properties = {name: _or_reference(schema) for name, schema in (parameters.get("properties") or {}).items()}
         parameters = {**parameters, "properties": properties}
-        if "required" in parameters:
-            parameters["required"] = [accepted.get(argument, argument) for argument in parameters["required"]]
         described = purpose_of(tool)
         if (result := result_type(tool)) not in ("", "None"):
             described += f" (Gives {result}.)"  # there is no other place for it, and plans refer to parts of results
@@ -142,28 +133,32 @@ def _accepted(name: str, taken: Collection[str]) -> str:
     return next(accepted for accepted in itertools.chain([plain], numbered) if accepted not in taken)
 
 
-def _renamed(schema: Any, inner: dict[str, str]) -> Any:
-    """The schema with accepted names for the fields of objects in it, whose own ones are put into `inner`."""
+def _renamed(schema: Any, names: dict[str, str], inner: dict[str, str]) -> Any:
+    """The schema with accepted names, whose own ones are put into `names` for its fields, and into `inner` for those of
+    objects in it."""
     if isinstance(schema, list):
-        return [_renamed(one, inner) for one in schema]
+        return [_renamed(one, names, inner) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    renamed = {
-        key: value if key in ("default", "examples", "enum", "const") else _renamed(value, inner)
-        for key, value in schema.items()
-    }
-    fields = schema.get("properties")
-    if not isinstance(fields, dict):
-        return renamed
-    sent: dict[str, str] = {}
-    for name in fields:
-        known = next((accepted for accepted, own in inner.items() if own == name), None)
-        sent[name] = known or _accepted(name, {*inner, *sent.values()} - {name})
-        inner[sent[name]] = name
-    renamed["properties"] = {sent[name]: _renamed(field, inner) for name, field in fields.items()}
-    if isinstance(schema.get("required"), list):
-        renamed["required"] = [sent.get(name, name) for name in schema["required"]]
+    renamed: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key == "properties" and isinstance(value, dict):
+            renamed[key] = {_sent(name, names): _renamed(field, inner, inner) for name, field in value.items()}
+        elif key in ("default", "examples", "enum", "const"):
+            renamed[key] = value
+        else:
+            renamed[key] = _renamed(value, names if key in ("anyOf", "oneOf", "allOf") else inner, inner)
+    if isinstance(renamed.get("required"), list):
+        sent = {own: sent for sent, own in names.items()}
+        renamed["required"] = [sent.get(name, name) for name in renamed["required"] if isinstance(name, str)]
     return renamed
+
+
+def _sent(name: str, names: dict[str, str]) -> str:
+    """The accepted name of a field, which is put into `names` with its own one."""
+    sent = next((sent for sent, own in names.items() if own == name), None) or _accepted(name, names)
+    names[sent] = name
+    return sent
 
 
 def _with_own_names(value: Any, inner: dict[str, str]) -> Any:
@@ -174,6 +169,6 @@ def _with_own_names(value: Any, inner: dict[str, str]) -> Any:
     return value
 
 
-def _or_reference(schema: dict[str, Any]) -> dict[str, Any]:
-    is_text = schema.get("type") == "string" and "enum" not in schema
+def _or_reference(schema: Any) -> Any:
+    is_text = isinstance(schema, dict) and schema.get("type") == "string" and "enum" not in schema
     return schema if is_text else {"anyOf": [schema, REFERENCE]}

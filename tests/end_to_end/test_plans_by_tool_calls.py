@@ -224,6 +224,40 @@ def test_join_is_a_tool_too() -> None:
     assert Functions([search]).specifications[-1]["function"]["name"] == "join"
 
 
+def test_fields_whose_names_providers_refuse_have_others_and_are_told_apart() -> None:
+    def record(*fields: str) -> dict[str, Any]:
+        return {"type": "object", "properties": {name: {"type": "string"} for name in fields}, "required": [*fields]}
+
+    schema = {**record(), "properties": {"from": record("user id", "user_id"), "to": record("user_id")}}
+    tool = StructuredTool(name="move", description="moves", args_schema=schema, coroutine=search.coroutine)
+    functions = Functions([tool])
+    sent = {name: one["anyOf"][0] for name, one in properties_of(functions).items()}
+    assert {name: (list(one["properties"]), one["required"]) for name, one in sent.items()} == {
+        "from": (["user_id", "user_id_2"], ["user_id", "user_id_2"]),
+        "to": (["user_id_2"], ["user_id_2"]),
+    }
+    given = {"from": {"user_id": "a", "user_id_2": "b"}, "to": {"user_id_2": "c"}}
+    assert functions.own("move", given) == ("move", {"from": {"user id": "a", "user_id": "b"}, "to": {"user_id": "c"}})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"query": True}},
+        {"type": "object", "properties": {"query": {}}, "required": [{}]},
+        {"type": "object", "properties": None},
+    ],
+)
+def test_a_schema_may_be_anything(schema: dict[str, Any]) -> None:
+    tool = StructuredTool(name="find", description="finds", args_schema=schema, coroutine=search.coroutine)
+    assert set(properties_of(Functions([tool]))) == set(schema["properties"] or ())
+
+
+def properties_of(functions: Functions) -> dict[str, Any]:
+    properties: dict[str, Any] = functions.specifications[0]["function"]["parameters"]["properties"]
+    return properties
+
+
 def test_a_function_says_what_it_gives_so_that_later_calls_can_refer_to_parts() -> None:
     class Weather(TypedDict):
         summary: str
