@@ -1,7 +1,7 @@
 """The plan: what the parser reads becomes numbered, linked tasks.
 
-Pure: nothing here knows of models, tools or LangGraph. A plan grows while it streams: `Plan.add` turns each call into a
-task at once, so that the task can start before the next one has been written.
+Pure: nothing here knows of models, tools or LangGraph. A plan grows while it streams: `Plan.add` makes tasks of
+what has been read, so that they can start before the next call has been written.
 
 A map, `search.map(["K2", "Fuji"])`, calls a tool for each element of a list. One argument is mapped over. Of the
 further ones, a reference to another map is taken element by element, and so is a list for which the tool takes one
@@ -20,10 +20,9 @@ from typing import Any
 from agent.language.references import (
     Reference,
     find_references,
-    go_on,
     keep_sums,
     renumber,
-    take_elements,
+    rewrite,
     whole_reference,
 )
 from agent.language.tasks import Call, Element, Join, Signature, Task
@@ -74,6 +73,9 @@ class Plan:
         self.full = False
         """Whether a task too many has been added. It has an error, and there should be no further one."""
 
+        self.last = max(earlier, default=0)
+        """The highest number that the thread has used, the join's included."""
+
         self._names = {name.casefold(): name for name in tools}
         self._most = most
         self._calls = 0
@@ -91,32 +93,28 @@ class Plan:
         self._numbers: dict[int, int] = {}
         self._dependencies: dict[int, tuple[int, ...]] = {}
         self._awaited: set[int] = set()
-        self._last = max(self._taken, default=0)
 
-    @property
-    def last(self) -> int:
-        """The highest number that the thread has used, the join's included."""
-        return self._last
-
-    def extend(self, item: Call | Element) -> Iterator[Task]:
-        """The next tasks of the plan: those that this item gives, if any."""
-        if isinstance(item, Element):
-            yield from self._add_element(item)
-        elif item.mapped:
-            yield from self._add_map(item)
-        else:
-            yield self.add(item)
-
-    def add(self, call: Call) -> Task:
-        """The call as the plan's next task: with a number of its own, its arguments by name, its dependencies known.
+    def add(self, item: Call | Element) -> list[Task]:
+        """Add the tasks that this item gives, with numbers of their own, their arguments by name, their dependencies
+        known.
 
         A number that is taken already (a model counting from 1 again) is replaced by the next free one, and references
-        from here on follow it. What is wrong with the call becomes the task's `error`.
-        """
-        tool, arguments, wrong = self._bind(call, self._numbers)
-        return self._append(Task(self._number(call.number), tool, arguments, error=wrong))
+        from here on follow it. What is wrong with a call becomes the task's `error`.
 
-    def _append(self, task: Task) -> Task:
+        Returns:
+            These tasks, if any.
+        """
+        before = len(self.tasks)
+        if isinstance(item, Element):
+            self._add_element(item)
+        elif item.mapped:
+            self._add_map(item)
+        else:
+            tool, arguments, wrong = self._bind(item, self._numbers)
+            self._append(Task(self._number(item.number), tool, arguments, error=wrong))
+        return self.tasks[before:]
+
+    def _append(self, task: Task) -> None:
         """Count and link the task."""
         if task.is_call:
             self._calls += 1
@@ -136,11 +134,9 @@ class Plan:
         self._awaited.update(others)
         tool = self.tools.get(task.tool)
         positional = tool.positional(task.arguments) if tool else 0
-        task = replace(task, dependencies=dependencies, error=error, positional=positional)
-        self.tasks.append(task)
-        return task
+        self.tasks.append(replace(task, dependencies=dependencies, error=error, positional=positional))
 
-    def _add_element(self, element: Element) -> Iterator[Task]:
+    def _add_element(self, element: Element) -> None:
         """The call for an element, if nothing of it can follow the list; otherwise it waits for the rest of the map."""
         tool = self._name(element.tool)
         signature = self.tools.get(tool)
@@ -154,14 +150,14 @@ class Plan:
             arguments = {**given, over: renumber(element.value, self._before)}
             in_order = {name: arguments[name] for name in parameters}
             self._started += 1
-            yield self._append(Task(self._open, tool, in_order, element=self._started - 1))
+            self._append(Task(self._open, tool, in_order, element=self._started - 1))
 
     def _may_be_mapped(self, given: Mapping[str, Any]) -> bool:
         """Whether one of the arguments before a list may be mapped over in its place, or with it."""
         zipped = any(is_zipped(reference, self._sizes) for reference in find_references(given))
         return zipped or any(isinstance(value, list) for value in given.values())
 
-    def _add_map(self, call: Call) -> Iterator[Task]:
+    def _add_map(self, call: Call) -> None:
         """The calls of a map that have not been given out yet, and the map as a whole."""
         tool, arguments, wrong = self._bind(call, self._numbers if self._open is None else self._before)
         number, started = (self._number(call.number), 0) if self._open is None else (self._open, self._started)
@@ -177,26 +173,26 @@ class Plan:
                     whole = replace(whole, over=over, size=None)
                 else:
                     for task in islice(map_.calls(length), started, None):
-                        yield self._append(task)
+                        self._append(task)
                         if self.full:
                             return
                     whole = replace(whole, arguments={} if length else arguments, size=length)
         except MapError as error:
             whole = replace(whole, error=str(error))
-        yield self._append(whole)
+        self._append(whole)
 
     def _number(self, wanted: int | None) -> int:
         number = self._free(wanted)
         if wanted is not None and wanted != number:
             self._numbers[wanted] = number
         self._taken.add(number)
-        self._last = max(self._last, number)
+        self.last = max(self.last, number)
         return number
 
     def _free(self, wanted: int | None) -> int:
         """The number that the model gives a task, if it is free and not out of all proportion; else the next one."""
-        if wanted is None or wanted in self._taken or wanted > self._last + MOST_SKIPPED:
-            return self._last + 1
+        if wanted is None or wanted in self._taken or wanted > self.last + MOST_SKIPPED:
+            return self.last + 1
         return wanted
 
     def _name(self, written: str) -> str:
@@ -208,8 +204,8 @@ class Plan:
     def end(self, join: Join) -> None:
         """Take note of the answer, and of the join's number, which a careless reference may name."""
         self.answer = renumber(join.answer, self._numbers)
-        if join.number is not None and join.number <= self._last + MOST_SKIPPED:
-            self._last = max(self._last, join.number)
+        if join.number is not None and join.number <= self.last + MOST_SKIPPED:
+            self.last = max(self.last, join.number)
 
     def _bind(self, call: Call, numbers: Mapping[int, int]) -> tuple[str, dict[str, Any], str | None]:
         """The tool that is called, its arguments by name, and what is wrong with them."""
@@ -380,30 +376,25 @@ class Map:
 
     def calls(self, length: int) -> Iterator[Task]:
         """Its calls, if it has this length."""
-        value = self.task.arguments[self.over]
-        reference = whole_reference(value)
-        others = {name: other for name, other in self.task.arguments.items() if name != self.over}
-        has_zipped = any(True for _ in self._zipped())
         for index in range(length):
-            if reference is None:
-                item = value[index]
-            elif is_zipped(reference, self.sizes):
-                item = self._elements(value, index)
-            else:
-                item = f"{_ALL.sub('', value)}[{index}]"
-            taken = self._elements(others, index) if has_zipped else others
-            taken = {name: self._of_lists(name, other, index) for name, other in taken.items()}
-            arguments = {name: item if name == self.over else taken[name] for name in self.task.arguments}
+            arguments = {name: self._element(name, value, index) for name, value in self.task.arguments.items()}
             yield replace(self.task, arguments=arguments, element=index, over=None, size=None)
 
-    def _of_lists(self, name: str, value: Any, index: int) -> Any:
-        """A further argument with the elements of the lists that are taken element by element."""
-        if name in self.single and isinstance(value, list):
+    def _element(self, name: str, value: Any, index: int) -> Any:
+        """What a call has of an argument: an element of what is taken element by element, and all of anything else."""
+        if isinstance(value, list) and name == self.over:
             return value[index]
-        return go_on(value, f"[{index}]", lambda reference: (name, reference.text) in self.lists)
+        if isinstance(value, list) and name in self.single:
+            value = value[index]
 
-    def _elements(self, value: Any, index: int) -> Any:
-        return take_elements(value, index, lambda reference: is_zipped(reference, self.sizes))
+        def written(reference: Reference) -> str:
+            if is_zipped(reference, self.sizes):
+                number = str(reference.task)
+                return reference.text.replace(number, f"{number}[{index}]", 1)
+            is_list = name == self.over or (name, reference.text) in self.lists
+            return f"{_ALL.sub('', reference.text)}[{index}]" if is_list else reference.text
+
+        return rewrite(value, written)
 
     def _zipped(self) -> Iterator[Reference]:
         for name, value in self.task.arguments.items():

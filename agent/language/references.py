@@ -30,7 +30,6 @@ _LEFT_OVER_OF_RECORDS = re.compile(r"[/|]\s?[^\W\d]")
 _STEP = re.compile(r"\.(\w+)|\[(?:(-?[0-9]+)|[:*]?|\"([^\"]*)\"|'([^']*)')\]")
 _WHOLE_LIST = re.compile(r"\[[:*]?\]")
 _SENTENCE_END = re.compile(r"\.[^\W\d_a-z]\w*")
-_NUMBER = re.compile(r"[0-9]+")
 _ELEMENT = re.compile(r"\[(-?[0-9]+)\]")
 
 
@@ -98,48 +97,31 @@ def whole_reference(value: Any) -> Reference | None:
 def renumber(value: Any, numbers: Mapping[int, int]) -> Any:
     """The JSON value with each reference to task `n` turned into one to task `numbers[n]`, where there is one."""
 
-    def rewrite(reference: Reference) -> str:
+    def written(reference: Reference) -> str:
         number = str(reference.task)
         return reference.text.replace(number, str(numbers.get(reference.task, number)), 1)
 
-    return _rewrite(value, rewrite)
+    return rewrite(value, written)
 
 
 def keep_sums(value: Any, number: int) -> Any:
     """The JSON value of task `number`, with what can't be a reference in it made text: no task asks "what $1 bought in
     1950" of itself."""
 
-    def rewrite(reference: Reference) -> str:
+    def written(reference: Reference) -> str:
         is_sum = reference.task == number and not reference.certain
         return f"\\{reference.text}" if is_sum else reference.text
 
-    return _rewrite(value, rewrite)
+    return rewrite(value, written)
 
 
-def take_elements(value: Any, index: int, lists: Callable[[Reference], bool]) -> Any:
-    """The JSON value with each reference to a list turned into one to its element: `$1.name` into `$1[2].name`.
+def rewrite(value: Any, change: Callable[[Reference], str]) -> Any:
+    """The JSON value with each reference in it written anew."""
 
-    Args:
-        value: A JSON value.
-        index: The element.
-        lists: Whether a reference is to a list that is meant element by element.
-    """
+    def written(match: re.Match[str]) -> str:
+        return match[0] if match[0].startswith("\\") else change(_reference(match))
 
-    def rewrite(reference: Reference) -> str:
-        return _NUMBER.sub(rf"\g<0>[{index}]", reference.text, count=1) if lists(reference) else reference.text
-
-    return _rewrite(value, rewrite)
-
-
-def go_on(value: Any, path: str, those: Callable[[Reference], bool]) -> Any:
-    """The JSON value with some of its references leading on: `$1.name` with `[2]` into `$1.name[2]`.
-
-    Args:
-        value: A JSON value.
-        path: What comes behind the references.
-        those: Which of them lead on.
-    """
-    return _rewrite(value, lambda reference: reference.text + path if those(reference) else reference.text)
+    return _map_strings(value, lambda text: PATTERN.sub(written, text))
 
 
 def substitute(value: Any, lookup: Callable[[Reference], Any]) -> Any:
@@ -245,15 +227,6 @@ def _reference(match: re.Match[str]) -> Reference:
         path=_WHOLE_LIST.sub("[:]", inner + outer + path),
         whole=match.end() - match.start() == len(match.string),
     )
-
-
-def _rewrite(value: Any, change: Callable[[Reference], str]) -> Any:
-    """The JSON value with each reference in it written anew."""
-
-    def rewrite(match: re.Match[str]) -> str:
-        return match[0] if match[0].startswith("\\") else change(_reference(match))
-
-    return _map_strings(value, lambda text: PATTERN.sub(rewrite, text))
 
 
 def _map_strings(value: Any, change: Callable[[str], Any]) -> Any:

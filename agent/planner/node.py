@@ -339,7 +339,7 @@ class Planning:
                     self._unread = self._unread or unread
                     self._holds = self._holds or not (self._plan.tasks or _MARKED_THOUGHT.match(text))
                 case Call() | Element():
-                    list(self._plan.extend(item))
+                    self._plan.add(item)
                     self._ended = self._plan.full
 
     @property

@@ -6,7 +6,6 @@ allowed.
 """
 
 import json
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -77,7 +76,7 @@ class OfflineReactModel(BaseChatModel):
         text = str(self.planner.reply(prompt, may_replan=False))
         for item in (*parser.feed(text), *parser.close()):
             if isinstance(item, Call | Element):
-                deque(plan.extend(item), maxlen=0)
+                plan.add(item)
         return plan
 
 

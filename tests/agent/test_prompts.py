@@ -19,7 +19,7 @@ TOOLS = [
 def a_turn() -> list[AnyMessage]:
     """A question for which one tool was called."""
     plan = Plan({"search": Signature("search", ("query",))})
-    task = plan.add(Call(1, "search", ["K2"]))
+    [task] = plan.add(Call(1, "search", ["K2"]))
     message = plan_message(plan, text="", feedback="", usage=None)
     return [HumanMessage("How high is K2?"), message, observation(task, "8,611 m", most=100)]
 

@@ -49,7 +49,7 @@ def tasks_of(text: str) -> list[Task]:
     parser, plan = PlanParser(SIGNATURES), Plan(SIGNATURES)
     items = [item for item in parser.feed(text) if not isinstance(item, Join | Thought)]
     assert parser.ended
-    return [task for item in items for task in plan.extend(item)]
+    return [task for item in items for task in plan.add(item)]
 
 
 @pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)

@@ -154,7 +154,7 @@ def test_the_plans_that_a_planner_is_shown_can_be_run(name: str) -> None:
         plan, parser = Plan(signatures, earlier=earlier), PlanParser(signatures)
         start = example.index(f"\n{max(earlier, default=0) + 1}. ")
         items = [*parser.feed(example[start:]), *parser.close()]
-        tasks = [task for item in items if isinstance(item, Call | Element) for task in plan.extend(item)]
+        tasks = [task for item in items if isinstance(item, Call | Element) for task in plan.add(item)]
         assert parser.ended
         assert [task.error for task in tasks if task.error] == []
         numbers = {task.number for task in tasks} | earlier

@@ -71,7 +71,7 @@ def is_read(text: str) -> bool:
     """Whether nothing of a plan is left unread, or has a wrong argument. A reference may lead to a later task."""
     parser, plan = PlanParser(SIGNATURES), Plan(SIGNATURES, [])
     items = [*parser.feed(text), *parser.close()]
-    tasks = [task for item in items if isinstance(item, Call | Element) for task in plan.extend(item)]
+    tasks = [task for item in items if isinstance(item, Call | Element) for task in plan.add(item)]
     talk = [item for item in items if isinstance(item, Thought) and not item.text.startswith("Thought: ")]
     is_right = all(not task.error or "$" in str(task.arguments) for task in tasks)
     return isinstance(items[-1], Join) and not talk and is_right

@@ -259,7 +259,7 @@ REPLAN = AIMessage("", tool_calls=[{"name": "replan", "args": {"feedback": "K3 i
 
 def conversation() -> list[AnyMessage]:
     plan = Plan({"search": Signature("search", ("query",))})
-    task = plan.add(Call(1, "search", ["K2"]))
+    [task] = plan.add(Call(1, "search", ["K2"]))
     message = plan_message(plan, text="", feedback="", usage=None)
     return [HumanMessage("How high is K2?"), message, observation(task, "8,611 m", most=100)]
 

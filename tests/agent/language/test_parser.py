@@ -391,7 +391,7 @@ def test_the_name_of_a_result_is_the_result() -> None:
     plan, parser = Plan(tools), PlanParser(tools)
     for item in [*parser.feed(NAMED_PLAN), *parser.close()]:
         if isinstance(item, Call | Element):
-            list(plan.extend(item))
+            plan.add(item)
         elif isinstance(item, Join):
             plan.end(item)
     assert [(task.number, task.arguments) for task in plan.tasks if task.number > 2] == [

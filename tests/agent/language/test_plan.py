@@ -20,7 +20,7 @@ TOOLS = {tool.name: tool for tool in (SEARCH, MATH, ANYTHING, NAMED)}
 def make(*calls: Call, earlier: tuple[int, ...] = ()) -> list[Task]:
     """The tasks of a plan of these calls."""
     plan = Plan(TOOLS, earlier)
-    return [plan.add(call) for call in calls]
+    return [task for call in calls for task in plan.add(call)]
 
 
 def search(number: int | None, query: Any = "x") -> Call:
@@ -49,7 +49,7 @@ def error(call: Call) -> str:
 
 def test_a_call_becomes_a_task_at_once() -> None:
     plan = Plan(TOOLS)
-    task = plan.add(search(1, "K2"))
+    [task] = plan.add(search(1, "K2"))
     assert task == Task(1, "search", {"query": "K2"}, positional=1)
     assert plan.tasks == [task]
 
@@ -210,7 +210,7 @@ def test_position_and_name_say_the_same(names: list[str], data: st.DataObject) -
     values = dict(zip(names, range(len(names)), strict=True))
     by_name = data.draw(st.permutations(names[split:]))
     call = Call(1, "tool", [values[name] for name in names[:split]], {name: values[name] for name in by_name})
-    task = Plan({"tool": tool}).add(call)
+    [task] = Plan({"tool": tool}).add(call)
     assert (task.error, task.arguments) == (None, values)
 
 
@@ -240,7 +240,7 @@ def test_the_name_of_a_tool_may_be_written_in_another_case() -> None:
 
 def test_the_exact_name_of_a_tool_comes_first() -> None:
     tools = {"Get": Signature("Get", ("x",)), "get": Signature("get", ("x",))}
-    assert [Plan(tools).add(Call(1, name, ["v"])).tool for name in ("Get", "get")] == ["Get", "get"]
+    assert [Plan(tools).add(Call(1, name, ["v"]))[0].tool for name in ("Get", "get")] == ["Get", "get"]
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_a_call_that_could_not_be_read_says_why_and_keeps_its_text() -> None:
 def test_a_task_too_many_is_that_first_of_all() -> None:
     plan = Plan(TOOLS, most=1)
     plan.add(Call(1, "search", ["K2"]))
-    assert plan.add(Call(2, "serch")).error == "The plan ends here: it has more than 1 tasks (max_tasks)."
+    assert plan.add(Call(2, "serch"))[0].error == "The plan ends here: it has more than 1 tasks (max_tasks)."
     assert plan.full
 
 
@@ -287,7 +287,7 @@ def test_a_tool_like_no_other_gets_no_hint() -> None:
 
 
 def test_without_tools_every_tool_is_unknown() -> None:
-    assert Plan({}).add(search(1)).error == "There is no tool 'search'. The tools are: none."
+    assert Plan({}).add(search(1))[0].error == "There is no tool 'search'. The tools are: none."
 
 
 def test_a_failed_task_keeps_its_arguments_as_read_and_its_dependencies() -> None:
@@ -303,7 +303,7 @@ def tasks_of(text: str, *, early: bool) -> list[Task]:
     """The tasks of a text; its maps' elements as they are read, or all at the closing parenthesis."""
     plan, parser = Plan(TOOLS, earlier=[9], maps={9: 2}), PlanParser(TOOLS)
     items = [item for item in (*parser.feed(text), *parser.close()) if isinstance(item, Call | Element)]
-    return [task for item in items if early or isinstance(item, Call) for task in plan.extend(item)]
+    return [task for item in items if early or isinstance(item, Call) for task in plan.add(item)]
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def tasks_of(text: str) -> list[Task]:
     assert isinstance(items[-1], Join), text
     for item in items:
         if isinstance(item, Call | Element):
-            tasks += plan.extend(item)
+            tasks += plan.add(item)
     plan_text = text.partition("</think>")[2] if text.startswith("<think>") else text
     calls = re.findall(r"^\d+\. (?!join\()", plan_text, re.MULTILINE)
     assert sum(isinstance(item, Call) for item in items) == len(calls), text
