@@ -102,6 +102,11 @@ class Untyped:
         return response.parse(to=AsyncStream[object])
 
 
+def is_refusal(error: Exception) -> bool:
+    """Whether a server answers so that it can't do something that was asked for, such as calling tools."""
+    return getattr(error, "status_code", None) in REFUSED and not isinstance(error, ContextOverflowError)
+
+
 def known_of(model: BaseChatModel) -> Known:
     """What the model's answers have shown."""
     return model._known if isinstance(model, AnyServer) else Known()
@@ -262,7 +267,7 @@ class Asking:
         names_nothing = status in (400, 422) and all(word in _VAGUE or word.isdecimal() for word in words)
         if self._with_usage and status and (names_usage or names_nothing):
             self._leave_out("stream_options")
-        elif status not in REFUSED or isinstance(error, ContextOverflowError):
+        elif not is_refusal(error):
             return False
         elif "tool_choice" in self.options:
             self._leave_out("tool_choice")

@@ -21,7 +21,7 @@ from agent.events import Progress
 from agent.joiner.reply import Answer, Replan, Reply, read_decision
 from agent.joiner.structured import ResponseFormat, Structured, ask
 from agent.language.reasoning import without_thoughts
-from agent.model_servers import REFUSED, known_of
+from agent.model_servers import is_refusal, known_of
 from agent.models import Models, overflow_told
 from agent.prompts import NO_ANSWER, REPLAN_TOOL, joiner_prompt
 from agent.state import Node, State
@@ -152,7 +152,7 @@ async def _ask(
     except NotImplementedError:
         pass
     except Exception as error:
-        if getattr(error, "status_code", None) not in REFUSED:
+        if not is_refusal(error):
             raise
     prompt = joiner_prompt(messages, tools=tools, as_text=True)
     return await reply.ask(model, prompt, quietly=True), True

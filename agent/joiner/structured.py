@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, SystemMessage
 from pydantic import BaseModel, ValidationError
@@ -16,7 +15,7 @@ from agent.conversation.messages import provider_name
 from agent.conversation.transcript import add_text
 from agent.joiner.reply import CONFIG
 from agent.language.reasoning import without_thoughts
-from agent.model_servers import REFUSED, ModelError
+from agent.model_servers import ModelError, is_refusal
 from agent.prompts import ANSWER_AS_JSON, ANSWER_BY_CALL, DOES_NOT_FIT, REPLAN_TOOL, joiner_prompt
 from agent.tooling.fit import adapter_of, reasons_of
 
@@ -143,7 +142,7 @@ async def _respond(
     except NotImplementedError:
         pass
     except Exception as error:
-        if getattr(error, "status_code", None) not in REFUSED or isinstance(error, ContextOverflowError):
+        if not is_refusal(error):
             raise
     as_json = _and_told(prompt, ANSWER_AS_JSON.format(schema=json.dumps(form.json_schema)))
     return await model.ainvoke(as_json, CONFIG)

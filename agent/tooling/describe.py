@@ -71,35 +71,31 @@ def signature_of(tool: BaseTool) -> Signature:
     """The tool's arguments, in the order of its definition."""
     schema = schema_of(tool)
     properties, definitions = schema.get("properties", {}), definitions_of(schema)
+    shapes = {name: _shapes(parameter, definitions) for name, parameter in properties.items()}
     return Signature(
         name=tool.name,
         parameters=tuple(properties),
         required=frozenset(schema.get("required", ())) & properties.keys(),
         open=_is_open(tool, schema),
-        lists=frozenset(name for name, parameter in properties.items() if _takes_list(parameter)),
-        single=frozenset(name for name, parameter in properties.items() if _takes_no_list(parameter, definitions)),
+        lists=frozenset(name for name in shapes if "list" in shapes[name]),
+        single=frozenset(name for name in shapes if shapes[name] == {"thing"}),
         changes=changes_something(tool),
     )
 
 
-def _takes_list(parameter: Any) -> bool:
-    if not isinstance(parameter, dict):
-        return False
-    return parameter.get("type") == "array" or any(map(_takes_list, options_of(parameter)))
-
-
-def _takes_no_list(parameter: Any, definitions: Mapping[str, Any], within: tuple[str, ...] = ()) -> bool:
-    """Whether the schema says that it takes no list."""
-    if not isinstance(parameter, dict):
-        return False
-    reference = str(parameter.get("$ref") or "")
+def _shapes(schema: Any, definitions: Mapping[str, Any], within: tuple[str, ...] = ()) -> set[str]:
+    """What values of the schema may be: a `list`, one `thing`, or `any` where it doesn't say."""
+    if not isinstance(schema, dict):
+        return {"any"}
+    reference = str(schema.get("$ref") or "")
     if reference and reference not in within:
-        return _takes_no_list(referred(reference, definitions), definitions, (*within, reference))
-    if options := options_of(parameter):
-        return all(_takes_no_list(option, definitions, within) for option in options)
-    if isinstance(parameter.get("enum"), list) or "const" in parameter:
-        return not any(isinstance(choice, list) for choice in choices_of(parameter))
-    return parameter.get("type") in ("string", "number", "integer", "boolean", "object", "null")
+        return _shapes(referred(reference, definitions), definitions, (*within, reference))
+    if options := options_of(schema):
+        return set().union(*(_shapes(option, definitions, within) for option in options))
+    if isinstance(schema.get("enum"), list) or "const" in schema:
+        return {"list" if isinstance(choice, list) else "thing" for choice in choices_of(schema)}
+    kind = schema.get("type")
+    return {"list"} if kind == "array" else {"thing"} if kind in (*_TYPES, "object") else {"any"}
 
 
 def describe(tool: BaseTool) -> str:

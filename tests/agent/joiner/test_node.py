@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -310,7 +311,13 @@ async def test_a_server_that_refuses_tools_is_asked_in_words(status: int, script
     assert "Finish(" in model.system(1)
 
 
-@pytest.mark.parametrize("error", [RefusedError(401), RefusedError(429), RefusedError(503), ValueError("no")])
+class TooLongError(RefusedError, ContextOverflowError):
+    """The conversation is too long, whatever the model is asked."""
+
+
+@pytest.mark.parametrize(
+    "error", [RefusedError(401), RefusedError(429), RefusedError(503), TooLongError(400), ValueError("no")]
+)
 async def test_any_other_error_of_the_model_passes(error: Exception, script: Script) -> None:
     with pytest.raises(type(error)) as caught:
         await decided(script(error))

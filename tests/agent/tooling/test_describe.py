@@ -240,13 +240,16 @@ def test_a_json_schema_may_be_written_loosely() -> None:
         "gone": {"$ref": "#/$defs/Gone"},
         "maybe": {"type": ["array", "null"], "items": True, "description": None},
         "wrong": {"enum": "a", "anyOf": 5, "type": {}},
+        "all": {"$ref": "#/definitions/All"},
     }
-    schema = {"type": "object", "properties": properties, "definitions": {"Old": {"type": "integer"}}}
+    definitions = {"Old": {"type": "integer"}, "All": {"type": "array"}}
+    schema = {"type": "object", "properties": properties, "definitions": definitions}
     lookup = StructuredTool(name="lookup", description="looks up", args_schema=schema, func=lambda **given: given)
     assert line(lookup) == (
-        "lookup(any: Any = …, old: int = …, gone: Any = …, maybe: list[Any] | None = …, wrong: Any = …): looks up"
+        "lookup(any: Any = …, old: int = …, gone: Any = …, maybe: list[Any] | None = …, wrong: Any = …, "
+        "all: list = …): looks up"
     )
-    assert signature_of(lookup).lists == {"maybe"}
+    assert signature_of(lookup).lists == {"maybe", "all"}
     assert signature_of(lookup).single == {"old"}
 
 
