@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, Valid
 
 ENVIRONMENT_PREFIX = "LLM_COMPILER_"
 GrammarDialect = Literal["llama.cpp", "vllm", "sglang", "openai"]
+LIMITS = ("max_replans", "max_tasks", "max_concurrency", "max_observation_chars", "tool_timeout", "tool_retries")
+"""The fields that bound what a run may cost."""
+
 _GRAPHS_OWN = frozenset({"model", "planner_model", "joiner_model", "system_prompt"})
 _LISTS = frozenset({"requires_approval"})
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 
 from agent import Context
+from agent.context import LIMITS
 from agent.models import load_model
 from apps.evaluation.agents import REACT, find_subject, make_agents
 from apps.evaluation.dataset import DatasetError, Question, load, select
@@ -26,7 +27,6 @@ from apps.runs.errors import in_one_line
 from apps.runs.wording import printable
 
 STOPPING = "Ending the runs begun; Ctrl-C again stops at once."
-_LIMITS = ("max_replans", "max_tasks", "max_concurrency", "max_observation_chars", "tool_timeout", "tool_retries")
 
 T = TypeVar("T")
 
@@ -201,7 +201,7 @@ def _config(spec: Spec, questions: Sequence[Question]) -> dict[str, Any]:
         "seed": spec.seed,
         "instruction": spec.instruction,
         "timeout": spec.timeout,
-        "limits": {name: limits[name] for name in _LIMITS},
+        "limits": {name: limits[name] for name in LIMITS},
     }
 
 

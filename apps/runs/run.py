@@ -233,10 +233,8 @@ class Run:
         """Begin as the run that the thread has begun, which goes on after a pause or a crash."""
         self.messages = list(thread.turn)
         made = own_plans(self.messages)
-        self.plans, self.replans = (
-            [plan.response_metadata["plan"] for plan in made],
-            [str(plan.text) for plan in made[1:]],
-        )
+        self.plans = [plan.response_metadata["plan"] for plan in made]
+        self.replans = [str(plan.text) for plan in made[1:]]
         self.resumed = True
         if thread.planned:
             self.rounds[0].plan = Span(now := time.time(), now)

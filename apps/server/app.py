@@ -153,8 +153,8 @@ def create_app(
     for kind in (RefusedError, BusyError, CheckpointError, GraphError):
         app.add_exception_handler(kind, _explain_refusal)
     router = APIRouter(responses=OF_ALL)
-    add_agent(router, agent, "/agent")
-    add_conversations(router, agent, "/agent")
+    add_agent(router, agent)
+    add_conversations(router, agent)
     add_openai(router, agent, alone=graph is not None)
     if find_spec("ag_ui"):
         from apps.server.ag_ui import add_ag_ui

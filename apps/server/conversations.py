@@ -3,7 +3,6 @@
 Who has the server's key and a thread's id may do all this, and there is no list of threads: a client knows its own.
 """
 
-from enum import Enum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path
@@ -22,26 +21,25 @@ The events of the run that was started with `on_disconnect: continue` in this th
 ThreadId = Annotated[str, Path(pattern=THREAD_ID)]
 
 
-def add_conversations(router: APIRouter, agent: ServedAgent, path: str) -> None:
-    """Serve the agent's threads under the path."""
-    tags: list[str | Enum] = [path.strip("/")]
+def add_conversations(router: APIRouter, agent: ServedAgent) -> None:
+    """Serve the agent's threads."""
 
-    @router.get(f"{path}/threads/{{thread_id}}", responses=documented(404, 422, 503), tags=tags)
+    @router.get("/agent/threads/{thread_id}", responses=documented(404, 422, 503), tags=["agent"])
     async def conversation(thread_id: ThreadId) -> Conversation:
         """The questions of a thread, with their answers and how they came about."""
         return await agent.conversation(thread_id)
 
-    @router.delete(f"{path}/threads/{{thread_id}}", status_code=204, responses=documented(409, 422, 503), tags=tags)
+    @router.delete("/agent/threads/{thread_id}", status_code=204, responses=documented(409, 422, 503), tags=["agent"])
     async def delete(thread_id: ThreadId) -> None:
         """Forget a thread, if there is one; what runs in it is stopped."""
         await agent.forget(thread_id)
 
     @router.post(
-        f"{path}/threads/{{thread_id}}/stream",
+        "/agent/threads/{thread_id}/stream",
         description=READ_AGAIN,
         response_class=EventSourceResponse,
         responses=SERVER_SENT | OF_POSTS | documented(404),
-        tags=tags,
+        tags=["agent"],
     )
     async def read_again(thread_id: ThreadId, _: Annotated[dict[str, Any], Body(max_length=0)]) -> EventSourceResponse:
         run = agent.live.get(thread_id)
@@ -49,7 +47,7 @@ def add_conversations(router: APIRouter, agent: ServedAgent, path: str) -> None:
             raise RefusedError(404, NOTHING_RUNS.format(thread=thread_id))
         return ServerSent(run.read(), agent.limits.shutdown_timeout)
 
-    @router.delete(f"{path}/threads/{{thread_id}}/stream", status_code=204, responses=documented(422), tags=tags)
+    @router.delete("/agent/threads/{thread_id}/stream", status_code=204, responses=documented(422), tags=["agent"])
     async def stop(thread_id: ThreadId) -> None:
         """Stop the run that goes on here without its client, if there is one; what is saved can be resumed."""
         if run := agent.live.get(thread_id):

@@ -5,7 +5,6 @@ import json
 import os
 import uuid
 from collections.abc import AsyncGenerator
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -96,12 +95,6 @@ class BatchRequest(BaseModel):
             raise ValueError(f"The number of configs ({len(self.config)}) is not that of inputs ({len(self.inputs)}).")
         return self
 
-    @property
-    def runs(self) -> list[RunRequest]:
-        """Each for itself."""
-        configs = self.config if isinstance(self.config, list) else [self.config] * len(self.inputs)
-        return [RunRequest(input=asked, config=config) for asked, config in zip(self.inputs, configs, strict=True)]
-
 
 class RunMetadata(BaseModel):
     """What is told of a run beside its output."""
@@ -129,31 +122,27 @@ class BatchResponse(BaseModel):
     metadata: BatchMetadata
 
 
-def add_agent(router: APIRouter, agent: ServedAgent, path: str) -> None:
-    """Serve the agent under the path: LangServe's protocol, schemas and playground, with runs of ours.
+def add_agent(router: APIRouter, agent: ServedAgent) -> None:
+    """Serve the agent under `/agent`: LangServe's protocol, schemas and playground, with runs of ours.
 
     LangServe's own runs fail on requests of another form instead of refusing them, and its streams tell their client
     no more than "Internal Server Error", answer 200 before they know whether there is anything to stream, and write to
     clients who have gone.
     """
-    tags: list[str | Enum] = [path.strip("/")]
-    streamed: dict[str, Any] = {
-        "response_class": EventSourceResponse,
-        "responses": SERVER_SENT | OF_RUNS,
-        "tags": tags,
-    }
+    streamed: dict[str, Any] = {"response_class": EventSourceResponse, "responses": SERVER_SENT | OF_RUNS}
 
-    @router.post(f"{path}/invoke", response_model=RunResponse, responses=OF_RUNS, tags=tags)
+    @router.post("/agent/invoke", response_model=RunResponse, responses=OF_RUNS, tags=["agent"])
     async def invoke(request: RunRequest) -> Response:
         """The result of a run."""
-        config = _config(request, path)
+        config = _config(request.config)
         output = await agent.ainvoke(request.input, config)
         return _json(RunResponse(output=output, metadata=RunMetadata(run_id=str(config["run_id"]))))
 
-    @router.post(f"{path}/batch", response_model=BatchResponse, responses=OF_RUNS, tags=tags)
+    @router.post("/agent/batch", response_model=BatchResponse, responses=OF_RUNS, tags=["agent"])
     async def batch(request: BatchRequest) -> Response:
         """The results of several runs at once; the first that fails stops the others."""
-        configs = [_config(run, path) for run in request.runs]
+        given = request.config if isinstance(request.config, list) else [request.config] * len(request.inputs)
+        configs = [_config(each) for each in given]
         output = await agent.abatch(request.inputs, configs)
         run_ids = [str(config["run_id"]) for config in configs]
         return _json(BatchResponse(output=output, metadata=BatchMetadata(run_ids=run_ids)))
@@ -161,9 +150,9 @@ def add_agent(router: APIRouter, agent: ServedAgent, path: str) -> None:
     def _stream(events: AsyncGenerator[Any], *first: Message) -> Stream:
         return Stream(events, lambda events: _server_sent(events, *first), agent.limits.shutdown_timeout)
 
-    @router.post(f"{path}/stream", description=STREAM, **streamed)
+    @router.post("/agent/stream", description=STREAM, tags=["agent"], **streamed)
     async def stream(request: StreamRequest) -> EventSourceResponse:
-        config = _config(request, path)
+        config = _config(request.config)
         keep_in = agent.thread_to_keep(request.input, config) if request.on_disconnect == "continue" else None
         events = agent.events(request.input, config)
         first = await first_of(events)
@@ -173,20 +162,20 @@ def add_agent(router: APIRouter, agent: ServedAgent, path: str) -> None:
         run = agent.live.add(keep_in, LiveRun(request.input.asks, _server_sent(events, *begun), events))
         return ServerSent(run.read(), agent.limits.shutdown_timeout)
 
-    @router.post(f"{path}/stream_events", description=EVENTS, **streamed)
+    @router.post("/agent/stream_events", description=EVENTS, tags=["agent"], **streamed)
     async def stream_events(request: TraceRequest) -> EventSourceResponse:
-        config = _config(request, path)
+        config = _config(request.config)
         await agent.check(request.input, config)
         events = agent.astream_events(request.input, config, version="v2", **request.filters)
         return _stream(cast("AsyncGenerator[Any]", events))
 
-    @router.post(f"{path}/stream_log", description=LOG, **streamed)
+    @router.post("/agent/stream_log", description=LOG, tags=["agent"], **streamed)
     async def stream_log(request: TraceRequest) -> EventSourceResponse:
-        config = _config(request, path)
+        config = _config(request.config)
         await agent.check(request.input, config)
         return _stream(_log(agent, request, config))
 
-    @router.get(f"{path}/c/{{config}}/input_schema", include_in_schema=False)
+    @router.get("/agent/c/{config}/input_schema", include_in_schema=False)
     async def input_schema(config: str) -> dict[str, Any]:  # noqa: ARG001 — there is one, whatever the settings
         """The playground asks for it anew when a setting is changed, and has no form without it."""
         return agent.get_input_schema().model_json_schema()
@@ -194,7 +183,7 @@ def add_agent(router: APIRouter, agent: ServedAgent, path: str) -> None:
     add_routes(
         router,
         agent,
-        path=path,
+        path="/agent",
         dependencies=[Depends(_check_file)],
         enabled_endpoints=["playground", "input_schema", "output_schema", "config_schema"],
         enable_feedback_endpoint=False,
@@ -217,11 +206,11 @@ def _check_file(request: Request) -> None:
         raise HTTPException(404)
 
 
-def _config(request: RunRequest, path: str) -> RunnableConfig:
+def _config(given: ClientConfig | None) -> RunnableConfig:
     """What a run is started with."""
-    config: RunnableConfig = {"run_id": uuid.uuid4(), "run_name": path}
-    if request.config and request.config.configurable:
-        config["configurable"] = request.config.configurable.model_dump(exclude_none=True)
+    config: RunnableConfig = {"run_id": uuid.uuid4(), "run_name": "/agent"}
+    if given and given.configurable:
+        config["configurable"] = given.configurable.model_dump(exclude_none=True)
     return config
 
 

@@ -8,13 +8,13 @@ from langchain_core.runnables import ConfigurableFieldSpec
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from agent import Context
+from agent.context import LIMITS
 from apps.server.errors import RefusedError
 from apps.server.limits import Limits
 
 MODELS = ("model", "planner_model", "joiner_model")
-CEILINGS = ("max_replans", "max_tasks", "max_concurrency", "max_observation_chars", "tool_timeout", "tool_retries")
 APPROVALS = ("requires_approval", "approve_side_effects")
-NAMES = (*MODELS, *CEILINGS, *APPROVALS, "direct_join")
+NAMES = (*MODELS, *LIMITS, *APPROVALS, "direct_join")
 OPERATORS = ("system_prompt", "max_prompt_tokens", "grammar_dialect")
 """What only who runs the server sets."""
 
@@ -103,7 +103,7 @@ def context_of(settings: Mapping[str, Any], limits: Limits) -> Context:
         if not limits.allows(given[name]):
             models = ", ".join(limits.models) or "no model"
             raise RefusedError(422, MODEL_REFUSED.format(name=name, models=models, given=given[name][:100]))
-    for name in given.keys() & set(CEILINGS):
+    for name in given.keys() & set(LIMITS):
         if given[name] > (most := getattr(own, name)):
             raise RefusedError(422, TOO_HIGH.format(name=name, given=given[name], most=most))
     if own.approve_side_effects and not wanted.approve_side_effects:
