@@ -20,7 +20,7 @@ from langchain_core.messages import AnyMessage, ToolMessage
 from langchain_core.tools import BaseTool
 
 from agent.context import Context
-from agent.conversation.messages import map_sizes, observations, own_plans, result_of, tasks_of, this_turn
+from agent.conversation.messages import map_sizes, observations, own_plans, result_of, tasks_of, this_turn, value_for
 from agent.language.excerpt import excerpt
 from agent.language.references import (
     PATTERN,
@@ -31,6 +31,7 @@ from agent.language.references import (
     is_text,
     whole_reference,
 )
+from agent.language.tasks import Key
 from agent.language.values import as_container, for_people, to_text
 from agent.tooling.metadata import changes_something
 
@@ -182,11 +183,17 @@ class Filling:
     def _result_of(self, reference: Reference) -> Any:
         number = reference.task
         if (number, None) in self._seen:
-            return _value(self._seen.get((number, None)))
+            return self._value(reference, (number, None))
         value: list[Any] = [None] * self._sizes[number]
         for element in reference.elements(self._sizes[number]):
-            value[element] = _value(self._seen.get((number, element)))
+            value[element] = self._value(reference, (number, element))
         return value
+
+    def _value(self, reference: Reference, key: Key) -> Any:
+        message = self._seen.get(key)
+        if message is None or message.status == "error":
+            raise NoAnswerError
+        return value_for(reference, message, of_map=key[1] is not None)
 
 
 def with_parts(messages: Sequence[AnyMessage], answer: str) -> list[AnyMessage]:
@@ -254,12 +261,6 @@ def _claims_no_deed(answer: str, marked: str, messages: Sequence[AnyMessage], ch
 
 def _words(*texts: str) -> set[str]:
     return {word.casefold() for text in texts for word in _WORD.findall(text)}
-
-
-def _value(message: ToolMessage | None) -> Any:
-    if message is None or message.status == "error":
-        raise NoAnswerError
-    return result_of(message)
 
 
 def _printable(value: Any, about: str) -> str:

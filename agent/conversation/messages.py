@@ -6,6 +6,7 @@ call has one `ToolMessage` as its observation. The elements of a map are calls l
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
 from typing import Any, TypeGuard
@@ -23,6 +24,7 @@ from langchain_core.messages.tool import tool_call
 
 from agent.language.excerpt import excerpt
 from agent.language.plan import Plan
+from agent.language.references import Reference, UnresolvedReferenceError, follow
 from agent.language.tasks import Key, Task, name_of
 from agent.language.values import as_json, to_text
 
@@ -207,6 +209,26 @@ def observation(
 def result_of(observation: ToolMessage) -> Any:
     """The result, of which models are shown the text: what `$1` stands for."""
     return observation.response_metadata.get("content", observation.artifact)
+
+
+def value_for(reference: Reference, observation: ToolMessage, *, of_map: bool = False) -> Any:
+    """The result that a reference's path leads into.
+
+    Args:
+        reference: What refers to it.
+        observation: The observation of the task, or of an element of it.
+        of_map: Whether it is an element, to which the path's first step leads, if that is in brackets.
+    """
+    content = result_of(observation)
+    if content is observation.artifact:
+        return content
+    if of_map and reference.path.startswith("["):
+        reference = replace(reference, path=reference.path.partition("]")[2])
+    try:
+        follow(content, reference)
+    except UnresolvedReferenceError:
+        return observation.artifact
+    return content
 
 
 def apart(messages: Sequence[AnyMessage], plan: str) -> tuple[list[AnyMessage], dict[Key, ToolMessage]]:

@@ -26,7 +26,6 @@ from agent.conversation.messages import (
     observations,
     own_plans,
     provider_name,
-    result_of,
     tasks_of,
     this_turn,
     without_inventions,
@@ -110,7 +109,7 @@ def transcript(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
             most = EARLIER_CHARS
         text = _cut(message.text, most, call) if most else message.text
         parts = message.response_metadata.get("parts")
-        if parts and text != to_text(result_of(message)):
+        if parts and text != to_text(message.artifact):
             text = "\n".join([text, *parts])
         # Indented, no line of a result can pass for one of ours.
         shown = "\n  ".join(text.splitlines())

@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.messages import ToolMessage
 
-from agent.conversation.messages import result_of
+from agent.conversation.messages import value_for
 from agent.executor.outcomes import BlockedError, Outcomes
 from agent.language.plan import Map, MapError
 from agent.language.references import (
@@ -198,22 +198,3 @@ class Resolver:
             assert isinstance(message, ToolMessage), "each element of a map has an observation"
             found.value[element] = value_of((number, element), message)
         return found
-
-
-def value_for(reference: Reference, observation: ToolMessage, *, of_map: bool = False) -> Any:
-    """The result that a reference's path leads into.
-
-    Args:
-        reference: What refers to it.
-        observation: The observation of the task, or of an element of it.
-        of_map: Whether it is an element; the path's first step leads to it.
-    """
-    content = result_of(observation)
-    if content is observation.artifact:
-        return content
-    rest = replace(reference, path=reference.path.partition("]")[2]) if of_map else reference
-    try:
-        follow(content, rest)
-    except UnresolvedReferenceError:
-        return observation.artifact
-    return content

@@ -58,6 +58,12 @@ async def shelves(hall: int = 0) -> list[dict[str, str]]:
     return [{"name": f"shelf {number}", "place": f"hall {number}"} for number in range(40)]
 
 
+@tool(response_format="content_and_artifact")
+async def offers(of: str = "lamps") -> tuple[str, list[dict[str, int]]]:
+    """the offers"""
+    return f"Two offers of {of}.", [{"price": 30}, {"price": 25}]
+
+
 @tool
 async def people() -> list[str]:
     """nobody"""
@@ -79,7 +85,7 @@ async def send(to: str) -> str:
 
 
 send.metadata = {"side_effects": True}
-TOOLS = [measure, ratio, article, orders, orders_as_text, orders_in_text, people, population, send]
+TOOLS = [measure, ratio, article, orders, offers, orders_as_text, orders_in_text, people, population, send]
 READING = TOOLS[:-1]
 
 
@@ -101,6 +107,9 @@ async def answer(model: ChatOpenAI, tools: list[Any] = TOOLS, **context: Any) ->
         ('1. measure.map(["K2", "Fuji"])\njoin("$1[0].height and $1[-1].height")', "8611.25 and 3776"),
         ('1. measure.map(["K2", "Fuji"])\njoin("$1.name: $1.height m")', "K2 and Fuji: 8611.25 and 3776 m"),
         ('1. orders()\njoin("Orders: $1.id.")', "Orders: A-1 and A-2."),
+        # a tool that gives content and artifact, which parts are of
+        ('1. offers()\njoin("$1 $1[0].price, $1[1].price.")', "Two offers of lamps. 30, 25."),
+        ('1. offers.map(["A", "B"])\njoin("$1[0]: $1[0].price.")', "Two offers of A.: 30 and 25."),
         # words that tell of no deed, or name what was looked up
         ('1. ratio(6, 5)\n2. ratio(1, 1)\njoin("$1 * $2 = 1.2")', "1.2 * 1 = 1.2"),
         ('1. ratio(6, 5)\njoin("It is $1.")', "It is 1.2."),
@@ -190,6 +199,7 @@ async def test_otherwise_the_joiner_is_asked(plan: str, model_server: ModelServe
             "$1[-1].name is shelf 39",
         ),
         ('1. shelves.map([1, 2])\njoin("We sold $1[1][38].name last.")', "$1[1][38].name is shelf 38"),
+        ('1. offers()\njoin("We sold it for $1[0].price.")', "$1[0].price is 30"),
     ],
 )
 async def test_the_joiner_is_shown_what_the_answer_refers_to_in_results_that_are_cut(

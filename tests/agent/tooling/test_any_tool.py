@@ -191,6 +191,17 @@ async def test_a_path_that_fits_the_content_stays_in_it(run: Run) -> None:
     assert values(await run([look, take], "look()", "take($1.x)", "take($1.y)"))[1:] == ["shown", "only raw"]
 
 
+async def test_the_path_of_a_map_reaches_into_the_artifact_of_each_element(run: Run) -> None:
+    @tool(response_format="content_and_artifact")
+    def look(at: str) -> tuple[str, dict[str, str]]:
+        """looks"""
+        return f"Seen {at}.", {"of": at}
+
+    lines = 'look.map(["a", "b"])', "take($1.of)", "take($1[:].of)", "take($1[1].of)", "take($1)"
+    seen = [["a", "b"], ["a", "b"], "b", ["Seen a.", "Seen b."]]
+    assert values(await run([look, take], *lines))[2:] == seen
+
+
 async def test_a_path_that_fits_neither_fails_with_what_there_is(run: Run) -> None:
     _, missing = await run([find, take], 'find("K2")', "take($1[5])")
     assert missing.status == "error"
