@@ -196,7 +196,7 @@ class Calls:
         tool = self.tools[task.tool]
         if injections(tool):
             return None  # its result may depend on more than its arguments
-        if changes_something(tool) or not metadata_of(tool).cache:
+        if changes_something(tool, self.context.requires_approval) or not metadata_of(tool).cache:
             return None
         try:
             text = json.dumps([task.tool, arguments, after], sort_keys=True)

@@ -6,6 +6,8 @@ import pytest
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import StructuredTool
 from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
 
 from agent import create_llm_compiler
 from tests.support.model_server import ModelServer, Reply
@@ -66,6 +68,21 @@ async def test_tools_with_side_effects_and_those_that_opt_out_are_called_each_ti
     graph = create_llm_compiler(tools.all(), model=chat_model)
     await graph.ainvoke({"messages": "Question?"}, context={"approve_side_effects": False})
     assert sorted(tools.calls) == ["Fuji", "K2", "K2"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "context"), [({"requires_approval": True}, {}), ({}, {"requires_approval": ["look_up"]})]
+)
+async def test_all_calls_that_a_person_approves_are_made(
+    metadata: dict[str, Any], context: dict[str, Any], model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    tools = Tools(**metadata)
+    model_server.script(planner=['1. look_up("K2")\n2. look_up("K2")\njoin()'], joiner=["Done."])
+    graph = create_llm_compiler(tools.all(), model=chat_model, checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "1"}}
+    await graph.ainvoke({"messages": "Question?"}, config, context=context)
+    await graph.ainvoke(Command(resume={"decisions": [{"type": "approve"}] * 2}), config, context=context)
+    assert tools.calls == ["K2", "K2"]
 
 
 async def test_a_replan_does_not_repeat_what_succeeded_and_may_try_again_what_failed(
