@@ -324,9 +324,7 @@ class Map:
         length: int | None = None
         if isinstance(value, list):
             length = len(value)
-        elif reference is None:
-            raise self.no_list(value)
-        elif is_zipped(reference, self.sizes) or reference.path == "[:]":
+        elif reference and (is_zipped(reference, self.sizes) or reference.path == "[:]"):
             length = self.sizes.get(reference.task)
         if length is not None:
             self.check(length)

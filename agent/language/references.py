@@ -209,13 +209,11 @@ def follow(result: Any, reference: Reference) -> Any:
 def _step(container: Any, match: re.Match[str]) -> Any:
     if container is None:
         raise KeyError(match[0])
-    if isinstance(container, dict):
+    if not isinstance(container, dict):
         if match[0] == "[:]":
-            raise KeyError(match[0])
-    elif match[0] == "[:]":
-        return container
-    elif match[2] is None and container:  # a name: that of each element
-        return [_step(as_container(item), match) for item in container]
+            return container
+        if match[2] is None and container:  # a name: that of each element
+            return [_step(as_container(item), match) for item in container]
     return container[int(match[2]) if match[2] is not None else match[1] or match[3] or match[4] or ""]
 
 

@@ -91,8 +91,6 @@ def for_people(value: Any, about: str = "") -> str:
         about: What names it, such as the field that it stands in: an integer that names something itself, `id`,
             `order_number` or `year`, keeps its digits as they are.
     """
-    if isinstance(value, bool | None):
-        return to_text(value)
     if isinstance(value, int | float | Decimal):
         return _number_for_people(value, about)
     value = as_fields(value)
