@@ -24,6 +24,7 @@ TOO_LONG = (
     f"The plan ends here: this call has more than {MOST_PARTS:,} parts (values, brackets, commas, escapes, references)."
 )
 BEHIND_THE_LIST = "The list that is mapped over is followed by {text}."
+GIVEN_TWICE = "The argument {name!r} is given twice, with different values."
 GIVEN_AGAIN = "The argument {name!r} stands before the list that is mapped over, and again after it."
 
 LOOKAHEAD = 200
@@ -488,6 +489,8 @@ class CallReader:
                     self._values.append(value)
                 elif self._list and name in self._list.given:
                     self._list.error = GIVEN_AGAIN.format(name=name)
+                elif name in self._keywords and self._keywords[name] != value:
+                    self._unreadable = self._unreadable or GIVEN_TWICE.format(name=name)
                 else:
                     self._keywords[name] = value
 

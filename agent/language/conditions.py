@@ -21,7 +21,7 @@ LONGEST_LINE = 2000
 """Characters of a line that are looked at."""
 
 _IF = r"(?:(?:el)?if|unless|when(?:ever)?|while|until|for\s+(?:each|every|all|any|\w+(?:\s*,\s*\w+){0,9}\s+in))\b"
-BULLETS = r"[\s>*_`\-–—+•|(\[,;]*+"
+BULLETS = r"[\s>*_`\-–—+•|(\[,;①-⑳]*+"
 """What lines begin with. Possessive (`*+`), since the same characters may follow: else a row of stars takes the square
 of its length."""
 
@@ -62,7 +62,7 @@ _REMARKED = re.compile(
 )
 """The same in a remark, which has little else to say of a call. Thoughts may."""
 
-_NAMES_RESULT = re.compile(r"\s*(?:->|=>|→|=)\s*\$?\w+[\s.;,]*")
+_NAMES_RESULT = re.compile(r"\s*(?:->|=>|→|=|\bas\b)\s*\$?(\w+)[\s.;:,]*")
 _NOTHING = re.compile(
     r"[\s`*_)\]}>,;.|\-]*+(?:(?<=```)\w+|</?(?:plan|calls|code|output|response)>|and"
     r"|(?:and\s+)?(?:first|then|next|now|also|finally|lastly|after that))?[\s:*_`,]*",
@@ -125,6 +125,12 @@ def may_be_conditional(text: str, *, beside: bool) -> bool:
         return False
     is_remark = _REMARK.match(text) is not None
     return bool(_MAY_STATE.search(_REFERS.sub("", text)) or (_REMARKED.search(text) if is_remark else beside))
+
+
+def result_named(behind: str) -> str:
+    """The name that the text behind a call gives its result, as in `search("K2") -> height`; or nothing."""
+    named = _NAMES_RESULT.fullmatch(behind)
+    return named[1] if named and not named[1][0].isdigit() else ""
 
 
 def is_sentence(line: str) -> bool:

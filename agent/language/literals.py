@@ -140,6 +140,8 @@ def read_value(tokens: Sequence[Token], results: Mapping[str, str]) -> Any:
     """
     if any(kind == "prefix" and "f" in text.lower() for kind, text in tokens):
         tokens = _fill_in(tokens, results)
+    if ("text", '"') in tokens or ("text", "'") in tokens:
+        _check_quotes(tokens)
     read = [token for token in tokens if token[0] != "code" or not token[1].isspace()]
     kinds = [kind for kind, _ in read]
     if kinds[:1] == kinds[-1:] == ["quote"] and set(kinds[1:-1]) <= {"text"} and len(kinds) > 1:
@@ -170,6 +172,28 @@ def read_value(tokens: Sequence[Token], results: Mapping[str, str]) -> Any:
         with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
             error = _no_value(ast.parse(f"({source})", mode="eval").body, results)  # a map has taken its brackets
         raise UnreadableError(error) from None
+
+
+def _check_quotes(tokens: Sequence[Token]) -> None:
+    """Make sure that no text with quotes in it is meant as an expression of several.
+
+    Raises:
+        UnreadableError: One is, as in `"a" or "b"`.
+    """
+    string: list[Token] = []
+    for token in tokens:
+        if not string and token[0] != "quote":
+            continue
+        string.append(token)
+        if token[0] != "quote" or len(string) == 1:
+            continue
+        written, string = written_in(string), []
+        parts: list[ast.stmt] = []
+        with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            parts = ast.parse(written).body if len(written) <= _CODE_CHARS else []
+        is_text = [isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant) for part in parts]
+        if len(parts) > 1 or not all(is_text):
+            raise UnreadableError(NOT_A_VALUE.format(text=shorten(written), hint=PARTS))
 
 
 def _read_bare(written: str, results: Mapping[str, str]) -> str:
@@ -333,6 +357,8 @@ def _convert(node: ast.expr, results: Mapping[str, str]) -> Any:
             return {_key(key): _convert(value, results) for key, value in zip(keys, values, strict=True)}
         case ast.BinOp(left=left, op=ast.Add(), right=right) if _is_text(left) or _is_text(right):
             # "height of " + $1
+            if any(isinstance(part, ast.Name) and part.id not in results for part in (left, right)):
+                raise UnreadableError(_no_value(node, results))
             parts = _convert(left, results), _convert(right, results)
             if all(isinstance(part, str) for part in parts):
                 return _joined(*parts)

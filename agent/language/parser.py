@@ -28,8 +28,10 @@ from agent.language.conditions import (
     is_left_over,
     is_sentence,
     may_be_conditional,
+    result_named,
     stands_under_condition,
 )
+from agent.language.reasoning import THOUGHT
 from agent.language.tasks import Call, Element, Join, Signature, Thought
 
 MAP = ".map"
@@ -43,21 +45,23 @@ NO_CALL = "This is not a call; the form is {tool}(…)."
 
 Item = Call | Element | Join | Thought
 
-_NUMBERED = r"(?:(?:step|task|action|call)\s*)?#?(?P<number>\d{1,9})[\s*_`]*+\\?[.):\]\-–—、：．|]?[\s*_`]*+"
+_NUMBERED = r"(?:(?:step|task|action|call|第)\s*)?#?(?P<number>\d{1,9})步?[\s*_`]*+\\?[.):\]\-–—、：．|]?[\s*_`]*+"
 _ASSIGNED = (
-    r"(?:\$\{?(?P<assigned>\d{1,9})\}?\s*[=:.)]"
-    r"|(?:(?:const|let|var)\s+)?(?P<result>[^\W\d]\w{0,40})(?:\s*:\s*\w{1,20})?\s*=)\s*"
+    r"(?:(?:(?:const|let|var)\s+)?\$?(?P<result>[^\W\d]\w{0,40})(?:\s*:\s*\w{1,20})?\s*:?=\s*)?"
+    r"(?:\$\{?(?P<assigned>\d{1,9})\}?\s*(?::=|[=:.)])\s*)?"
 )
 _ANNOUNCED = r"(?:action|call|function|task|tool|use)(?:\s*:\s*|\s+)"
 _HEAD = re.compile(
-    rf"(?:(?<![\w.$]){_NUMBERED}(?P<words>(?:[^\W\d]{{1,20}}\s+){{1,2}})??)?(?:{_ANNOUNCED})?(?:{_ASSIGNED})?"
-    r"(?:(?:await|return)\s+)?[`*]*(?P<name>[^\W\d](?:[\w.\-]*\w)?)[`*]*(?P<gap>\s*)\Z",
+    rf"(?:(?<![\w.$]){_NUMBERED}(?P<words>(?:[^\W\d]{{1,20}}\s+){{1,2}})??)?(?:{_ANNOUNCED})?{_ASSIGNED}"
+    r"(?:(?:await|return|(?:async\s+)?with)\s+)?[`*]*(?P<name>[^\W\d](?:[\w.\-]*\w)?)[`*]*(?P<gap>\s*)\Z",
     re.IGNORECASE,
 )
 _HEAD_END = re.compile(r"[\w`*]\s*\Z")
 _LONGEST_HEAD = 120
-_LEAD = re.compile(rf"{BULLETS}(?:(?:\d+\.)+\d+[.):]?\s*|(?:action|call|task|tool)\s*:\s*)?", re.IGNORECASE)
-_THOUGHT = re.compile(rf"{BULLETS}(?:{_NUMBERED})?[*_]*+thoughts?[*_]*\s*:", re.IGNORECASE)
+_LEAD = re.compile(
+    rf"{BULLETS}(?:(?:\d+\.)+\d+[.):]?\s*|(?:action|call|task|tool)\s*:\s*|第\w{{1,3}}步\s*[:：]\s*)?", re.IGNORECASE
+)
+_THOUGHT = re.compile(rf"{BULLETS}(?:{_NUMBERED})?[*_]*+{THOUGHT}[*_]*\s*[:：]", re.IGNORECASE)
 _COMMENT = re.compile(r"[\s`*,;]*(?:#(?!\d)|//|/\*)")
 _NOISE = re.compile(r"[\s`*_)\]}>,;.|\-]*(?:```\s*+\w*+\s*+)?")
 _NO_CALL = re.compile(
@@ -67,7 +71,7 @@ _NAMED_CALLS = re.compile(r"(?<![\w.\-])[\w.\-]++(?=\s{0,3}[(（])")
 _FIRST_WORD = re.compile(rf"{BULLETS}([\w.\-]+)")
 _NAMED_IN_JSON = re.compile(r"[\"'](?:name|tool|tool_name|function|action)[\"']\s{0,3}:\s{0,3}[\"']([\w.\-]+)[\"']")
 _NUMBERED_LINE = re.compile(rf"{BULLETS}(?:(?:step|task|action|call)\s*)?#?(\d{{1,9}})[.):]", re.IGNORECASE)
-_NAMES = re.compile(rf"{BULLETS}(?:\d+[.):]\s*)?([^\W\d]\w*(?:\s*,\s*[^\W\d]\w*)*)\s*=(?!=)")
+_NAMES = re.compile(rf"{BULLETS}(?:\d+[.):]\s*)?[\s(]*\$?([^\W\d]\w*(?:\s*[,=]\s*[^\W\d]\w*)*)\s*:?=(?!=)")
 _JOIN = re.compile(rf"{BULLETS}(?:{_NUMBERED})?join[\s*`.]*", re.IGNORECASE)
 _PLAN_END = re.compile(r"</?END_OF_PLAN>", re.IGNORECASE)
 _OPEN_PLAN_END = re.compile(r"</?[a-z_]{0,12}", re.IGNORECASE)
@@ -199,6 +203,8 @@ class PlanParser:
         call, self._made = self._made, None
         if call is None or self.ended:
             return
+        if name := result_named(behind):
+            self._results[name] = "" if call.number is None else f"${call.number}"
         changes = self._changes(call.tool)
         if conditional or is_left_over(behind, changes=changes):
             # What changes nothing has been given out; this is one more.

@@ -91,6 +91,9 @@ class Plan:
         """How many of its calls could start at once, since all of their arguments were known."""
 
         self._numbers: dict[int, int] = {}
+        self._written: dict[int, tuple[str, bool, Any]] = {}
+        """The last call with each number, as it is written."""
+
         self._dependencies: dict[int, tuple[int, ...]] = {}
         self._awaited: set[int] = set()
 
@@ -107,12 +110,32 @@ class Plan:
         before = len(self.tasks)
         if isinstance(item, Element):
             self._add_element(item)
+        elif self._is_repeated(item):
+            self._add_map_again(item)
         elif item.mapped:
             self._add_map(item)
         else:
             tool, arguments, wrong = self._bind(item, self._numbers)
             self._append(Task(self._number(item.number), tool, arguments, error=wrong))
         return self.tasks[before:]
+
+    def _is_repeated(self, call: Call) -> bool:
+        """Whether a call is the last one with its number, written again: what it changes is to be changed once."""
+        numbers = self._numbers if self._open is None else self._before
+        written = (call.tool, call.mapped, renumber([call.arguments, call.keywords], numbers))
+        if call.number is None or call.error:
+            return False
+        if self._written.get(call.number) == written:
+            return True
+        self._written[call.number] = written
+        return False
+
+    def _add_map_again(self, call: Call) -> None:
+        """Complete a map that is written again, if calls of it have been given out. No reference is to it."""
+        if self._open is not None:
+            before = self._before
+            self._add_map(call)
+            self._numbers = before
 
     def _append(self, task: Task) -> None:
         """Count and link the task."""
@@ -247,7 +270,7 @@ def _bind_to(tool: Signature, call: Call, as_read: dict[str, Any]) -> tuple[dict
         # search({"query": "…"}), as function calling has taught some models
         if positional[0] and tool.required <= positional[0].keys() <= set(tool.parameters):
             positional, keywords = [], positional[0]
-    elif len(positional) > len(tool.parameters) == 1 and re.fullmatch(r"(?!\s*')[^\"]+", call.text):
+    elif len(positional) > len(tool.parameters) == 1 and _is_bare_text(call):
         # search(Paris, France): text without quotes, in which the comma is text too
         positional = [call.text.strip()]
     if len(positional) > len(tool.parameters):
@@ -264,6 +287,10 @@ def _bind_to(tool: Signature, call: Call, as_read: dict[str, Any]) -> tuple[dict
             return as_read, MISSING_ARGUMENT.format(tool=tool.name, name=name, signature=tool)
     order = {name: place for place, name in enumerate(tool.parameters)}
     return dict(sorted(arguments.items(), key=lambda item: order.get(item[0], len(order)))), None
+
+
+def _is_bare_text(call: Call) -> bool:
+    return bool(re.fullmatch(r"(?!\s*')[^\"]+", call.text)) and not all(map(whole_reference, call.arguments))
 
 
 # --- maps

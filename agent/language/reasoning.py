@@ -6,6 +6,9 @@ of models has its own of. All of them stand here.
 
 import re
 
+THOUGHT = r"(?:thoughts?|gedanken?|überlegung(?:en)?|pens(?:amiento|ée|iero)|réflexion|思考|想法|考え)"
+"""The word with which a line says to be a thought, in the languages that models often think in."""
+
 _NAMES = (
     r"(?:(?:inner|internal|hidden|ant)_?)?(?:think|thinking|thoughts?|reason|reasoning|analysis|reflection|monologue"
     r"|scratchpad|cot|chain_of_thought)(?:_process)?"

@@ -25,7 +25,7 @@ from agent.handover import Handover
 from agent.language.conditions import condition_error, is_left_over, may_be_conditional
 from agent.language.parser import Item, PlanParser
 from agent.language.plan import Plan
-from agent.language.reasoning import Thoughts
+from agent.language.reasoning import THOUGHT, Thoughts
 from agent.language.tasks import Call, Element, Join, Signature, Task, Thought
 from agent.model_servers import ModelError, known_of
 from agent.models import Models, overflow_told
@@ -66,7 +66,7 @@ MOST_TALK = 5_000
 SILENCE = 0.5
 """Seconds without a word after which a plan that has ended stands, although its stream is open."""
 
-_MARKED_THOUGHT = re.compile(r"[\s*_\d.)]*thought", re.IGNORECASE)
+_MARKED_THOUGHT = re.compile(rf"[\s*_\d.)]*{THOUGHT}", re.IGNORECASE)
 _ANY_MARK = re.compile(r"</?[\w|｜]{1,40}>?")
 _CLOSING = re.compile(r"[\s`]*(?:</?[A-Z_]*>?)?[\s`]*")
 """What may follow the join without the model having gone on talking."""

@@ -96,7 +96,7 @@ REMARKS = [
     " => mail",
     " = $2",
 ]
-REMARKS += ["**", "`", " |", "```", " - tells Ana", " (to tell her)", " – the mail"]
+REMARKS += [" as mail", " as $mail:", "**", "`", " |", "```", " - tells Ana", " (to tell her)", " – the mail"]
 LOOSE = [" [the mail]", " → her answer", ": the mail", " to tell her", ", to tell her"]
 LOOSE += [" for the record", " as the first mail"]
 
@@ -168,6 +168,15 @@ STATED = [
     "# on delay",
     "# Ana must confirm",
     "# avant, confirmer avec Ana",
+    "# for each guest",
+    "# x3",
+    "# ggf.",
+    "# 必要时",
+    "# 条件：晚点",
+    "# au besoin",
+    "# an example",
+    "# cancelled",
+    "Thought: Ana must confirm first.",
     "Thought: I see whether it is late.",
 ]
 
@@ -255,6 +264,8 @@ def test_what_stands_below_a_line_that_cannot_be_read_may_hang_on_it(guard: str)
         "# depends on 1",
         "# after the search",
         "# Ana needs to know, no reply expected",
+        "Thought: Ana should be told at once.",
+        "思考：现在发送邮件。",
         "Thought: Once I have the height, I send it.",
         "Thought: Jetzt sende ich die Mail als Text.",
     ],

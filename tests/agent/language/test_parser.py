@@ -73,6 +73,7 @@ def test_what_comes_after_the_join_is_ignored() -> None:
         ('"height of " + $1', "height of $1"),
         ('f"plain {x}"', "plain {x}"),
         ('"The "Godfather" film"', 'The "Godfather" film'),
+        ('"a 6" by 4" board"', 'a 6" by 4" board'),
         ('""', ""),
         ("'Zürich → 東京 🙂'", "Zürich → 東京 🙂"),
         ("3", 3),
@@ -415,11 +416,45 @@ def test_the_name_of_a_result_is_the_result() -> None:
         '1. First run search("x")',
         '1. return search("x")',
         "1、search（「x」）",
+        '第1步：search("x")',
+        '$1 := search("x")',
+        'a = $1 = search("x")',
+        '1. with search("x") as a:',
     ],
 )
 def test_a_call_in_other_clothes_is_read(text: str) -> None:
     call = only_call(text)
     assert (call.number, call.tool, call.arguments, call.error) == (1, "search", ["x"], None)
+
+
+@pytest.mark.parametrize("mark", ["① ", "第一步：", "** ② **"])
+def test_marks_of_other_languages_before_a_call_are_read_over(mark: str) -> None:
+    assert only_call(f'{mark}search("x")').arguments == ["x"]
+
+
+@pytest.mark.parametrize(
+    "naming",
+    [
+        "a := {call}",
+        "$a = {call}",
+        "a = $1 = {call}",
+        "1. {call} -> a",
+        "1. {call} => $a",
+        "1. {call} as a",
+        "1. with {call} as a:",
+        "1. (a := {call})",
+        "b = a = {call}",
+    ],
+)
+def test_a_result_may_be_named_in_other_ways(naming: str) -> None:
+    first, second = calls(naming.format(call='search("x")') + "\nsearch(a)")
+    assert second.arguments == [f"${first.number}"]
+
+
+@pytest.mark.parametrize("naming", ['search("x") -> a', 'with search("x") as a:'])
+def test_a_name_is_no_text_either_if_the_call_has_no_number(naming: str) -> None:
+    _, second = calls(f"{naming}\nsearch(a)")
+    assert "a is not a value" in (second.error or "")
 
 
 def test_full_width_commas_separate_values_and_belong_to_text() -> None:
@@ -532,6 +567,12 @@ def test_other_words_are_not(text: str) -> None:
         ('"{}".format($1)', "is not a value"),
         ("$1.map(e => e.name)", "is not a value"),
         ("$1?.name", "is not a value"),
+        ('"a" or "b"', "is not a value"),
+        ('"%s" % "a"', "is not a value"),
+        ('["a"; "b"]', "is not a value"),
+        ("'a' - 'b'", "is not a value"),
+        ('"a" + b', "is not a value"),
+        ('query="a", query="b"', "'query' is given twice"),
         ("query=<query>", "There is no value in '<query>'"),
         ("<the query>", "There is no value in '<the query>'"),
         ("query={query}", "There is no value in '{query}'"),

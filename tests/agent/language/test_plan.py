@@ -17,7 +17,7 @@ NAMED = Signature("named", ("first",), frozenset({"first"}), open=True)
 TOOLS = {tool.name: tool for tool in (SEARCH, MATH, ANYTHING, NAMED)}
 
 
-def make(*calls: Call, earlier: tuple[int, ...] = ()) -> list[Task]:
+def make(*calls: Call | Element, earlier: tuple[int, ...] = ()) -> list[Task]:
     """The tasks of a plan of these calls."""
     plan = Plan(TOOLS, earlier)
     return [task for call in calls for task in plan.add(call)]
@@ -76,6 +76,20 @@ def test_a_number_used_twice_is_replaced_and_later_references_follow_it() -> Non
     assert third.dependencies == (2,)
 
 
+def test_a_call_that_is_written_again_with_its_number_is_made_once() -> None:
+    plan = [search(1, "K2"), math(2, "$1"), search(1, "K2"), math(2, "$1")]
+    assert [task.number for task in make(*plan)] == [1, 2]
+    assert [task.number for task in make(*plan[:2], search(1, "Fuji"), *plan[1:2])] == [1, 2, 3, 4]
+    assert [task.number for task in make(search(1, "K2"), search(2, "K2"))] == [1, 2]
+
+
+def test_so_is_a_call_that_refers_to_a_map_that_is_written_again() -> None:
+    elements = [Element(1, "search", name) for name in ("K2", "Fuji")]
+    whole = Call(1, "search", [["K2", "Fuji"]], mapped=True)
+    tasks = make(*elements, whole, math(2, "$1"), *elements, whole, math(2, "$1"))
+    assert [task.number for task in tasks if task.tool == "math"] == [2]
+
+
 def test_a_plan_that_counts_from_1_again_in_a_later_turn_goes_on_counting() -> None:
     tasks = make(search(1), search(2), math(3, "$1 - ${2}", ["$2[0].name"]), earlier=(1, 2, 3))
     assert [task.number for task in tasks] == [4, 5, 6]
@@ -123,7 +137,8 @@ def test_a_reference_means_the_last_task_written_with_its_number(
     numbers: list[int], earlier: set[int], data: st.DataObject
 ) -> None:
     target = data.draw(st.sampled_from(numbers))
-    tasks = make(*(search(number, "x") for number in numbers), math(None, f"${target}"), earlier=tuple(earlier))
+    calls = [search(number, f"call {place}") for place, number in enumerate(numbers)]
+    tasks = make(*calls, math(None, f"${target}"), earlier=tuple(earlier))
     meant = len(numbers) - 1 - numbers[::-1].index(target)
     assert tasks[-1].dependencies == (tasks[meant].number,)
 
@@ -251,6 +266,7 @@ def test_the_exact_name_of_a_tool_comes_first() -> None:
             "math takes problem, [context]; 3 arguments are too many.",
         ),
         (Call(1, "search", [1, 2]), "search takes query; 2 arguments are too many."),
+        (Call(1, "search", ["$2", "$3"], text="$2, $3"), "search takes query; 2 arguments are too many."),
         (Call(1, "anything", ["x"]), "anything takes none; 1 arguments are too many."),
         (Call(1, "math", ["a"], {"problem": "b"}), "math is given the argument 'problem' twice."),
         (math(1, "a", text="b"), "math has no argument 'text'; it takes problem, [context]."),
