@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, mess
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.constants import TAG_NOSTREAM
 
-from agent.language.reasoning import without_thoughts
+from agent.language.reasoning import THOUGHT, without_thoughts
 from agent.language.written_calls import read_written_calls
 from agent.streaming import MessageStream, StreamedMessage
 
@@ -20,20 +20,31 @@ CONFIG: RunnableConfig = {"run_name": "join", "tags": [TAG_NOSTREAM]}
 """LangGraph would show all of the reply, a call of `replan` as well, and an answer that is for a program."""
 
 _PLAIN = re.compile(
-    r"[^\w<\[{`|]*(?!(?:thought|action|answer|final|replan|finish|functions)\b)\w+(?=[^\w(])", re.IGNORECASE
+    rf"[^\w<\[{{`|]*(?!(?:{THOUGHT}|action|answer|final|replan|finish|functions)\b)\w+(?=[^\w(（])", re.IGNORECASE
 )
 """How an answer begins that is no form of words, in which it would stand somewhere."""
 
 _ACTION = re.compile(
-    r"(?:(?:Action|Answer)[ \t*]*:[ \t*]*|(?:\A|\n)[ \t*]*(?=\w+[(\[:]))"
-    r"(?P<action>Finish|Replan)\b[ \t:*]*(?P<text>.*)",
+    r"(?:(?:Action|Answer)[ \t*]*[:：][ \t*`]*"
+    r"|(?:\A|\n)[ \t*`]*(?:[^\W\d]{1,20}[ \t*]*[:：][ \t*`]*)?(?=\w+[(（\[:：]))"
+    r"(?P<action>Finish|Replan)\b[ \t:：*]*(?P<text>.*)",
     re.DOTALL | re.IGNORECASE,
 )
+_NEXT = re.compile(r"\n[\s*]*(?:Observation|Thought)[\s*]*[:：]", re.IGNORECASE)
+"""What a model goes on with that imagines what comes of its action."""
+
 _FINAL = re.compile(r"(?:\A|\n)[^\w\n]*(?:Final )?Answer\W*:\s*(?P<text>.*)", re.DOTALL | re.IGNORECASE)
 _FORM = re.compile(
-    r"[\s*]*(?:Thought|Action|Replan)[\s*]*:|[\s*]*Answer[\s*]*:\s*(?=Finish[(\[])|\s*(?:Finish|Replan)[(\[].*[)\]]\s*\Z",
+    r"[\s*]*(?:Thought|Action|Replan)[\s*]*[:：]|[\s*]*Answer[\s*]*[:：]\s*(?=Finish[(\[])"
+    r"|\s*(?:Finish|Replan)[(（\[].*[)）\]]\s*\Z",
     re.DOTALL | re.IGNORECASE,
 )
+_OTHER_FORM = re.compile(
+    r"(?:\A|\n)[ \t*]{0,9}[^\W\d]{1,20}[ \t*]{0,9}[:：][ \t*`]{0,9}(?:Finish|Replan)[(（\[]",
+    re.IGNORECASE,
+)
+"""The form with its words in another language: `Gedanke: …`, `Aktion: Finish(…)`."""
+
 _GIVEN = r"(?:(?:final_)?answer|feedback|response|text|message|missing)"
 _KEYWORD = re.compile(
     rf"\A{_GIVEN}\s*[=:]\s*|\A\w+\s*=\s*(?=[\"'])|\A\{{\s*[\"']{_GIVEN}[\"']\s*:\s*(?=[\"'].*\}}\Z)", re.DOTALL
@@ -52,7 +63,7 @@ _BACKSLASH = re.compile(r"\\(?![\"'])")
 
 _ACTIONS = ("replan", "Replan", "finish", "Finish")
 
-_THOUGHT = re.compile(r"\A[\s*]*Thought[\s*]*:[\s*]*", re.IGNORECASE)
+_THOUGHT = re.compile(r"\A[\s*]*Thought[\s*]*[:：][\s*]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -144,9 +155,10 @@ def read_decision(response: AIMessage, *, as_text: bool = False) -> Answer | Rep
             return Answer(_plain(response, given))
     bare = _BEFORE.sub("", answer.rstrip(), count=1)
     bare = bare[:-LONGEST_BEHIND] + _BEHIND.sub("", bare[-LONGEST_BEHIND:])
-    if as_text or _FORM.match(bare):
-        words = bare.partition("\nObservation:")[0]
-        action = _ACTION.search(words)
+    if as_text or _FORM.match(bare) or (bare[-1:] in ")）]" and _OTHER_FORM.search(bare)):
+        action = _ACTION.search(bare)
+        words = bare[: end.start()] if (end := _NEXT.search(bare, action.start() if action else 0)) else bare
+        action = action and _ACTION.match(words, action.start())
         final = None if action else _FINAL.search(words)
         if action:
             literal = _literal(action["text"])
@@ -168,7 +180,7 @@ def _plain(response: AIMessage, answer: str) -> AIMessage:
 
 def _literal(text: str) -> str | None:
     """The text that stands, as Python has it, in the parentheses that this begins with; None if none does."""
-    written = _BACKSLASH.sub(r"\\\\", text.strip().rstrip("*`;. \n"))
+    written = _BACKSLASH.sub(r"\\\\", _half_width(text.strip().rstrip("*`;. \n")))
     try:
         called: ast.AST = ast.parse(f"_{written}", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -182,9 +194,16 @@ def _literal(text: str) -> str | None:
     return "".join(texts).strip() if texts and len(texts) == len(parts) else None
 
 
+def _half_width(text: str) -> str:
+    """The text with half-width parentheses around it, if they are full-width ones."""
+    if not text.startswith("（"):
+        return text
+    return f"({text[1:-1]})" if text.endswith(("）", ")")) else f"({text[1:]}"
+
+
 def _without_parentheses(text: str) -> str:
     """What stands in the parentheses that the text begins with; it may have parentheses of its own."""
-    content = text.strip().rstrip("*`").rstrip()
+    content = _half_width(text.strip().rstrip("*`").rstrip())
     if content.startswith("("):
         end = len(content) - 1 if content.endswith(")") else _closing(content)
         content = content[1:end].strip()

@@ -137,6 +137,12 @@ def test_what_the_answer_cost_is_kept() -> None:
         'Action: Finish("""8,611 m""")',
         "Action: Finish(8,611 m",
         "<think>Replan(x)</think>\nThought: known\nAction: Finish(8,611 m)",
+        "Thought: known\nAction: `Finish(8,611 m)`",
+        "Thought: known\nAction：Finish（8,611 m）",
+        "Finish（8,611 m）",
+        "Gedanke: bekannt\nAktion: Finish(8,611 m)",
+        "思考：已知。\n行动：Finish（8,611 m）",
+        "Thought: known\nAction: Finish(8,611 m)\nThought: known\nAction: Finish(8,612 m)",
     ],
 )
 def test_the_answer_stands_in_finish(text: str) -> None:
@@ -181,6 +187,7 @@ def test_whatever_stands_in_finish_is_the_answer(text: str) -> None:
         "Action: Replan(search K3 (the mountain))",
         "Replan(search K3 (the mountain))",
         "**Action: Replan(search K3 (the mountain))**",
+        "Pensamiento: falta K3.\nAcción: Replan(search K3 (the mountain))",
     ],
 )
 def test_what_is_missing_stands_in_replan(text: str) -> None:
