@@ -10,6 +10,7 @@ known to tell of no deed, in English; all others take the joiner, too. That cost
 """
 
 import json
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from langchain_core.tools import BaseTool
 from agent.context import Context
 from agent.conversation.messages import map_sizes, observations, own_plans, result_of, tasks_of, this_turn, value_for
 from agent.language.excerpt import excerpt
+from agent.language.reasoning import without_thoughts
 from agent.language.references import (
     PATTERN,
     Reference,
@@ -276,9 +278,10 @@ def _printable(value: Any, about: str) -> str:
 
 
 def _is_plain(item: Any) -> bool:
-    if as_container(item) is not None or (isinstance(item, str) and _DATA.search(item)):
-        return False
-    return isinstance(item, str | int | float) and not isinstance(item, bool)
+    if isinstance(item, str):
+        is_data = as_container(item) is not None or _DATA.search(item)
+        return bool(item.strip()) and not is_data and without_thoughts(item) == item
+    return isinstance(item, int | float) and not isinstance(item, bool) and -math.inf < item < math.inf
 
 
 def direct_answer(messages: Sequence[AnyMessage]) -> str:
@@ -287,4 +290,6 @@ def direct_answer(messages: Sequence[AnyMessage]) -> str:
     if not isinstance(result, ToolMessage) or not result.response_metadata.get("return_direct"):
         return ""
     value = result_of(result)
+    if isinstance(value, str):
+        value = without_thoughts(value)
     return to_text(value) if isinstance(value, dict | list) else for_people(value)

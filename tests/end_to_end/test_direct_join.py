@@ -1,5 +1,6 @@
 """The plan gives the answer's words, and no second model call is needed; but only if all happened that it tells of."""
 
+import math
 from typing import Any
 
 import pytest
@@ -77,6 +78,18 @@ async def population(of: str) -> int:
 
 
 @tool
+async def blank(of: str) -> Any:
+    """nothing that people read"""
+    return {
+        "not a number": math.nan,
+        "infinite": [1, math.inf],
+        "a gap": ["a", "", "b"],
+        "spaces": " ",
+        "a thought": "<think>Is it 5?</think>It is 5.",
+    }[of]
+
+
+@tool
 async def send(to: str) -> str:
     """send a mail"""
     if to == "bad":
@@ -85,7 +98,7 @@ async def send(to: str) -> str:
 
 
 send.metadata = {"side_effects": True}
-TOOLS = [measure, ratio, article, orders, offers, orders_as_text, orders_in_text, people, population, send]
+TOOLS = [measure, ratio, article, orders, offers, orders_as_text, orders_in_text, people, population, blank, send]
 READING = TOOLS[:-1]
 
 
@@ -244,6 +257,11 @@ async def test_of_a_result_that_is_shown_whole_it_is_shown_no_parts(
         '1. orders_as_text()\njoin("They are $1.")',
         '1. orders_in_text()\njoin("$1")',
         '1. people()\njoin("They are $1.")',
+        '1. blank("not a number")\njoin("It is $1.")',
+        '1. blank("infinite")\njoin("They are $1.")',
+        '1. blank("a gap")\njoin("They are $1.")',
+        '1. blank("spaces")\njoin("$1")',
+        '1. blank("a thought")\njoin("$1")',
         # something of a reference would be left over
         '1. orders()\njoin("They are $1[?].id.")',
         '1. orders()\njoin("They are $1[id].")',
