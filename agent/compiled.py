@@ -33,6 +33,12 @@ OTHER_LOOP = (
     "PostgresSaver."
 )
 
+SHALLOW = (
+    "{saver} keeps only the last step of a thread, and what was said before is saved with the steps that said it: the "
+    "conversation of thread {thread} is lost. Give the graph a checkpointer that keeps all steps, such as "
+    'AsyncPostgresSaver; a run of `durability="exit"` saves few.'
+)
+
 T = TypeVar("T")
 
 
@@ -55,7 +61,7 @@ class LLMCompiler(CompiledStateGraph[State, Context, Conversation, Conversation]
         would lose it. The run has a task of its own, and ends in order however its consumer is cancelled.
 
         Raises:
-            RuntimeError: The checkpointer is async, and belongs to another event loop.
+            RuntimeError: The checkpointer is async, and belongs to another event loop; or it has lost the conversation.
         """
         given, config = config or {}, ensure_config(config)
         if config.get("max_concurrency") or (self.config or {}).get("max_concurrency"):
@@ -67,18 +73,22 @@ class LLMCompiler(CompiledStateGraph[State, Context, Conversation, Conversation]
         saver = config["configurable"].get(CONFIG_KEY_CHECKPOINTER, self.checkpointer)
         if isinstance(saver, BaseCheckpointSaver):
             config["configurable"] = {**config["configurable"], CONFIG_KEY_CHECKPOINTER: usable_here(saver)}
-            if isinstance(input, dict) and not config["configurable"].get("checkpoint_ns"):
-                config = await self._end_turn(config)
+            if not config["configurable"].get("checkpoint_ns"):
+                config = await self._take_up(config, asks=isinstance(input, dict))
         running = cast("AsyncGenerator[Any]", super().astream(_savable_input(input), config, **options))
         async with aclosing(in_a_task(running)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
-    async def _end_turn(self, config: RunnableConfig) -> RunnableConfig:
-        """Have the thread's conversation say what is known of its last turn, if that never ended.
+    async def _take_up(self, config: RunnableConfig, asks: bool) -> RunnableConfig:
+        """Look at what is saved of the thread. If a question is asked, and the last turn never ended, have the
+        conversation say what is known of it.
 
         Returns:
-            The configuration to ask the next question with.
+            The configuration to go on with.
+
+        Raises:
+            RuntimeError: The checkpointer has lost the conversation.
         """
         merged = merge_configs(self.config, config)["configurable"]
         saver: BaseCheckpointSaver[Any] = merged[CONFIG_KEY_CHECKPOINTER]
@@ -86,9 +96,11 @@ class LLMCompiler(CompiledStateGraph[State, Context, Conversation, Conversation]
         if "thread_id" not in here:
             return config
         saved = await saver.aget_tuple({"configurable": {**here, "checkpoint_ns": ""}})
+        if saved and saved.parent_config is None and _additions(saved):
+            raise RuntimeError(SHALLOW.format(saver=type(saver).__name__, thread=here["thread_id"]))
         run = config["metadata"].get("run_id") or merged.get("run_id")
         goes_on = saved and run and run == saved.metadata.get("run_id")  # LangGraph resumes it, whatever its input
-        if not saved or goes_on or not may_be_left_behind(saved):
+        if not asks or not saved or goes_on or not may_be_left_behind(saved):
             return config
         found: RunnableConfig = {"configurable": {**here, "checkpoint_ns": "", CONFIG_KEY_CHECKPOINTER: saver}}
         update = left_behind(saved, (await self.aget_state(found)).values)
@@ -123,6 +135,12 @@ class LLMCompiler(CompiledStateGraph[State, Context, Conversation, Conversation]
                 yield chunk
         finally:
             running.cancel()
+
+
+def _additions(saved: CheckpointTuple) -> int:
+    """How often something was added to the conversation since it was last saved whole."""
+    counters = saved.metadata.get("counters_since_delta_snapshot") or {}
+    return counters.get("messages", (0, 0))[0]
 
 
 def _savable_input(given: Any) -> Any:

@@ -66,6 +66,11 @@ class Servers:
         with psycopg.connect(self.database) as connection:
             connection.execute("UPDATE runs SET lease_expires_at = now() WHERE thread_id = ANY(%s)", [threads])
 
+    def let_steps_expire(self, thread: str) -> None:
+        """The time passes after which Aegra deletes the thread's old steps."""
+        with psycopg.connect(self.database) as connection:
+            connection.execute("UPDATE thread_ttl SET expires_at = now() WHERE thread_id = %s", [thread])
+
 
 @pytest.fixture(scope="module")
 def servers(_running_model_server: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
@@ -200,6 +205,18 @@ async def test_a_thread_goes_on_at_the_other_server(
     thread = await new_thread(clients[0])
     await clients[0].runs.wait(thread, "chain", input=question("One?"))
     assert said(await clients[1].runs.wait(thread, "chain", input=question("Two?"))) == TWO_TURNS
+
+
+async def test_a_conversation_outlives_the_expiry_of_its_steps(
+    servers: Servers, clients: list[LangGraphClient], gate: Gate, model_server: ModelServer
+) -> None:
+    model_server.script(planner=[PLAN, "4. join()"], joiner=["First.", "Second."])
+    gate.open("a", "ab", "abc")
+    thread = (await clients[0].threads.create(ttl={"strategy": "keep_latest", "ttl": 60}))["thread_id"]  # type: ignore[typeddict-item]
+    await clients[0].runs.wait(thread, "chain", input=question("One?"))
+    servers.let_steps_expire(thread)
+    assert await clients[0].http.post("/threads/prune", json=None) == {"deleted": 0, "pruned": 1}
+    assert said(await clients[0].runs.wait(thread, "chain", input=question("Two?"))) == TWO_TURNS
 
 
 async def test_a_thread_has_one_run_at_a_time_whichever_server_is_asked(

@@ -12,6 +12,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.postgres import PostgresSaver
+from langgraph.checkpoint.postgres.shallow import AsyncShallowPostgresSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
@@ -101,6 +102,20 @@ async def test_an_async_saver_on_another_loop_is_told_how(tmp_path: Path, chat_m
         graph = create_llm_compiler([take], model=chat_model, checkpointer=saver)
         with pytest.raises(RuntimeError, match=r"AsyncSqliteSaver belongs to the event loop .* `await graph.ainvoke"):
             await asyncio.to_thread(graph.invoke, {"messages": "Question?"}, CONFIG)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("then", [{"messages": "Two?"}, Command(resume={"decisions": [{"type": "approve"}]})], ids=str)
+@pytest.mark.filterwarnings("ignore:AsyncShallowPostgresSaver is deprecated:DeprecationWarning")
+async def test_a_saver_of_the_last_step_alone_is_refused_once_the_conversation_is_lost(
+    then: Any, postgres_url: str, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(planner=["1. pay(5)\n2. join()"])
+    async with AsyncShallowPostgresSaver.from_conn_string(postgres_url) as saver:
+        await saver.setup()
+        graph = create_llm_compiler([pay], model=chat_model, checkpointer=saver)
+        await graph.ainvoke({"messages": "One?"}, CONFIG)
+        with pytest.raises(RuntimeError, match="AsyncShallowPostgresSaver keeps only the last step of a thread"):
+            await graph.ainvoke(then, CONFIG)
 
 
 # --- what can be saved
