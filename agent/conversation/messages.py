@@ -181,6 +181,7 @@ def observation(
     *,
     failed: bool = False,
     most: int,
+    about: str = "",
     id: str | None = None,
     **metadata: Any,
 ) -> ToolMessage:
@@ -192,12 +193,13 @@ def observation(
         value: The result for later tasks.
         failed: Whether there is no result.
         most: How many characters models are shown.
+        about: What they look for in it, besides the arguments.
         id: The message's id.
         metadata: `arguments` as resolved, `started` and `finished` in Unix seconds.
     """
     return ToolMessage(
         id=id,
-        content=excerpt(text, most, about=to_text(metadata.get("arguments", ""))),
+        content=excerpt(text, most, about=f"{to_text(metadata.get('arguments', ''))} {about}"),
         artifact=value,
         tool_call_id=call_id(task.key),
         name=provider_name(task.tool),

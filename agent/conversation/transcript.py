@@ -1,10 +1,10 @@
 """The conversation as models are shown it: results as text, under the question that they were fetched for."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any, cast
 
 from langchain_core.messages import (
@@ -48,6 +48,9 @@ USED_CHARS = 500
 USED_EARLIER_CHARS = 200
 """The same, if it is of an earlier plan."""
 
+WHOLE_UP_TO = 1.25
+"""What is at most so many times as long is shown whole: cutting it saves little, and looking again costs more."""
+
 ARGUMENT_CHARS = 80
 """How much of an argument is shown."""
 
@@ -89,12 +92,13 @@ def _tokens_as_shown(message: BaseMessage) -> int:
 
 def transcript(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
     """The conversation for a model: the user's and the assistant's messages in turn, with results under the question
-    that they were fetched for. Results of earlier turns, and those that other tasks have used, are cut short; failures
-    of earlier turns are left out if a later plan made them good. So are the conversation's system messages."""
+    that they were fetched for. Results of earlier turns, and those that other tasks have used, are cut short to what
+    was said of them; failures of earlier turns are left out if a later plan made them good. So are the conversation's
+    system messages."""
     messages = without_inventions(messages)
     own = observations(messages)
     calls = _calls(messages)
-    used, made_good = _used(messages), _made_good(messages)
+    used, made_good, said_of = _used(messages), _made_good(messages), _said_of(messages)
     this_turns = len(messages) - len(this_turn(messages))
     last_plans = max((index for index, message in enumerate(messages) if is_own_plan(message)), default=0)
 
@@ -107,7 +111,9 @@ def transcript(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
             most = USED_EARLIER_CHARS if index < last_plans else USED_CHARS
         elif index < this_turns:
             most = EARLIER_CHARS
-        text = _cut(message.text, most, call) if most else message.text
+        text = str(message.text)
+        if most and len(text) > most * WHOLE_UP_TO:
+            text = _cut(text, most, about=f"{call} {said_of[index]}")
         parts = message.response_metadata.get("parts")
         if parts and text != to_text(message.artifact):
             text = "\n".join([text, *parts])
@@ -138,6 +144,16 @@ def _is_shown(message: AnyMessage, made_good: Collection[str]) -> bool:
     if isinstance(message, ToolMessage):
         return message.tool_call_id not in made_good
     return isinstance(message, HumanMessage)
+
+
+def _said_of(messages: Sequence[AnyMessage]) -> list[str]:
+    """For each message, what user and assistant say in its turn, and in the next, which often goes on from it."""
+    said: defaultdict[int, str] = defaultdict(str)
+    turns = list(accumulate(isinstance(message, HumanMessage) for message in messages))
+    for turn, message in zip(turns, messages, strict=True):
+        if isinstance(message, HumanMessage) or (isinstance(message, AIMessage) and not message.tool_calls):
+            said[turn] += f" {message.text}"
+    return [said[turn] + said[turn + 1] for turn in turns]
 
 
 def _calls(messages: Sequence[AnyMessage]) -> dict[str | None, str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import BaseMessage, ToolMessage
+from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
@@ -93,6 +93,9 @@ class Calls:
         self._slots = asyncio.Semaphore(self.context.max_concurrency)
         self._first: dict[str, Key] = {}
         """The task that makes a call first, for each call that need not be made twice."""
+
+        asked = [message for message in self.surroundings.messages if isinstance(message, HumanMessage)]
+        self._question = str(asked[-1].text) if asked else ""
 
         self._edited: dict[Key, Task] = {}
         """The tasks for which a person has another call made, as planned."""
@@ -181,7 +184,8 @@ class Calls:
 
     def _observe(self, task: Task, text: str, value: Any = None, **metadata: Any) -> ToolMessage:
         id_ = observation_id(self.plan, task.key)
-        return observation(task, text, value, most=self.context.max_observation_chars, id=id_, **metadata)
+        most = self.context.max_observation_chars
+        return observation(task, text, value, most=most, about=self._question, id=id_, **metadata)
 
     async def _in_order(self, task: Task, arguments: dict[str, Any], *, decided: bool) -> ToolMessage | Paused:
         """What comes of the call when it is its turn."""

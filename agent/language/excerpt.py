@@ -35,7 +35,7 @@ _WORD = re.compile(r"\w{3,}")
 def excerpt(text: str, most: int, about: str = "") -> str:
     """The text, or, if it has more than `most` characters, as much of it: its beginning and, from the rest, the
     sentences, or elements of a JSON text, with most of the rarer words that `about` has, in their order; with a note
-    that something is missing.
+    that something is missing. Words that most of them have tell none apart.
 
     Args:
         text: Any text; reading it takes time in proportion to its length, and for at most `LONGEST_READ` characters.
@@ -48,8 +48,9 @@ def excerpt(text: str, most: int, about: str = "") -> str:
     parts = list(_parts(text, min(len(text), LONGEST_READ if wanted else most + 1), most))
     found = [wanted.intersection(map(str.casefold, _WORD.findall(text, start, end))) for start, end in parts]
     frequency = Counter(word for words in found for word in words)
-    scores = [sum(1 / frequency[word] for word in words) for words in found]
-    head = most // 3 if frequency else most
+    common = {word for word, parts_with_it in frequency.items() if parts_with_it > max(1, len(parts) // 2)}
+    scores = [sum(1 / frequency[word] for word in words - common) for words in found]
+    head = most // 3 if any(scores) else most
     chosen, left = [], most
     for index in sorted(range(len(parts)), key=lambda index: (parts[index][1] > head, -scores[index], index)):
         start, end = parts[index]

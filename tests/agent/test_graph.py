@@ -492,6 +492,20 @@ async def test_a_long_observation_is_cut_for_models_and_whole_for_tasks(
     assert "x" * 101 not in model_server.requests[-1].user
 
 
+async def test_of_a_long_observation_models_are_shown_what_the_question_asks_for(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    async def read(page: int) -> str:
+        """Reads."""
+        return "".join(
+            f"On day {day} nothing happened. " + "Annapurna was climbed. " * (day == 900) for day in range(999)
+        )
+
+    model_server.script(planner=[plan("read(7)")], joiner=["On day 900."])
+    await create_llm_compiler([read], model=chat_model).ainvoke({"messages": "When was Annapurna climbed?"})
+    assert "Annapurna was climbed." in model_server.requests[-1].user.partition("Results")[2]
+
+
 async def test_a_tool_that_takes_too_long_fails(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     async def hang(name: str) -> str:
         """Hangs."""

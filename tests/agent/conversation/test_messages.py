@@ -1,5 +1,6 @@
 """The conversation: how plans and observations are written to it, and read back for the models."""
 
+import itertools
 import json
 import re
 from typing import Any
@@ -22,7 +23,15 @@ from agent.conversation.messages import (
     this_turn,
     with_tasks,
 )
-from agent.conversation.transcript import EARLIER_CHARS, USED_CHARS, add_text, results_of_turn, system_text, transcript
+from agent.conversation.transcript import (
+    EARLIER_CHARS,
+    USED_CHARS,
+    WHOLE_UP_TO,
+    add_text,
+    results_of_turn,
+    system_text,
+    transcript,
+)
 from agent.language.plan import Plan
 from agent.language.tasks import Call, Join, Signature, Task
 
@@ -300,21 +309,83 @@ def test_no_line_of_a_result_can_pass_for_one_of_ours(pieces: list[str], failed:
 
 
 def test_earlier_turns_are_shown_cut_short_and_the_present_one_is_not() -> None:
-    text = "x" * (EARLIER_CHARS + 100)
+    text = "x" * 2 * EARLIER_CHARS
     first: list[AnyMessage] = [HumanMessage("a"), planned(search(1, "x")), observed(1, text), AIMessage("b")]
     second: list[AnyMessage] = [HumanMessage("c"), planned(search(2, "y"), earlier=(1,)), observed(2, text)]
     (_, earlier), answer, (_, present) = shown([*first, *second])
     assert text not in earlier
-    assert "x" * EARLIER_CHARS + "… [cut: 500 of 600 characters shown]" in earlier
+    assert "x" * EARLIER_CHARS + "… [cut: 500 of 1,000 characters shown]" in earlier
     assert answer == ("ai", "b")
     assert text in present
+
+
+PEOPLE = [
+    {
+        "id": 100 + n,
+        "name": f"{first} {last}",
+        "mail": f"{first}@{last}.example",
+        "stage": "lost" if n == 44 else "trial",
+    }
+    for n, (first, last) in enumerate(
+        itertools.product(
+            ["Mina", "Raj", "Tess", "Uwe", "Vera", "Wim", "Xia"],
+            ["Falk", "Patel", "Grey", "Arndt", "Cruz", "Bos", "Chen"],
+        )
+    )
+]
+
+
+def follow_up(answer: str, question: str, *, result: str = json.dumps(PEOPLE)) -> str:
+    """What models see of a result in the turn after the one that it was fetched for."""
+    first: list[AnyMessage] = [HumanMessage("Who is overdue?"), planned(search(1, "all")), observed(1, result)]
+    (_, shown_result), *_ = shown([*first, AIMessage(answer), HumanMessage(question)])
+    return str(shown_result)
+
+
+@pytest.mark.parametrize(
+    ("answer", "question", "wanted"),
+    [
+        ("Wim Cruz and Vera Bos are.", "Call both on Tuesday.", ['"id": 139', '"id": 133']),
+        ("49 people.", "And which of them is lost?", ['"id": 144']),
+        ("49 people.", "Tell me Wim Cruz's address.", ["Wim@Cruz.example"]),
+    ],
+)
+def test_of_an_earlier_result_that_is_shown_which_was_spoken_of(answer: str, question: str, wanted: list[str]) -> None:
+    content = follow_up(answer, question)
+    assert all(part in content for part in wanted)
+    assert f"… [cut: {EARLIER_CHARS} of " in content
+
+
+def test_what_is_shown_of_an_earlier_result_stays_the_same_from_the_turn_after_the_next_on() -> None:
+    messages: list[AnyMessage] = [HumanMessage("Who?"), planned(search(1, "all")), observed(1, json.dumps(PEOPLE))]
+    messages += [AIMessage("Wim Cruz."), HumanMessage("And Vera Bos?"), AIMessage("She too."), HumanMessage("Thanks.")]
+    then = shown(messages)
+    assert '"id": 139' in str(then[0])
+    assert '"id": 133' in str(then[0])
+    later = shown([*messages, AIMessage("You're welcome."), HumanMessage("Is Uwe Chen on trial?")])
+    assert later[: len(then) - 1] == then[:-1]
+
+
+def test_a_result_that_is_little_longer_than_what_would_be_shown_of_it_is_shown_whole() -> None:
+    assert "x" * int(EARLIER_CHARS * WHOLE_UP_TO) in follow_up("b", "c", result="x" * int(EARLIER_CHARS * WHOLE_UP_TO))
+    assert "[cut: " in follow_up("b", "c", result="x" * (int(EARLIER_CHARS * WHOLE_UP_TO) + 1))
+
+
+def test_of_a_result_that_another_call_has_used_that_is_shown_which_was_asked_for() -> None:
+    messages = [
+        HumanMessage("How many are there, and is Wim Cruz one of them?"),
+        planned(search(1, "all"), Call(2, "math", ["count", "$1"])),
+        observed(1, json.dumps(PEOPLE)),
+        observed(2, "49"),
+    ]
+    assert '"id": 139' in str(shown(messages))
 
 
 @pytest.mark.parametrize(
     ("given", "is_cut"), [("$1", True), ("count: $1[:]", True), ("sum($1.size)", False), ("$1[0].name", False)]
 )
 def test_a_result_is_cut_short_only_when_all_of_it_went_into_another_call(given: str, is_cut: bool) -> None:
-    text = "x" * (USED_CHARS + 100)
+    text = "x" * 2 * USED_CHARS
     messages = [
         HumanMessage("q"),
         planned(search(1, "x"), Call(2, "math", [given])),

@@ -107,6 +107,14 @@ def test_without_a_word_to_look_for_the_beginning_is_shown() -> None:
     assert excerpt("x" * 2000, 100) == "x" * 100 + "… [cut: 100 of 2,000 characters shown]"
 
 
+def test_a_word_that_most_parts_have_is_none_to_look_for() -> None:
+    text = "".join(
+        f"{'The day' if n % 3 else 'It'} was so long that nobody knows any more when it began: {n}. "
+        for n in range(200)
+    )
+    assert text.startswith(excerpt(text, 600, about="Summarise the day.").rpartition("… [cut: ")[0])
+
+
 @given(st.text(alphabet="ab .\n?é", max_size=600), st.integers(10, 200), st.text(alphabet="ab é"))
 def test_what_is_shown_is_in_the_text_and_no_longer_than_asked(text: str, most: int, about: str) -> None:
     shown = excerpt(text, most, about)
