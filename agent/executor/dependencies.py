@@ -12,6 +12,7 @@ from agent.conversation.messages import value_for
 from agent.executor.outcomes import BlockedError, Outcomes
 from agent.language.plan import Map, MapError
 from agent.language.references import (
+    FailedElement,
     NoElementsError,
     Reference,
     UnresolvedReferenceError,
@@ -186,7 +187,7 @@ class Resolver:
         def value_of(key: Key, message: ToolMessage) -> Any:
             if message.status == "error":
                 found.failed.append(DependencyFailedError(key, message))
-                return FAILED_ELEMENT.format(reason=message.text)
+                return FailedElement(FAILED_ELEMENT.format(reason=message.text))
             return value_for(reference, message, of_map=key[1] is not None)
 
         if isinstance(outcome, ToolMessage):

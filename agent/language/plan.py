@@ -35,7 +35,7 @@ MISSING_ARGUMENT = "{tool} needs the argument {name!r}; it takes {signature}."
 SELF_REFERENCE = "Task {number} refers to its own result, {reference}."
 CIRCLE = "The tasks {circle} wait for each other."
 NOTHING_TO_MAP = "{tool}.map calls {tool} for each element of a list; give it one: {tool}.map([…])."
-NO_LIST = "{tool}.map calls {tool} for each element of a list, and {name} is none: {value}."
+NO_LIST = "{tool}.map calls {tool} for each element of a list, and {name} is no list: {value}."
 OTHER_COUNT = (
     "{tool}.map has {length} elements, and {name} {other}. Give as many, or one for all calls, without brackets."
 )

@@ -70,6 +70,12 @@ class UnresolvedReferenceError(ValueError):
     """A reference can't be given a value; the message says why."""
 
 
+class FailedElement(str):
+    """Why an element of a map's list has no result, in its place. It has no parts, and stands for any of them."""
+
+    __slots__ = ()
+
+
 class NoElementsError(UnresolvedReferenceError):
     """It asks for a field of each element of a list that has none."""
 
@@ -213,7 +219,7 @@ def _step(container: Any, match: re.Match[str]) -> Any:
         if match[0] == "[:]":
             return container
         if match[2] is None and container:  # a name: that of each element
-            return [_step(as_container(item), match) for item in container]
+            return [item if isinstance(item, FailedElement) else _step(as_container(item), match) for item in container]
     return container[int(match[2]) if match[2] is not None else match[1] or match[3] or match[4] or ""]
 
 

@@ -55,12 +55,20 @@ async def people(text: str) -> list[dict[str, Any]]:
 
 
 @tool
+async def person(text: str) -> dict[str, str]:
+    """a person, such as Ana:Graz"""
+    if ":" not in text:
+        raise ValueError("no such person")
+    return dict(zip(("name", "city"), text.split(":"), strict=True))
+
+
+@tool
 async def label(name: str, marks: list[str]) -> str:
     """a name with its marks"""
     return f"{name}: {' '.join(marks)}"
 
 
-TOOLS = [look_up, names, count, join_up, pair, people, label]
+TOOLS = [look_up, names, count, join_up, pair, people, person, label]
 
 
 async def run(
@@ -212,7 +220,7 @@ async def test_maps_of_other_lengths_fail_and_say_what_to_do(model_server: Model
 @pytest.mark.parametrize(
     ("plan", "why"),
     [
-        ('count.map("K2")', "count.map calls count for each element of a list, and name is none: 'K2'."),
+        ('count.map("K2")', "count.map calls count for each element of a list, and name is no list: 'K2'."),
         ("count.map()", "count needs the argument 'name'; it takes name."),
         ("coumt.map([1])", "There is no tool 'coumt'. Did you mean count? The tools are:"),
         ('count.map(["K2"], 7)', "count takes name; 2 arguments are too many."),
@@ -228,7 +236,9 @@ async def test_a_wrong_map_is_a_failed_task(
 
 async def test_a_map_over_a_result_that_is_no_list_fails(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     messages = await run(model_server, chat_model, '1. count("K2")', "2. look_up.map($1)", "3. pair($2)")
-    assert results(messages)["task_2"] == "look_up.map calls look_up for each element of a list, and name is none: 2."
+    assert (
+        results(messages)["task_2"] == "look_up.map calls look_up for each element of a list, and name is no list: 2."
+    )
     assert results(messages)["task_3"].startswith("Not run: it needs task 2, which failed")
 
 
@@ -339,6 +349,16 @@ async def test_a_failed_element_fails_only_what_uses_it(model_server: ModelServe
         "task_4": "Not run: it needs task 1[1], which failed: ValueError: no entry",
         "task_5": "entry of K2 (failed: ValueError: no entry)",
     }
+
+
+async def test_a_part_of_each_element_of_a_map_has_the_reason_in_place_of_those_that_failed(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    lines = ['1. person.map(["Ana:Graz", "nobody", "Ben:Bern"])', "2. join_up($1.city)", "3. count.map($1.city)"]
+    found = results(await run(model_server, chat_model, *lines))
+    assert found["task_2"] == "Graz (failed: ValueError: no such person) Bern"
+    assert found["task_3_0"] == found["task_3_2"] == "4"
+    assert found["task_3_1"] == "Not run: it needs task 1[1], which failed: ValueError: no such person"
 
 
 async def test_a_later_turn_refers_to_a_map(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
