@@ -266,7 +266,18 @@ async def test_long_items_are_cut_with_a_note(scripted: Callable[..., ScriptedMo
     await solve("the height", ["x" * MAX_ITEM_CHARACTERS, "y" * 1_000_000], model)
     first, second = model.requests[0][1].text.splitlines()[2:]
     assert first == "1. " + "x" * MAX_ITEM_CHARACTERS
-    assert second == "2. " + "y" * MAX_ITEM_CHARACTERS + "… (cut: 4,000 of 1,000,000 characters)"
+    assert second == "2. " + "y" * MAX_ITEM_CHARACTERS + "… (cut: 10,000 of 1,000,000 characters)"
+
+
+async def test_what_is_unknown_may_stand_in_what_was_cut_and_the_reason_says_so(
+    scripted: Callable[..., ScriptedModel],
+) -> None:
+    with pytest.raises(ToolException) as caught:
+        await solve("the sum", ["x" * 20_000, "short"], model=scripted("unknown: the rows that were cut off"))
+    assert str(caught.value) == (
+        "Can't solve 'the sum'. Unknown: the rows that were cut off (Only the first 10,000 of 20,000 characters of a "
+        "context were read: give it the part that matters.)"
+    )
 
 
 @pytest.mark.parametrize(
