@@ -29,7 +29,8 @@ _SENTENCE = (
 )
 """Up to the end of a sentence or line; if that is too long, of a word, a field or a figure; or anywhere."""
 
-_WORD = re.compile(r"\w{3,}")
+_WORD = re.compile(r"\w{3,}|(?=\w?\d)\w\w")
+"""Short ones say little, unless they are names such as E3."""
 
 
 def excerpt(text: str, most: int, about: str = "") -> str:

@@ -98,6 +98,11 @@ def test_what_was_asked_for_is_kept_wherever_it_stands() -> None:
     assert shown.endswith(f"… [cut: 600 of {len(text):,} characters shown]")
 
 
+def test_a_name_with_a_digit_in_it_is_a_word_to_look_for() -> None:
+    text = f"{FILLER}E3: flame lost. {FILLER}"
+    assert "E3: flame lost." in excerpt(text, 400, about="What is E3?")
+
+
 def test_rare_words_count_for_more_than_common_ones() -> None:
     text = FILLER + "The weather on Annapurna is bad. " + FILLER
     assert "Annapurna is bad" in excerpt(text, 400, about="weather nothing happened Annapurna")
