@@ -25,7 +25,10 @@ JOIN = {
         "parameters": {
             "type": "object",
             "properties": {
-                "answer": {"type": "string", "description": "the whole answer, if it takes only results put in: $1 …"}
+                "answer": {
+                    "type": "string",
+                    "description": "the whole answer, if it takes only results put in, and nothing is changed: $1 …",
+                }
             },
         },
     },

@@ -171,6 +171,10 @@ async def test_a_rejected_call_fails_and_one_may_be_answered_or_changed(
     told = str((await model_server.exchange(0, "joiner")).request.messages[-1]["content"])
     assert '3. mail(to="bill", text="$1") [a person changed it from: mail("bob", "hello")] -> sent to bill' in told
     assert '5. mail("eve", "x") [a person gave this result] -> I told her.' in told
+    assert (
+        '2. mail("ann", "entry of K2") [a person rejected it] failed: Not run: a person rejected this call. Not to Ann.'
+        in told
+    )
     shown = {call["id"]: call["args"] for m in output["messages"] if isinstance(m, AIMessage) for call in m.tool_calls}
     assert shown["task_3"] == {"to": "bill", "text": "$1"}
 
