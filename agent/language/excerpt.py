@@ -36,7 +36,8 @@ _WORD = re.compile(r"\w{3,}|(?=\w?\d)\w\w")
 def excerpt(text: str, most: int, about: str = "") -> str:
     """The text, or, if it has more than `most` characters, as much of it: its beginning and, from the rest, the
     sentences, or elements of a JSON text, with most of the rarer words that `about` has, in their order; with a note
-    that something is missing. Words that most of them have tell none apart.
+    that something is missing. Words that most of them have tell none apart. Behind a gap in a list, it says which
+    element it goes on with.
 
     Args:
         text: Any text; reading it takes time in proportion to its length, and for at most `LONGEST_READ` characters.
@@ -60,12 +61,23 @@ def excerpt(text: str, most: int, about: str = "") -> str:
             chosen.append(index)
         elif not scores[index]:
             break
+    elements = _elements(text, parts[-1][1])
     shown, last = "", 0
-    for index in sorted(chosen):
-        start, end = parts[index]
-        shown += text[start:end] if start == last else f"… {text[start:end].lstrip()}"
+    for start, end in (parts[index] for index in sorted(chosen)):
+        if start == last:
+            shown += text[start:end]
+        else:
+            place = f"[{elements[start]}]: " if start in elements else ""
+            shown += f"… {place}{text[start:end].lstrip()}"
         last = end
     return shown.rstrip().rstrip(",") + CUT.format(shown=most, all=len(text))
+
+
+def _elements(text: str, end: int) -> dict[int, int]:
+    """Which element begins where, of a text that is a list; the first is not among them."""
+    borders: list[int] = []
+    opening, _ = next(_containers(text, end, [borders]), (-1, -1))
+    return {start: index for index, start in enumerate(borders, 1)} if opening == 0 and text[0] == "[" else {}
 
 
 def beginning(text: str, most: int) -> str:

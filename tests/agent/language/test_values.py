@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -46,7 +47,7 @@ def test_json_is_cut_behind_an_element(elements: list[object], about: str) -> No
     shown, note, _ = excerpt(json.dumps(elements), most, about).rpartition("… [cut: ")
     all_of_it = ", ".join(written)
     for part in shown.removeprefix("[").split("… ") if note else ():
-        part = part.strip().rstrip(",")
+        part = re.sub(r"\A\[\d+\]: ", "", part).strip().rstrip(",")
         assert f"{part}, " in f"{all_of_it}, " or f"{all_of_it}]".endswith(part)
 
 
@@ -101,6 +102,16 @@ def test_what_was_asked_for_is_kept_wherever_it_stands() -> None:
 def test_a_name_with_a_digit_in_it_is_a_word_to_look_for() -> None:
     text = f"{FILLER}E3: flame lost. {FILLER}"
     assert "E3: flame lost." in excerpt(text, 400, about="What is E3?")
+
+
+@pytest.mark.parametrize("write", [json.dumps, str])
+def test_behind_a_gap_in_a_list_its_next_element_says_which_it_is(write: Callable[[Any], str]) -> None:
+    shown = excerpt(
+        write([{"id": n, "name": f"Nr{n} of all of the customers there are"} for n in range(90)]), 500, "Nr70 Nr42"
+    )
+    for wanted in (42, 70):
+        assert f"… [{wanted}]: {write({'id': wanted, 'name': f'Nr{wanted} of all'})[:-3]}" in shown
+    assert "… [" not in excerpt(write({"all": [{"id": n} for n in range(90)]}), 300, "id 70").rpartition("… [cut")[0]
 
 
 def test_rare_words_count_for_more_than_common_ones() -> None:
