@@ -182,7 +182,8 @@ def _call(task: Task, made: ToolMessage, seen: Container[str]) -> str:
     short = {name: _short(value, task.arguments.get(name), seen) for name, value in arguments.items()}
     written = render_call(task.tool, short, positional=task.positional, mapped=task.is_map)
     if decision == "edit":
-        shown = {name: _short(value, None, seen) for name, value in planned.arguments.items()}
+        resolved = made.response_metadata.get("planned", planned.arguments)
+        shown = {name: _short(value, None, seen) for name, value in resolved.items()}
         written += EDITED.format(planned=render_call(planned.tool, shown, positional=planned.positional))
     elif decision == "respond":
         written += RESPONDED

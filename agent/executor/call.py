@@ -124,6 +124,7 @@ class Calls:
         if decision and decision["type"] == "respond":
             said = decision["message"]
             return self._observe(task, said, said, decision="respond", **self._record(arguments))
+        planned = self._record(arguments)["arguments"]
         if decision and decision["type"] == "edit":
             action = decision["edited_action"]
             self._edited[task.key] = task
@@ -134,6 +135,8 @@ class Calls:
         if isinstance(outcome, ToolMessage):
             if decision:
                 outcome.response_metadata["decision"] = decision["type"]
+            if decision and decision["type"] == "edit":
+                outcome.response_metadata["planned"] = planned
             if given and not metadata_of(self.tools[task.tool]).trusted:
                 outcome.response_metadata["repeats"] = True
         return outcome

@@ -17,14 +17,16 @@ from agent.language.excerpt import LONGEST_READ, excerpt
 # What Python's compiler thinks of a model's text (`1if x`) is nothing for the user's terminal.
 warnings.filterwarnings("ignore", category=SyntaxWarning, module="<unknown>")
 
-_LONG_DECIMAL = re.compile(r"(?<![\w.,:/])-?(?=[\d.]{16,40}(?![\w.]))\d{1,15}\.\d{1,20}")
+_LONG_DECIMAL = re.compile(r"(?<![\w.,:/])-?(?=[\d.]{16,40}(?![\w.]))\d{1,15}\.\d{1,38}(?![\w.])")
 """In a text, only digits that no one meant are worth a change, those of floats: 9910.880000000001. Places on a map have
 fewer."""
 
 _NAMING = re.compile(
     r"(?:^|[\W_]|(?<=[a-z])(?=[A-Z]))(?i:ids?|no|nr|numbers?|code|key|year|date|timestamp|zip|zipcode|postcode|plz|phone"
-    r"|account|order|ticket|invoice|reference|ref|tracking|serial|isbn|ean|sku|iban|pin|port|version)"
-    r"\W*(?:(?:is|was|are|were)\W+)?$|#$"
+    r"|account|order|ticket|invoice|reference|ref|tracking|serial|isbn|ean|sku|iban|pin|port|version|tel|telephone"
+    r"|mobile|fax|room|article|flight|barcode|gtin|uuid|guid|uid|pid|epoch|(?:created|updated|modified)_at|\w*nummer"
+    r"|\w*nr|jahr|año|année|bestellung|commande|pedido|número|numéro|teléfono|téléphone)"
+    r"\W*(?:(?:is|was|are|were|ist|es|est)\W+)?$|#$|(?:号|號|年|编号|番号|电话)\W*[是为]?$"
 )
 
 _FENCED = re.compile(r"\s*```\w*\s")

@@ -148,7 +148,8 @@ async def test_approved_calls_are_made_and_what_waited_for_them_runs(
 async def test_a_rejected_call_fails_and_one_may_be_answered_or_changed(
     model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
 ) -> None:
-    graph, _ = await pause(model_server, chat_model, desk, PLAN.replace("5.", '5. mail("eve", text="x")\n6.'))
+    plan = PLAN.replace("5.", '5. mail("eve", text="x")\n6.').replace("hello", "see $1")
+    graph, _ = await pause(model_server, chat_model, desk, plan)
     model_server.script(joiner=["Done."])
     output = await graph.ainvoke(
         decide(
@@ -169,7 +170,7 @@ async def test_a_rejected_call_fails_and_one_may_be_answered_or_changed(
     decisions = [m.response_metadata.get("decision") for m in output["messages"] if isinstance(m, ToolMessage)]
     assert decisions == [None, "reject", "edit", None, "respond"]
     told = str((await model_server.exchange(0, "joiner")).request.messages[-1]["content"])
-    assert '3. mail(to="bill", text="$1") [a person changed it from: mail("bob", "hello")] -> sent to bill' in told
+    assert '3. mail(to="bill", text="$1") [a person changed it from: mail("bob", "see entry of K2")]' in told
     assert '5. mail("eve", "x") [a person gave this result] -> I told her.' in told
     assert (
         '2. mail("ann", "entry of K2") [a person rejected it] failed: Not run: a person rejected this call. Not to Ann.'

@@ -20,6 +20,7 @@ AS_THEY_ARE = [
     *("3.10.1", "192.168.100.200", "v3.141592653589793", "id_9910.880000000001", "978-0-306-40615-7", "+49 30 1234567"),
     *("90210", "50.123456789, -8.123456789", "12:30:15.123456789", "2026-11-29T12:30:15.123456Z", "1,234.880000000001"),
     *("https://x.org/9910.880000000001/y", "10.1038/s41586-020-2649-2", "1.2345678901234567e10", "229.95 %", "٣٫١٤"),
+    *("1234567890.123456789012345678901234567890", "0." + "1" * 60),
 ]
 """Texts in which no digit is one too many."""
 
@@ -255,6 +256,7 @@ def test_numbers_are_written_for_people(value: object, text: str) -> None:
             "phone",
         ),
         *("timestamp", "Your order number is ", "Ticket no. ", "Order #", "Postcode: ", "The code is "),
+        *("tel", "fax: ", "Room ", "Flight ", "uuid", "created_at", "Ihre Bestellnummer ist ", "订单号是", "año "),
     ],
 )
 def test_an_integer_that_names_something_keeps_its_digits(about: str) -> None:
