@@ -45,7 +45,7 @@ MOST_WORDS_OF_A_NAME = 3
 
 _LEFT_OVER = re.compile(
     r"[\[({]|[.?]+\w|:[,.\d]*[a-z%}]|\|\s?[a-z]|->|::|![rsa]\b|\s*(?:\?\?|\|\|)"
-    r"|\s*(?:\*|\^|\+\s)\s*[$\d(](?![^\n]*=)"
+    r"|\s*(?:\*|\^|\+)\s*[$\d(](?![^\n]*=)"
 )
 """What is part of a reference that can't be read, or code: `$1[?].status`, `$1.upper()`, `{$1:.2f}`, `$1 * 100`, which
 without an equals sign behind it tells no result."""
@@ -56,7 +56,14 @@ _CODE_BEFORE = re.compile(r"\{\Z|[a-z_]\(\Z", re.IGNORECASE | re.ASCII)
 _DATA = re.compile(r"[\[{]\s*[\"'{]\s*\w")
 """What a text has that is a list or dict as programs write it."""
 
-_OTHER_REFERENCE = re.compile(r"\$\{?[^\W\d]")
+_PLACEHOLDER = re.compile(
+    r"[{}]|\$(?:[^\W\d]|\(|\s\d)|<[a-z\0]|\[\d+\]|[\[(](?:the )?(?:result|answer|value|output|insert|task|step)\b"
+    r"|\b(?:result|answer|value|output|task|step|call)_\d|_{2,}|\bXX+\b|\?{2,}|%[sdf]\b|\bTBD\b|(?:\b(?:US|HK|[AC])|\0)\0",
+    re.IGNORECASE,
+)
+"""What stands in words for something that isn't put in: `{height}`, `<height>`, `$(1)`, `[1]`, `task_1`, `XX`; a sum of
+money of which a reference was made, `US$1`; two results that would be read as one."""
+
 _CLAUSE_END = re.compile(r"[.;!?,…](?=\s|\Z)|[\n。！？；，、()（）]|\s[-–—]\s")
 _RESULT = "\0"
 _WORD = re.compile(r"[^\W_]+|[^\w\s\0-~°€£¥·•–—’“”„…±×÷²³]")
@@ -104,6 +111,8 @@ def fill_in(answer: str, messages: Sequence[AnyMessage], changing: Collection[st
         changing: The tools that change something, or may.
     """
     filling = Filling(messages)
+    if without_thoughts(answer) != answer:
+        return ""
     try:
         filled = filling.put_in(answer).strip()
     except NoAnswerError:
@@ -137,7 +146,7 @@ class Filling:
             parts += [words[-1], self._value_of(match)]
             position = match.end()
         words.append(answer[position:end])
-        if _OTHER_REFERENCE.search("".join(words)):
+        if _PLACEHOLDER.search(_RESULT.join(words)):
             raise NoAnswerError
         return "".join([*parts, words[-1]])
 
