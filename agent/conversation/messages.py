@@ -124,6 +124,11 @@ def aside(text: str, response: AIMessage) -> AIMessage:
     return AIMessage(text, id=response.id, usage_metadata=response.usage_metadata, response_metadata={"aside": True})
 
 
+def is_answer(message: BaseMessage) -> TypeGuard[AIMessage]:
+    """Whether a message has the answer to a question: it is neither a plan nor said before another one."""
+    return isinstance(message, AIMessage) and not (message.tool_calls or message.response_metadata.get("aside"))
+
+
 def tasks_of(plan: AIMessage) -> list[Task]:
     """The tasks of a plan's message."""
     tasks: list[Task] = []

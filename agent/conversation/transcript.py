@@ -20,6 +20,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from agent.conversation.messages import (
     call_id,
+    is_answer,
     is_own_plan,
     key_of,
     map_sizes,
@@ -141,7 +142,7 @@ def transcript(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
 
 def _is_shown(message: AnyMessage, made_good: Collection[str]) -> bool:
     if isinstance(message, AIMessage):
-        return bool(message.text) and not (message.tool_calls or message.response_metadata.get("aside"))
+        return bool(message.text) and is_answer(message)
     if isinstance(message, ToolMessage):
         return message.tool_call_id not in made_good
     return isinstance(message, HumanMessage)

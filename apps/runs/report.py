@@ -3,10 +3,10 @@
 from itertools import pairwise
 from typing import Any, Literal
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages import AnyMessage, HumanMessage
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent.conversation.messages import observations, own_plans, tasks_of
+from agent.conversation.messages import is_answer, observations, own_plans, tasks_of
 from agent.language.tasks import Key, Task
 from apps.runs.run import Run, TaskRun
 from apps.runs.threads import UNANSWERED, Thread
@@ -119,7 +119,7 @@ def turns_of(thread: Thread) -> list[Turn]:
 
 def _turn(question: AnyMessage, messages: list[AnyMessage]) -> Turn:
     plans = own_plans(messages)
-    answers = [str(each.text) for each in messages if isinstance(each, AIMessage) and not each.tool_calls]
+    answers = [str(each.text) for each in messages if is_answer(each)]
     return Turn(
         question=str(question.text),
         answer=answers[-1] if answers and answers[-1] != UNANSWERED else None,

@@ -19,7 +19,7 @@ from langgraph.graph.message import add_messages
 from langgraph.types import Command, Interrupt, StreamMode
 
 from agent import Context
-from agent.conversation.messages import observations, own_plans
+from agent.conversation.messages import is_answer, observations, own_plans
 from agent.language.tasks import Key, name_of
 from apps.runs.graphs import Graph, served_graph
 from apps.runs.threads import Session, Thread
@@ -256,10 +256,11 @@ class Run:
                 self.plans.append(self.rounds[-1].text)
             case "updates", {"executor": {"messages": [*messages]}}:
                 self._take_results(messages)
-            case "updates", {"joiner": {"messages": [AIMessage() as answer]}}:
-                self.messages = add_messages(self.messages, [answer])  # type: ignore[assignment, arg-type]
-                self.answer = str(answer.text)
-                self.rounds[-1].join.finished = time.time()
+            case "updates", {"joiner": {"messages": [AIMessage() as said]}}:
+                self.messages = add_messages(self.messages, [said])  # type: ignore[assignment, arg-type]
+                if is_answer(said):
+                    self.answer = str(said.text)
+                    self.rounds[-1].join.finished = time.time()
             case "updates", {"__interrupt__": [*interrupts]}:
                 self.paused = time.time()
                 self.waits_for += interrupts
@@ -290,7 +291,7 @@ class Run:
         messages = convert_to_messages(added if isinstance(added, list) else [added])
         self.messages += cast("list[AnyMessage]", messages)
         for message in messages:
-            if isinstance(message, AIMessage) and not message.tool_calls:
+            if is_answer(message):
                 self.answer = str(message.text)
                 self.rounds[-1].join.finished = time.time()
 

@@ -1,0 +1,27 @@
+"""A run followed event by event."""
+
+from contextlib import aclosing
+
+from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
+
+from agent import create_llm_compiler
+from apps.runs.report import turns_of
+from apps.runs.run import Run, follow
+from apps.runs.threads import Session
+from tests.support.model_server import ModelServer, Reply
+from tests.support.mountains import height
+
+
+async def test_what_is_said_before_another_plan_is_no_answer(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    replan = Reply("Let me look again.", tool_calls=[("replan", {"feedback": "More."})])
+    model_server.script(planner=['1. height("K2")\n2. join()', "3. join()"], joiner=[replan, "8,611 m"])
+    session = Session(create_llm_compiler([height], model=chat_model, checkpointer=InMemorySaver()), "t")
+    run, replans = Run("How high is K2?"), 0
+    async with aclosing(follow(run, session=session)) as events:
+        async for event in events:
+            if event["type"] == "plan_started" and run.replans:
+                replans += 1
+                assert (run.answer, run.finished) == ("", None)
+                assert [turn.answer for turn in turns_of(await session.thread())] == [None]
+    assert (run.answer, replans) == ("8,611 m", 1)
