@@ -28,6 +28,7 @@ from typing import Any, Self
 from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
 
+from agent.conversation.messages import as_made
 from agent.language.excerpt import excerpt
 from agent.language.tasks import Task
 from agent.language.values import as_json, render_call
@@ -80,4 +81,5 @@ class Progress:
         says = {"error" if failed else "result": excerpt(str(outcome.text), SHOWN_CHARS)}
         if reused := notes.get("reused"):
             says["reused"] = reused
-        self.tell_of(task, kind, notes.get("arguments", task.arguments), **says)
+        made = as_made(task, outcome)
+        self.tell_of(made, kind, made.arguments, **says)

@@ -119,6 +119,16 @@ def call_of(task: Task, observed: ToolMessage | None = None) -> ToolCall:
     return tool_call(name=observed.name or task.tool, args=args, id=call_id(task.key))
 
 
+def as_made(task: Task, observed: ToolMessage) -> Task:
+    """The task as it was made: with what its arguments stood for, or with the call that a person has put in its
+    place."""
+    arguments = observed.response_metadata.get("arguments", task.arguments)
+    if observed.response_metadata.get("decision") != "edit":
+        return replace(task, arguments=arguments)
+    tool = task.tool if observed.name == provider_name(task.tool) else str(observed.name)
+    return replace(task, tool=tool, arguments=arguments, positional=0)
+
+
 def aside(text: str, response: AIMessage) -> AIMessage:
     """What the agent says before it plans anew. People are shown it, and no prompt has it."""
     return AIMessage(text, id=response.id, usage_metadata=response.usage_metadata, response_metadata={"aside": True})

@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Container, Iterable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate, groupby
 from typing import Any, cast
@@ -19,6 +18,7 @@ from langchain_core.messages import (
 from langchain_core.messages.utils import count_tokens_approximately
 
 from agent.conversation.messages import (
+    as_made,
     call_id,
     is_answer,
     is_own_plan,
@@ -26,7 +26,6 @@ from agent.conversation.messages import (
     map_sizes,
     observations,
     own_plans,
-    provider_name,
     tasks_of,
     this_turn,
     without_inventions,
@@ -172,20 +171,18 @@ def _calls(messages: Sequence[AnyMessage]) -> dict[str | None, str]:
     return calls
 
 
-def _call(task: Task, made: ToolMessage, seen: Container[str]) -> str:
-    planned, decision = task, made.response_metadata.get("decision")
-    if decision == "edit" or made.name != provider_name(task.tool):
-        tool = task.tool if made.name == provider_name(task.tool) else str(made.name)
-        task = replace(task, tool=tool, arguments={}, positional=0)
-    arguments = made.response_metadata.get("arguments", task.arguments)
-    if task.over and made.status == "success":
+def _call(task: Task, observed: ToolMessage, seen: Container[str]) -> str:
+    made, decision = as_made(task, observed), observed.response_metadata.get("decision")
+    arguments = made.arguments
+    if task.over and observed.status == "success":
         arguments = {**arguments, task.over: []}
-    short = {name: _short(value, task.arguments.get(name), seen) for name, value in arguments.items()}
-    written = render_call(task.tool, short, positional=task.positional, mapped=task.is_map)
+    planned = {} if decision == "edit" else task.arguments
+    short = {name: _short(value, planned.get(name), seen) for name, value in arguments.items()}
+    written = render_call(made.tool, short, positional=made.positional, mapped=task.is_map)
     if decision == "edit":
-        resolved = made.response_metadata.get("planned", planned.arguments)
-        shown = {name: _short(value, None, seen) for name, value in resolved.items()}
-        written += EDITED.format(planned=render_call(planned.tool, shown, positional=planned.positional))
+        resolved = observed.response_metadata.get("planned", task.arguments)
+        short = {name: _short(value, None, seen) for name, value in resolved.items()}
+        written += EDITED.format(planned=render_call(task.tool, short, positional=task.positional))
     elif decision == "respond":
         written += RESPONDED
     elif decision == "reject":

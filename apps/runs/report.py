@@ -6,7 +6,7 @@ from typing import Any, Literal
 from langchain_core.messages import AnyMessage, HumanMessage
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent.conversation.messages import is_answer, observations, own_plans, tasks_of
+from agent.conversation.messages import as_made, is_answer, observations, own_plans, tasks_of
 from agent.language.tasks import Key, Task
 from apps.runs.run import Run, TaskRun
 from apps.runs.threads import UNANSWERED, Thread
@@ -141,16 +141,16 @@ def _tasks(messages: list[AnyMessage]) -> list[TaskReport]:
         if (known := planned.get(key) or planned.get((key[0], None))) is None:
             continue  # what some other program has written to the thread
         round_, task = known
-        about = message.response_metadata
+        made, about = as_made(task, message), message.response_metadata
         failed: Literal["failed", "skipped"] = "skipped" if about.get("skipped") else "failed"
         reports.append(
             TaskReport(
                 task=key[0],
                 element=key[1],
                 round=round_,
-                tool=task.tool,
+                tool=made.tool,
                 planned=task.arguments,
-                arguments=about.get("arguments", task.arguments),
+                arguments=made.arguments,
                 dependencies=list(task.dependencies),
                 status=failed if message.status == "error" else "done",
                 result=str(message.text),

@@ -180,6 +180,18 @@ async def test_a_rejected_call_fails_and_one_may_be_answered_or_changed(
     assert shown["task_3"] == {"to": "bill", "text": "$1"}
 
 
+async def test_a_call_of_another_tool_in_its_place_is_told_as_such(
+    model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
+) -> None:
+    graph, _ = await pause(model_server, chat_model, desk, '1. mail("bob", "hello")\njoin()')
+    model_server.script(joiner=["Done."])
+    edit = {"type": "edit", "edited_action": {"name": "search", "args": {"query": "Bob"}}}
+    stream = graph.astream(decide(edit), THREAD, stream_mode="custom")
+    told = [(event["type"], event["tool"], event["call"]) async for event in stream if "call" in event]
+    made = ("search", 'search(query="Bob")')
+    assert told == [("task_planned", "mail", 'mail("bob", "hello")'), ("task_started", *made), ("task_finished", *made)]
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
