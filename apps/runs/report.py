@@ -28,7 +28,7 @@ class TaskReport(BaseModel):
     dependencies: list[int] = Field(title="Dependencies", description="The tasks whose results it needed.")
     status: Literal["done", "failed", "skipped"] = Field(title="Status")
     result: str = Field(title="Result", description="The result as text, or why there is none.")
-    started: float | None = Field(default=None, title="Started", description="Unix seconds.")
+    started: float | None = Field(default=None, title="Started", description="Unix seconds; null if it was not made.")
     finished: float | None = Field(default=None, title="Finished", description="Unix seconds.")
 
 
@@ -143,6 +143,7 @@ def _tasks(messages: list[AnyMessage]) -> list[TaskReport]:
         round_, task = known
         made, about = as_made(task, message), message.response_metadata
         failed: Literal["failed", "skipped"] = "skipped" if about.get("skipped") else "failed"
+        times = {} if "reused" in about else about  # of the call that was made
         reports.append(
             TaskReport(
                 task=key[0],
@@ -154,8 +155,8 @@ def _tasks(messages: list[AnyMessage]) -> list[TaskReport]:
                 dependencies=list(task.dependencies),
                 status=failed if message.status == "error" else "done",
                 result=str(message.text),
-                started=about.get("started"),
-                finished=about.get("finished"),
+                started=times.get("started"),
+                finished=times.get("finished"),
             )
         )
     return reports

@@ -6,7 +6,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 
 from agent import create_llm_compiler
-from apps.runs.report import turns_of
+from apps.runs.report import report_of, turns_of
 from apps.runs.run import Run, follow
 from apps.runs.threads import Session
 from tests.support.model_server import ModelServer, Reply
@@ -25,3 +25,13 @@ async def test_what_is_said_before_another_plan_is_no_answer(model_server: Model
                 assert (run.answer, run.finished) == ("", None)
                 assert [turn.answer for turn in turns_of(await session.thread())] == [None]
     assert (run.answer, replans) == ("8,611 m", 1)
+
+
+async def test_a_call_that_was_not_made_again_has_no_times(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    model_server.script(planner=['1. height("K2")\n2. height("K2")\n3. join("$1 $2")'])
+    run = Run("How high is K2?")
+    async for _ in follow(run, session=Session(create_llm_compiler([height], model=chat_model), "t")):
+        pass
+    assert [task.result for task in report_of(run, None).tasks] == ["8611", "8611"]
+    for told in (run.tasks, report_of(run, None).tasks):
+        assert [task.started is None for task in told] == [False, True]
