@@ -133,12 +133,15 @@ class Calls:
                 return self.fail(task, GONE.format(tool=task.tool), decision="edit", **self._record(arguments))
         outcome = await self._in_order(task, arguments, decided=decision is not None)
         if isinstance(outcome, ToolMessage):
+            tool, notes = self.tools[task.tool], outcome.response_metadata
             if decision:
-                outcome.response_metadata["decision"] = decision["type"]
+                notes["decision"] = decision["type"]
             if decision and decision["type"] == "edit":
-                outcome.response_metadata["planned"] = planned
-            if given and not metadata_of(self.tools[task.tool]).trusted:
-                outcome.response_metadata["repeats"] = True
+                notes["planned"] = planned
+            if given and not metadata_of(tool).trusted:
+                notes["repeats"] = True
+            if tool.return_direct:
+                notes["return_direct"] = task.element is None
         return outcome
 
     def _decision_about(self, task: Task, arguments: dict[str, Any]) -> Decision | None:
@@ -221,7 +224,9 @@ class Calls:
             return await self._within_limits(task, arguments, {"call": identity})
         made = await self.outcomes.of(first)
         assert isinstance(made, ToolMessage), "a call that is made has an observation"
-        metadata = {**made.response_metadata, "reused": name_of(first)}
+        # What a person decided about the other one was not about this one.
+        metadata = {name: note for name, note in made.response_metadata.items() if name not in ("decision", "planned")}
+        metadata["reused"] = name_of(first)
         own = {"tool_call_id": call_id(task.key), "id": observation_id(self.plan, task.key)}
         return made.model_copy(update={**own, "response_metadata": metadata})
 
@@ -246,8 +251,6 @@ class Calls:
                 raise
             except Exception as error:  # noqa: BLE001 — whatever a tool raises is an observation
                 return self.fail(task, without_surrogates(explain(error)), **record, finished=time.time())
-            if self.tools[task.tool].return_direct and task.element is None:
-                record["return_direct"] = True
             return self._observe(task, carried, value, **record, finished=time.time())
 
     async def _note(self, task: Task, record: dict[str, Any]) -> None:

@@ -180,6 +180,20 @@ async def test_a_rejected_call_fails_and_one_may_be_answered_or_changed(
     assert shown["task_3"] == {"to": "bill", "text": "$1"}
 
 
+async def test_a_call_that_was_made_in_anothers_place_is_not_made_again_nor_is_it_the_persons_then(
+    model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
+) -> None:
+    graph, _ = await pause(model_server, chat_model, desk, '1. mail("bob", "hello")\njoin()')
+    model_server.script(
+        planner=['2. search("Bob")\njoin()'], joiner=[Reply(tool_calls=[("replan", {"feedback": "More."})]), "Done."]
+    )
+    edit = {"type": "edit", "edited_action": {"name": "search", "args": {"query": "Bob"}}}
+    output = await graph.ainvoke(decide(edit), THREAD)
+    assert desk.did == ["search Bob"]
+    notes = [m.response_metadata for m in output["messages"] if isinstance(m, ToolMessage)]
+    assert [(note.get("decision"), note.get("reused")) for note in notes] == [("edit", None), (None, "1")]
+
+
 async def test_a_call_of_another_tool_in_its_place_is_told_as_such(
     model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
 ) -> None:

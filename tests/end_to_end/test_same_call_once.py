@@ -85,6 +85,23 @@ async def test_all_calls_that_a_person_approves_are_made(
     assert tools.calls == ["K2", "K2"]
 
 
+@pytest.mark.parametrize(
+    ("plan", "joiner"),
+    [
+        ('1. look_up("K2")\n2. look_up.map(["Fuji", "K2"])\njoin()', ["Both are high."]),
+        ('1. look_up.map(["Fuji", "K2"])\n2. look_up("K2")\njoin()', []),
+    ],
+)
+async def test_the_answer_is_the_result_of_the_last_call_alone_also_if_it_was_made_before(
+    plan: str, joiner: list[str], model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    look_up, _ = Tools().all()
+    look_up.return_direct = True
+    model_server.script(planner=[plan], joiner=joiner)
+    output = await create_llm_compiler([look_up], model=chat_model).ainvoke({"messages": "Question?"})
+    assert [output["messages"][-1].text] == (joiner or ["entry of K2"])
+
+
 async def test_a_replan_does_not_repeat_what_succeeded_and_may_try_again_what_failed(
     model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
