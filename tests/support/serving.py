@@ -180,16 +180,23 @@ async def serving_agent(
 
     book.metadata = {"requires_approval": True}
     graph = create_llm_compiler([search, ask_back, book, chatter, count], model=model)
-    app = _apps.pop() if _apps else create_app(graph)
-    app.middleware_stack = None  # its guard
-    app.router.lifespan_context = lambda _: app.state.agent.open(graph, Limits(**limits), database)
-    async with serving(app, **(options or {})) as url:
-        yield url
-    _apps.append(app)
+    with app_of(graph, Limits(**limits), database) as app:
+        async with serving(app, **(options or {})) as url:
+            yield url
 
 
 _apps: list[FastAPI] = []
 """Those that serve nothing now. FastAPI takes longer to make one than it takes to answer a question."""
+
+
+@contextmanager
+def app_of(graph: Any, limits: Limits, database: str | None = None) -> Iterator[FastAPI]:
+    """An app as `create_app` makes it."""
+    app = _apps.pop() if _apps else create_app(graph)
+    app.middleware_stack = None  # its guard
+    app.router.lifespan_context = lambda _: app.state.agent.open(graph, limits, database)
+    yield app
+    _apps.append(app)
 
 
 @asynccontextmanager

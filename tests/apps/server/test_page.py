@@ -26,7 +26,7 @@ from apps.server.limits import Limits
 from tests.support import PATIENCE
 from tests.support.demo import AGENT  # demo
 from tests.support.model_server import Control, Cut, Gate, HttpError, ModelServer, Reply
-from tests.support.serving import Uvicorn
+from tests.support.serving import Uvicorn, app_of
 
 # The first has no window to draw, and takes the least CPU.
 BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
@@ -197,7 +197,8 @@ async def serve(chat_model: ChatOpenAI, doors: Doors) -> AsyncIterator[Serve]:
 
         async def start(database: str | None = None, **limits: Any) -> Server:
             graph = create_llm_compiler([search, quick, fail, tell, ask_back, booking], model=chat_model)
-            return await stack.enter_async_context(Server(create_app(graph, Limits(**limits), database)))
+            app = stack.enter_context(app_of(graph, Limits(**limits), database))
+            return await stack.enter_async_context(Server(app))
 
         yield start
 
