@@ -8,14 +8,17 @@ import shlex
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
-from langchain_openai import ChatOpenAI
 
 from tests.support import PATIENCE, prepared_python
-from tests.support.model_server import ModelServer
+
+if TYPE_CHECKING:  # the process that hands tests out to others runs none, and would import for as long as fifty take
+    from langchain_openai import ChatOpenAI
+
+    from tests.support.model_server import ModelServer
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -40,6 +43,11 @@ def pytest_configure(config: pytest.Config) -> None:
         started.enter_context(prepared_python.running())
         config.add_cleanup(started.close)
         config.option.tx = [f"popen//python={shlex.join(prepared_python.prepared())}" for _ in config.option.tx]
+
+
+def pytest_collection_finish() -> None:
+    """What is there before the first test stays, and need not be looked through again for garbage."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -136,13 +144,15 @@ def _is_loopback(host: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def _running_model_server() -> Iterator[ModelServer]:
+def _running_model_server() -> "Iterator[ModelServer]":
+    from tests.support.model_server import ModelServer
+
     with ModelServer() as server:
         yield server
 
 
 @pytest.fixture
-def model_server(_running_model_server: ModelServer) -> Iterator[ModelServer]:
+def model_server(_running_model_server: "ModelServer") -> "Iterator[ModelServer]":
     """The scripted model. The test fails on a request that it did not script, and on a reply never used."""
     _running_model_server.reset()
     yield _running_model_server
@@ -153,8 +163,9 @@ def model_server(_running_model_server: ModelServer) -> Iterator[ModelServer]:
 
 
 @pytest.fixture
-def make_chat_model(model_server: ModelServer) -> Callable[..., ChatOpenAI]:
+def make_chat_model(model_server: "ModelServer") -> "Callable[..., ChatOpenAI]":
     """Makes real clients of the model server: `make_chat_model(max_retries=2)`; any option of ChatOpenAI."""
+    from langchain_openai import ChatOpenAI
 
     def make(**options: Any) -> ChatOpenAI:
         defaults: dict[str, Any] = {
@@ -170,6 +181,6 @@ def make_chat_model(model_server: ModelServer) -> Callable[..., ChatOpenAI]:
 
 
 @pytest.fixture
-def chat_model(make_chat_model: Callable[..., ChatOpenAI]) -> ChatOpenAI:
+def chat_model(make_chat_model: "Callable[..., ChatOpenAI]") -> "ChatOpenAI":
     """A real client of the model server that asks for usage and does not try again."""
     return make_chat_model()

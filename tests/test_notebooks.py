@@ -36,6 +36,14 @@ def connect_here(self, address):
 socket.socket.connect = connect_here
 """
 
+# Matplotlib asks for the kernel's choice when it is imported, which it has been already.
+KERNEL = """\
+import matplotlib, runpy
+
+matplotlib.rcParams["backend"] = "module://matplotlib_inline.backend_inline"
+runpy.run_module("ipykernel_launcher", run_name="__main__")
+"""
+
 
 def read(name: str) -> "NotebookNode":
     import nbformat  # which takes long, in each of the processes that collect the tests
@@ -76,7 +84,7 @@ def test_they_run_and_show_what_is_committed(tmp_path: Path, monkeypatch: pytest
     (startup := tmp_path / "ipython" / "profile_default" / "startup").mkdir(parents=True)
     (startup / "no_network.py").write_text(NO_NETWORK)
     (kernel := tmp_path / "jupyter" / "kernels" / "python3").mkdir(parents=True)
-    start = prepared("-m", "ipykernel_launcher", "-f", "{connection_file}")
+    start = prepared("-c", KERNEL, "-f", "{connection_file}")
     (kernel / "kernel.json").write_text(json.dumps({"argv": start, "display_name": "Python", "language": "python"}))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))

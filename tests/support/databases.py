@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import AnyMessage
-from langgraph.channels import BinaryOperatorAggregate
-from langgraph.graph import add_messages
 
 from apps.cluster.databases import postgres, programs_of_postgres, unprivileged
 
@@ -105,6 +102,10 @@ def stored_bytes(url: str) -> int:
 
 def with_whole_lists(graph: Any) -> Any:
     """The agent as it was when each checkpoint had the whole conversation in it, as `MessagesState` has it."""
+    from langchain_core.messages import AnyMessage
+    from langgraph.channels import BinaryOperatorAggregate
+    from langgraph.graph import add_messages
+
     whole: Any = BinaryOperatorAggregate(list[AnyMessage], add_messages)
     whole.key = "messages"
     return graph.copy(update={"channels": {**graph.channels, "messages": whole}})

@@ -182,8 +182,7 @@ def test_a_reader_that_has_gone_is_no_error(tmp_path: Path, model_server: ModelS
 
 
 def test_help_and_version(run: Any) -> None:
-    run = partial(run, command=INSTALLED_COMMAND)
-    told = run("--help").stdout
+    told = run("--help", command=INSTALLED_COMMAND).stdout
     assert told.startswith("Usage: llm-compiler [ask] [OPTIONS] [QUESTION]")
     assert 'llm-compiler "' in told
     assert "--thread NAME" in told
