@@ -24,6 +24,11 @@ _PLAIN = re.compile(
 )
 """How an answer begins that is no form of words, in which it would stand somewhere."""
 
+_MAY_BE_HIDDEN = re.compile(
+    r"<[|｜/]{0,2}\w{0,12}\Z|</?[|｜]?(?:tool|function|think|thought)|\[TOOL_CALLS|\breplan\(", re.IGNORECASE
+)
+"""What is written from here on may be a call or the end of a thought, and is not shown before that is known."""
+
 _ACTION = re.compile(
     r"(?:(?:Action|Answer)[ \t*]*[:：][ \t*`]*"
     r"|(?:\A|\n)[ \t*`]*(?:[^\W\d]{1,20}[ \t*]*[:：][ \t*`]*)?(?=\w+[(（\[:：]))"
@@ -119,7 +124,9 @@ class Reply:
     def _read(self, text: str) -> None:
         self._text += text
         if self._streamed.text or _PLAIN.match(self._text):
-            self._streamed.add(self._text[len(self._streamed.text) :])
+            begin = len(self._streamed.text)
+            hidden = _MAY_BE_HIDDEN.search(self._text, begin)
+            self._streamed.add(self._text[begin : hidden.start() if hidden else None])
 
     def finish(self, message: AIMessage) -> AIMessage:
         """The message that the reply is, all of it shown."""
@@ -147,6 +154,8 @@ def read_decision(response: AIMessage, *, as_text: bool = False) -> Answer | Rep
             return Replan((broken["args"] or "").strip())
     text = str(response.text)
     answer = without_thoughts(text)
+    if answer.strip(" \n.*`()").lower() == "replan":
+        return Replan("")
     for name, arguments in read_written_calls(answer, _ACTIONS):
         if name in _ACTIONS and len(arguments) == 1:
             ((given),) = map(str, arguments.values() if isinstance(arguments, dict) else arguments)

@@ -247,6 +247,18 @@ async def test_nothing_of_it_appears_where_it_has_another_form(model_server: Mod
     assert chat.answers == ['{"metres": 1}']
 
 
+@pytest.mark.parametrize("cut", [1, 5, 11, 20])
+async def test_of_what_the_joiner_says_before_a_call_that_it_writes_as_text_no_call_appears(
+    cut: int, model_server: ModelServer, model: Any
+) -> None:
+    call = '<tool_call>{"name": "replan", "arguments": {"feedback": "More."}}</tool_call>'
+    writing = Reply(["So <b>far</b>: ", call[:cut], call[cut:]], split=False)
+    model_server.script(planner=['1. measure("K2")\njoin()', "join()"], joiner=[writing, "As it is."])
+    chat = await talk(create_llm_compiler([measure], model=model))
+    assert [chat.answers[0], chat.texts[-1]] == ["So <b>far</b>: ", "As it is."]
+    assert "tool" not in "".join(chat.answers)
+
+
 async def test_a_thought_of_an_answer_never_appears(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     model_server.script(planner=['Or join("Perhaps so.")</think>1. measure("K2")\n2. join("It is $1.name.")'])
     chat = await talk(create_llm_compiler([measure], model=chat_model))

@@ -336,6 +336,11 @@ async def test_a_replan_without_feedback_still_says_something(script: Script) ->
     assert await decided(model) == Replan("The results don't answer the question.")
 
 
+@pytest.mark.parametrize("word", ["replan", "Replan.", "`replan()`"])
+def test_the_word_alone_is_a_replan(word: str) -> None:
+    assert read_decision(AIMessage(word)) == Replan("")
+
+
 async def test_a_silent_model_is_asked_once_more_and_must_answer_then(script: Script) -> None:
     model = script("", "8,611 m")
     assert text_of(await decided(model)) == "8,611 m"
