@@ -39,6 +39,9 @@ NO_LIST = "{tool}.map calls {tool} for each element of a list, and {name} is no 
 OTHER_COUNT = (
     "{tool}.map has {length} elements, and {name} {other}. Give as many, or one for all calls, without brackets."
 )
+LIST_FOR_ONE = (
+    "{tool} takes one {name} a call, and {value} is a list. Each argument has a list of its own: {tool}.map([…], […])."
+)
 OTHER_LENGTH = "{tool}.map has {length} elements, and {reference} has {other}. ${number}[:] gives each call all of it."
 TOO_MANY_TASKS = "The plan ends here: it has more than {most} tasks (max_tasks)."
 
@@ -173,7 +176,8 @@ class Plan:
             arguments = {**given, over: renumber(element.value, self._before)}
             in_order = {name: arguments[name] for name in parameters}
             self._started += 1
-            self._append(Task(self._open, tool, in_order, element=self._started - 1))
+            wrong = wrong_element(tool, over, element.value, signature.single if signature else ())
+            self._append(Task(self._open, tool, in_order, element=self._started - 1, error=wrong))
 
     def _may_be_mapped(self, given: Mapping[str, Any]) -> bool:
         """Whether one of the arguments before a list may be mapped over in its place, or with it."""
@@ -403,7 +407,8 @@ class Map:
         """Its calls, if it has this length."""
         for index in range(length):
             arguments = {name: self._element(name, value, index) for name, value in self.task.arguments.items()}
-            yield replace(self.task, arguments=arguments, element=index, over=None, size=None)
+            wrong = wrong_element(self.task.tool, self.over, arguments[self.over], self.single)
+            yield replace(self.task, arguments=arguments, element=index, over=None, size=None, error=wrong)
 
     def _element(self, name: str, value: Any, index: int) -> Any:
         """What a call has of an argument: an element of what is taken element by element, and all of anything else."""
@@ -425,6 +430,14 @@ class Map:
         for name, value in self.task.arguments.items():
             if name != self.over:
                 yield from (reference for reference in find_references(value) if is_zipped(reference, self.sizes))
+
+
+def wrong_element(tool: str, over: str, element: Any, single: Collection[str]) -> str | None:
+    """What is wrong with an element that stands in the plan, if anything: a list can't be the one thing that is wanted,
+    such as the arguments of a call in `send.map([("ana", "hi")])`."""
+    if not isinstance(element, list) or over not in single:
+        return None
+    return LIST_FOR_ONE.format(tool=tool, name=over, value=str(element)[:80])
 
 
 def is_zipped(reference: Reference, maps: Mapping[int, object]) -> bool:

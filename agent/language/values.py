@@ -162,13 +162,16 @@ def as_container(value: Any) -> Any:
 
 
 def _read_container(text: str) -> Any:
-    """The dict or list that a text is in JSON or, if it isn't too long, as Python writes it; between fences, too."""
+    """The dict or list that a text is in JSON or, if it isn't too long, as Python writes it; between fences, behind a
+    byte order mark, and in a text that is JSON itself, too."""
+    text = text.removeprefix("\ufeff")
     if (fenced := _FENCED.match(text)) and text.rstrip().endswith("```"):
         text = text.rstrip()[fenced.end() : -3]
-    if text.lstrip()[:1] not in ("{", "["):
+    if text.lstrip()[:1] not in ("{", "[", '"'):
         return None
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        return _read_container(value) if isinstance(value, str) else value
     except (ValueError, RecursionError):
         pass
     try:

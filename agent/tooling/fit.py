@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, WrapVa
 from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict  # Pydantic refuses typing's before Python 3.12
 
-from agent.language.values import as_container, as_fields, as_list, to_text
+from agent.language.values import as_container, as_fields, to_text
 from agent.tooling.schema import choices_of, definitions_of, listed, options_of, referred, schema_of
 
 MOST_REASONS = 5
@@ -95,8 +95,10 @@ def _all_in_one(tool: BaseTool, arguments: dict[str, Any]) -> dict[str, Any] | N
 
 
 def _list_of(value: Any) -> Any:
-    read = as_list(value) if isinstance(value, str) else value
-    return read if isinstance(read, list) else [value]
+    read = as_container(value) if isinstance(value, str) else value
+    if isinstance(read, list | tuple):
+        return list(read)
+    return [value if read is None else read]
 
 
 def _object_of(value: Any) -> Any:

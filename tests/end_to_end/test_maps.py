@@ -330,6 +330,15 @@ async def test_lists_of_other_lengths_fail_and_say_what_to_do(
     )
 
 
+@pytest.mark.parametrize("over", ['[("a", "x"), ("b", "y")]', '[["a"], ["b"]]'])
+async def test_a_list_is_no_element_where_the_tool_takes_one_thing(
+    over: str, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    found = results(await run(model_server, chat_model, f"1. pair.map({over})", f"2. names.map({over})"))
+    assert "pair takes one first a call, and ['a'" in found["task_1_0"]
+    assert "Each argument has a list of its own: names.map([…], […])." in found["task_2_1"]
+
+
 async def test_a_failed_element_fails_only_what_uses_it(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     messages = await run(
         model_server,
