@@ -31,9 +31,7 @@ CUT = "{text}… (cut: {most:,} of {count:,} characters)"
 PLACEHOLDER = "{reference} in {problem!r} stands for no result; write the number itself, without $."
 NO_MODEL = "{error} A problem in words needs a chat model, and config['configurable']['model'] holds none."
 UNKNOWN = "Can't solve {problem!r}. Unknown: {reason}"
-ONLY_A_PART = (
-    " (Only the first {most:,} of {count:,} characters of a context were read: give it the part that matters.)"
-)
+ONLY_A_PART = " ({most:,} of {count:,} characters of a context were read.)"
 NO_FIGURES = "the figures are not in the problem and its context."
 NO_EXPRESSION = "The model gave no usable expression for {problem!r}. {error}"
 SEVERAL_EXPRESSIONS = "There are several expressions with different values in {reply!r}."

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-CUT = "… [cut: {shown:,} of {all:,} characters shown]"
+CUT = "… [cut: {shown:,} of {all:,} characters shown{picked}]"
+PICKED = ", picked by their words"
 LONGEST_READ = 100_000
 """Characters of a result that are looked through; what comes after them is only counted."""
 
@@ -29,15 +30,19 @@ _SENTENCE = (
 )
 """Up to the end of a sentence or line; if that is too long, of a word, a field or a figure; or anywhere."""
 
-_WORD = re.compile(r"\w{3,}|(?=\w?\d)\w\w")
+_CUT_BEFORE = re.compile(r"… \[cut: [0-9,]+ of ([0-9,]+) characters shown[^\[\]]*\]\Z")
+_WORD = re.compile(r"\w{3,}|[^\W\d]\d|\d[^\W\d]")
 """Short ones say little, unless they are names such as E3."""
+
+_FIGURES = re.compile(r"(?<!\w)(?=[^\W\d]*[-./:]?\d)\w+(?:[-./:]\w+)+")
+"""Such as 2026-06-01, A-1001 and 12:30, whose parts many others have."""
 
 
 def excerpt(text: str, most: int, about: str = "") -> str:
     """The text, or, if it has more than `most` characters, as much of it: its beginning and, from the rest, the
     sentences, or elements of a JSON text, with most of the rarer words that `about` has, in their order; with a note
     that something is missing. Words that most of them have tell none apart. Behind a gap in a list, it says which
-    element it goes on with.
+    element it goes on with. An excerpt can be made shorter.
 
     Args:
         text: Any text; reading it takes time in proportion to its length, and for at most `LONGEST_READ` characters.
@@ -46,9 +51,12 @@ def excerpt(text: str, most: int, about: str = "") -> str:
     """
     if len(text) <= most:
         return text
-    wanted = {word.casefold() for word in _WORD.findall(about)}
+    cut_before = _CUT_BEFORE.search(text, max(0, len(text) - 200))
+    length = int(cut_before[1].replace(",", "")) if cut_before else len(text)
+    text = text[: cut_before.start()] if cut_before else text
+    wanted = _words(about, 0, len(about))
     parts = list(_parts(text, min(len(text), LONGEST_READ if wanted else most + 1), most))
-    found = [wanted.intersection(map(str.casefold, _WORD.findall(text, start, end))) for start, end in parts]
+    found = [wanted & _words(text, start, end) if wanted else set[str]() for start, end in parts]
     frequency = Counter(word for words in found for word in words)
     common = {word for word, parts_with_it in frequency.items() if parts_with_it > max(1, len(parts) // 2)}
     scores = [sum(1 / frequency[word] for word in words - common) for words in found]
@@ -61,16 +69,21 @@ def excerpt(text: str, most: int, about: str = "") -> str:
             chosen.append(index)
         elif not scores[index]:
             break
-    elements = _elements(text, parts[-1][1])
+    elements = {} if cut_before else _elements(text, parts[-1][1])
     shown, last = "", 0
     for start, end in (parts[index] for index in sorted(chosen)):
         if start == last:
             shown += text[start:end]
         else:
             place = f"[{elements[start]}]: " if start in elements else ""
-            shown += f"… {place}{text[start:end].lstrip()}"
+            shown += f"… {place}{text[start:end].lstrip().removeprefix('… ')}"
         last = end
-    return shown.rstrip().rstrip(",") + CUT.format(shown=most, all=len(text))
+    picked = PICKED if any(scores) or (cut_before and PICKED in cut_before[0]) else ""
+    return shown.rstrip().rstrip(",") + CUT.format(shown=most, all=length, picked=picked)
+
+
+def _words(text: str, start: int, end: int) -> set[str]:
+    return {word.casefold() for words in (_WORD, _FIGURES) for word in words.findall(text, start, end)}
 
 
 def _elements(text: str, end: int) -> dict[int, int]:

@@ -72,7 +72,7 @@ def test_the_rules_are_a_list() -> None:
         'tool.map(["a", "b"])',
         "tool.map($1.name, $1.id)",
         "waits for what it refers to and changes above, and is skipped if they fail",
-        "repeat only what failed, the user asks for, or may have changed since",
+        "repeat only what failed, is cut, asked for again, or may have changed",
         '`join("…")` if results in a sentence are the answer and nothing is changed',
         "Lists go pairwise, all else to each",
         "tell anyone that something was done only with its result",

@@ -275,8 +275,8 @@ async def test_what_is_unknown_may_stand_in_what_was_cut_and_the_reason_says_so(
     with pytest.raises(ToolException) as caught:
         await solve("the sum", ["x" * 20_000, "short"], model=scripted("unknown: the rows that were cut off"))
     assert str(caught.value) == (
-        "Can't solve 'the sum'. Unknown: the rows that were cut off (Only the first 10,000 of 20,000 characters of a "
-        "context were read: give it the part that matters.)"
+        "Can't solve 'the sum'. Unknown: the rows that were cut off (10,000 of 20,000 characters of a context were "
+        "read.)"
     )
 
 

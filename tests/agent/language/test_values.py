@@ -97,12 +97,24 @@ def test_what_was_asked_for_is_kept_wherever_it_stands() -> None:
     shown = excerpt(text, 600, about='search("height of the Annapurna summit")')
     assert shown.startswith("The weather was fair")
     assert "The summit of Annapurna is 8,091 metres high." in shown
-    assert shown.endswith(f"… [cut: 600 of {len(text):,} characters shown]")
+    assert shown.endswith(f"… [cut: 600 of {len(text):,} characters shown, picked by their words]")
 
 
 def test_a_name_with_a_digit_in_it_is_a_word_to_look_for() -> None:
     text = f"{FILLER}E3: flame lost. {FILLER}"
     assert "E3: flame lost." in excerpt(text, 400, about="What is E3?")
+
+
+@pytest.mark.parametrize("wanted", ["2026-02-17", "12:17", "A-217", "1.2.17"])
+def test_a_date_a_time_and_a_number_are_looked_for_as_a_whole(wanted: str) -> None:
+    rows = (
+        f"2026-{n // 28 + 1:02}-{n % 28 + 1:02},{n % 24:02}:{n % 60:02},A-{n},{n % 7}.{n % 3}.{n},North"
+        for n in range(330)
+    )
+    text = "\n".join([*rows, f"the row: {wanted}"])
+    assert f"the row: {wanted}" in excerpt(
+        text, 500, about=f"What of 2026-01-02, and of {wanted} and 12:02, A-2, 1.2.3?"
+    )
 
 
 @pytest.mark.parametrize("write", [json.dumps, str])
@@ -113,6 +125,16 @@ def test_behind_a_gap_in_a_list_its_next_element_says_which_it_is(write: Callabl
     for wanted in (42, 70):
         assert f"… [{wanted}]: {write({'id': wanted, 'name': f'Nr{wanted} of all'})[:-3]}" in shown
     assert "… [" not in excerpt(write({"all": [{"id": n} for n in range(90)]}), 300, "id 70").rpartition("… [cut")[0]
+
+
+@pytest.mark.parametrize("text", [json.dumps(ORDERS), "\n".join(map(json.dumps, ORDERS)), FILLER.replace("a", "A-7 ")])
+def test_an_excerpt_of_an_excerpt_tells_of_the_whole_text_and_counts_no_elements(text: str) -> None:
+    once = excerpt(text, 900, about="A-7 A-19 A-31")
+    twice = excerpt(once, 300, about="A-31")
+    assert twice.endswith(f"… [cut: 300 of {len(text):,} characters shown" + once[once.rindex(" shown") + 6 :])
+    assert twice.count("[cut: ") == 1
+    assert "… …" not in twice
+    assert set(re.findall(r"… \[\d+\]: ", twice)) <= set(re.findall(r"… \[\d+\]: ", once))
 
 
 def test_rare_words_count_for_more_than_common_ones() -> None:
