@@ -8,8 +8,10 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-RESULT = re.compile(r"^(\d+)(?:\[(\d+)\])?\. ([\w.-]+)\((.*?)\) (->|failed:) ?(.*(?:\n  .*)*)", re.MULTILINE)
-"""As in `1[0]. search("K2") -> …`; further lines of a result are indented."""
+RESULT = re.compile(
+    r"^(\d+)(?:\[(\d+)\])?\. ([\w.-]+)\((.*?)\)(?: \[a person .*?\])? (->|failed:) ?(.*(?:\n  .*)*)", re.MULTILINE
+)
+"""As in `1[0]. search("K2") -> …` and `2. buy("A") [a person rejected it] failed: …`; further lines are indented."""
 
 
 @dataclass(frozen=True)

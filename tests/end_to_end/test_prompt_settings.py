@@ -64,8 +64,6 @@ async def test_a_prompt_that_is_too_long_for_the_model_is_told(
 ) -> None:
     error = HttpError(400, "context_length_exceeded: 9000 tokens are more than 8000")
     plan = Reply('1. search("a")\n2. join()')
-    model_server.script(
-        planner=[error if role == "planner" else plan], joiner=[error, error] if role == "joiner" else []
-    )
+    model_server.script(planner=[error if role == "planner" else plan], joiner=[error] if role == "joiner" else [])
     with pytest.raises(ModelError, match=r"too long for the model. Set max_prompt_tokens .*9000 tokens"):
         await create_llm_compiler([search], model=chat_model).ainvoke({"messages": "Question?"})
