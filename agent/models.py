@@ -30,25 +30,11 @@ _loading = Lock()
 MOST_LOADED = 32
 """How many models are kept: whoever may name some could name any number."""
 
-
 CONVERSATION_TOO_LONG = (
     "The conversation is too long for the model. Set max_prompt_tokens (LLM_COMPILER_MAX_PROMPT_TOKENS) to leave out "
     "its oldest turns, or begin a new thread; a question or results that are too long by themselves have to be shorter "
     "(max_observation_chars). The model says: {error}"
 )
-
-
-@contextmanager
-def overflow_told() -> Iterator[None]:
-    """Where a model is asked: a prompt that is too long for it is told clearly.
-
-    Raises:
-        ModelError: It was.
-    """
-    try:
-        yield
-    except ContextOverflowError as error:
-        raise ModelError(CONVERSATION_TOO_LONG.format(error=error)) from error
 
 
 def default_model(role: Literal["planner", "joiner"] | None = None) -> str:
@@ -116,6 +102,19 @@ class Models:
     async def joiner(self, context: Context) -> BaseChatModel:
         """The model that joins."""
         return await _get(context.joiner_model or context.model or self.joiner_model or self.model, "joiner")
+
+
+@contextmanager
+def overflow_told() -> Iterator[None]:
+    """Where a model is asked: a prompt that is too long for it is told clearly.
+
+    Raises:
+        ModelError: It was.
+    """
+    try:
+        yield
+    except ContextOverflowError as error:
+        raise ModelError(CONVERSATION_TOO_LONG.format(error=error)) from error
 
 
 async def _get(model: str | BaseChatModel | None, role: Literal["planner", "joiner"]) -> BaseChatModel:

@@ -86,7 +86,7 @@ class Calls:
     order: Order
     """In which order they take effect."""
 
-    wrapper: Wrapper | None = None
+    wrapper: Wrapper | None
     """Called around each try of each call."""
 
     def __post_init__(self) -> None:

@@ -70,9 +70,10 @@ class _Found:
     """What a reference refers to, without its path."""
 
     value: Any
-    failed: list[DependencyFailedError] = field(default_factory=list)
-    of_many: bool = False
+    of_many: bool
     """Whether it is a map's list, in which something may have failed and something not."""
+
+    failed: list[DependencyFailedError] = field(default_factory=list)
 
 
 @dataclass

@@ -101,17 +101,17 @@ class Head:
     """The number that the plan gives the call."""
 
     tool: str
-    mapped: bool = False
+    mapped: bool
     """Whether the tool is called for each element of a list."""
 
-    parameters: Collection[str] = ()
+    parameters: Collection[str]
     """The names of the tool's arguments."""
 
-    results: Mapping[str, str] = field(default_factory=dict)
+    results: Mapping[str, str]
     """The references to earlier results that the plan has given names, as in `height = search("K2")`; nothing for a
     name that it has given something else."""
 
-    error: str | None = None
+    error: str | None
     """Why it is no call that can be made, whatever its arguments are."""
 
 

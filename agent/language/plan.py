@@ -338,7 +338,7 @@ class Map:
     sizes: Mapping[int, int | None]
     """The lengths of the maps that it may refer to; None for one that is not known yet."""
 
-    single: Collection[str] = ()
+    single: Collection[str]
     """The arguments that the tool takes no list for."""
 
     lists: Collection[tuple[str, str]] = ()
