@@ -182,8 +182,11 @@ class Filling:
 
     def part(self, reference: Reference) -> tuple[ToolMessage, Any] | None:
         """The observation that a reference leads into, and what it leads to; None if there is none."""
-        whole = (reference.task, None)
-        message = self._seen.get(whole if whole in self._seen else (reference.task, reference.element))
+        number = reference.task
+        keys: list[Key] = [(number, None)]
+        if keys[0] not in self._seen:
+            keys = [(number, element) for element in reference.elements(self._sizes.get(number, 0))]
+        message = self._seen.get(keys[0]) if len(keys) == 1 else None
         if message is None:
             return None
         try:

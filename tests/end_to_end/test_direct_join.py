@@ -212,6 +212,7 @@ async def test_otherwise_the_joiner_is_asked(plan: str, model_server: ModelServe
             "$1[-1].name is shelf 39",
         ),
         ('1. shelves.map([1, 2])\njoin("We sold $1[1][38].name last.")', "$1[1][38].name is shelf 38"),
+        ('1. shelves.map([1, 2])\njoin("We sold $1[-1][38].name last.")', "$1[-1][38].name is shelf 38"),
         ('1. offers()\njoin("We sold it for $1[0].price.")', "$1[0].price is 30"),
     ],
 )
