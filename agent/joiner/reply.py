@@ -13,6 +13,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.constants import TAG_NOSTREAM
 
 from agent.language.reasoning import THOUGHT, without_thoughts
+from agent.language.values import UNREADABLE
 from agent.language.written_calls import read_written_calls
 from agent.streaming import MessageStream, StreamedMessage
 
@@ -192,7 +193,7 @@ def _literal(text: str) -> str | None:
     written = _BACKSLASH.sub(r"\\\\", _half_width(text.strip().rstrip("*`;. \n")))
     try:
         called: ast.AST = ast.parse(f"_{written}", mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except UNREADABLE:
         return None
     match called:
         case ast.Call(args=[given]) | ast.Call(keywords=[ast.keyword(value=given), *_]) | ast.Subscript(slice=given):

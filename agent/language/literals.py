@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from agent.language.references import PATH, PATTERN
-from agent.language.values import without_surrogates
+from agent.language.values import UNREADABLE, without_surrogates
 
 Kind = Literal["code", "reference", "prefix", "quote", "text", "escape", "missing"]
 """What a piece of an argument's text is: a `reference` outside of strings; the `prefix` of a string, as in `r"…"`; in
@@ -161,7 +161,7 @@ def read_value(tokens: Sequence[Token], results: Mapping[str, str]) -> Any:
         return _convert(ast.parse(source, mode="eval").body, results)
     except UnreadableError:
         raise
-    except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
+    except UNREADABLE:
         if not quoted and written.startswith("[") and written.endswith("]"):
             # [In Cold Blood, Fargo]: a list of texts without quotes
             items = [item.strip() for item in written[1:-1].split(",")]
@@ -169,7 +169,7 @@ def read_value(tokens: Sequence[Token], results: Mapping[str, str]) -> Any:
         if not quoted:
             return _read_bare(written, results)
         error = f"The argument {shorten(written)} is not a Python literal."
-        with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        with suppress(*UNREADABLE):
             error = _no_value(ast.parse(f"({source})", mode="eval").body, results)  # a map has taken its brackets
         raise UnreadableError(error) from None
 
@@ -189,7 +189,7 @@ def _check_quotes(tokens: Sequence[Token]) -> None:
             continue
         written, string = written_in(string), []
         parts: list[ast.stmt] = []
-        with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        with suppress(*UNREADABLE):
             parts = ast.parse(written).body if len(written) <= _CODE_CHARS else []
         is_text = [isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant) for part in parts]
         if len(parts) > 1 or not all(is_text):
@@ -215,7 +215,7 @@ def _read_bare(written: str, results: Mapping[str, str]) -> str:
     source = PATTERN.sub(lambda match: match[0] if match[0].startswith("\\") else f" _({match[0]!r})", written)
     try:
         node = ast.parse(f"({source.translate(_IN_CODE)})", mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
+    except UNREADABLE:
         return written
     if reference := _as_reference(node, results):
         return reference

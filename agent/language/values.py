@@ -17,6 +17,9 @@ from agent.language.excerpt import LONGEST_READ, excerpt
 # What Python's compiler thinks of a model's text (`1if x`) is nothing for the user's terminal.
 warnings.filterwarnings("ignore", category=SyntaxWarning, module="<unknown>")
 
+UNREADABLE = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, SystemError)
+"""What the readers of JSON and of Python raise for a text that is none, or that goes too deep."""
+
 _LONG_DECIMAL = re.compile(r"(?<![\w.,:/])-?(?=[\d.]{16,40}(?![\w.]))\d{1,15}\.\d{1,38}(?![\w.])")
 """In a text, only digits that no one meant are worth a change, those of floats: 9910.880000000001. Places on a map have
 fewer."""
@@ -169,15 +172,12 @@ def _read_container(text: str) -> Any:
         text = text.rstrip()[fenced.end() : -3]
     if text.lstrip()[:1] not in ("{", "[", '"'):
         return None
-    try:
+    with suppress(*UNREADABLE):
         value = json.loads(text)
         return _read_container(value) if isinstance(value, str) else value
-    except (ValueError, RecursionError):
-        pass
-    try:
+    with suppress(*UNREADABLE):
         return ast.literal_eval(text.strip()) if len(text) <= LONGEST_READ else None
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        return None
+    return None
 
 
 _PLAIN = (dict, list, str, int, float, bool, type(None))

@@ -11,6 +11,8 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from agent.language.values import UNREADABLE
+
 Arguments = dict[str, Any] | list[Any]
 """By name, or in order."""
 
@@ -215,7 +217,7 @@ def _near_json(text: str) -> Any:
     for read, written in forms:
         try:
             value = read(written)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except UNREADABLE:
             continue
         if _is_json(value):
             return value
@@ -229,7 +231,7 @@ def _json(text: str) -> Any:
 def _is_json(value: Any) -> bool:
     try:
         json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
+    except UNREADABLE:
         return False
     return True
 
@@ -242,7 +244,7 @@ def read_arguments(text: str) -> dict[str, Any] | None:
         return {}
     try:
         value = _json(text)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         begin = text.find("{")
         read = _object_at(text, begin) if begin >= 0 else None
         value = read[0] if read else None
@@ -281,6 +283,6 @@ def _value(text: str) -> Any:
     text = text.removeprefix("\n").removesuffix("\n")
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return text
     return text if isinstance(value, float) and not _is_json(value) else value

@@ -220,6 +220,12 @@ def test_arguments_that_are_no_object_are_an_error(arguments: str, error: str) -
     assert [item.error for item in items if isinstance(item, Call)] == [error]
 
 
+def test_arguments_in_double_braces_are_read() -> None:
+    reader = ToolCallReader(1, Functions(TOOLS))
+    chunk = tool_call_chunk(name="search", args='{{"query": "K2"}}', id="a", index=0)
+    assert reader.read(AIMessageChunk(content="", tool_call_chunks=[chunk]))[1] == [Call(1, "search", ["K2"])]
+
+
 def test_join_is_a_tool_too() -> None:
     assert Functions([search]).specifications[-1]["function"]["name"] == "join"
 
