@@ -1,6 +1,8 @@
 """Tool results, and what people answer, as a checkpointer can save them."""
 
+import datetime
 from enum import Enum
+from numbers import Integral, Real
 from typing import Any
 
 from langchain_core.messages import ToolMessage
@@ -84,10 +86,12 @@ def _savable_decision(decision: Any) -> Any:
 def plain(value: Any) -> Any:
     """The value without what checkpoints don't bring back: data classes and Pydantic models as dicts, members of
     enumerations as their values, tuples and sets as lists, keys of dicts that are neither text nor numbers and integers
-    of more than 64 bits as text, and no lone surrogates in its texts, which neither a model nor a client could be sent.
+    of more than 64 bits as text, what is derived from a plain type, such as NumPy's numbers and pandas' times, as that
+    type, anything else, such as a table of pandas, as its text, and no lone surrogates in texts, which neither a model
+    nor a client could be sent.
 
     Raises:
-        UnsavableError: Something in it can't be saved.
+        UnsavableError: Something in it can't be saved, and its text says nothing.
     """
     if type(value) is str:  # most of what there is, and so first
         return without_surrogates(value)
@@ -97,7 +101,6 @@ def plain(value: Any) -> Any:
             return value
         case Enum():
             return plain(value.value)  # checkpoints revive no classes of their own accord
-        # What is derived from a plain type, as NumPy's float is, becomes that type.
         case str():
             return without_surrogates(str.__str__(value))
         case int():
@@ -112,13 +115,43 @@ def plain(value: Any) -> Any:
             return [plain(item) for item in value]
         case set() | frozenset():
             return sorted((plain(item) for item in value), key=to_text)  # their order is another one in each process
+        case Integral():
+            return plain(int(value))
+        case Real():
+            return float(value)
+        case datetime.datetime() | datetime.date() | datetime.timedelta():
+            return _plain_time(value)
     try:
         revived = _SERIALIZER.loads_typed(_SERIALIZER.dumps_typed(value))
-    except Exception as error:
-        raise UnsavableError(CANT_BE.format(kind=type(value).__name__)) from error
-    if type(revived) is not type(value):
+    except Exception:  # noqa: BLE001 — whatever the serializer has against it
+        return _text_of(value)
+    return value if type(revived) is type(value) else _text_of(value)
+
+
+def _plain_time(value: datetime.date | datetime.timedelta) -> Any:
+    if type(value) in (datetime.datetime, datetime.date, datetime.timedelta):
+        return value
+    try:
+        if isinstance(value, datetime.timedelta):
+            return datetime.timedelta(value.days, value.seconds, value.microseconds)
+        kind = datetime.datetime if isinstance(value, datetime.datetime) else datetime.date
+        return kind.fromisoformat(value.isoformat())
+    except ValueError:  # pandas' NaT is no time
+        return str(value)
+
+
+def _text_of(value: Any) -> Any:
+    """What its class makes of it as a text.
+
+    Raises:
+        UnsavableError: That is only where in memory it is, or it has none.
+    """
+    if type(value).__module__ == "numpy":  # a truth value, or an array of objects
+        return plain(value.tolist())
+    text = str(value)
+    if hex(id(value)) in text:
         raise UnsavableError(CANT_BE.format(kind=type(value).__name__))
-    return value
+    return without_surrogates(text)
 
 
 def _plain_key(key: Any) -> Any:

@@ -241,14 +241,15 @@ def _type_name(schema: Any, definitions: Mapping[str, Any], within: tuple[str, .
 def result_type(tool: BaseTool) -> str:
     """The return type that the tool's function declares; fields of a model are shown, since `$1.field` reaches them. A
     tool may also have the result's JSON schema in an attribute of its own, `result_schema`."""
+    has_both = tool.response_format == "content_and_artifact"
     if schema := getattr(tool, "result_schema", None):
-        return _type_name(schema, definitions_of(schema))
-    annotation = next((hints["return"] for hints in map(hints_of, functions_of(tool)) if "return" in hints), None)
-    if tool.response_format == "content_and_artifact":
-        _, artifact = [*get_args(annotation), None, None][:2]
-        parts = _shown_type(artifact)
-        return f"str (with parts: {parts})" if parts.startswith(("{", "list[")) else "str"
-    return _shown_type(annotation)
+        shown = _type_name(schema, definitions_of(schema))
+    else:
+        annotation = next((hints["return"] for hints in map(hints_of, functions_of(tool)) if "return" in hints), None)
+        shown = _shown_type([*get_args(annotation), None, None][1] if has_both else annotation)
+    if has_both:
+        return f"str (with parts: {shown})" if shown.startswith(("{", "list[")) else "str"
+    return shown
 
 
 def _shown_type(annotation: Any) -> str:

@@ -150,6 +150,8 @@ async def _stop(calling: "asyncio.Task[Any]") -> bool:
 
 
 def _wrong_arguments(tool: BaseTool, error: ValidationError) -> ToolError:
+    if (handle := tool.handle_validation_error) and handle is not True:
+        return ToolError(handle(error) if callable(handle) else handle)
     return ToolError(WRONG_ARGUMENTS.format(tool=tool.name, reasons=reasons_of(error, "arguments")))
 
 

@@ -97,6 +97,8 @@ def description_of(name: str) -> str:
 
 
 def _entries() -> dict[str, Any]:
+    if not FILE.exists():  # installed in another project, whose graphs are modules
+        return {DEFAULT: f"./graphs/{DEFAULT}.py:graph"}
     graphs: dict[str, Any] = json.loads(FILE.read_text("utf-8"))["graphs"]
     return graphs
 

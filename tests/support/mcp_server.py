@@ -3,10 +3,10 @@
 import asyncio
 import os
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 from mcp.server.fastmcp import FastMCP, Image
-from mcp.types import ToolAnnotations
+from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel
 
 server = FastMCP("test")
@@ -49,6 +49,17 @@ def configure(config: str) -> str:
 def picture() -> list[Any]:
     """a picture with words"""
     return ["Look:", Image(data=b"PNG", format="png")]
+
+
+class Content(BaseModel):
+    content: str
+
+
+@server.tool()
+def read(path: str) -> Annotated[CallToolResult, Content]:
+    """a file's text, as servers in TypeScript give it: as it is, and in an object"""
+    text = f"words of {path}"
+    return CallToolResult(content=[TextContent(type="text", text=text)], structuredContent={"content": text})
 
 
 @server.tool()

@@ -181,6 +181,15 @@ async def test_structured_results_have_parts_and_types_in_a_plan(
     ]
 
 
+async def test_a_text_in_the_one_field_of_an_object_is_the_text_and_the_field_can_be_reached(
+    stdio: dict[str, BaseTool], model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    assert describe(stdio["read"]).startswith("read(path: str) -> str (with parts: {'content': str})")
+    lines = 'read("a")', "configure($1)", "configure($1.content)"
+    results = await observe(model_server, chat_model, stdio.values(), *lines)
+    assert [result.text for result in results] == ["words of a", *["configured words of a"] * 2]
+
+
 async def test_an_error_of_the_tool_fails_its_task_in_its_words(
     stdio: dict[str, BaseTool], model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:

@@ -128,7 +128,11 @@ class McpServers:
 
 
 class McpTool(BaseTool):
-    """A tool of a server. Its result is the structured content where the server gives it, else text."""
+    """A tool of a server. Its result is the structured content where the server gives it, else text.
+
+    If that content is a text in the one field of an object, as a file's under `content`, the result is the server's
+    text, with the object as its artifact.
+    """
 
     server: Any
     """The `_Server`."""
@@ -147,7 +151,9 @@ class McpTool(BaseTool):
         """The server's tool under this name."""
         hints = tool.annotations
         schema = tool.outputSchema
-        wrapped = bool(schema) and list((schema or {}).get("properties", {})) == ["result"]
+        fields: dict[str, Any] = (schema or {}).get("properties", {})
+        wrapped = list(fields) == ["result"]
+        in_a_field = not wrapped and [field.get("type") for field in fields.values()] == ["string"]
         if schema and wrapped:
             schema = {**schema["properties"]["result"], "$defs": schema.get("$defs", {})}
         return cls(
@@ -160,6 +166,7 @@ class McpTool(BaseTool):
             original_name=tool.name,
             result_schema=schema,
             wrapped=wrapped,
+            response_format="content_and_artifact" if in_a_field else "content",
         )
 
     def _run(self, /, **arguments: Any) -> Any:
@@ -171,6 +178,8 @@ class McpTool(BaseTool):
     def _value(self, result: "CallToolResult") -> Any:
         if result.isError:
             raise ToolException(_text(result.content) or f"{self.name} failed, and did not say why.")
+        if self.response_format == "content_and_artifact":
+            return _text(result.content), result.structuredContent
         if result.structuredContent is not None:
             return result.structuredContent.get("result") if self.wrapped else result.structuredContent
         return _text(result.content)

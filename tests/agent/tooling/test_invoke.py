@@ -385,6 +385,17 @@ async def test_a_validator_of_the_tools_own_speaks_as_wrong_arguments() -> None:
         assert await failure(forecast, day="tomorrow") == ("Wrong arguments for forecast: day: only today.")
 
 
+@pytest.mark.parametrize("handler", ["An ISO date.", lambda error: "An ISO date." * error.error_count()])
+async def test_wrong_arguments_are_told_in_the_tools_words_if_it_has_some(handler: Any) -> None:
+    @tool
+    async def forecast(day: int) -> str:
+        """forecasts"""
+        return str(day)
+
+    forecast.handle_validation_error = handler
+    assert await failure(forecast, day="tomorrow") == "An ISO date."
+
+
 async def test_a_validation_error_within_a_tool_is_its_own() -> None:
     async def parse() -> Place:
         return Place.model_validate({})

@@ -8,6 +8,7 @@ import pytest
 
 from apps.runs import graphs
 from apps.runs.graphs import GraphError, find_graph, listed, served_graph
+from graphs.llm_compiler import graph as default_graph
 
 MODULE = '''
 from agent import create_llm_compiler
@@ -57,6 +58,12 @@ def test_a_module_in_the_working_directory_needs_no_entry(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LLM_COMPILER_GRAPH", "own.mountains")
     assert served_graph().questions == ("How high is K2?",)
+
+
+def test_installed_in_another_project_there_is_the_default(project: Path) -> None:
+    (project / "langgraph.json").unlink()
+    assert listed() == {"llm_compiler": "./graphs/llm_compiler.py:graph"}
+    assert served_graph().graph is default_graph
 
 
 @pytest.mark.parametrize(
