@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
@@ -193,6 +194,9 @@ def _background_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     Thread(target=loop.run_forever, name="llm-compiler", daemon=True).start()
     return loop
+
+
+os.register_at_fork(after_in_child=_background_loop.cache_clear)  # threads are not forked
 
 
 async def in_a_task(items: AsyncGenerator[T], ahead: int = AHEAD) -> AsyncGenerator[T]:

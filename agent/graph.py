@@ -75,7 +75,7 @@ def create_llm_compiler(
     Raises:
         ValueError: A tool can't stand in a plan: its name is taken, or its arguments have no schema. There is no such
             protocol.
-        TypeError: Something among the tools is no tool.
+        TypeError: Something among the tools is no tool, or a model is no chat model.
 
     Running the graph raises `agent.ModelError` if a model can't be had, can't take the prompt or doesn't keep to the
     `response_format`, the client's own error if a model call fails, and Pydantic's `ValidationError` if the context is

@@ -8,19 +8,24 @@
 - Half characters in prompts, which no server takes, are replaced.
 - Tokens that each piece of an answer tells of anew count once.
 - The pieces of tool calls have the form of OpenAI's.
-- OpenAI's client gives out pieces as they are, and makes no objects of them, of which LangChain would make dicts again.
+- OpenAI's client gives out pieces as they are, and makes no objects of them, of which LangChain would make dicts again,
+  and has connections of its own on each event loop: LangChain's, one set for all, fail on other loops than their own.
+  Other clients are asked again if they meet such a connection.
 - Errors have neither keys nor the server's response, of which tracers and logs would keep body and headers.
 """
 
 import asyncio
 import json
 import re
+import sys
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, cast
 
+from anyio import to_thread
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -51,6 +56,9 @@ NOTHING = (
 SAID = "The model's server answered: {said}"
 SHORTEST_KEY = 8
 
+MOST_STRAYS = 100
+"""How many connections of other event loops a request may meet; each is gone when it was met."""
+
 ANEW = "</think>"
 """What stands for a closing mark that nothing opened, where the text before it is out already."""
 
@@ -76,11 +84,57 @@ def for_any_server(model: BaseChatModel) -> BaseChatModel:
         return model
     fitted = model.model_copy()
     if type(client := getattr(model, "async_client", None)).__module__.startswith("openai."):
+        if hasattr(model, "root_async_client") and getattr(model, "http_async_client", None) is None:
+            root = vars(fitted)["root_async_client"] = on_each_loop(model.root_async_client)
+            client = root.chat.completions
         vars(fitted)["async_client"] = Untyped(client)
     private = {**(model.__pydantic_private__ or {}), "_known": Known()}
     object.__setattr__(fitted, "__pydantic_private__", private)
     object.__setattr__(fitted, "__class__", _fitted(type(model)))
     return fitted
+
+
+def on_each_loop(client: Any) -> Any:
+    """OpenAI's async client, with connections of its own on each event loop: sync code has another than async code, and
+    each `asyncio.run` one of its own."""
+    from openai import DefaultAsyncHttpxClient
+
+    given = client._client
+
+    class Http(DefaultAsyncHttpxClient):
+        async def send(self, *request: Any, **options: Any) -> Any:
+            return await (await _http_here(given)).send(*request, **options)
+
+    return client.copy(http_client=Http(verify=False))  # which sends nothing itself
+
+
+_first_loop: "weakref.ref[asyncio.AbstractEventLoop] | None" = None
+_http_of_others: dict[asyncio.AbstractEventLoop, Any] = {}
+
+
+async def _http_here(given: Any) -> Any:
+    """The given HTTP client on the first loop of the process, and one of its own on each other."""
+    global _first_loop
+    here = asyncio.get_running_loop()
+    _first_loop = _first_loop or weakref.ref(here)
+    if _first_loop() is here:
+        return given
+    if here not in _http_of_others:
+        from openai import DefaultAsyncHttpxClient
+
+        certificates = await to_thread.run_sync(_certificates)  # read from disk
+        for loop in [loop for loop in _http_of_others if loop.is_closed()]:
+            del _http_of_others[loop]
+        _http_of_others.setdefault(here, DefaultAsyncHttpxClient(verify=certificates))
+    return _http_of_others[here]
+
+
+@cache
+def _certificates() -> Any:
+    from openai import DefaultAsyncHttpxClient
+
+    httpx = sys.modules[DefaultAsyncHttpxClient.__mro__[1].__module__]  # or httpx2, as OpenAI's client has it
+    return httpx.create_ssl_context()
 
 
 class Untyped:
@@ -254,12 +308,16 @@ class Asking:
         self.streams = "stream" not in known.refused
         self._known = known
         self._without: set[str] = set()
+        self._strays = 0
         self._with_usage = with_usage and options.get("stream_usage") is not False
         if self._with_usage and "stream_options" in known.refused:
             self._leave_out("stream_options")
 
     def can_do_without(self, error: Exception) -> bool:
         """Whether to ask once more after this error: what the server may have refused is left out then."""
+        if isinstance(error, RuntimeError) and "event loop" in str(error).lower():
+            self._strays += 1
+            return self._strays <= MOST_STRAYS
         status = getattr(error, "status_code", None)
         said = f"{error} {getattr(error, 'body', '')}".lower()
         names_usage = "stream_options" in said or "include_usage" in said

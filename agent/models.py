@@ -36,6 +36,12 @@ CONVERSATION_TOO_LONG = (
     "(max_observation_chars). The model says: {error}"
 )
 
+NO_MODEL = (
+    "{name} is a {kind}, no chat model. Give a BaseChatModel or its name; what bind, with_config and with_retry would "
+    "add goes into its constructor (temperature=…, tags=…, max_retries=…), and a server such as LiteLLM falls back to "
+    "other models."
+)
+
 
 def default_model(role: Literal["planner", "joiner"] | None = None) -> str:
     """The model that is used when none is given.
@@ -92,8 +98,12 @@ class Models:
     def __post_init__(self) -> None:
         fitted: dict[int, BaseChatModel] = {}
         for name in ("model", "planner_model", "joiner_model"):
-            if isinstance(model := getattr(self, name), BaseChatModel):
+            model = getattr(self, name)
+            if isinstance(model, BaseChatModel):
                 setattr(self, name, fitted.setdefault(id(model), for_any_server(model)))
+            elif not (model is None or isinstance(model, str)):
+                kind = model.__name__ if isinstance(model, type) else type(model).__name__
+                raise TypeError(NO_MODEL.format(name=name, kind=kind))
 
     async def planner(self, context: Context) -> BaseChatModel:
         """The model that plans."""

@@ -10,9 +10,14 @@ import pytest
 from langchain_core.language_models import BaseChatModel, FakeListChatModel
 from langchain_openai import ChatOpenAI
 
-from agent import PROVIDERS, Context, ModelError, default_model, load_model
+from agent import PROVIDERS, Context, ModelError, create_llm_compiler, default_model, load_model
 from agent.models import DEFAULT_OPENAI_MODEL, Models
 from tests.support.model_server import ModelServer
+
+
+def len_of(text: str) -> int:
+    """the length"""
+    return len(text)
 
 
 def fake(name: str) -> FakeListChatModel:
@@ -53,6 +58,23 @@ def test_without_anything_it_is_said_what_to_set(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delitem(PROVIDERS, "mine")
     with pytest.raises(ModelError, match="Set OPENAI_API_KEY, or LLM_COMPILER_MODEL"):
         default_model()
+
+
+# --- as an object
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        (fake("any").bind(temperature=0), r"\w*Binding"),
+        (fake("any").with_retry(), "RunnableRetry"),
+        (fake("any").with_fallbacks([fake("other")]), "RunnableWithFallbacks"),
+        (FakeListChatModel, "FakeListChatModel"),
+    ],
+)
+def test_what_is_no_chat_model_is_refused_with_what_to_do_instead(model: Any, kind: str) -> None:
+    with pytest.raises(TypeError, match=rf"planner_model is a {kind}, no chat model\. .* \(temperature=…"):
+        create_llm_compiler([len_of], planner_model=model)
 
 
 # --- by name

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,30 @@ async def test_tools_can_be_called_from_any_event_loop_and_from_threads(stdio: d
     assert await add.ainvoke({"first": 1}) == 2
     assert await asyncio.to_thread(lambda: asyncio.run(add.ainvoke({"first": 2}))) == 3
     assert await asyncio.to_thread(add.invoke, {"first": 3}) == 4
+
+
+FORK = """\
+import asyncio, multiprocessing, sys
+from tools.mcp import load_mcp_tools
+
+tools = {tool.name: tool for tool in asyncio.run(load_mcp_tools(sys.argv[1]))}
+
+def add():
+    print(tools["add"].invoke({"first": 1}), flush=True)
+
+add()
+child = multiprocessing.get_context("fork").Process(target=add)
+child.start()
+child.join()
+add()
+"""
+
+
+async def test_a_forked_process_has_sessions_of_its_own(write: Write) -> None:
+    command = [sys.executable, "-c", FORK, str(write(one=STDIO))]
+    run = partial(subprocess.run, command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE)
+    done = await asyncio.to_thread(run)
+    assert done.stdout == "2\n" * 3, done.stderr
 
 
 async def test_calls_share_one_session(stdio: dict[str, BaseTool]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import logging
+import os
 import re
 import threading
 import weakref
@@ -18,6 +19,8 @@ from tools.mcp.config import ServerConfig, read_config
 from tools.mcp.session import McpServerError, Session, SessionExpiredError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from mcp import ClientSession
     from mcp.types import CallToolResult, ContentBlock, Tool
 
@@ -231,9 +234,14 @@ def _fault_of(schema: Any) -> str:
 
 
 class _LoopThread:
-    """An event loop in a thread, which ends when nobody holds this object."""
+    """An event loop in a thread, which ends when nobody holds this object. A process that is forked has its own."""
 
     def __init__(self) -> None:
+        self._starting = threading.Lock()
+        self._start()
+
+    def _start(self) -> None:
+        self._process = os.getpid()
         runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._loop = runner.get_loop()
         self._thread = threading.Thread(target=_run, args=(runner,), name="mcp-servers", daemon=True)
@@ -242,11 +250,17 @@ class _LoopThread:
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """What the work gives, done on that loop. Cancelling the caller cancels it."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        return await asyncio.wrap_future(self._begin(work))
 
     def run_from_thread(self, work: Coroutine[Any, Any, T]) -> T:
         """The same, for a caller in a thread."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        return self._begin(work).result()
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        with self._starting:
+            if self._process != os.getpid():
+                self._start()
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
         """End all that runs on the loop, and wait for that."""

@@ -58,7 +58,8 @@ class Session:
 
     @property
     def alive(self) -> bool:
-        return not self._holding.done() and self._is_connected()
+        is_here = self._opened.get_loop() is asyncio.get_running_loop()  # and not the process's that forked this one
+        return is_here and not self._holding.done() and self._is_connected()
 
     async def opened(self) -> None:
         """Wait until it is open.
