@@ -153,9 +153,11 @@ def left_behind(saved: CheckpointTuple, state: Mapping[str, Any]) -> dict[str, A
     observed |= known
     waited = paused and not any(call["decision"] for call in paused["waiting"])
     why_not = UNDECIDED if waited else UNFINISHED
+    asked = {(call["task"], call["element"]): call["arguments"] for call in paused["waiting"]} if paused else {}
     for task in tasks:
         if task.is_call and task.key not in observed:
-            observed[task.key] = observation(task, task.error or why_not, failed=True, most=LONGEST_REASON)
+            resolved = {"arguments": asked[task.key]} if task.key in asked else {}
+            observed[task.key] = observation(task, task.error or why_not, failed=True, most=LONGEST_REASON, **resolved)
     calls = [task.key for task in tasks if task.is_call]
     told = [observed[key].model_copy(update={"id": observation_id(id_, key)}) for key in calls]
     if not told:

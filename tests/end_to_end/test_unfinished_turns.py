@@ -143,11 +143,17 @@ async def test_a_question_instead_of_a_decision_leaves_the_calls_unmade(
     model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
     airline = Airline(requires_approval=True)
-    model_server.script(planner=['1. book("LH1")\n2. wait($1)\njoin()', "join()"], joiner=["No."])
-    graph = create_llm_compiler(airline.tools(), model=chat_model, checkpointer=InMemorySaver())
+
+    async def look(flight: str) -> str:
+        """looks a flight up"""
+        return f"LH{flight}"
+
+    model_server.script(planner=['1. look("1")\n2. book($1)\n3. wait($2)\njoin()', "join()"], joiner=["No."])
+    graph = create_llm_compiler([*airline.tools(), look], model=chat_model, checkpointer=InMemorySaver())
     await graph.ainvoke({"messages": "Book LH1."}, THREAD)
     output = await graph.ainvoke(AGAIN, THREAD)
-    assert told(output["messages"]) == {"task_1": UNDECIDED, "task_2": UNDECIDED}
+    assert told(output["messages"]) == {"task_1": "LH1", "task_2": UNDECIDED, "task_3": UNDECIDED}
+    assert f'2. book("LH1") failed: {UNDECIDED}' in (await model_server.exchange(1, "planner")).request.user
     assert isinstance(output["messages"][-2], HumanMessage)
     assert airline.booked == []
 
