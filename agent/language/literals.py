@@ -212,9 +212,8 @@ def _read_bare(written: str, results: Mapping[str, str]) -> str:
         raise UnreadableError(NO_VALUE.format(text=written))
     if _LAMBDA.match(written) or any(_LEFT_OVER.match(written, found.end()) for found in PATTERN.finditer(written)):
         raise UnreadableError(NOT_A_VALUE.format(text=shorten(written), hint=PARTS))
-    source = PATTERN.sub(lambda match: match[0] if match[0].startswith("\\") else f" _({match[0]!r})", written)
     try:
-        node = ast.parse(f"({source.translate(_IN_CODE)})", mode="eval").body
+        node = ast.parse(f"({_with_calls(written).translate(_IN_CODE)})", mode="eval").body
     except UNREADABLE:
         return written
     if reference := _as_reference(node, results):
@@ -226,8 +225,7 @@ def _read_bare(written: str, results: Mapping[str, str]) -> str:
 
 def _text(text: str, results: Mapping[str, str]) -> str:
     """The text of a string, with the names of results as references."""
-    if not text.startswith("$$") and not PATTERN.fullmatch(text.strip()):
-        _check_form(text, _OTHER_FORM)
+    check_text(text)
 
     def by_number(named: re.Match[str]) -> str:
         name = named["name"] or named["formatted"]
@@ -238,6 +236,29 @@ def _text(text: str, results: Mapping[str, str]) -> str:
         return f"${{{results[name][1:]}{named['path'] or named['of_it'] or ''}}}{named['rest'] or ''}"
 
     return without_surrogates(_NAMED_IN_TEXT.sub(by_number, text) if results else text)
+
+
+def check_text(text: str) -> None:
+    """Make sure that a text in quotes isn't meant as a reference, or as code about one.
+
+    Raises:
+        UnreadableError: It is `{{1}}`, or a comprehension such as `[e.name for e in $1]`.
+    """
+    if not text.startswith("$$") and not PATTERN.fullmatch(text.strip()):
+        _check_form(text, _OTHER_FORM)
+    if "$" not in text or " for " not in text or len(text) > _CODE_CHARS:
+        return
+    try:
+        node = ast.parse(f"({_with_calls(text)})", mode="eval").body
+    except UNREADABLE:
+        return
+    if isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) and _is_code(node, text, {}):
+        raise UnreadableError(_no_value(node, {}))
+
+
+def _with_calls(text: str) -> str:
+    """The text with its references as calls, which `ast` can read."""
+    return PATTERN.sub(lambda match: match[0] if match[0].startswith("\\") else f" _({match[0]!r})", text)
 
 
 def _check_form(text: str, form: re.Pattern[str]) -> None:

@@ -14,6 +14,7 @@ from langchain_core.messages.tool import ToolCallChunk
 
 from agent.language.call import CUT_OFF
 from agent.language.conditions import condition_error, may_be_conditional
+from agent.language.literals import UnreadableError, check_text
 from agent.language.parser import Item, PlanParser
 from agent.language.reasoning import without_thoughts
 from agent.language.tasks import Call, Element, Join
@@ -212,9 +213,28 @@ class ToolCallReader:
             said = _WRITTEN_CALL.sub(" ", without_thoughts(self._said)[:MOST_SAID])
             if may_be_conditional(said, beside=False):
                 return Call(number, tool, text=to_text(arguments), error=condition_error(said))
+        try:
+            _check_texts(arguments)
+        except UnreadableError as error:
+            return Call(number, tool, text=to_text(arguments), error=str(error))
         if isinstance(arguments, list):
             return Call(number, tool, arguments=arguments)
         return Call(number, tool, keywords=arguments)
+
+
+def _check_texts(value: Any) -> None:
+    """Make sure that no text in the arguments is meant as a reference, or as code about one.
+
+    Raises:
+        UnreadableError: One is.
+    """
+    rest = [value]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, str):
+            check_text(value)
+        elif isinstance(value, dict | list):
+            rest += value.values() if isinstance(value, dict) else value
 
 
 class _OpenCall:

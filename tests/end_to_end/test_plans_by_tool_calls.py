@@ -15,6 +15,7 @@ from langchain_openai import ChatOpenAI
 from typing_extensions import TypedDict
 
 from agent import ModelError, create_llm_compiler
+from agent.language.literals import NOT_A_VALUE, PARTS
 from agent.language.tasks import Call, Join
 from agent.planner.function_calls import ToolCallReader
 from agent.planner.functions import Functions
@@ -211,9 +212,11 @@ def test_the_calls_do_not_depend_on_how_they_are_cut(calls: list[tuple[str, dict
         ('{"query": "x', "The plan ends in the middle of this call."),
         ('{"query": }', 'The arguments of search are no JSON object: {"query": }'),
         ("search for K2, please", "The arguments of search are no JSON object: search for K2, please"),
+        ('{"query": ["{{1}}"]}', "{{1}} is not how a result is referred to; write $1."),
+        ('{"query": "[one for one in $1 if one]"}', NOT_A_VALUE.format(text="[one for one in $1 if one]", hint=PARTS)),
     ],
 )
-def test_arguments_that_are_no_object_are_an_error(arguments: str, error: str) -> None:
+def test_arguments_that_are_no_object_or_code_about_a_result_are_an_error(arguments: str, error: str) -> None:
     reader = ToolCallReader(1, Functions(TOOLS))
     chunk = tool_call_chunk(name="search", args=arguments, id="a", index=0)
     items = [*reader.read(AIMessageChunk(content="", tool_call_chunks=[chunk]))[1], *reader.close()]
