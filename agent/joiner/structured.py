@@ -15,6 +15,7 @@ from agent.conversation.messages import provider_name
 from agent.conversation.transcript import add_text
 from agent.joiner.reply import CONFIG
 from agent.language.reasoning import without_thoughts
+from agent.language.values import UNREADABLE
 from agent.model_servers import ModelError, is_refusal
 from agent.prompts import ANSWER_AS_JSON, ANSWER_BY_CALL, DOES_NOT_FIT, REPLAN_TOOL, joiner_prompt
 from agent.tooling.fit import adapter_of, reasons_of
@@ -72,7 +73,7 @@ class ResponseFormat:
         """
         found = _JSON.search(text)
         given: Any = text
-        with suppress(ValueError):
+        with suppress(*UNREADABLE):
             given = json.loads(found[0] if found else text)
         return self.read(given)
 

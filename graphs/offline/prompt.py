@@ -3,10 +3,13 @@
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.messages import BaseMessage
+
+from agent.language.values import UNREADABLE
 
 RESULT = re.compile(
     r"^(\d+)(?:\[(\d+)\])?\. ([\w.-]+)\((.*?)\)(?: \[a person .*?\])? (->|failed:) ?(.*(?:\n  .*)*)", re.MULTILINE
@@ -120,7 +123,6 @@ def _text(message: BaseMessage) -> str:
 
 def read_value(text: str) -> Any:
     """What a result's text stands for: JSON, or the text itself."""
-    try:
+    with suppress(*UNREADABLE):
         return json.loads(text)
-    except ValueError:
-        return text
+    return text
