@@ -57,7 +57,8 @@ _DATA = re.compile(r"[\[{]\s*[\"'{]\s*\w")
 """What a text has that is a list or dict as programs write it."""
 
 _PLACEHOLDER = re.compile(
-    r"[{}]|\$(?:[^\W\d]|\(|\s\d)|<[a-z\0]|\[\d+\]|[\[(](?:the )?(?:result|answer|value|output|insert|task|step)\b"
+    r"\{\s*[^\s\"'{}]|\$(?:[^\W\d]|\(|\s\d)|<[a-z\0]|\[\d+\]"
+    r"|[\[(](?:the )?(?:result|answer|value|output|insert|task|step)\b"
     r"|\b(?:result|answer|value|output|task|step|call)_\d|_{2,}|\bXX+\b|\?{2,}|%[sdf]\b|\bTBD\b|(?:\b(?:US|HK|[AC])|\0)\0",
     re.IGNORECASE,
 )
