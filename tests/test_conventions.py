@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
@@ -92,6 +93,7 @@ def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """The full names of the modules that a file imports, wherever in it."""
     found = set()
@@ -149,13 +151,13 @@ def dependencies() -> set[str]:
     extras = project["optional-dependencies"]
     waiting = [*project["dependencies"], *(text for name in extras.keys() - NOT_IN_SETUP for text in extras[name])]
     found: set[tuple[str, str]] = set()
+    needs = cache(lambda name: [Requirement(text) for text in requires(name) or ()])
     while waiting:
         requirement = Requirement(waiting.pop())
         name = canonicalize_name(requirement.name)
         for extra in {"", *requirement.extras} - {extra for other, extra in found if other == name}:
             found.add((name, extra))
-            needed = map(Requirement, requires(name) or ())
-            waiting += [str(one) for one in needed if one.marker is None or one.marker.evaluate({"extra": extra})]
+            waiting += [str(one) for one in needs(name) if one.marker is None or one.marker.evaluate({"extra": extra})]
     return {name for name, _ in found}
 
 
@@ -224,7 +226,7 @@ def test_no_pattern_has_a_possessive_group() -> None:
     assert [named(path) for path in modules(*PACKAGES) if possessive.search(path.read_text("utf-8"))] == []
 
 
-def test_importing_the_graphs_needs_no_key_and_no_network() -> None:
+def test_importing_graphs_and_pictures_needs_no_key_no_network_and_no_matplotlib() -> None:
     code = """\
 import importlib, sys
 
@@ -235,13 +237,19 @@ def refuse(event, arguments):
 sys.addaudithook(refuse)
 for name in sys.argv[1:]:
     importlib.import_module(name)
+assert "matplotlib" not in sys.modules
 """
     paths = modules("graphs")
     if "create_llm_compiler" not in DEFAULT.read_text("utf-8"):
         paths.remove(DEFAULT)  # `create_agent("openai:…")`, say, wants a key when it is made
     names = [named(path).removesuffix(".py").replace("/", ".") for path in paths]
     ran = subprocess.run(
-        [sys.executable, "-c", code, *names], cwd=ROOT, env={}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, "apps.pictures.pictures", *names],
+        cwd=ROOT,
+        env={},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
 

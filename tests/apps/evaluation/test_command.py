@@ -21,8 +21,7 @@ from apps.cli.console import WrongUsageError, tell
 from apps.cli.main import app
 from tests.support import ROOT
 from tests.support.model_server import Answer, ChatRequest, Gate, HttpError, ModelServer, Raw, Reply
-from tests.support.prepared_python import prepared
-from tests.support.terminal import COMMAND, Terminal
+from tests.support.terminal import COMMAND, WITHOUT_PLOTS, Terminal
 from tests.support.waiting import until_said
 
 AGENTS = ["llm-compiler", "react", "parallel-react"]
@@ -295,7 +294,7 @@ async def test_interrupted_and_started_again_it_pays_for_no_answer_twice(
     model_server.handler = hangs_on_the_third
     dataset = write_dataset(tmp_path)
     options = ("--concurrency", "1")
-    process = await start(model_server, dataset, *options)
+    process = await start(model_server, dataset, *options, command=WITHOUT_PLOTS)
     await gate.reached()
     done = [(row["agent"], row["question_id"]) for row in rows(dataset)]
     assert len(done) >= 6  # the first two questions
@@ -408,8 +407,7 @@ async def test_without_matplotlib_it_is_named_and_the_rest_is_written(
 ) -> None:
     model_server.handler = model
     dataset = write_dataset(tmp_path)
-    hidden = prepared("-c", "import sys; sys.modules['matplotlib'] = None; from apps.cli.main import main; main()")
-    process = await start(model_server, dataset, "--agents", "react", command=hidden)
+    process = await start(model_server, dataset, "--agents", "react", command=WITHOUT_PLOTS)
     out, err = (said.decode() for said in await process.communicate())
     assert (process.returncode, err) == (0, "")
     assert 'Plots need Matplotlib: pip install -e ".[plots]"' in out

@@ -12,7 +12,7 @@ from tests.support.documents import python
 from tests.support.langsmith_server import DATASET, LangSmith
 from tests.support.model_server import ModelServer
 from tests.support.serving import serving
-from tests.support.terminal import COMMAND, mountains
+from tests.support.terminal import COMMAND, WITHOUT_PLOTS, mountains
 
 QUESTIONS = [
     {"question": "How high is K2?", "answer": "8611"},
@@ -40,7 +40,7 @@ async def test_a_dataset_is_read_and_its_results_become_an_experiment(
     langsmith: LangSmith, model_server: ModelServer, tmp_path: Path
 ) -> None:
     model_server.handler = lambda request: '1. join("8611")' if request.is_planner else "8611"
-    command = [*COMMAND, "eval", f"langsmith:{DATASET}", "--agents", "llm-compiler", "--out", "out"]
+    command = [*WITHOUT_PLOTS, "eval", f"langsmith:{DATASET}", "--agents", "llm-compiler", "--out", "out"]
     code, said = await run(tmp_path, model_server, *command)
     assert code == 0, said
     assert "1 of 2" in said
