@@ -69,14 +69,6 @@ def test_the_four_are_there() -> None:
     assert [name[:3] for name in NOTEBOOKS] == ["01_", "02_", "03_", "04_"]
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_its_links_lead_somewhere(name: str) -> None:
-    notebook = read(name)
-    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    broken = [link for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text) if not (FOLDER / link).exists()]
-    assert not broken
-
-
 @pytest.mark.timeout(600)  # four kernels import all there is, and draw: no more than a guard against hanging
 def test_they_run_and_show_what_is_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All at once, since most of their time goes into waiting for a model."""

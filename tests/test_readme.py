@@ -460,24 +460,19 @@ def written(path: Path) -> str:
     return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
 
 
-def links() -> list[Any]:
-    return [
-        pytest.param(path, link, id=f"{path.relative_to(ROOT)}-{link}")
-        for path in tracked("*.md", "*.ipynb")
-        for link in dict.fromkeys(_LINK.findall(prose(written(path))))
-        if not link.startswith(("http://", "https://"))
-    ]
-
-
-@pytest.mark.parametrize(("page", "link"), links())
-def test_links_lead_somewhere(page: Path, link: str) -> None:
+def leads_somewhere(page: Path, link: str) -> bool:
     path, _, anchor = link.partition("#")
     target = (page.parent / path).resolve() if path else page
     if page.suffix == ".ipynb" and not target.suffix and not target.is_dir():
         target = target.with_suffix(".ipynb")  # the browser shows it, as Jupyter does
-    assert any(file.is_relative_to(target) for file in tracked())
-    if anchor:
-        assert anchor in anchors(target)
+    return any(file.is_relative_to(target) for file in tracked()) and (not anchor or anchor in anchors(target))
+
+
+def test_links_lead_somewhere() -> None:
+    links = [(page, link) for page in tracked("*.md", "*.ipynb") for link in _LINK.findall(prose(written(page)))]
+    here = [(page, link) for page, link in links if not link.startswith(("http://", "https://"))]
+    assert len(here) > 50
+    assert [(page.name, link) for page, link in here if not leads_somewhere(page, link)] == []
 
 
 @cache
