@@ -72,6 +72,9 @@ _FIRST_WORD = re.compile(rf"{BULLETS}([\w.\-]+)")
 _NAMED_IN_JSON = re.compile(r"[\"'](?:name|tool|tool_name|function|action)[\"']\s{0,3}:\s{0,3}[\"']([\w.\-]+)[\"']")
 _NUMBERED_LINE = re.compile(rf"{BULLETS}(?:(?:step|task|action|call)\s*)?#?(\d{{1,9}})[.):]", re.IGNORECASE)
 _NAMES = re.compile(rf"{BULLETS}(?:\d+[.):]\s*)?[\s(]*\$?([^\W\d]\w*(?:\s*[,=]\s*[^\W\d]\w*)*)\s*:?=(?!=)")
+_CODE_LINE = re.compile(
+    rf"{BULLETS}(?:(?:await|return|yield|assert|async)\b|(?:try|finally|except\b[^:\n]{{0,80}}|for\s+\w+\s+in\s[^\n]*?):)"
+)
 _JOIN = re.compile(rf"{BULLETS}(?:{_NUMBERED})?join[\s*`.]*", re.IGNORECASE)
 _PLAN_END = re.compile(r"</?END_OF_PLAN>", re.IGNORECASE)
 _OPEN_PLAN_END = re.compile(r"</?[a-z_]{0,12}", re.IGNORECASE)
@@ -139,8 +142,9 @@ class PlanParser:
 
     @property
     def join(self) -> Join | None:
-        """The end of the plan that is being read, with its answer as far as there is of it."""
-        return self._call.join if self._call else None
+        """The end of the plan that is being read, with its answer as far as there is of it; None while a call is held
+        back whose condition may stand behind it."""
+        return self._call.join if self._call and not self._held else None
 
     def close(self) -> list[Item]:
         """The items that the end of the text completes."""
@@ -329,7 +333,8 @@ class PlanParser:
         """A line that is no call: prose, or one that can't be read, such as `a, b = search("x"), search("y")`."""
         named, numbered = _NAMES.match(line), _NUMBERED_LINE.match(line)
         start, number, reference = line[:LONGEST_PROSE], None, ""
-        called = _NAMED_IN_JSON.findall(start) + (_NAMED_CALLS.findall(start) if named or numbered else [])
+        is_code = named or numbered or _CODE_LINE.match(start)
+        called = _NAMED_IN_JSON.findall(start) + (_NAMED_CALLS.findall(start) if is_code else [])
         tool = next(filter(self._is_known, called), None)
         if tool and tool.lower() != "join" and not _THOUGHT.match(line):
             if numbered:
@@ -358,7 +363,7 @@ class PlanParser:
         is_next = self._made is not None
         conditional = stands_under_condition(before + (head["words"] or ""), is_next=is_next)
         self._end_call(before, conditional=conditional)
-        if not is_next:
+        if not (is_next or head["name"].lower() == "join"):
             self._release()
         if not _NOISE.fullmatch(before) and not _LEAD.fullmatch(before):
             self._items.append(self._thought(before))
