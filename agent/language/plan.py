@@ -12,7 +12,7 @@ only.
 
 import difflib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -59,6 +59,7 @@ class Plan:
         tools: Mapping[str, Signature],
         earlier: Collection[int] = (),
         maps: Mapping[int, int] | None = None,
+        changes: Iterable[Task] = (),
         most: int | None = None,
     ) -> None:
         """
@@ -66,6 +67,8 @@ class Plan:
             tools: The signatures that calls are bound to, by the tools' names.
             earlier: The numbers of the thread's earlier tasks; references to them are valid.
             maps: The lengths of those that are maps.
+            changes: Those of this turn that have changed something, and are not to be made again if the plan begins
+                with what was planned before.
             most: How many tool calls the plan may have.
         """
         self.tasks: list[Task] = []
@@ -94,8 +97,10 @@ class Plan:
         """How many of its calls could start at once, since all of their arguments were known."""
 
         self._numbers: dict[int, int] = {}
-        self._written: dict[int, tuple[str, bool, Any]] = {}
-        """The last call with each number, as it is written."""
+        self._written: dict[int, tuple[str, bool, dict[str, Any]]] = {
+            task.number: (task.tool, False, task.arguments) for task in changes if task.element is None
+        }
+        """The last call with each number: tool, whether it is a map, and arguments."""
 
         self._dependencies: dict[int, tuple[int, ...]] = {}
         self._awaited: set[int] = set()
@@ -124,10 +129,10 @@ class Plan:
 
     def _is_repeated(self, call: Call) -> bool:
         """Whether a call is the last one with its number, written again: what it changes is to be changed once."""
-        numbers = self._numbers if self._open is None else self._before
-        written = (call.tool, call.mapped, renumber([call.arguments, call.keywords], numbers))
-        if call.number is None or call.error:
+        tool, arguments, wrong = self._bind(call, self._numbers if self._open is None else self._before)
+        if call.number is None or wrong:
             return False
+        written = (tool, call.mapped, arguments)
         if self._written.get(call.number) == written:
             return True
         self._written[call.number] = written

@@ -18,7 +18,16 @@ from langgraph.func import task as durable
 from langgraph.runtime import Runtime
 
 from agent.context import Context
-from agent.conversation.messages import call_of, map_sizes, observations, plan_message, replans_made
+from agent.conversation.messages import (
+    call_of,
+    map_sizes,
+    observations,
+    own_plans,
+    plan_message,
+    replans_made,
+    tasks_of,
+    this_turn,
+)
 from agent.conversation.transcript import in_view
 from agent.events import Progress
 from agent.handover import Handover
@@ -102,6 +111,9 @@ def make_planner(
             earlier = observations(messages)
             taken, sizes = [number for number, _ in earlier], map_sizes(earlier)
             first = max(taken, default=0) + 1
+            done = {key for key, result in earlier.items() if result.status == "success"}
+            tasks = [task for plan in own_plans(this_turn(messages)) for task in tasks_of(plan)]
+            changes = [task for task in tasks if task.key in done and (s := signatures.get(task.tool)) and s.changes]
             feedback = state.get("feedback", "")
             round_ = replans_made(messages) + bool(feedback)
             prompt = planner_prompt(
@@ -129,7 +141,7 @@ def make_planner(
             async def write_plan() -> AIMessage:
                 with overflow_told(), refusal_told(context.grammar_dialect) if grammar else nullcontext():
                     planning = Planning(
-                        lambda: Plan(signatures, taken, maps=sizes, most=context.max_tasks),
+                        lambda: Plan(signatures, taken, maps=sizes, changes=changes, most=context.max_tasks),
                         reader,
                         handover,
                         progress,

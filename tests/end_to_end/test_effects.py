@@ -425,3 +425,15 @@ async def test_effects_keep_their_order_through_a_crash(
     released.set()
     await graph.ainvoke(None, THREAD)
     assert notes.did == ["add a", "hold", "hold", "add b", "show"]
+
+
+async def test_a_further_plan_that_begins_with_the_one_before_has_no_effect_twice(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes
+) -> None:
+    more = Reply(tool_calls=[("replan", {"feedback": "Show them."})])
+    first = '1. add("a")\n2. add("bad")'
+    again = f'{first}\n3. add("b")\n4. show()\njoin()'
+    model_server.script(planner=[f"{first}\njoin()", again], joiner=[more, "Done."])
+    graph = create_llm_compiler(notes.tools(), model=chat_model)
+    await graph.ainvoke({"messages": "Question?"}, context={"approve_side_effects": False})  # type: ignore[arg-type]
+    assert notes.did == ["add a", "add bad", "add bad", "add b", "show"]
