@@ -37,7 +37,15 @@ from tests.support.model_server import ModelServer
 from tests.support.mountains import PLAN, graph
 from tests.support.prepared_python import prepared
 from tests.support.serving import serving
-from tests.support.terminal import COMMAND, INSTALLED_COMMAND, MOUNTAINS, Terminal, environment, mountains
+from tests.support.terminal import (
+    COMMAND,
+    INSTALLED_COMMAND,
+    MOUNTAINS,
+    WITHOUT_PLOTS,
+    Terminal,
+    environment,
+    mountains,
+)
 
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 ENV_EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
@@ -337,7 +345,7 @@ def test_an_evaluation_runs(tmp_path: Path, model_server: ModelServer) -> None:
     _, _, dataset, *rest = shlex.split(span)
     (tmp_path / dataset).write_text(json.dumps([{"question": "How high is K2?", "answer": "8611"}]))
     ran = subprocess.run(
-        [*COMMAND, "eval", dataset, *rest],
+        [*WITHOUT_PLOTS, "eval", dataset, *rest],
         cwd=tmp_path,
         env=mountains(model_server),
         capture_output=True,

@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import struct
-import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
@@ -113,14 +112,6 @@ async def evaluate(
     with redirect_stdout(out), redirect_stderr(err):
         code = await asyncio.to_thread(run)
     return code, out.getvalue(), err.getvalue()
-
-
-@pytest.fixture
-def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hides Matplotlib in this process: drawing takes longer than all the rest."""
-    for name in ("plot_style", "plots"):
-        monkeypatch.delitem(sys.modules, f"apps.evaluation.{name}", raising=False)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
 
 
 def rows(dataset: Path) -> list[dict[str, Any]]:

@@ -87,6 +87,7 @@ def test_notes_say_what_the_figures_lack(tmp_path: Path) -> None:
     assert "react: 1 answers have no verdict" in notes
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_where_words_differ_a_judge_is_suggested_and_the_page_says_why(tmp_path: Path) -> None:
     question = Question("a", "What is the capital of France?", "Paris")
     said = run("react", question, 1, answer="France is a country with the capital Paris.").scored("paper")
