@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,6 +120,57 @@ class Tools:
             await self.changed.wait_for(fact)
 
 
+_tools: ContextVar[Tools] = ContextVar("tools")
+"""Of the server in whose context a tool is called. To make tools takes longer than to call them."""
+
+
+@tool
+async def search(query: str) -> str:
+    """looks something up"""
+    tools = _tools.get()
+    await tools.note(tools.called, query)
+    try:
+        if query in tools.doors:
+            await tools.doors[query].wait()
+    except asyncio.CancelledError:
+        await tools.note(tools.cancelled, query)
+        raise
+    return f"{query} is 8611 m"
+
+
+@tool
+def ask_back(question: str) -> str:
+    """asks the user"""
+    return f"said {interrupt(question)}"
+
+
+@tool
+async def book(flight: str) -> str:
+    """books a flight"""
+    await _tools.get().note(_tools.get().called, flight)
+    return f"booked {flight}"
+
+
+@tool
+async def chatter(megabytes: int) -> str:
+    """tells much"""
+    text = "x" * 1_000_000
+    for _ in range(megabytes):
+        get_stream_writer()({"type": "chatter", "text": text})
+        await RunnableLambda(str).ainvoke(text)  # which is in the run's trace
+        _tools.get().told += 1
+    return "told"
+
+
+@tool
+def count(number: int) -> int:
+    """counts on"""
+    return number + 1
+
+
+book.metadata = {"requires_approval": True}
+TOOLS = [search, ask_back, book, chatter, count]
+
 Serve = Callable[..., Any]
 
 
@@ -140,46 +192,8 @@ async def serving_agent(
         limits: What is not to be as by default.
     """
 
-    @tool
-    async def search(query: str) -> str:
-        """looks something up"""
-        await tools.note(tools.called, query)
-        try:
-            if query in tools.doors:
-                await tools.doors[query].wait()
-        except asyncio.CancelledError:
-            await tools.note(tools.cancelled, query)
-            raise
-        return f"{query} is 8611 m"
-
-    @tool
-    def ask_back(question: str) -> str:
-        """asks the user"""
-        return f"said {interrupt(question)}"
-
-    @tool
-    async def book(flight: str) -> str:
-        """books a flight"""
-        await tools.note(tools.called, flight)
-        return f"booked {flight}"
-
-    @tool
-    async def chatter(megabytes: int) -> str:
-        """tells much"""
-        text = "x" * 1_000_000
-        for _ in range(megabytes):
-            get_stream_writer()({"type": "chatter", "text": text})
-            await RunnableLambda(str).ainvoke(text)  # which is in the run's trace
-            tools.told += 1
-        return "told"
-
-    @tool
-    def count(number: int) -> int:
-        """counts on"""
-        return number + 1
-
-    book.metadata = {"requires_approval": True}
-    graph = create_llm_compiler([search, ask_back, book, chatter, count], model=model)
+    _tools.set(tools)
+    graph = create_llm_compiler(TOOLS, model=model)
     with app_of(graph, Limits(**limits), database) as app:
         async with serving(app, **(options or {})) as url:
             yield url
