@@ -5,6 +5,7 @@ import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -155,48 +156,61 @@ def doors() -> Doors:
     return Doors()
 
 
+_doors: ContextVar[Doors] = ContextVar("doors")
+"""Of the test in whose server a tool is called."""
+
+
+@tool
+async def search(query: str, context: str = "") -> str:
+    """looks something up"""
+    await _doors.get()[query].wait()
+    return f"found {query} {EVIL}"
+
+
+@tool
+async def quick(text: str) -> str:
+    """says the same"""
+    return text
+
+
+@tool
+async def fail(text: str) -> str:
+    """never works"""
+    raise ValueError(f"broken {text}")
+
+
+@tool
+async def tell(text: str) -> str:
+    """tells its progress in words of its own"""
+    get_stream_writer()({"type": "task_progress", "percent": 50})
+    return text
+
+
+@tool
+async def ask_back(question: str) -> str:
+    """asks the user"""
+    return f"you said {interrupt({'question': question})}"
+
+
+@tool
+async def book(flight: str, seats: int = 1) -> str:
+    """books a flight"""
+    return f"booked {seats} on {flight}"
+
+
+book.metadata = {"requires_approval": True}
+TOOLS = [search, quick, fail, tell, ask_back, book]
+
+
 @pytest_asyncio.fixture(loop_scope="module")
 async def serve(chat_model: ChatOpenAI, doors: Doors) -> AsyncIterator[Serve]:
     """Serves an agent with the scripted model."""
 
-    @tool
-    async def search(query: str, context: str = "") -> str:
-        """looks something up"""
-        await doors[query].wait()
-        return f"found {query} {EVIL}"
-
-    @tool
-    async def quick(text: str) -> str:
-        """says the same"""
-        return text
-
-    @tool
-    async def fail(text: str) -> str:
-        """never works"""
-        raise ValueError(f"broken {text}")
-
-    @tool
-    async def tell(text: str) -> str:
-        """tells its progress in words of its own"""
-        get_stream_writer()({"type": "task_progress", "percent": 50})
-        return text
-
-    @tool
-    async def ask_back(question: str) -> str:
-        """asks the user"""
-        return f"you said {interrupt({'question': question})}"
-
-    async def book(flight: str, seats: int = 1) -> str:
-        """books a flight"""
-        return f"booked {seats} on {flight}"
-
-    booking = tool(book)
-    booking.metadata = {"requires_approval": True}
-
     async with AsyncExitStack() as stack:
 
         async def start(database: str | None = None, **limits: Any) -> Server:
-            graph = create_llm_compiler([search, quick, fail, tell, ask_back, booking], model=chat_model)
+            _doors.set(doors)
+            graph = create_llm_compiler(TOOLS, model=chat_model)
             app = stack.enter_context(app_of(graph, Limits(**limits), database))
             return await stack.enter_async_context(Server(app))
 
