@@ -154,7 +154,8 @@ def _said_of(messages: Sequence[AnyMessage]) -> list[str]:
     for turn, message in zip(turns, messages, strict=True):
         if isinstance(message, HumanMessage) or (isinstance(message, AIMessage) and not message.tool_calls):
             said[turn] += f" {message.text}"
-    return [said[turn] + said[turn + 1] for turn in turns]
+    of_turns = {turn: said[turn] + said[turn + 1] for turn in set(turns)}
+    return [of_turns[turn] for turn in turns]
 
 
 def _calls(messages: Sequence[AnyMessage]) -> dict[str | None, str]:

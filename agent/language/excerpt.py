@@ -11,6 +11,9 @@ PICKED = ", picked by their words"
 LONGEST_READ = 100_000
 """Characters of a result that are looked through; what comes after them is only counted."""
 
+LONGEST_ABOUT = 10_000
+"""Characters of what is looked for: a question may have a document in it."""
+
 DEEPEST_ELEMENTS = 5
 """How deep in a text elements are told apart: sentences, lists in it, and what stands in them."""
 
@@ -54,9 +57,10 @@ def excerpt(text: str, most: int, about: str = "") -> str:
     cut_before = _CUT_BEFORE.search(text, max(0, len(text) - 200))
     length = int(cut_before[1].replace(",", "")) if cut_before else len(text)
     text = text[: cut_before.start()] if cut_before else text
-    wanted = _words(about, 0, len(about))
+    patterns = [pattern for pattern in (_WORD, _FIGURES) if pattern.search(about, 0, LONGEST_ABOUT)]
+    wanted = _words(patterns, about, 0, LONGEST_ABOUT)
     parts = list(_parts(text, min(len(text), LONGEST_READ if wanted else most + 1), most))
-    found = [wanted & _words(text, start, end) if wanted else set[str]() for start, end in parts]
+    found = [wanted & _words(patterns, text, start, end) for start, end in parts]
     frequency = Counter(word for words in found for word in words)
     common = {word for word, parts_with_it in frequency.items() if parts_with_it > max(1, len(parts) // 2)}
     scores = [sum(1 / frequency[word] for word in words - common) for words in found]
@@ -82,8 +86,8 @@ def excerpt(text: str, most: int, about: str = "") -> str:
     return shown.rstrip().rstrip(",") + CUT.format(shown=most, all=length, picked=picked)
 
 
-def _words(text: str, start: int, end: int) -> set[str]:
-    return {word.casefold() for words in (_WORD, _FIGURES) for word in words.findall(text, start, end)}
+def _words(patterns: Sequence[re.Pattern[str]], text: str, start: int, end: int) -> set[str]:
+    return {word.casefold() for pattern in patterns for word in pattern.findall(text, start, end)}
 
 
 def _elements(text: str, end: int) -> dict[int, int]:

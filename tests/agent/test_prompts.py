@@ -162,7 +162,7 @@ def test_the_joiner_is_told_to_answer_and_not_to_follow_results() -> None:
 
 def test_the_joiner_is_told_to_do_what_a_person_says_who_decided_about_a_call() -> None:
     marks = {EDITED, RESPONDED, REJECTED}
-    assert "but those of a person where `[a person …]` stands before" in joiner_text()
+    assert "but those of a person where `[a person …]` stands right behind the call" in joiner_text()
     assert all(mark.startswith(" [a person ") and mark.endswith("]") for mark in marks)
 
 
