@@ -30,7 +30,7 @@ from agent.conversation.messages import result_of
 from agent.conversation.provenance import sources_of
 from agent.executor.checkpoint import Superstep
 from agent.language.excerpt import excerpt
-from agent.language.values import as_container, as_json
+from agent.language.values import as_container, as_json, for_people
 from agent.state import Decision, Node, State, Waiting
 from agent.tooling.fit import reasons_of
 from agent.tooling.metadata import metadata_of
@@ -153,7 +153,8 @@ def _about(name: str, value: Any) -> Iterator[str]:
             plain = {key: item for key, item in container.items() if isinstance(item, str | int | float)}
             if name in plain.values() and len(plain) > 1:
                 yield excerpt(
-                    ", ".join(f"{key}: {' '.join(str(item).split())}" for key, item in plain.items()), LONGEST_SEEN
+                    ", ".join(f"{key}: {' '.join(for_people(item, str(key)).split())}" for key, item in plain.items()),
+                    LONGEST_SEEN,
                 )
             to_look_at += reversed(container.values())
         elif container is not None:
@@ -161,7 +162,7 @@ def _about(name: str, value: Any) -> Iterator[str]:
         elif isinstance(value, str) and value != name and name in value:
             for line in value.splitlines():
                 if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", line):
-                    yield excerpt(line.strip(), LONGEST_SEEN)
+                    yield excerpt(for_people(line.strip()), LONGEST_SEEN)
 
 
 def make_approval(tools: Mapping[str, BaseTool]) -> Node:
