@@ -56,13 +56,14 @@ _CODE_BEFORE = re.compile(r"\{\Z|[a-z_]\(\Z", re.IGNORECASE | re.ASCII)
 _DATA = re.compile(r"[\[{]\s*[\"'{]\s*\w")
 """What a text has that is a list or dict as programs write it."""
 
+_OTHER_REFERENCE = re.compile(r"\$\{?[^\W\d]")
 _PLACEHOLDER = re.compile(
-    r"\{\s*[^\s\"'{}]|\$(?:[^\W\d]|\(|\s\d)|<[a-z\0]|\[\d+\]"
+    r"\{\s*[^\s\"'{}]|\$(?:\(|\s\d)|<[a-z\0]|\[\d+\]"
     r"|[\[(](?:the )?(?:result|answer|value|output|insert|task|step)\b"
     r"|\b(?:result|answer|value|output|task|step|call)_\d|_{2,}|\bXX+\b|\?{2,}|%[sdf]\b|\bTBD\b|(?:\b(?:US|HK|[AC])|\0)\0",
     re.IGNORECASE,
 )
-"""What stands in words for something that isn't put in: `{height}`, `<height>`, `$(1)`, `[1]`, `task_1`, `XX`; a sum of
+"""What stands in words for a result that isn't put in: `{height}`, `<height>`, `$(1)`, `[1]`, `task_1`, `XX`; a sum of
 money of which a reference was made, `US$1`; two results that would be read as one."""
 
 _CLAUSE_END = re.compile(r"[.;!?,…](?=\s|\Z)|[\n。！？；，、()（）]|\s[-–—]\s")
@@ -147,7 +148,8 @@ class Filling:
             parts += [words[-1], self._value_of(match)]
             position = match.end()
         words.append(answer[position:end])
-        if _PLACEHOLDER.search(_RESULT.join(words)):
+        marked = _RESULT.join(words)
+        if _OTHER_REFERENCE.search(marked) or (self._seen and _PLACEHOLDER.search(marked)):
             raise NoAnswerError
         return "".join([*parts, words[-1]])
 

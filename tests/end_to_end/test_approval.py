@@ -384,7 +384,8 @@ async def test_the_request_shows_what_was_found_about_what_is_named(
 ) -> None:
     async def find(query: str) -> list[dict[str, Any]]:
         """finds products"""
-        return [{"id": "P196", "title": "Desk", "price": 80}, {"id": "P197", "title": "Lamp", "price": 39.949999999999996}]
+        lamp = {"id": "P197", "title": "Lamp", "price": 39.949999999999996}
+        return [{"id": "P196", "title": "Desk", "price": 80}, lamp]
 
     async def read(page: str) -> str:
         """reads a page"""
