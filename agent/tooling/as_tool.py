@@ -20,7 +20,17 @@ def as_tool(graph: PregelProtocol[Any, Any, Any, Any], *, name: str, description
     """
 
     async def ask(question: str) -> str:
-        output = await graph.ainvoke({"messages": [("user", question)]})
-        return str(output["messages"][-1].text)
+        return _answer(await graph.ainvoke(_asked(question)))
 
-    return StructuredTool.from_function(coroutine=ask, name=name, description=description)
+    def ask_from_sync_code(question: str) -> str:
+        return _answer(graph.invoke(_asked(question)))
+
+    return StructuredTool.from_function(ask_from_sync_code, ask, name=name, description=description)
+
+
+def _asked(question: str) -> dict[str, Any]:
+    return {"messages": [("user", question)]}
+
+
+def _answer(output: Any) -> str:
+    return str(output["messages"][-1].text)

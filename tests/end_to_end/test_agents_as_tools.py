@@ -61,6 +61,11 @@ def test_it_takes_a_question_and_gives_a_text(chat_model: ChatOpenAI) -> None:
     assert describe(made) == "botanist(question: str) -> str: knows leaves"
 
 
+def test_sync_code_of_another_agent_can_call_it(models: None, chat_model: ChatOpenAI) -> None:
+    made = as_agent(create_llm_compiler([leaf], model=chat_model))
+    assert made.invoke({"question": "Inner a"}) == "Answer a."
+
+
 @KINDS
 async def test_an_llm_compiler_is_a_tool_of_another(
     models: None, chat_model: ChatOpenAI, wrap: Callable[..., Any]
