@@ -87,6 +87,7 @@ class PlanRun:
             self._ended = True
             for task in (*self._made_by, *self._following):
                 task.cancel()
+            self._following.clear()  # they hold this run, which only the garbage collector would free
 
     def start(self, task: Task) -> None:
         """Start the next task of the plan; it runs as soon as the tasks that it refers to are done."""

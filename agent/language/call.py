@@ -139,7 +139,7 @@ class CallReader:
         self._give_out = give_out
         self._starts_task = starts_task
 
-        self._state = self._read_code
+        self._state: Callable[[CallReader], bool] = CallReader._read_code
         self._closers = [")"]
         self._excess = 0
         self._quote = ""
@@ -178,7 +178,7 @@ class CallReader:
     def read(self) -> Call | None:
         """Read on; the call if it is complete, None if it takes more text."""
         while not self._done and not self._cursor.at_end:
-            if not self._state():
+            if not self._state(self):
                 break
             if self._parts > MOST_PARTS:
                 self._error, self._done = TOO_LONG, True
@@ -203,7 +203,7 @@ class CallReader:
     def cut_off(self) -> Call:
         """The call when the text ends within it: readable only if just brackets are missing at the end of a line."""
         text = written_in(self._tokens)
-        if self._state == self._read_string or "\n" not in text[len(text.rstrip()) :]:
+        if self._state is CallReader._read_string or "\n" not in text[len(text.rstrip()) :]:
             self._error = self._error or CUT_OFF
         self._close_all()
         return self._call()
@@ -225,7 +225,7 @@ class CallReader:
             case "\n":
                 return self._read_newline()
             case "#" if self._last_character in ("", ",", "(", "[", "{"):
-                self._state = self._skip_comment
+                self._state = CallReader._skip_comment
                 self._run = ""
                 return True
             case "(" | "[" | "{" | "（":
@@ -258,7 +258,7 @@ class CallReader:
         end = cursor.text.find("\n", cursor.position)
         cursor.position = end if end >= 0 else len(cursor.text)
         if end >= 0:
-            self._state = self._read_code
+            self._state = CallReader._read_code
         return True
 
     def _read_newline(self) -> bool:
@@ -327,7 +327,7 @@ class CallReader:
             self._mark_prefix(len(prefix[1]))
         self._quote = quote * 3 if ahead == quote * 3 else quote
         self._string_start = len(self._tokens)
-        self._state = self._read_string
+        self._state = CallReader._read_string
         return self._take(len(self._quote), "quote")
 
     def _read_string(self) -> bool:
@@ -343,7 +343,7 @@ class CallReader:
                 return False
             if not closes:
                 return self._take(1, "text")
-            self._state = self._read_code
+            self._state = CallReader._read_code
             return self._take(len(self._quote), "quote")
         if blank := _BLANK_LINES.match(cursor.text, cursor.position):
             return self._take(len(blank[0]), "text", run="lines")

@@ -1,7 +1,9 @@
 """The whole graph, with the real OpenAI client against a scripted model server."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from agent.language.literals import NOT_A_VALUE, PARTS
 from agent.planner import node as planner
 from tests.support import PATIENCE
 from tests.support.model_server import MALFORMED, ChatRequest, Cut, End, Gate, HttpError, ModelServer, Reply
+from tests.support.waiting import until
 
 REPLAN = Reply(tool_calls=[("replan", {"feedback": "The height of K2 is missing."})])
 
@@ -419,6 +422,28 @@ async def test_concurrent_runs_do_not_mix(model_server: ModelServer, chat_model:
         *(graph.ainvoke({"messages": f"{n} ?"}, {"configurable": {"thread_id": str(n)}}) for n in range(30))
     )
     assert [output["messages"][-1].text for output in outputs] == [f"{n + 1000.0}" for n in range(30)]
+
+
+async def test_what_a_run_held_is_freed_with_it_and_not_by_the_garbage_collector(
+    model_server: ModelServer, make_chat_model: Any
+) -> None:
+    found: list[weakref.ref[Any]] = []
+
+    async def find(name: str) -> Any:
+        """Finds."""
+        thing = {name}
+        found.append(weakref.ref(thing))
+        return thing
+
+    # Python 3.11's wait_for, in which langchain-openai waits for each piece, leaves a circle at a stream's end.
+    model = make_chat_model(stream_chunk_timeout=None)
+    model_server.script(planner=[plan('find("K2")', 'find("$1")')], joiner=["Found."])
+    gc.disable()
+    try:
+        await create_llm_compiler([find], model=model).ainvoke({"messages": "Question?"})
+        await until(lambda: [thing() for thing in found] == [None, None])
+    finally:
+        gc.enable()
 
 
 async def test_the_model_stream_is_closed_when_it_goes_on_after_the_join(

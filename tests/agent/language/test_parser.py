@@ -1,5 +1,6 @@
 """What the parser makes of a plan's text."""
 
+import gc
 import subprocess
 
 import pytest
@@ -44,6 +45,17 @@ def test_a_call_is_given_out_at_its_closing_parenthesis() -> None:
     parser = PlanParser(TOOLS)
     assert parser.feed('1. search("a"') == []
     assert parser.feed(")") == [Call(1, "search", ["a"], text='"a"')]
+
+
+def test_what_was_read_leaves_nothing_for_the_garbage_collector() -> None:
+    parse('1. search("a")\n2. join()')
+    gc.collect()
+    gc.disable()
+    try:
+        parse('1. search("Mount Everest")\n2. math.map(["$1", "2"], context=["$1"])\n3. join("$2")', size=3)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_what_comes_after_the_join_is_ignored() -> None:
