@@ -179,7 +179,8 @@ def last_number(plan: AIMessage) -> int:
 
 def call_id(key: Key) -> str:
     """The tool call id of a task, unique in the thread: `task_3`, or `task_3_0` for an element of a map."""
-    return "_".join(["task", *(str(part) for part in key if part is not None)])
+    number, element = key
+    return f"task_{number}" if element is None else f"task_{number}_{element}"
 
 
 @lru_cache(maxsize=10_000)

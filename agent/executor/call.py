@@ -11,8 +11,8 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
-from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
+from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
 from agent.context import Context
@@ -292,5 +292,5 @@ class Calls:
 
 def _namespace() -> list[str]:
     """Of the LangGraph task that this runs in."""
-    name: str = ensure_config().get("configurable", {}).get("checkpoint_ns", "")
+    name: str = get_config()["configurable"].get("checkpoint_ns", "")
     return name.split("|") if name else []

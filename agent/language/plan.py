@@ -152,8 +152,8 @@ class Plan:
         if self._most is not None and self._calls > self._most:
             self.full = True
             task = replace(task, error=TOO_MANY_TASKS.format(most=self._most))
-        task = replace(task, arguments=keep_sums(task.arguments, task.number))
-        references = list(find_references(task.arguments))
+        arguments = keep_sums(task.arguments, task.number)
+        references = list(find_references(arguments))
         dependencies = tuple(dict.fromkeys(reference.task for reference in references))
         others = tuple(dependency for dependency in dependencies if dependency != task.number)
         error = task.error
@@ -164,8 +164,10 @@ class Plan:
         self._dependencies[task.number] = self._dependencies.get(task.number, ()) + others
         self._awaited.update(others)
         tool = self.tools.get(task.tool)
-        positional = tool.positional(task.arguments) if tool else 0
-        self.tasks.append(replace(task, dependencies=dependencies, error=error, positional=positional))
+        positional = tool.positional(arguments) if tool else 0
+        self.tasks.append(
+            replace(task, arguments=arguments, dependencies=dependencies, error=error, positional=positional)
+        )
 
     def _add_element(self, element: Element) -> None:
         """The call for an element, if nothing of it can follow the list; otherwise it waits for the rest of the map."""

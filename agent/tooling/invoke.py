@@ -4,9 +4,9 @@ import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, cast
 
 from anyio import CapacityLimiter, to_thread
@@ -112,7 +112,9 @@ async def invoke(
     if task:
         config["metadata"] = {**config["metadata"], "task": task}
     config["callbacks"] = _named(config.get("callbacks"), call_id)
-    async with _place(tool, wrapper, seconds) as threads:
+    needs_thread = not _is_async(tool) or not (wrapper is None or inspect.iscoroutinefunction(wrapper))
+    place: AbstractAsyncContextManager[Threads] = _place(tool, seconds) if needs_thread else nullcontext([])
+    async with place as threads:
         if wrapper is None:
             work = _call(tool, arguments, config, call_id, threads, around)
         else:
@@ -138,7 +140,7 @@ async def _in_time(tool: BaseTool, work: Coroutine[Any, Any, Any], seconds: floa
     try:
         return calling.result()
     except asyncio.CancelledError as error:
-        raise _ended_itself(tool, error) from error
+        raise _ended_itself(tool.name, error) from error
 
 
 async def _stop(calling: "asyncio.Task[Any]") -> bool:
@@ -155,8 +157,8 @@ def _wrong_arguments(tool: BaseTool, error: ValidationError) -> ToolError:
     return ToolError(WRONG_ARGUMENTS.format(tool=tool.name, reasons=reasons_of(error, "arguments")))
 
 
-def _ended_itself(tool: BaseTool, error: BaseException) -> ToolError:
-    return ToolError(ENDED_ITSELF.format(tool=tool.name, error=type(error).__name__))
+def _ended_itself(tool: str, error: BaseException) -> ToolError:
+    return ToolError(ENDED_ITSELF.format(tool=tool, error=type(error).__name__))
 
 
 def explain(error: Exception) -> str:
@@ -231,7 +233,7 @@ async def _call(
         else:
             returned = await _run_in_thread(raising.invoke, given, config, threads=threads)
     except SystemExit as error:
-        raise _ended_itself(tool, error) from error
+        raise _ended_itself(tool.name, error) from error
     except ToolException as error:
         if not (handle := tool.handle_tool_error):
             raise
@@ -291,18 +293,27 @@ def _raising(tool: BaseTool) -> BaseTool:
     no `SystemExit`, which would end the process: LangChain runs a coroutine as a task of its own."""
     update: dict[str, Any] = {}
     if coroutine := getattr(tool, "coroutine", None):
-
-        @wraps(coroutine)
-        async def run(*positional: Any, **named: Any) -> Any:
-            try:
-                return await coroutine(*positional, **named)
-            except SystemExit as error:
-                raise _ended_itself(tool, error) from error
-
-        update["coroutine"] = run
+        update["coroutine"] = _without_exit(coroutine, tool.name)
     if tool.handle_tool_error or tool.handle_validation_error:
         update |= {"handle_tool_error": False, "handle_validation_error": False}
     return tool.model_copy(update=update) if update else tool
+
+
+@lru_cache(maxsize=1000)
+def _without_exit(coroutine: Callable[..., Coroutine[Any, Any, Any]], tool: str) -> Callable[..., Any]:
+    """A tool's coroutine function, raising no `SystemExit`. Made once, with its signature, for which LangChain asks at
+    every call."""
+
+    @wraps(coroutine)
+    async def run(*positional: Any, **named: Any) -> Any:
+        try:
+            return await coroutine(*positional, **named)
+        except SystemExit as error:
+            raise _ended_itself(tool, error) from error
+
+    with suppress(TypeError, ValueError):
+        run.__signature__ = inspect.signature(coroutine)  # type: ignore[attr-defined]
+    return run
 
 
 # --- threads
@@ -317,16 +328,13 @@ def left_behind() -> int:
 
 
 @asynccontextmanager
-async def _place(tool: BaseTool, wrapper: Wrapper | None, seconds: float) -> AsyncIterator[Threads]:
-    """A place among the `THREADS` for a call that takes one, until its threads have ended.
+async def _place(tool: BaseTool, seconds: float) -> AsyncIterator[Threads]:
+    """A place among the `THREADS` for a call, until its threads have ended.
 
     Raises:
         ToolError: There was none within these seconds.
     """
     threads: Threads = []
-    if _is_async(tool) and (wrapper is None or inspect.iscoroutinefunction(wrapper)):
-        yield threads
-        return
     try:
         places = _places.get()
     except LookupError:
