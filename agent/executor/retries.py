@@ -3,6 +3,7 @@
 import math
 import random
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -75,17 +76,12 @@ def _is_connection_error(error: Exception) -> bool:
 
 def _retry_after(headers: Any) -> float | None:
     """The header's seconds, which it gives as a number or as a date."""
-    try:
-        text = headers.get("retry-after") or headers.get("Retry-After")
-    except AttributeError:
+    if not hasattr(headers, "get"):
         return None
-    try:
+    text = headers.get("retry-after") or headers.get("Retry-After")
+    with suppress(TypeError, ValueError):
         seconds = float(text)
-    except (TypeError, ValueError):
-        pass
-    else:
         return max(0.0, seconds) if math.isfinite(seconds) else None
-    try:
+    with suppress(TypeError, ValueError):
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return None
+    return None

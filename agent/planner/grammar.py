@@ -223,7 +223,7 @@ class _Builder:
     def _alternatives(self, schema: Any, definitions: Mapping[str, Any], depth: int) -> list[Alternative]:
         if not isinstance(schema, dict) or depth > DEEPEST:
             return self._anything()
-        if reference := str(schema.get("$ref", "")):
+        if reference := str(schema.get("$ref") or ""):
             return self._alternatives(referred(reference, definitions), definitions, depth + 1)
         if "enum" in schema or "const" in schema:
             return [(_text(_as_written(choice)),) for choice in choices_of(schema)] or self._anything()

@@ -206,12 +206,11 @@ def _type_name(schema: Any, definitions: Mapping[str, Any], within: tuple[str, .
     """
     if not isinstance(schema, dict):
         return "Any"
-    if reference := str(schema.get("$ref", "")):
-        return (
-            "Any"
-            if reference in within
-            else _type_name(referred(reference, definitions), definitions, (*within, reference))
-        )
+    reference = str(schema.get("$ref") or "")
+    if reference in within:
+        return "Any"
+    if reference:
+        return _type_name(referred(reference, definitions), definitions, (*within, reference))
     if "enum" in schema or "const" in schema:
         choices = choices_of(schema)
         return f"Literal[{', '.join(map(repr, choices))}]" if choices else "Any"
