@@ -124,7 +124,7 @@ def _turn(question: AnyMessage, messages: list[AnyMessage]) -> Turn:
         question=str(question.text),
         answer=answers[-1] if answers and answers[-1] != UNANSWERED else None,
         plans=[plan.response_metadata["plan"] for plan in plans],
-        replans=[str(plan.text) for plan in plans[1:]],
+        replans=[str(plan.text) for plan in plans if plan.content],
         tasks=_tasks(messages),
     )
 

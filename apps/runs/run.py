@@ -234,7 +234,7 @@ class Run:
         self.messages = list(thread.turn)
         made = own_plans(self.messages)
         self.plans = [plan.response_metadata["plan"] for plan in made]
-        self.replans = [str(plan.text) for plan in made[1:]]
+        self.replans = [str(plan.text) for plan in made if plan.content]
         self.resumed = True
         if thread.planned:
             self.rounds[0].plan = Span(now := time.time(), now)

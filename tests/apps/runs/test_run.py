@@ -35,3 +35,17 @@ async def test_a_call_that_was_not_made_again_has_no_times(model_server: ModelSe
     assert [task.result for task in report_of(run, None).tasks] == ["8611", "8611"]
     for told in (run.tasks, report_of(run, None).tasks):
         assert [task.started is None for task in told] == [False, True]
+
+
+async def test_a_thread_says_why_there_is_another_plan_also_if_the_first_had_no_calls(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    replan = Reply(tool_calls=[("replan", {"feedback": "How high is it?"})])
+    model_server.script(planner=["1. join()", '2. height("K2")\n3. join("$2 m")'], joiner=[replan])
+    session = Session(create_llm_compiler([height], model=chat_model, checkpointer=InMemorySaver()), "t")
+    run, again = Run("How high is K2?"), Run("How high is K2?")
+    async for _ in follow(run, session=session):
+        pass
+    thread = await session.thread()
+    again.recall(thread)
+    assert run.replans == again.replans == turns_of(thread)[0].replans == ["How high is it?"]
