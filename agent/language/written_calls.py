@@ -101,10 +101,10 @@ def looks_like_calls(text: str, tools: Collection[str]) -> bool:
 
 def _after_names(text: str, tools: Collection[str]) -> Iterator[Written]:
     """Names with an object, or with arguments in marks, behind them."""
-    names = "|".join(sorted(map(re.escape, tools), key=len, reverse=True))
+    names = "|".join(sorted(map(re.escape, filter(None, tools)), key=len, reverse=True))
     pattern = re.compile(rf"(?<![\w.-])(?<!</)(?<!\w/)(?:{names})(?![\w.-]|\s*\()")
     position = 0
-    while tools and (name := pattern.search(text, position)):
+    while names and (name := pattern.search(text, position)):
         position = name.end()
         opening = _OPEN_OBJECT.match(text, position)
         if opening and (read := _object_at(text, opening.end())):

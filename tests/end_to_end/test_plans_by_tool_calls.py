@@ -229,6 +229,13 @@ def test_arguments_in_double_braces_are_read() -> None:
     assert reader.read(AIMessageChunk(content="", tool_call_chunks=[chunk]))[1] == [Call(1, "search", ["K2"])]
 
 
+def test_a_call_without_a_name_is_a_failed_task() -> None:
+    reader = ToolCallReader(1, Functions(TOOLS))
+    chunk = tool_call_chunk(name=None, args='["K2" x]', id="a", index=0)
+    items = [*reader.read(AIMessageChunk(content="", tool_call_chunks=[chunk]))[1], *reader.close()]
+    assert [(item.tool, bool(item.error)) for item in items if isinstance(item, Call)] == [("", True)]
+
+
 def test_join_is_a_tool_too() -> None:
     assert Functions([search]).specifications[-1]["function"]["name"] == "join"
 
