@@ -30,7 +30,7 @@ from agent.conversation.messages import (
     this_turn,
     without_inventions,
 )
-from agent.language.excerpt import beginning, excerpt
+from agent.language.excerpt import beginning, ends, excerpt
 from agent.language.references import find_references, whole_reference
 from agent.language.tasks import Task, name_of
 from agent.language.values import render_call, to_text
@@ -148,13 +148,14 @@ def _is_shown(message: AnyMessage, made_good: Collection[str]) -> bool:
 
 
 def _said_of(messages: Sequence[AnyMessage]) -> list[str]:
-    """For each message, what user and assistant say in its turn, and in the next, which often goes on from it."""
+    """For each message, what user and assistant say in its turn, and in the next, which often goes on from it; of long
+    texts the ends."""
     said: defaultdict[int, str] = defaultdict(str)
     turns = list(accumulate(isinstance(message, HumanMessage) for message in messages))
     for turn, message in zip(turns, messages, strict=True):
         if isinstance(message, HumanMessage) or (isinstance(message, AIMessage) and not message.tool_calls):
             said[turn] += f" {message.text}"
-    of_turns = {turn: said[turn] + said[turn + 1] for turn in set(turns)}
+    of_turns = {turn: ends(said[turn] + said[turn + 1]) for turn in set(turns)}
     return [of_turns[turn] for turn in turns]
 
 

@@ -36,7 +36,7 @@ _ACTION = re.compile(
     r"(?P<action>Finish|Replan)\b[ \t:：*]*(?P<text>.*)",
     re.DOTALL | re.IGNORECASE,
 )
-_NEXT = re.compile(r"\n[\s*]*(?:Observation|Thought)[\s*]*[:：]", re.IGNORECASE)
+_NEXT = re.compile(r"\n[ \t*]*(?:Observation|Thought)[ \t*]*[:：]", re.IGNORECASE)
 """What a model goes on with that imagines what comes of its action."""
 
 _FINAL = re.compile(r"(?:\A|\n)[^\w\n]*(?:Final )?Answer\W*:\s*(?P<text>.*)", re.DOTALL | re.IGNORECASE)
@@ -45,10 +45,8 @@ _FORM = re.compile(
     r"|\s*(?:Finish|Replan)[(（\[].*[)）\]]\s*\Z",
     re.DOTALL | re.IGNORECASE,
 )
-_OTHER_FORM = re.compile(
-    r"(?:\A|\n)[ \t*]{0,9}[^\W\d]{1,20}[ \t*]{0,9}[:：][ \t*`]{0,9}(?:Finish|Replan)[(（\[]",
-    re.IGNORECASE,
-)
+_LABEL = r"[ \t*]{0,9}[^\W\d]{1,20}[ \t*]{0,9}[:：][ \t*`]{0,9}"
+_OTHER_FORM = re.compile(rf"\s*{_LABEL}(?:.*\n{_LABEL})?(?:Finish|Replan)[(（\[]", re.DOTALL | re.IGNORECASE)
 """The form with its words in another language: `Gedanke: …`, `Aktion: Finish(…)`."""
 
 _GIVEN = r"(?:(?:final_)?answer|feedback|response|text|message|missing)"
@@ -165,7 +163,7 @@ def read_decision(response: AIMessage, *, as_text: bool = False) -> Answer | Rep
             return Answer(_plain(response, given))
     bare = _BEFORE.sub("", answer.rstrip(), count=1)
     bare = bare[:-LONGEST_BEHIND] + _BEHIND.sub("", bare[-LONGEST_BEHIND:])
-    if as_text or _FORM.match(bare) or (bare[-1:] in ")）]" and _OTHER_FORM.search(bare)):
+    if as_text or _FORM.match(bare) or (bare[-1:] in ")）]" and _OTHER_FORM.match(bare)):
         action = _ACTION.search(bare)
         words = bare[: end.start()] if (end := _NEXT.search(bare, action.start() if action else 0)) else bare
         action = action and _ACTION.match(words, action.start())

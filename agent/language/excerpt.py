@@ -12,7 +12,7 @@ LONGEST_READ = 100_000
 """Characters of a result that are looked through; what comes after them is only counted."""
 
 LONGEST_ABOUT = 10_000
-"""Characters of what is looked for: a question may have a document in it."""
+"""Characters of what is looked for: it may be a question with a document in it."""
 
 DEEPEST_ELEMENTS = 5
 """How deep in a text elements are told apart: sentences, lists in it, and what stands in them."""
@@ -57,8 +57,9 @@ def excerpt(text: str, most: int, about: str = "") -> str:
     cut_before = _CUT_BEFORE.search(text, max(0, len(text) - 200))
     length = int(cut_before[1].replace(",", "")) if cut_before else len(text)
     text = text[: cut_before.start()] if cut_before else text
-    patterns = [pattern for pattern in (_WORD, _FIGURES) if pattern.search(about, 0, LONGEST_ABOUT)]
-    wanted = _words(patterns, about, 0, LONGEST_ABOUT)
+    about = ends(about)
+    patterns = [pattern for pattern in (_WORD, _FIGURES) if pattern.search(about)]
+    wanted = _words(patterns, about, 0, len(about))
     parts = list(_parts(text, min(len(text), LONGEST_READ if wanted else most + 1), most))
     found = [wanted & _words(patterns, text, start, end) for start, end in parts]
     frequency = Counter(word for words in found for word in words)
@@ -84,6 +85,12 @@ def excerpt(text: str, most: int, about: str = "") -> str:
         last = end
     picked = PICKED if any(scores) or (cut_before and PICKED in cut_before[0]) else ""
     return shown.rstrip().rstrip(",") + CUT.format(shown=most, all=length, picked=picked)
+
+
+def ends(about: str) -> str:
+    """What of a text is looked for: its beginning and its end."""
+    half = LONGEST_ABOUT // 2
+    return about if len(about) <= LONGEST_ABOUT else f"{about[:half]} {about[-half:]}"
 
 
 def _words(patterns: Sequence[re.Pattern[str]], text: str, start: int, end: int) -> set[str]:

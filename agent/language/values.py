@@ -176,7 +176,8 @@ def _read_container(text: str) -> Any:
         value = json.loads(text)
         return _read_container(value) if isinstance(value, str) else value
     with suppress(*UNREADABLE):
-        return ast.literal_eval(text.strip()) if len(text) <= LONGEST_READ else None
+        is_long, is_text = len(text) > LONGEST_READ, text.lstrip().startswith('"')
+        return None if is_long or is_text else ast.literal_eval(text.strip())
     return None
 
 

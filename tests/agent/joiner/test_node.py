@@ -56,6 +56,7 @@ def call(name: str, **arguments: Any) -> dict[str, Any]:
         "The plan: Action: none\n\n- a) b)",
         "Thoughts differ (see above).",
         "f(x) = 2(x)",
+        "To end the run, write\nCode: finish(0)",
         "The area is $x^{{2}}$, or in a template {{[1]}}.",
     ],
 )

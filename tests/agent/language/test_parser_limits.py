@@ -226,6 +226,8 @@ READERS: dict[str, Callable[[str], object]] = {
     "thoughts": without_thoughts,
     "calls": lambda text: read_written_calls(text, ["search"]),
     "decision": lambda text: read_decision(AIMessage(text)),
+    "decision in words": lambda text: read_decision(AIMessage(text), as_text=True),
+    "decision in other words": lambda text: read_decision(AIMessage(f"a: {text}\nb: Finish({text})")),
 }
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from agent.language.excerpt import excerpt
 from agent.language.tasks import Signature
-from agent.language.values import for_people, is_longer, render_call, to_text
+from agent.language.values import as_container, for_people, is_longer, render_call, to_text
 
 AS_THEY_ARE = [
     *("3.10.1", "192.168.100.200", "v3.141592653589793", "id_9910.880000000001", "978-0-306-40615-7", "+49 30 1234567"),
@@ -88,6 +88,11 @@ def test_a_value_is_longer_than_the_sum_of_its_texts_and_elements() -> None:
     assert is_longer(circle, 10**6)
 
 
+@pytest.mark.parametrize("text", ['"K2", "Fuji"', '"K2" "Fuji"', '"K2"', '"K2", he said'])
+def test_words_in_quotes_are_no_list(text: str) -> None:
+    assert as_container(text) is None
+
+
 def test_a_short_text_is_whole() -> None:
     assert excerpt("K2 is 8,611 m high.", 100, about="K2") == "K2 is 8,611 m high."
 
@@ -98,6 +103,17 @@ def test_what_was_asked_for_is_kept_wherever_it_stands() -> None:
     assert shown.startswith("The weather was fair")
     assert "The summit of Annapurna is 8,091 metres high." in shown
     assert shown.endswith(f"… [cut: 600 of {len(text):,} characters shown, picked by their words]")
+
+
+@pytest.mark.parametrize("write", ["{question} {document}", "{document} {question}"])
+def test_what_is_looked_for_is_read_at_both_ends(write: str) -> None:
+    """It may be a question with a document, and is read for each result."""
+    document = " ".join(f"word{number}" for number in range(20_000))
+    about = write.format(question="How high is Annapurna?", document=document)
+    text = f"{FILLER}word10000. {FILLER}Annapurna is 8,091 m high. {FILLER}"
+    shown = excerpt(text, 400, about)
+    assert "Annapurna is 8,091 m high." in shown
+    assert "word10000" not in shown
 
 
 def test_a_name_with_a_digit_in_it_is_a_word_to_look_for() -> None:
