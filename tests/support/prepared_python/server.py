@@ -28,8 +28,8 @@ MODULES = (
     "graphs.offline.model",  # demo
     "apps.cli.plain_view",
     "graphs.react",
-    "apps.server.ag_ui",
-    "apps.server.app",
+    "apps.server.agent",
+    "apps.server.langserve",
     "apps.cli.ask",
     "apps.cli.threads",
     "hypothesis.strategies",
