@@ -1,6 +1,7 @@
 """Tool results, and what people answer, as a checkpointer can save them."""
 
 import datetime
+from contextlib import suppress
 from enum import Enum
 from numbers import Integral, Real
 from typing import Any
@@ -115,7 +116,7 @@ def plain(value: Any) -> Any:
             return [plain(item) for item in value]
         case set() | frozenset():
             return sorted((plain(item) for item in value), key=to_text)  # their order is another one in each process
-        case Integral():
+        case Integral() if not _is_numpys_time(value):
             return plain(int(value))
         case Real():
             return float(value)
@@ -146,12 +147,19 @@ def _text_of(value: Any) -> Any:
     Raises:
         UnsavableError: That is only where in memory it is, or it has none.
     """
-    if type(value).__module__ == "numpy":  # a truth value, or an array of objects
-        return plain(value.tolist())
-    text = str(value)
-    if hex(id(value)) in text:
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist") and not _is_numpys_time(value):
+        return plain(value.tolist())  # a truth value, or an array of objects
+    text = ""
+    with suppress(Exception):
+        text = str(value)
+    if not text or hex(id(value)) in text:
         raise UnsavableError(CANT_BE.format(kind=type(value).__name__))
     return without_surrogates(text)
+
+
+def _is_numpys_time(value: Any) -> bool:
+    """Whether it is one of NumPy's times, of which NumPy makes a count of nanoseconds."""
+    return getattr(getattr(value, "dtype", None), "kind", "") in ("M", "m")
 
 
 def _plain_key(key: Any) -> Any:

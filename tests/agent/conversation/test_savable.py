@@ -38,6 +38,11 @@ class Day(datetime.date):
     """A day of another library."""
 
 
+class Wordless:
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
 class Table:
     """As pandas has it: only its text can be saved."""
 
@@ -72,6 +77,8 @@ WHAT_IS_SAVED: list[tuple[Any, Any]] = [
     (numpy.float32(0.5), 0.5),
     (numpy.longdouble(0.5), 0.5),
     (numpy.bool_(True), True),
+    (numpy.datetime64("2026-01-02T03:04:05", "ns"), "2026-01-02T03:04:05.000000000"),
+    (numpy.timedelta64(5, "s"), "5 seconds"),
     (numpy.array(["a", 1], dtype=object), ["a", 1]),
     (Fraction(1, 2), 0.5),
     (Table(), "a  b\n1  \ufffd"),
@@ -90,7 +97,7 @@ def test_a_result_has_the_form_in_which_it_comes_back(value: Any, saved: Any) ->
     assert serializer.loads_typed(serializer.dumps_typed(form)) == saved
 
 
-@pytest.mark.parametrize("value", [object(), [lambda: None], numpy.array([object()]), iter([1])])
+@pytest.mark.parametrize("value", [object(), [lambda: None], numpy.array([object()]), iter([1]), Wordless()])
 def test_what_would_not_come_back_is_refused(value: Any) -> None:
     with pytest.raises(UnsavableError, match="can't be saved with the conversation"):
         savable(value)
