@@ -196,7 +196,8 @@ def _background_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-os.register_at_fork(after_in_child=_background_loop.cache_clear)  # threads are not forked
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_background_loop.cache_clear)  # threads are not forked
 
 
 async def in_a_task(items: AsyncGenerator[T], ahead: int = AHEAD) -> AsyncGenerator[T]:

@@ -1,6 +1,7 @@
 """One graph on several event loops, and in a forked process: as scripts, web servers and task queues run it."""
 
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -110,3 +111,9 @@ async def test_a_client_that_keeps_connections_of_other_loops_is_asked_again(err
     graph = create_llm_compiler([look_up], model=WithConnections.model_construct(messages=replies, left=left))
     output = await graph.ainvoke({"messages": "Question?"})
     assert (output["messages"][-1].text, left) == ("It is K2.", [])
+
+
+def test_where_nothing_forks_there_is_nothing_to_be_told_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows."""
+    monkeypatch.delattr(os, "register_at_fork")
+    assert runpy.run_path(str(ROOT / "agent" / "compiled.py"))["LLMCompiler"]
