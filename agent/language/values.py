@@ -39,6 +39,8 @@ def to_text(value: Any) -> str:
     """A result as the text that stands inside a longer argument or is shown to a model."""
     if isinstance(value, str):
         return value
+    if isinstance(value, float):
+        return _without_error(value)
     value = as_fields(value)
     if isinstance(value, dict | list | tuple):
         try:
@@ -46,6 +48,12 @@ def to_text(value: Any) -> str:
         except (TypeError, ValueError, RecursionError):  # keys that JSON has not, a circle
             pass
     return str(value)
+
+
+def _without_error(number: float) -> str:
+    """The number's digits, of 9910.880000000001 those that were meant: 9910.88."""
+    digits, meant = str(number), str(float(f"{number:.15g}"))
+    return meant if len(meant) < len(digits) - 2 else digits
 
 
 def as_json(value: Any, most: int | None = None) -> Any:
