@@ -4,7 +4,6 @@ import gzip
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,7 @@ from agent import as_tool, create_llm_compiler
 from tests.support import ROOT
 from tests.support.model_server import ModelServer
 from tests.support.mountains import PLAN
+from tests.support.prepared_python import prepared
 
 Tree = tuple[str, list[Any]]
 
@@ -177,7 +177,7 @@ def collector() -> Iterator[Collector]:
 
 
 def ask(collector: Collector, model_server: ModelServer, **environment: str) -> None:
-    """Ask in a process of its own, and not a prepared one: LangSmith reads its switches once, when it is imported."""
+    """Ask in a process of its own: LangSmith reads its switches once."""
     model_server.script(planner=[PLAN.replace("K2", "K9")], joiner=["There is no K9."])
     switches = {
         "LANGSMITH_TRACING": "true",
@@ -189,7 +189,7 @@ def ask(collector: Collector, model_server: ModelServer, **environment: str) -> 
     }
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     run = subprocess.run(
-        [sys.executable, "-c", ASK],
+        prepared("-c", ASK),
         cwd=ROOT,
         env={**kept, **switches, **environment},
         capture_output=True,
