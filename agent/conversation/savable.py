@@ -116,7 +116,9 @@ def plain(value: Any) -> Any:
             return [plain(item) for item in value]
         case set() | frozenset():
             return sorted((plain(item) for item in value), key=to_text)  # their order is another one in each process
-        case Integral() if not _is_numpys_time(value):
+        case _ if _is_numpys_time(value):
+            return str(value)
+        case Integral():
             return plain(int(value))
         case Real():
             return float(value)
@@ -147,7 +149,7 @@ def _text_of(value: Any) -> Any:
     Raises:
         UnsavableError: That is only where in memory it is, or it has none.
     """
-    if type(value).__module__ == "numpy" and hasattr(value, "tolist") and not _is_numpys_time(value):
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
         return plain(value.tolist())  # a truth value, or an array of objects
     text = ""
     with suppress(Exception):
@@ -158,8 +160,8 @@ def _text_of(value: Any) -> Any:
 
 
 def _is_numpys_time(value: Any) -> bool:
-    """Whether it is one of NumPy's times, of which NumPy makes a count of nanoseconds."""
-    return getattr(getattr(value, "dtype", None), "kind", "") in ("M", "m")
+    """Whether it is one of NumPy's times, which to Python is a number."""
+    return type(value).__module__ == "numpy" and type(value).__name__ in ("datetime64", "timedelta64")
 
 
 def _plain_key(key: Any) -> Any:
