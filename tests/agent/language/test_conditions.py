@@ -63,11 +63,9 @@ CONDITIONS = [
 def test_a_call_that_changes_something_is_not_made_if_what_stands_behind_it_may_change_it(behind: str) -> None:
     for call in ("2. send('ana')", "2. send.map(['ana', 'eva'])", "send(to='ana')", "mail = send('ana')"):
         items = read(f"1. search('x')\n{call}{behind}\n3. send('carl')\n4. join('Done.')")
-        assert [(item.tool, "no conditions" in str(item.error)) for item in items if isinstance(item, Call)] == [
-            ("search", False),
-            ("send", True),
-        ]
-        assert len(items) == 2, "the plan ends there"
+        told = [(item.tool, "no conditions" in str(item.error)) for item in items if isinstance(item, Call)]
+        assert told == [("search", False), ("send", True)], call
+        assert len(items) == 2, f"the plan ends there: {call}"
 
 
 @pytest.mark.parametrize("behind", CONDITIONS)
@@ -187,11 +185,12 @@ def test_what_stands_on_the_lines_around_a_call_that_changes_something_may_be_it
         for line in (text, f"\n   {text}")
         for around in (f"{call}\n{line}\n3. search('x')", f"{call}\n{line}", f"{line}\n{call}")
     ):
-        first, changing, *others = read(f"1. search('x')\n{plan}\n4. send('bob')\njoin('Done.')")
-        assert first == Call(1, "search", ["x"], text="'x'")
-        assert isinstance(changing, Call)
-        assert (changing.tool.lower(), "no conditions" in (changing.error or "")) == ("send", True)
-        assert not others
+        items = read(f"1. search('x')\n{plan}\n4. send('bob')\njoin('Done.')")
+        assert len(items) == 2, f"the plan ends there: {plan}"
+        first, changing = items
+        assert first == Call(1, "search", ["x"], text="'x'"), plan
+        assert isinstance(changing, Call), plan
+        assert (changing.tool.lower(), "no conditions" in (changing.error or "")) == ("send", True), plan
 
 
 @pytest.mark.parametrize(

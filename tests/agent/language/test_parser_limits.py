@@ -185,8 +185,8 @@ def test_no_text_makes_the_parser_raise_or_work_out_of_proportion(name: str) -> 
             small, large = (work(TEXTS[name](size), chunk) for size in (500, 5_000))
         except RecursionError as error:  # its thousand frames, each with the whole text, would take minutes to print
             error.__traceback__ = error.__context__ = None
-            pytest.fail(repr(error), pytrace=False)
-        assert large < 20 * small + 1_000
+            pytest.fail(f"in chunks of {chunk}: {error!r}", pytrace=False)
+        assert large < 20 * small + 1_000, f"in chunks of {chunk}"
 
 
 @pytest.mark.parametrize("chunk", [1, 1_000_000])
@@ -240,7 +240,7 @@ def test_nor_do_the_others_who_read_what_a_model_says(reader: str) -> None:
         return time.process_time() - started
 
     for unit in (" ", "\n", "`", "<a>", "<search>", "[", "{", "[1,", "[x]", "Answer: ", "\\n "):
-        assert seconds_for(unit, 20_000) < 40 * seconds_for(unit, 2_000) + 0.1
+        assert seconds_for(unit, 20_000) < 40 * seconds_for(unit, 2_000) + 0.1, repr(unit)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ ORDERS = [{"id": f"A-{n}", "total": 229.95 + n, "note": "one, two; {three} [4]. 
 def test_what_is_cut_ends_where_an_element_of_a_list_or_a_figure_does(text: str, end: str) -> None:
     for most in range(60, 400, 17):
         shown = excerpt(text, most).rpartition("… [cut: ")[0]
-        assert re.search(rf"(?:{end})\Z", shown) or most < 120
+        assert re.search(rf"(?:{end})\Z", shown) or most < 120, f"{most}: {shown}"
 
 
 def test_a_sentence_does_not_end_at_a_decimal_point() -> None:
