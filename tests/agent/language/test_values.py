@@ -48,8 +48,10 @@ def test_json_is_cut_behind_an_element(elements: list[object], about: str) -> No
     shown, note, _ = excerpt(json.dumps(elements), most, about).rpartition("… [cut: ")
     all_of_it = ", ".join(written)
     for part in shown.removeprefix("[").split("… ") if note else ():
-        part = re.sub(r"\A\[\d+\]: ", "", part).strip().rstrip(",")
+        label = re.match(r"\[(\d+)\]: ", part)
+        part = part[label.end() if label else 0 :].strip().rstrip(",")
         assert f"{part}, " in f"{all_of_it}, " or f"{all_of_it}]".endswith(part)
+        assert not label or f"{', '.join(written[int(label[1]) :])}]".startswith(part)
 
 
 ORDERS = [{"id": f"A-{n}", "total": 229.95 + n, "note": "one, two; {three} [4]. Five"} for n in range(40)]
