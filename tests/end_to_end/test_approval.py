@@ -170,7 +170,8 @@ async def test_a_rejected_call_fails_and_one_may_be_answered_or_changed(
     decisions = [m.response_metadata.get("decision") for m in output["messages"] if isinstance(m, ToolMessage)]
     assert decisions == [None, "reject", "edit", None, "respond"]
     told = str((await model_server.exchange(0, "joiner")).request.messages[-1]["content"])
-    assert '3. mail(to="bill", text="$1") [a person changed it from: mail("bob", "see entry of K2")]' in told
+    changed = 'mail(to="bill", text="$1") [a person changed it from: mail("bob", "see entry of K2")]'
+    assert f"3. {changed} -> sent to bill" in told
     assert '5. mail("eve", "x") [a person gave this result] -> I told her.' in told
     assert (
         '2. mail("ann", "entry of K2") [a person rejected it] failed: Not run: a person rejected this call. Not to Ann.'
