@@ -22,7 +22,17 @@ MOUNTAINS = {"LLM_COMPILER_GRAPH": "tests.support.mountains", "PYTHONPATH": str(
 
 INSTALLED_COMMAND = [str(Path(sys.executable).with_name("llm-compiler"))]
 COMMAND = prepared("-m", "apps.cli.main")
-WITHOUT_PLOTS = prepared("-c", "import sys; sys.modules['matplotlib'] = None; from apps.cli.main import main; main()")
+WITHOUT_PLOTS = prepared(
+    "-c",
+    """\
+import sys
+for name in ("plot_style", "plots"):
+    sys.modules.pop(f"apps.evaluation.{name}", None)
+sys.modules["matplotlib"] = None
+from apps.cli.main import main
+main()
+""",
+)
 """The command where Matplotlib is not installed. To draw takes longer than all else that an evaluation does."""
 
 # The cursor goes up before each picture but the first.
