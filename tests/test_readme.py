@@ -471,8 +471,6 @@ def written(path: Path) -> str:
 def leads_somewhere(page: Path, link: str) -> bool:
     path, _, anchor = link.partition("#")
     target = (page.parent / path).resolve() if path else page
-    if page.suffix == ".ipynb" and not target.suffix and not target.is_dir():
-        target = target.with_suffix(".ipynb")  # the browser shows it, as Jupyter does
     return any(file.is_relative_to(target) for file in tracked()) and (not anchor or anchor in anchors(target))
 
 
