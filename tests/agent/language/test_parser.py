@@ -442,7 +442,8 @@ def test_a_call_in_other_clothes_is_read(text: str) -> None:
 
 @pytest.mark.parametrize("mark", ["① ", "第一步：", "** ② **"])
 def test_marks_of_other_languages_before_a_call_are_read_over(mark: str) -> None:
-    assert only_call(f'{mark}search("x")').arguments == ["x"]
+    call = only_call(f'{mark}search("x")')
+    assert (call.tool, call.arguments, call.error) == ("search", ["x"], None)
 
 
 @pytest.mark.parametrize(
@@ -461,7 +462,7 @@ def test_marks_of_other_languages_before_a_call_are_read_over(mark: str) -> None
 )
 def test_a_result_may_be_named_in_other_ways(naming: str) -> None:
     first, second = calls(naming.format(call='search("x")') + "\nsearch(a)")
-    assert second.arguments == [f"${first.number}"]
+    assert (second.arguments, second.error) == ([f"${first.number}"], None)
 
 
 @pytest.mark.parametrize("naming", ['search("x") -> a', 'with search("x") as a:'])
