@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.benchmarks.cost import cost
 from tests.benchmarks.ideal import Speed, ideal
 from tests.benchmarks.peers import CONTESTANTS, Contestant
@@ -47,8 +45,7 @@ def test_every_token_of_the_server_arrives(tmp_path: Path) -> None:
         assert punctuality(address, FAST, "eight")["tokens"] == len(tokens_of(our_plan(WORKLOADS["eight"])))
 
 
-def test_what_questions_cost_is_measured_of_all_that_they_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.benchmarks.cost.QUESTIONS", 3)
+def test_what_questions_cost_is_measured_of_all_that_they_do(tmp_path: Path) -> None:
     contestants = [Prepared(known.name, known.script, known.arguments) for known in CONTESTANTS if known.name in CALLS]
     rows = cost(contestants, ["two"], repeat=1, logs=tmp_path)
     assert [(row["contestant"], row["streamed"], row["error"]) for row in rows] == [
