@@ -113,7 +113,7 @@ async def test_a_client_that_keeps_connections_of_other_loops_is_asked_again(err
     assert (output["messages"][-1].text, left) == ("It is K2.", [])
 
 
-def test_where_nothing_forks_there_is_nothing_to_be_told_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_agent_can_be_imported_where_processes_cannot_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     """On Windows."""
     monkeypatch.delattr(os, "register_at_fork")
     assert runpy.run_path(str(ROOT / "agent" / "compiled.py"))["LLMCompiler"]

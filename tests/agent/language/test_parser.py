@@ -652,7 +652,7 @@ def test_calls_of_a_line_that_cannot_be_read_fail_and_so_does_what_is_named_ther
         'assert search("x"); search("y")',
     ],
 )
-def test_so_do_calls_of_a_line_of_code(line: str) -> None:
+def test_calls_of_a_line_of_code_fail(line: str) -> None:
     assert only_call(f"{line}\njoin()").error == "This is not a call; the form is search(…)."
 
 

@@ -227,7 +227,7 @@ async def test_the_result_of_the_plans_last_call_may_be_the_answer(
     assert output["messages"][-1].type == "ai"
 
 
-async def test_a_thought_in_it_is_left_out(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+async def test_a_thought_in_such_an_answer_is_left_out(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
     model_server.script(planner=['1. answer("<think>Is it b?</think>a")\njoin()'], joiner=[])
     graph = create_llm_compiler([answer], model=chat_model)
     assert (await graph.ainvoke({"messages": "Question?"}))["messages"][-1].text == "Answer: a"
