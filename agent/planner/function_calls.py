@@ -31,6 +31,7 @@ from agent.model_servers import whole_calls
 from agent.planner.functions import Functions
 
 NO_JSON = "The arguments of {tool} are no JSON object: {text}"
+NAMELESS = "a call without a name"
 WHOLE = ("stop", "tool_calls", "function_call")
 """What servers give as the reason of the end of a turn that was not cut off."""
 
@@ -198,7 +199,7 @@ class ToolCallReader:
         elif arguments is None and not call.is_open:
             arguments = self._functions.in_words(call.name, call.text)
         if arguments is None:
-            error = CUT_OFF if call.is_open else NO_JSON.format(tool=call.name, text=call.text[:200])
+            error = CUT_OFF if call.is_open else NO_JSON.format(tool=call.name or NAMELESS, text=call.text[:200])
             tool, _ = self._functions.own(call.name, {})
             return Call(call.number, tool, text=call.text, error=error) if tool != "join" else Join(call.number)
         return self._as_item(call.number, call.name, arguments)
