@@ -94,8 +94,8 @@ class Calls:
         self._first: dict[str, Key] = {}
         """The task that makes a call first, for each call that need not be made twice."""
 
-        asked = [message for message in self.surroundings.messages if isinstance(message, HumanMessage)]
-        self._question = str(asked[-1].text) if asked else ""
+        latest_first = reversed(self.surroundings.messages)
+        self._question = next((str(message.text) for message in latest_first if isinstance(message, HumanMessage)), "")
 
         self._edited: dict[Key, Task] = {}
         """The tasks for which a person has another call made, as planned."""

@@ -118,32 +118,21 @@ class Plan:
         before = len(self.tasks)
         if isinstance(item, Element):
             self._add_element(item)
-        elif self._is_repeated(item):
-            self._add_map_again(item)
-        elif item.mapped:
-            self._add_map(item)
-        else:
-            tool, arguments, wrong = self._bind(item, self._numbers)
+            return self.tasks[before:]
+        numbers = self._before if item.mapped and self._open is not None else self._numbers
+        tool, arguments, wrong = self._bind(item, numbers)
+        is_repeated = False  # what a call changes is to be changed once, also if it is written again with its number
+        if item.number is not None and not wrong:
+            written = (tool, item.mapped, arguments)
+            is_repeated = self._written.get(item.number) == written
+            self._written[item.number] = written
+        if item.mapped and (self._open is not None or not is_repeated):
+            self._add_map(item, tool, arguments, wrong)
+            if is_repeated:
+                self._numbers = self._before  # no reference is to the second one
+        elif not is_repeated:
             self._append(Task(self._number(item.number), tool, arguments, error=wrong))
         return self.tasks[before:]
-
-    def _is_repeated(self, call: Call) -> bool:
-        """Whether a call is the last one with its number, written again: what it changes is to be changed once."""
-        tool, arguments, wrong = self._bind(call, self._numbers if self._open is None else self._before)
-        if call.number is None or wrong:
-            return False
-        written = (tool, call.mapped, arguments)
-        if self._written.get(call.number) == written:
-            return True
-        self._written[call.number] = written
-        return False
-
-    def _add_map_again(self, call: Call) -> None:
-        """Complete a map that is written again, if calls of it have been given out. No reference is to it."""
-        if self._open is not None:
-            before = self._before
-            self._add_map(call)
-            self._numbers = before
 
     def _append(self, task: Task) -> None:
         """Count and link the task."""
@@ -191,9 +180,8 @@ class Plan:
         zipped = any(is_zipped(reference, self._sizes) for reference in find_references(given))
         return zipped or any(isinstance(value, list) for value in given.values())
 
-    def _add_map(self, call: Call) -> None:
+    def _add_map(self, call: Call, tool: str, arguments: dict[str, Any], wrong: str | None) -> None:
         """The calls of a map that have not been given out yet, and the map as a whole."""
-        tool, arguments, wrong = self._bind(call, self._numbers if self._open is None else self._before)
         number, started = (self._number(call.number), 0) if self._open is None else (self._open, self._started)
         self._open = None
         whole = Task(number, tool, arguments, error=wrong, size=0)

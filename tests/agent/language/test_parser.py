@@ -644,21 +644,12 @@ def test_calls_of_a_line_that_cannot_be_read_fail_and_so_does_what_is_named_ther
 
 
 @pytest.mark.parametrize(
-    "line",
+    "text",
     [
         'await asyncio.gather(search("x"), search("y"))',
         'for one in ["x", "y"]: search(one)',
         'except: search("x")',
         'assert search("x"); search("y")',
-    ],
-)
-def test_calls_of_a_line_of_code_fail(line: str) -> None:
-    assert only_call(f"{line}\njoin()").error == "This is not a call; the form is search(…)."
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
         '{"tool": "search", "query": "x"}',
         '1. {"name": "search", "arguments": {"query": "x"}}',
         '```json\n[{"function": "search", "query": "x"}]\n```',
