@@ -112,8 +112,7 @@ def make_planner(
             taken, sizes = [number for number, _ in earlier], map_sizes(earlier)
             first = max(taken, default=0) + 1
             done = {key for key, result in earlier.items() if result.status == "success"}
-            tasks = [task for plan in own_plans(this_turn(messages)) for task in tasks_of(plan)]
-            changes = [task for task in tasks if task.key in done and (s := signatures.get(task.tool)) and s.changes]
+            turn = [task for plan in own_plans(this_turn(messages)) for task in tasks_of(plan)]
             feedback = state.get("feedback", "")
             round_ = replans_made(messages) + bool(feedback)
             prompt = planner_prompt(
@@ -141,7 +140,7 @@ def make_planner(
             async def write_plan() -> AIMessage:
                 with overflow_told(), refusal_told(context.grammar_dialect) if grammar else nullcontext():
                     planning = Planning(
-                        lambda: Plan(signatures, taken, maps=sizes, changes=changes, most=context.max_tasks),
+                        lambda: Plan(signatures, taken, maps=sizes, turn=turn, done=done, most=context.max_tasks),
                         reader,
                         handover,
                         progress,

@@ -428,13 +428,24 @@ async def test_effects_keep_their_order_through_a_crash(
     assert notes.did == ["add a", "hold", "hold", "add b", "show"]
 
 
+@pytest.mark.parametrize("first", ['1. add("a")\n2. add("bad")', '2. add.map(["a", "bad"])'])
 async def test_a_further_plan_that_begins_with_the_one_before_has_no_effect_twice(
-    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, first: str
 ) -> None:
     more = Reply(tool_calls=[("replan", {"feedback": "Show them."})])
-    first = '1. add("a")\n2. add("bad")'
     again = f'{first}\n3. add("b")\n4. show()\njoin()'
     model_server.script(planner=[f"{first}\njoin()", again], joiner=[more, "Done."])
     graph = create_llm_compiler(notes.tools(), model=chat_model)
     await graph.ainvoke({"messages": "Question?"}, context={"approve_side_effects": False})  # type: ignore[arg-type]
     assert notes.did == ["add a", "add bad", "add bad", "add b", "show"]
+
+
+async def test_nor_one_that_is_made_from_what_is_looked_up_again(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes
+) -> None:
+    more = Reply(tool_calls=[("replan", {"feedback": "Show them."})])
+    plan = '1. search("x")\n2. add("$1")'
+    model_server.script(planner=[f"{plan}\njoin()", f"{plan}\n3. show()\njoin()"], joiner=[more, "Done."])
+    graph = create_llm_compiler(notes.tools(), model=chat_model)
+    await graph.ainvoke({"messages": "Question?"}, context={"approve_side_effects": False})  # type: ignore[arg-type]
+    assert notes.did.count("add X") == 1
