@@ -52,7 +52,7 @@ def _any(where: str) -> str:
 
 _MAY_STATE = re.compile(
     rf"\b(?:{_any('words')}|only(?! need))\b|{_any('parts of words')}"
-    rf"|(?:\A|[#(,;.–—\-])\s*(?:{_any('at the beginning of a clause')})\b|\$\{{?\d|[<>=!]=|[<>?]",
+    rf"|(?:\A|[#(,;:：.–—\-])\s*(?:{_any('at the beginning of a clause')})\b|\$\{{?\d|[<>=!]=|[<>?]",
     re.IGNORECASE,
 )
 _REMARKED = re.compile(
@@ -62,7 +62,9 @@ _REMARKED = re.compile(
 )
 """The same in a remark, which has little else to say of a call. Thoughts may."""
 
-_NAMES_RESULT = re.compile(r"\s*(?:->|=>|→|=|\bas\b)\s*\$?(\w+)[\s.;:,]*")
+_NAMES_RESULT = re.compile(
+    r"\s*(?:->|=>|→|=|\bas\b(?! (?:needed|necessary|required|appropriate|applicable)))\s*\$?(\w+)[\s.;:,]*"
+)
 _NOTHING = re.compile(
     r"[\s`*_)\]}>,;.|\-]*+(?:(?<=```)\w+|</?(?:plan|calls|code|output|response)>|and"
     r"|(?:and\s+)?(?:first|then|next|now|also|finally|lastly|after that))?[\s:*_`,]*",
