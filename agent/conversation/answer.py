@@ -283,10 +283,11 @@ def _words(*texts: str) -> set[str]:
 def _printable(value: Any, about: str) -> str:
     """A result as people write it: a number, a text, or a list of them."""
     container = as_container(value)
-    items = list(container) if isinstance(container, list | tuple) else [value]
+    shown = list(container) if isinstance(container, list | tuple) else value
+    items = shown if isinstance(shown, list) else [value]
     if not items or not all(map(_is_plain, items)):
         raise NoAnswerError
-    text = for_people(items, about)
+    text = for_people(shown, about)
     if len(text) > LONGEST_RESULT or not text.strip() or not all(c.isprintable() or c in "\n\t" for c in text):
         raise NoAnswerError
     return text

@@ -26,11 +26,16 @@ fewer."""
 
 _NAMING = re.compile(
     r"(?:^|[\W_]|(?<=[a-z])(?=[A-Z]))(?i:ids?|no|nr|numbers?|code|key|year|date|timestamp|zip|zipcode|postcode|plz|phone"
-    r"|account|order|ticket|invoice|reference|ref|tracking|serial|isbn|ean|sku|iban|pin|port|version|tel|telephone"
-    r"|mobile|fax|room|article|flight|barcode|gtin|uuid|guid|uid|pid|epoch|(?:created|updated|modified)_at|\w*nummer"
-    r"|\w*nr|jahr|año|année|bestellung|commande|pedido|número|numéro|teléfono|téléphone)"
-    r"\W*(?:(?:is|was|are|were|ist|es|est)\W+)?$|#$|(?:号|號|年|编号|番号|电话)\W*[是为]?$"
+    r"|account|order|ticket|invoice|issue|bug|pr|mr|pull request|case|build|booking|reservation"
+    r"|confirmation|customer|employee|transaction|shipment|train|bus|reference|ref|tracking|serial|isbn|ean|sku|iban|pin"
+    r"|port|version|tel|telephone|mobile|fax|room|article|flight|barcode|gtin|uuid|guid|uid|pid|epoch"
+    r"|(?:created|updated|modified)_at|\w*nummer|\w*nr|jahr|año|année|bestellung|commande|pedido|número|numéro|teléfono"
+    r"|téléphone|заказа?|номер(?: \w+)?)"
+    r"\W*(?:(?:is|was|are|were|ist|es|est)\W+)?$|#$|(?:code|number|no\.?|id) of [\w ]{1,20} is\W+$"
+    r"|(?:号|號|年|编号|番号|电话|電話)\W*[是为はが]?$"
 )
+
+_PLURAL = re.compile(r"(?<!\bi)(?<!\bwa)s(?=\W*(?:(?:are|were)\W+)?$)")
 
 _FENCED = re.compile(r"\s*```\w*\s")
 
@@ -110,7 +115,7 @@ def for_people(value: Any, about: str = "") -> str:
     if isinstance(value, str):
         return _LONG_DECIMAL.sub(lambda match: _number_for_people(float(match[0])), value)
     if isinstance(value, list | tuple) and not any(as_container(item) is not None for item in value):
-        *most, last = [for_people(item, about) for item in value] or ["none"]
+        *most, last = [for_people(item, _PLURAL.sub("", about)) for item in value] or ["none"]
         return f"{', '.join(most)} and {last}" if most else last
     return _LONG_DECIMAL.sub(lambda match: _plain_number(float(match[0])), to_text(value))
 

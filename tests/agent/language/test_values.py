@@ -302,7 +302,20 @@ def test_numbers_are_written_for_people(value: object, text: str) -> None:
             "phone",
         ),
         *("timestamp", "Your order number is ", "Ticket no. ", "Order #", "Postcode: ", "The code is "),
-        *("tel", "fax: ", "Room ", "Flight ", "uuid", "created_at", "Ihre Bestellnummer ist ", "订单号是", "año "),
+        *("issue", "Issue ", "PR ", "Your booking is ", "Confirmation: ", "customer", "The postal code of Bern is "),
+        *(
+            "Номер заказа: ",
+            "注文番号は",
+            "tel",
+            "fax: ",
+            "Room ",
+            "Flight ",
+            "uuid",
+            "created_at",
+            "Ihre Bestellnummer ist ",
+            "订单号是",
+            "año ",
+        ),
     ],
 )
 def test_an_integer_that_names_something_keeps_its_digits(about: str) -> None:
@@ -310,9 +323,16 @@ def test_an_integer_that_names_something_keeps_its_digits(about: str) -> None:
     assert for_people(4711999.0, about) == "4711999"
 
 
-@pytest.mark.parametrize("about", ["people", "price", "The order costs ", "There are ", "metres", "paid", "monkey"])
+@pytest.mark.parametrize(
+    "about", ["people", "price", "The order costs ", "There are ", "metres", "paid", "monkey", "issues"]
+)
 def test_any_other_is_a_figure(about: str) -> None:
     assert for_people(4711999, about) == "4,711,999"
+
+
+@pytest.mark.parametrize("about", ["ids", "issues", "The orders are "])
+def test_a_list_of_those_is_named_by_their_plural(about: str) -> None:
+    assert for_people([12345, 23456], about) == "12345 and 23456"
 
 
 @given(st.floats(-1e300, 1e300))
