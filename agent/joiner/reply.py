@@ -39,7 +39,7 @@ _ACTION = re.compile(
 _NEXT = re.compile(r"\n[ \t*]*(?:Observation|Thought)[ \t*]*[:：]", re.IGNORECASE)
 """What a model goes on with that imagines what comes of its action."""
 
-_FINAL = re.compile(r"(?:\A|\n)[^\w\n]*(?:Final )?Answer\W*:\s*(?P<text>.*)", re.DOTALL | re.IGNORECASE)
+_FINAL = re.compile(r"(?:\A|\n)[^\w\n]*(?:Final )?Answer\W*:(?:\*\*)?\s*(?P<text>.*)", re.DOTALL | re.IGNORECASE)
 _FORM = re.compile(
     r"[\s*]*(?:Thought|Action|Replan)[\s*]*[:：]|[\s*]*Answer[\s*]*[:：]\s*(?=Finish[(\[])"
     r"|\s*(?:Finish|Replan)[(（\[].*[)）\]]\s*\Z",

@@ -10,7 +10,7 @@ THOUGHT = r"(?:thoughts?|gedanken?|überlegung(?:en)?|pens(?:amiento|ée|iero)|r
 """The word with which a line says to be a thought, in the languages that models often think in."""
 
 _NAMES = (
-    r"(?:(?:inner|internal|hidden|ant)_?)?(?:think|thinking|thoughts?|reason|reasoning|analysis|reflection|monologue"
+    r"(?:(?:inner|internal|hidden|ant|longcat)_?)?(?:think|thinking|thoughts?|reason|reasoning|analysis|reflection|monologue"
     r"|scratchpad|cot|chain_of_thought)(?:_process)?"
 )
 _WORDS = r"(?:thought|thoughts|thinking|think|reasoning)"

@@ -603,6 +603,7 @@ MARKED = [
     "<analysis>{}</analysis>\n",
     "<THINK>{}</Think>",
     "<seed:think>{}</seed:think>",
+    "<longcat_think>{}</longcat_think>",
     "<inner_monologue>{}</inner_monologue>",
     "[THINK]{}[/THINK]",
     "◁think▷{}◁/think▷",

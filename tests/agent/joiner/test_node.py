@@ -133,6 +133,7 @@ def test_what_the_answer_cost_is_kept() -> None:
         "Finish(8,611 m)",
         "\n\n  Action:Finish( 8,611 m )  \n",
         "**Thought:** known\n**Action:** Finish(8,611 m)",
+        "**Thought:** known\n\n**Answer:** 8,611 m",
         "thought: known\naction: finish(8,611 m)",
         'Action: Finish("8,611 m")',
         "Action: Finish('8,611 m')",
