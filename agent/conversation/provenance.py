@@ -8,6 +8,7 @@ All other messages, but the user's and the system's, may be anybody's.
 
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -20,6 +21,10 @@ from agent.language.values import digest, to_text
 from agent.tooling.metadata import metadata_of
 
 T = TypeVar("T", bound=BaseMessage)
+
+asked_with: ContextVar[Sequence[BaseMessage]] = ContextVar("asked_with", default=())
+"""What the present call was made from that may be someone else's words. An agent that runs in it, as a tool, is asked
+with these, though its question looks like a user's."""
 
 
 def words_of_others(messages: Iterable[T], own: Collection[str]) -> list[T]:

@@ -17,7 +17,7 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
 from agent.context import Context
 from agent.conversation.messages import call_id, key_of, observation, observation_id
-from agent.conversation.provenance import is_trusted
+from agent.conversation.provenance import asked_with, is_trusted
 from agent.conversation.savable import savable
 from agent.events import SHOWN_CHARS, Progress
 from agent.executor.approval import can_be_vouched_for, to_decide_about, why_approval
@@ -124,6 +124,8 @@ class Calls:
         if decision and decision["type"] == "respond":
             said = decision["message"]
             return self._observe(task, said, said, decision="respond", **self._record(arguments))
+        is_vouched_for = decision or metadata_of(self.tools[task.tool]).requires_approval is False
+        asked_with.set(() if is_vouched_for or not self.context.approve_side_effects else [*self.of_others, *given])
         planned = self._record(arguments)["arguments"]
         if decision and decision["type"] == "edit":
             action = decision["edited_action"]

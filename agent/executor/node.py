@@ -29,6 +29,7 @@ from agent.conversation.messages import (
     with_tasks,
 )
 from agent.conversation.provenance import (
+    asked_with,
     is_trusted,
     own_words,
     own_words_of_plan,
@@ -82,7 +83,7 @@ def make_executor(
             messages, done = apart(state["messages"], plan_id)
             outcomes = Outcomes(observations(messages), done)
             own = state.get("own", ())
-            of_others = words_of_others(messages, own)
+            of_others = [*asked_with.get(), *words_of_others(messages, own)]
             turn = this_turn(messages)
             superstep = Superstep.here(runtime)
             calls = Calls(
