@@ -26,7 +26,7 @@ from agent.language.excerpt import excerpt
 from agent.language.plan import Plan
 from agent.language.references import Reference, UnresolvedReferenceError, follow
 from agent.language.tasks import Key, Task, name_of
-from agent.language.values import as_json, to_text
+from agent.language.values import as_json, to_text, without_errors
 
 ARGUMENT_CHARS = 500
 """How much people are shown of an argument that a call was made with."""
@@ -215,7 +215,7 @@ def observation(
     """
     return ToolMessage(
         id=id,
-        content=excerpt(text, most, about=f"{to_text(metadata.get('arguments', ''))} {about}"),
+        content=excerpt(without_errors(text), most, about=f"{to_text(metadata.get('arguments', ''))} {about}"),
         artifact=value,
         tool_call_id=call_id(task.key),
         name=provider_name(task.tool),

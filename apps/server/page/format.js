@@ -28,7 +28,7 @@ export function plural(number, noun) {
   return `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 }
 
-const LONG_DECIMAL = /(?<![\w.,:/])-?(?=[\d.]{16,40}(?![\w.]))\d{1,15}\.\d{1,38}(?![\w.])/g;
+const LONG_DECIMAL = /(?:(?<![\w.,:/])|(?<=":)|(?<=\d{9},))-?(?=[\d.]{16,40}(?![\w.]))\d{1,15}\.\d{1,38}(?![\w.])/g;
 
 /**
  * A text with the numbers in it that only a computer writes, 9910.880000000001, as people do: as `for_people` in

@@ -366,6 +366,12 @@ def test_what_is_shown_of_an_earlier_result_stays_the_same_from_the_turn_after_t
     assert later[: len(then) - 1] == then[:-1]
 
 
+def test_models_are_not_shown_digits_of_a_result_that_no_one_meant() -> None:
+    result = observed(1, '{"total":9910.880000000001,"of":[0.30000000000000004,0.30000000000000004]}')
+    assert result.text == '{"total":9910.88,"of":[0.3,0.3]}'
+    assert "9910.880000000001" in result.artifact
+
+
 def test_a_result_that_is_little_longer_than_what_would_be_shown_of_it_is_shown_whole() -> None:
     assert "x" * int(EARLIER_CHARS * WHOLE_UP_TO) in follow_up("b", "c", result="x" * int(EARLIER_CHARS * WHOLE_UP_TO))
     assert "[cut: " in follow_up("b", "c", result="x" * (int(EARLIER_CHARS * WHOLE_UP_TO) + 1))

@@ -1147,6 +1147,7 @@ async def test_numbers_that_no_one_meant_are_shown_as_people_write_them(serve: S
     page: Page = await open_page((await serve()).url)
     shown = "import('/format.js').then(({ readable }) => readable({}))".replace
     text = "[9910.880000000001, 649825.7999999999, -0.30000000000000004, 12.5, 46.947974] v1.2.30000000000000004"
+    text += '{"a":9910.880000000001,"b":[0.30000000000000004,0.30000000000000004]}'
     expected = for_people(text)
     assert "9910.88, 649,825.8, -0.3, 12.5, 46.947974" in expected
     assert await page.evaluate(shown("{}", repr(text))) == expected
