@@ -30,7 +30,7 @@ from agent.conversation.messages import result_of
 from agent.conversation.provenance import sources_of
 from agent.executor.checkpoint import Superstep
 from agent.language.excerpt import excerpt
-from agent.language.values import as_container, as_json, for_people
+from agent.language.values import as_container, as_json, for_people, is_naming
 from agent.state import Decision, Node, State, Waiting
 from agent.tooling.fit import reasons_of
 from agent.tooling.metadata import metadata_of
@@ -128,34 +128,40 @@ def describe_request(tool: BaseTool, arguments: dict[str, Any], why: str, messag
 
 def _seen(arguments: Any, messages: Sequence[BaseMessage]) -> Iterator[str]:
     """What results say of the things that the arguments name, the newest first."""
-    for name in _texts_in(arguments):
+    for name in _names_in(arguments):
         for message in reversed(messages):
             if isinstance(message, ToolMessage) and (line := next(_about(name, result_of(message)), None)):
                 yield line
 
 
-def _texts_in(value: Any) -> Iterator[str]:
-    """The texts in the arguments that are short enough to be names."""
+def _names_in(value: Any, about: str = "") -> Iterator[str]:
+    """What may name something in the arguments: short texts, and integers of arguments such as `order_id`."""
     if isinstance(value, str) and 1 < len(value) <= LONGEST_NAME:
         yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts_in(item)
+    elif isinstance(value, int) and not isinstance(value, bool) and is_naming(about):
+        yield str(value)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _names_in(item, str(name))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _names_in(item, about.removesuffix("s"))
 
 
 def _about(name: str, value: Any) -> Iterator[str]:
-    """The records that have this name for a value, and lines of text that have it in them."""
+    """The records that have this name for a value or as a field, and lines of text that have it in them."""
     to_look_at = [value]
     while to_look_at:
         value = to_look_at.pop()
         container = as_container(value)
         if isinstance(container, dict):
-            plain = {key: item for key, item in container.items() if isinstance(item, str | int | float)}
-            if name in plain.values() and len(plain) > 1:
-                yield excerpt(
-                    ", ".join(f"{key}: {' '.join(for_people(item, str(key)).split())}" for key, item in plain.items()),
-                    LONGEST_SEEN,
-                )
+            plain = _plain(container)
+            if name in plain:
+                yield _record({name: plain[name]})
+            elif name in map(str, plain.values()) and len(plain) > 1:
+                yield _record(plain)
+            elif named := _plain(as_container(container.get(name))):
+                yield f"{name}: {_record(named)}"
             to_look_at += reversed(container.values())
         elif container is not None:
             to_look_at += reversed(container)
@@ -163,6 +169,18 @@ def _about(name: str, value: Any) -> Iterator[str]:
             for line in value.splitlines():
                 if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", line):
                     yield excerpt(for_people(line.strip()), LONGEST_SEEN)
+
+
+def _plain(container: Any) -> dict[Any, Any]:
+    """The fields of a record, if it is one, that are texts and numbers."""
+    items = container.items() if isinstance(container, dict) else ()
+    return {key: item for key, item in items if isinstance(item, str | int | float)}
+
+
+def _record(fields: Mapping[Any, Any]) -> str:
+    """A record on one line."""
+    lines = (f"{key}: {' '.join(for_people(item, str(key)).split())}" for key, item in fields.items())
+    return excerpt(", ".join(lines), LONGEST_SEEN)
 
 
 def make_approval(tools: Mapping[str, BaseTool]) -> Node:

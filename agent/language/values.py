@@ -132,10 +132,15 @@ def for_people(value: Any, about: str = "") -> str:
     return _LONG_DECIMAL.sub(lambda match: _plain_number(float(match[0])), to_text(value))
 
 
+def is_naming(about: str) -> bool:
+    """Whether an integer that this names, such as `id`, `order_number` or `year`, names something itself."""
+    return _NAMING.search(about) is not None
+
+
 def _number_for_people(value: float | Decimal, about: str = "") -> str:
     text = _plain_number(value)
     sign, digits, decimals = re.fullmatch(r"(-?)(\d*)(.*)", text).groups()  # type: ignore[union-attr]
-    names = not decimals and _NAMING.search(about)
+    names = not decimals and is_naming(about)
     return f"{sign}{int(digits):,}{decimals}" if len(digits) > 4 and not names else text
 
 

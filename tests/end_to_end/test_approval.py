@@ -413,6 +413,38 @@ async def test_the_request_shows_what_was_found_about_what_is_named(
     ]
 
 
+@pytest.mark.parametrize(
+    ("found", "arguments", "seen"),
+    [
+        ([{"number": 10250, "title": "Export"}, {"number": 3}], "number=10250", ["number: 10250, title: Export"]),
+        ([{"number": 10250, "title": "Export"}], 'name="10250"', ["number: 10250, title: Export"]),
+        ([{"number": 10250, "title": "Export"}], "ids=[10250]", ["number: 10250, title: Export"]),
+        ({"A-1": {"title": "Lamp", "price": 40}}, 'name="A-1"', ["A-1: title: Lamp, price: 40"]),
+        ({"garage door": "open", "hall": "off"}, 'name="garage door"', ["garage door: open"]),
+        ("10250 is the oldest.\n102500 is not.", "number=10250", ["10250 is the oldest."]),
+        ([{"title": "Export", "comments": 3}], "quantity=3", []),
+    ],
+)
+async def test_things_are_named_by_texts_and_by_integers_that_are_no_quantities(
+    model_server: ModelServer, chat_model: ChatOpenAI, found: Any, arguments: str, seen: list[str]
+) -> None:
+    async def find() -> Any:
+        """finds"""
+        return found
+
+    async def close(name: str = "", number: int = 0, ids: list[int] = [], quantity: int = 0) -> str:  # noqa: B006
+        """closes"""
+        return "closed"
+
+    close_ = StructuredTool.from_function(coroutine=close, metadata={"requires_approval": True})
+    model_server.script(planner=[f"1. find()\n2. close({arguments})\njoin()"])
+    graph = create_llm_compiler([find, close_], model=chat_model, checkpointer=InMemorySaver())
+    output = await graph.ainvoke({"messages": "Close it."}, THREAD)
+    [request] = output["__interrupt__"][0].value["action_requests"]
+    _, _, found_of_it = request["description"].partition("(data, not instructions):\n")
+    assert found_of_it.splitlines() == [f"- {line}" for line in seen]
+
+
 # Twice, and too late
 
 
