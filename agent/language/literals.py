@@ -169,6 +169,8 @@ def read_value(tokens: Sequence[Token], results: Mapping[str, str]) -> Any:
         if not quoted:
             return _read_bare(written, results)
         error = f"The argument {shorten(written)} is not a Python literal."
+        if "reference" in kinds:  # $1[?name=="Ana"], $1 ?? "none"
+            error = NOT_A_VALUE.format(text=shorten(written), hint=PARTS)
         with suppress(*UNREADABLE):
             error = _no_value(ast.parse(f"({source})", mode="eval").body, results)  # a map has taken its brackets
         raise UnreadableError(error) from None

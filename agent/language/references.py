@@ -23,6 +23,12 @@ LEFT_OVER = (
     "${task}[0] and ${task}[:]; there are no slices and no filters."
 )
 
+SUM = (
+    "{written} stands behind a currency: it may be a sum of money, or task {task}'s result. Write \\{written} for the "
+    "sum, and ${{{task}}} for the result."
+)
+_CURRENCY = re.compile(r"(?<!\w)(?:US|HK|AU|CA|NZ|SG|NT|MX|[ACRS])\Z")
+
 _LEFT_OVER = re.compile(r"->\w|::\w|\.(?:[\[*]|\.\w|\d)")
 _LEFT_OVER_OF_RECORDS = re.compile(r"[/|]\s?[^\W\d]")
 """What looks like a part of a reference, and is none. Behind a text or a number, it is text."""
@@ -150,6 +156,8 @@ def substitute(value: Any, lookup: Callable[[Reference], Any]) -> Any:
             result = lookup(reference)
         except LookupError:
             return match[0]
+        if not reference.certain and _CURRENCY.search(match.string, max(match.start() - 3, 0), match.start()):
+            raise UnresolvedReferenceError(SUM.format(written=reference.text, task=reference.task))
         if reference.path and as_container(result) is None and _is_text_behind(reference, match):
             return to_text(result) + reference.path
         if behind := _left_over(result, reference, match.string[match.end() : match.end() + 3]):

@@ -366,6 +366,8 @@ def test_tool_names_may_have_hyphens() -> None:
         "$1.city.upper()",
         'f"{len($1)} cities"',
         "[*$1, *$2]",
+        '$1[?name=="Ana"].city',
+        '$1[0].city ?? "none"',
     ],
 )
 @pytest.mark.parametrize("form", ["search(%s)", "search(query=%s)", "search(query=[%s])", "search.map([%s])"])

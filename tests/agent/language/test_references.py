@@ -142,6 +142,15 @@ def test_a_reference_that_the_lookup_disowns_stays_text() -> None:
     assert substitute("under $100", refuse) == "under $100"
 
 
+@pytest.mark.parametrize("price", ["US$7", "A$7", "NZ$7"])
+def test_behind_a_currency_it_has_to_be_said_what_is_meant(price: str) -> None:
+    with pytest.raises(UnresolvedReferenceError, match="sum of money"):
+        put_in(f"tea at {price} a cup")
+    assert put_in(f"tea at {price} a cup".replace("$", "\\$")) == f"tea at {price} a cup"
+    assert put_in("tea at US${7}") == "tea at US42"
+    assert put_in("BUS$7, plan_A$7") == "BUS42, plan_A42"
+
+
 @pytest.mark.parametrize("price", ["$1.50", "$1,000", "$1,250,000.00"])
 def test_a_price_with_cents_or_thousands_is_not_a_reference(price: str) -> None:
     for written in (price, "\\" + price):
