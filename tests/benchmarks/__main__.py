@@ -33,7 +33,7 @@ PACKAGES = ("langgraph", "langchain", "langchain-core", "langchain-openai", "ope
 MEASUREMENTS = {
     "overhead": [("10", "20"), ("100", "10"), ("1000", "5")],
     "checkpointers": [("100", "10")],
-    "many_runs": [(runs, collect) for runs in ("1", "10", "100", "1000") for collect in ("1", "0")],
+    "many_runs": [(runs, threshold) for runs in ("1", "10", "100", "1000") for threshold in ("700", "50000", "0")],
     "parser": [("10000", "20"), ("100000", "10"), ("1000000", "3"), ("10000000", "1")],
 }
 

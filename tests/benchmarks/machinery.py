@@ -149,8 +149,9 @@ async def checkpointers(calls: int, repeat: int) -> dict[str, Any]:
     return {"calls": calls, **{f"{name}_ms": value * 1000 for name, value in seconds.items()}}
 
 
-async def many_runs(count: int, collect: int) -> dict[str, Any]:
-    """So many runs at once in this process, of eight calls of 50 ms each; with garbage collection or without."""
+async def many_runs(count: int, threshold: int) -> dict[str, Any]:
+    """So many runs at once in this process, of eight calls of 50 ms each; garbage is looked for after so many new
+    objects (`gc.set_threshold`), or never, at 0."""
     calls = 8
 
     async def wait(query: str) -> str:
@@ -168,14 +169,13 @@ async def many_runs(count: int, collect: int) -> dict[str, Any]:
     for _ in range(3):
         await run()
     gc.collect()
-    if not collect:
-        gc.disable()
+    gc.set_threshold(threshold, 10, 10)
     memory, cpu, began = _peak_memory(), time.process_time(), time.perf_counter()
     await asyncio.gather(*(run() for _ in range(count)))
     seconds = time.perf_counter() - began
     return {
         "runs": count,
-        "collected": bool(collect),
+        "threshold": threshold,
         "seconds": seconds,
         "calls_per_second": count * calls / seconds,
         "cpu_ms_per_run": (time.process_time() - cpu) / count * 1000,
