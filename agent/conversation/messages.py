@@ -105,6 +105,7 @@ def _calls_of(tasks: Sequence[Task], observed: Mapping[str, ToolMessage]) -> tup
         "arguments": {name_of(task.key): task.arguments for task, call in both if task.arguments != call["args"]},
         "errors": {name_of(task.key): task.error for task in tasks if task.error},
         "maps": {name_of(task.key): task.over or task.size for task in tasks if task.is_map},
+        "again": {str(task.number): task.again for task in tasks if task.again is not None},
         "positional": {str(task.number): task.positional for task in tasks if task.arguments and task.positional != 1},
     }
     return calls, notes
@@ -163,6 +164,7 @@ def _task_of(plan: AIMessage, call: ToolCall) -> Task:
         element=element,
         over=shape if isinstance(shape, str) else None,
         size=shape if isinstance(shape, int) else None,
+        again=notes.get("again", {}).get(str(number)),
         positional=notes.get("positional", {}).get(str(number), 1),
     )
 

@@ -94,6 +94,12 @@ class Calls:
         self._first: dict[str, Key] = {}
         """The task that makes a call first, for each call that need not be made twice."""
 
+        self._changes: dict[tuple[int, str], dict[Key, None]] = {}
+        """The turn's calls that change something, in order, by the number that they are written with and the call."""
+
+        self._repeated: set[Key] = set()
+        """Those of them that are written again."""
+
         latest_first = reversed(self.surroundings.messages)
         self._question = next((str(message.text) for message in latest_first if isinstance(message, HumanMessage)), "")
 
@@ -102,16 +108,36 @@ class Calls:
 
     def remember(self, message: ToolMessage) -> None:
         """Take note of a call made before, so that it need not be made again."""
-        key, identity = key_of(message.tool_call_id), message.response_metadata.get("call")
-        if key and identity and message.status == "success":
-            self._first.setdefault(identity, key)
+        key, notes = key_of(message.tool_call_id), message.response_metadata
+        if not key or message.status != "success":
+            return
+        if call := notes.get("call"):
+            self._first.setdefault(call, key)
+        if change := notes.get("change"):
+            self._changes.setdefault((key[0], change), {})[key] = None
 
     async def make(self, task: Task, arguments: dict[str, Any]) -> ToolMessage | Paused:
-        """What comes of a call with these resolved arguments.
+        """What comes of a call with these resolved arguments. A change is made once, also if the plan, or a further one
+        of the turn, writes it again with its number.
 
         Raises:
             GraphBubbleUp: The tool interrupted the run.
         """
+        change = self._change(task, arguments)
+        if change:
+            same = self._changes.setdefault((task.number if task.again is None else task.again, change), {})
+            same[task.key] = None
+            first = next((key for key in same if key[0] != task.number and key not in self._repeated), None)
+            if first and task.key not in self.decided:
+                self._repeated.add(first)
+                return await self._same(task, first)
+        outcome = await self._approved(task, arguments)
+        if change and isinstance(outcome, ToolMessage):
+            outcome.response_metadata["change"] = change
+        return outcome
+
+    async def _approved(self, task: Task, arguments: dict[str, Any]) -> ToolMessage | Paused:
+        """What comes of the call, with a person's decision about it where that is needed."""
         observations = [message for number in task.dependencies for message in self.outcomes.messages_of(number)]
         given = [one for one in observations if not is_trusted(one, self.trusted)]
         why = why_approval(self.tools[task.tool], self.context, of_others=self.of_others, given=given)
@@ -203,6 +229,11 @@ class Calls:
             return self.not_made(task, error, **self._record(arguments))
         return await self._once(task, arguments, after)
 
+    def _change(self, task: Task, arguments: dict[str, Any]) -> str | None:
+        """What two calls have in common that change the same; None for a call that changes nothing."""
+        changes = changes_something(self.tools[task.tool], self.context.requires_approval)
+        return _digest([task.tool, arguments]) if changes else None
+
     def _identity(self, task: Task, arguments: dict[str, Any], after: list[str]) -> str | None:
         """What two calls have in common whose results are interchangeable; None for a call that stands alone."""
         tool = self.tools[task.tool]
@@ -210,13 +241,9 @@ class Calls:
             return None  # its result may depend on more than its arguments
         if changes_something(tool, self.context.requires_approval) or not metadata_of(tool).cache:
             return None
-        try:
-            text = json.dumps([task.tool, arguments, after], sort_keys=True)
-        except (TypeError, ValueError, RecursionError):
-            return None
-        return digest(text)
+        return _digest([task.tool, arguments, after])
 
-    async def _once(self, task: Task, arguments: dict[str, Any], after: list[str]) -> ToolMessage:
+    async def _once(self, task: Task, arguments: dict[str, Any], after: list[str]) -> ToolMessage | Paused:
         """The call's observation, or that of the same call of another task."""
         identity = self._identity(task, arguments, after)
         if identity is None:
@@ -224,7 +251,14 @@ class Calls:
         first = self._first.setdefault(identity, task.key)
         if first == task.key:
             return await self._within_limits(task, arguments, {"call": identity})
-        made = await self.outcomes.of(first)
+        return await self._same(task, first)
+
+    async def _same(self, task: Task, first: Key) -> ToolMessage | Paused:
+        """What comes of a call that another task makes."""
+        try:
+            made = await self.outcomes.of(first)
+        except BlockedError as error:
+            return self.not_made(task, error)
         assert isinstance(made, ToolMessage), "a call that is made has an observation"
         # What a person decided about the other one was not about this one.
         metadata = {name: note for name, note in made.response_metadata.items() if name not in ("decision", "planned")}
@@ -290,6 +324,14 @@ class Calls:
                 why = excerpt(explain(error), SHOWN_CHARS)
                 self.progress.tell_of(task, "task_retried", arguments, error=why, delay=delay)
                 await asyncio.sleep(delay)
+
+
+def _digest(value: Any) -> str | None:
+    """Of what is JSON; None for all else."""
+    try:
+        return digest(json.dumps(value, sort_keys=True))
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def _namespace() -> list[str]:

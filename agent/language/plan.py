@@ -12,7 +12,7 @@ only.
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -25,7 +25,7 @@ from agent.language.references import (
     rewrite,
     whole_reference,
 )
-from agent.language.tasks import Call, Element, Join, Key, Signature, Task
+from agent.language.tasks import Call, Element, Join, Signature, Task
 
 UNKNOWN_TOOL = "There is no tool {tool!r}.{hint} The tools are: {tools}."
 TOO_MANY_ARGUMENTS = "{tool} takes {signature}; {given} arguments are too many."
@@ -51,10 +51,6 @@ MOST_SKIPPED = 1000
 """How many numbers a plan may leave out between two tasks."""
 
 
-_Written = tuple[str, dict[str, Any]]
-"""A call as it is planned: its tool, and its arguments by name."""
-
-
 class Plan:
     """The tasks of one plan, numbered and linked in the order in which the model writes them."""
 
@@ -63,8 +59,6 @@ class Plan:
         tools: Mapping[str, Signature],
         earlier: Collection[int] = (),
         maps: Mapping[int, int] | None = None,
-        turn: Iterable[Task] = (),
-        done: Collection[Key] = (),
         most: int | None = None,
     ) -> None:
         """
@@ -72,9 +66,6 @@ class Plan:
             tools: The signatures that calls are bound to, by the tools' names.
             earlier: The numbers of the thread's earlier tasks; references to them are valid.
             maps: The lengths of those that are maps.
-            turn: Those of this turn. What they have changed is not changed again if the plan writes them again, with
-                their numbers.
-            done: Those of the earlier ones that succeeded.
             most: How many tool calls the plan may have.
         """
         self.tasks: list[Task] = []
@@ -99,29 +90,13 @@ class Plan:
         self._before: dict[int, int] = {}
         """The numbers that were replaced before that map had its own: its elements refer to what was there."""
 
-        self._given = 0
-        """How many calls of that map are to be made."""
-
-        self._read: list[_Written] = []
-        """The calls of the map, or the call, that is being read."""
-
-        self._left: list[_Written] = []
-        """Those that need not be made, since they have been, with the number that it is written with."""
+        self._started = 0
+        """How many of its calls could start at once, since all of their arguments were known."""
 
         self._numbers: dict[int, int] = {}
-        self._turn: dict[int, list[_Written]] = {}
-        self._made: dict[int, list[_Written]] = {}
-        """What need not be made again if it is written again with its number: the last calls that this plan has written
-        with it, and what earlier ones have changed with it."""
+        self._again: dict[int, int] = {}
+        """The numbers that the plan writes for those that were taken."""
 
-        self._same: dict[int, int] = {}
-        """The numbers of calls that are those of an earlier plan of the turn, made once more; and what those had."""
-
-        for task in turn:
-            if not task.is_map:
-                self._turn.setdefault(task.number, []).append((task.tool, task.arguments))
-                if task.key in done and task.tool in tools and tools[task.tool].changes:
-                    self._made.setdefault(task.number, []).append((task.tool, task.arguments))
         self._dependencies: dict[int, tuple[int, ...]] = {}
         self._awaited: set[int] = set()
 
@@ -143,34 +118,9 @@ class Plan:
         tool, arguments, wrong = self._bind(item, numbers)
         if item.mapped:
             self._add_map(item, tool, arguments, wrong)
-            return self.tasks[before:]
-        self._begin(item.number)
-        if wrong or not self._is_made(tool, arguments):
-            task = Task(self._number(item.number), tool, arguments, error=wrong)
-            self._append(task)
-            self._end(item.number, task.number)
+        else:
+            self._append(Task(self._number(item.number), tool, arguments, error=wrong))
         return self.tasks[before:]
-
-    def _begin(self, number: int | None) -> None:
-        """A call or a map is read that is written with this number."""
-        self._read = []
-        self._left = [] if number is None else [*self._made.get(number, ())]
-
-    def _is_made(self, tool: str, arguments: dict[str, Any]) -> bool:
-        """Whether a call has been made before, with the number that it is written with."""
-        written = (tool, renumber(arguments, self._same) if self._same else arguments)
-        self._read.append(written)
-        if written in self._left:
-            self._left.remove(written)
-            return True
-        return False
-
-    def _end(self, written: int | None, number: int) -> None:
-        """What has been read is written with this number, and has that one."""
-        if written is not None and self._read:
-            self._made[written] = self._read
-            if self._read == self._turn.get(written):
-                self._same[number] = written
 
     def _append(self, task: Task) -> None:
         """Count and link the task."""
@@ -193,36 +143,32 @@ class Plan:
         tool = self.tools.get(task.tool)
         positional = tool.positional(arguments) if tool else 0
         self.tasks.append(
-            replace(task, arguments=arguments, dependencies=dependencies, error=error, positional=positional)
+            replace(
+                task,
+                arguments=arguments,
+                dependencies=dependencies,
+                error=error,
+                again=self._again.get(task.number),
+                positional=positional,
+            )
         )
 
     def _add_element(self, element: Element) -> None:
         """The call for an element, if nothing of it can follow the list; otherwise it waits for the rest of the map."""
         tool = self._name(element.tool)
         signature = self.tools.get(tool)
-        number = self._open_map(element.number) if self._open is None else self._open
+        if self._open is None:
+            self._before = dict(self._numbers)
+            self._open, self._started = self._number(element.number), 0
         parameters = signature.parameters if signature and not signature.open else ()
         over = element.keyword or next(iter(parameters), "")
         given = renumber(dict(element.given), self._before)
         if over in parameters and given.keys() == {*parameters} - {over} and not self._may_be_mapped(given):
             arguments = {**given, over: renumber(element.value, self._before)}
             in_order = {name: arguments[name] for name in parameters}
+            self._started += 1
             wrong = wrong_element(tool, over, element.value, signature.single if signature else ())
-            self._add_one(Task(number, tool, in_order, error=wrong))
-
-    def _open_map(self, number: int | None) -> int:
-        """A map is read that is written with this number. The one that it has."""
-        self._before = dict(self._numbers)
-        self._open = own = self._number(number)
-        self._given = 0
-        self._begin(number)
-        return own
-
-    def _add_one(self, task: Task) -> None:
-        """The next call of a map."""
-        if not self._is_made(task.tool, task.arguments):
-            self._append(replace(task, element=self._given))
-            self._given += 1
+            self._append(Task(self._open, tool, in_order, element=self._started - 1, error=wrong))
 
     def _may_be_mapped(self, given: Mapping[str, Any]) -> bool:
         """Whether one of the arguments before a list may be mapped over in its place, or with it."""
@@ -231,7 +177,7 @@ class Plan:
 
     def _add_map(self, call: Call, tool: str, arguments: dict[str, Any], wrong: str | None) -> None:
         """The calls of a map that have not been given out yet, and the map as a whole."""
-        number = self._open_map(call.number) if self._open is None else self._open
+        number, started = (self._number(call.number), 0) if self._open is None else (self._open, self._started)
         self._open = None
         whole = Task(number, tool, arguments, error=wrong, size=0)
         try:
@@ -239,46 +185,24 @@ class Plan:
                 over = mapped_over(call, arguments, self.tools[tool], self._sizes)
                 map_ = Map(whole, over, self._sizes, self.tools[tool].single)
                 length = map_.length()
-                if length is None and call.number in self._turn and (again := self._as_before(map_, call.number)):
-                    self._same[number] = call.number
-                    if self.tools[tool].changes:
-                        map_, length = again, len(self._turn[call.number])
-                if length:
-                    for task in islice(map_.calls(length), len(self._read), None):
-                        self._add_one(task)
-                        if self.full:
-                            return
-                    is_repeated = self._given < length
-                else:
-                    is_repeated = self._is_made(f"{tool}.map", arguments)
-                self._sizes[number] = length if length is None else self._given
-                if is_repeated:
-                    self._numbers = self._before  # references are to what was there
-                    if not self._given:
-                        return
-                self._end(call.number, number)
+                self._sizes[whole.number] = length
                 if length is None:
                     whole = replace(whole, over=over, size=None)
                 else:
-                    whole = replace(whole, arguments={} if length else arguments, size=self._given)
+                    for task in islice(map_.calls(length), started, None):
+                        self._append(task)
+                        if self.full:
+                            return
+                    whole = replace(whole, arguments={} if length else arguments, size=length)
         except MapError as error:
             whole = replace(whole, error=str(error))
         self._append(whole)
-
-    def _as_before(self, map_: "Map", number: int) -> "Map | None":
-        """The map, whose length is not known, if it is one that an earlier plan of the turn had with this number: as it
-        was written out."""
-        before = self._turn[number]
-        for lists in ((), [(name, reference.text) for name, reference in map_.maybe_lists()]):
-            again = replace(map_, lists=lists)
-            if [(task.tool, renumber(task.arguments, self._same)) for task in again.calls(len(before))] == before:
-                return again
-        return None
 
     def _number(self, wanted: int | None) -> int:
         number = self._free(wanted)
         if wanted is not None and wanted != number:
             self._numbers[wanted] = number
+            self._again[number] = wanted
         self._taken.add(number)
         self.last = max(self.last, number)
         return number

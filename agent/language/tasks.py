@@ -126,6 +126,9 @@ class Task:
     size: int | None = None
     """How many elements there are, if this is a map whose elements stand in the plan before it."""
 
+    again: int | None = None
+    """The number that the plan writes it with, if another task has that one: it may be the same once more."""
+
     positional: int = 0
     """How many of the arguments go without their names in the plan language."""
 

@@ -22,11 +22,8 @@ from agent.conversation.messages import (
     call_of,
     map_sizes,
     observations,
-    own_plans,
     plan_message,
     replans_made,
-    tasks_of,
-    this_turn,
 )
 from agent.conversation.transcript import in_view
 from agent.events import Progress
@@ -111,8 +108,6 @@ def make_planner(
             earlier = observations(messages)
             taken, sizes = [number for number, _ in earlier], map_sizes(earlier)
             first = max(taken, default=0) + 1
-            done = {key for key, result in earlier.items() if result.status == "success"}
-            turn = [task for plan in own_plans(this_turn(messages)) for task in tasks_of(plan)]
             feedback = state.get("feedback", "")
             round_ = replans_made(messages) + bool(feedback)
             prompt = planner_prompt(
@@ -140,7 +135,7 @@ def make_planner(
             async def write_plan() -> AIMessage:
                 with overflow_told(), refusal_told(context.grammar_dialect) if grammar else nullcontext():
                     planning = Planning(
-                        lambda: Plan(signatures, taken, maps=sizes, turn=turn, done=done, most=context.max_tasks),
+                        lambda: Plan(signatures, taken, maps=sizes, most=context.max_tasks),
                         reader,
                         handover,
                         progress,

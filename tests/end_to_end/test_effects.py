@@ -428,24 +428,55 @@ async def test_effects_keep_their_order_through_a_crash(
     assert notes.did == ["add a", "hold", "hold", "add b", "show"]
 
 
-@pytest.mark.parametrize("first", ['1. add("a")\n2. add("bad")', '2. add.map(["a", "bad"])'])
-async def test_a_further_plan_that_begins_with_the_one_before_has_no_effect_twice(
-    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, first: str
+@pytest.mark.parametrize(
+    ("first", "again", "did"),
+    [
+        ('2. add("a")', '2. add("a")', ["a"]),
+        ('2. add("a")', '2. add("b")', ["a", "b"]),
+        ('2. add("a")', '3. add("a")', ["a", "a"]),
+        ('2. add("bad")', '2. add("bad")', ["bad", "bad"]),
+        ('2. add.map(["a", "bad"])', '2. add.map(["a", "bad"])', ["a", "bad", "bad"]),
+        ('2. add.map(["a", "b"])', '2. add.map(["b", "c"])', ["a", "b", "c"]),
+        ('2. add.map(["a", "b"])', '2. add("b")', ["a", "b"]),
+        ('2. add.map(["a", "a"])', '2. add.map(["a", "a", "a"])', ["a", "a", "a"]),
+        ('2. add("$1")', '2. add("$1")', ['["P", "Q"]']),
+        ('2. add.map($1)', '2. add.map($1)', ["P", "Q"]),
+        ('2. add.map($1)', '2. add.map(["Q", "R"])', ["P", "Q", "R"]),
+    ],
+)  # fmt: skip
+async def test_what_a_further_plan_of_the_turn_writes_again_with_its_number_is_not_changed_twice(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, first: str, again: str, did: list[str]
 ) -> None:
     more = Reply(tool_calls=[("replan", {"feedback": "Show them."})])
-    again = f'{first}\n3. add("b")\n4. show()\njoin()'
-    model_server.script(planner=[f"{first}\njoin()", again], joiner=[more, "Done."])
+    look = '1. search(\'["p", "q"]\')'
+    model_server.script(
+        planner=[f"{look}\n{first}\njoin()", f"{look}\n{again}\n5. show()\njoin()"], joiner=[more, "Done."]
+    )
     graph = create_llm_compiler(notes.tools(), model=chat_model)
     await graph.ainvoke({"messages": "Question?"}, context={"approve_side_effects": False})  # type: ignore[arg-type]
-    assert notes.did == ["add a", "add bad", "add bad", "add b", "show"]
+    assert [one.removeprefix("add ") for one in notes.did if one.startswith("add")] == did
 
 
-async def test_nor_one_that_is_made_from_what_is_looked_up_again(
+@pytest.mark.parametrize("line", ['1. add("a")', '1. add.map(["a", "b"])'])
+async def test_nor_what_a_plan_writes_twice_with_the_same_number(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, line: str
+) -> None:
+    model_server.script(planner=[f"{line}\n{line}\n2. show()\njoin()"], joiner=["Done."])
+    graph = create_llm_compiler(notes.tools(), model=chat_model, checkpointer=InMemorySaver())
+    await graph.ainvoke({"messages": "Question?"}, THREAD)
+    assert len(set(notes.did)) == len(notes.did)
+
+
+async def test_no_one_is_asked_again_about_a_change_that_they_have_approved(
     model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes
 ) -> None:
     more = Reply(tool_calls=[("replan", {"feedback": "Show them."})])
-    plan = '1. search("x")\n2. add("$1")'
+    plan = '1. search("x")\n2. add.map(["$1", "$1"])\n2. add.map(["$1", "$1"])'
     model_server.script(planner=[f"{plan}\njoin()", f"{plan}\n3. show()\njoin()"], joiner=[more, "Done."])
-    graph = create_llm_compiler(notes.tools(), model=chat_model)
-    await graph.ainvoke({"messages": "Question?"}, context={"approve_side_effects": False})  # type: ignore[arg-type]
-    assert notes.did.count("add X") == 1
+    graph = create_llm_compiler(notes.tools(), model=chat_model, checkpointer=InMemorySaver())
+    await graph.ainvoke({"messages": "Question?"}, THREAD)
+    output = await graph.ainvoke(Command(resume={"decisions": [APPROVE, APPROVE]}), THREAD)
+    assert output["messages"][-1].text == "Done."
+    assert notes.did.count("add X") == 2
+    told = str((await model_server.exchange(1, "joiner")).request.messages[-1]["content"])
+    assert '5[1]. add("X") [not made again: it is 2[1]] -> added X' in told
