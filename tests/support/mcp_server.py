@@ -62,6 +62,12 @@ def read(path: str) -> Annotated[CallToolResult, Content]:
     return CallToolResult(content=[TextContent(type="text", text=text)], structuredContent={"content": text})
 
 
+@server.tool(annotations=ToolAnnotations(readOnlyHint=False))
+def note(text: str) -> str:
+    """notes something"""
+    return f"noted {text}"
+
+
 @server.tool()
 def variable(name: str) -> str:
     """a variable of the server's environment"""

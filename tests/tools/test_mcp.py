@@ -20,6 +20,7 @@ import pytest_asyncio
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, ToolException
 from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -156,6 +157,18 @@ async def test_only_what_somebody_vouches_for_counts_as_harmless(stdio: dict[str
     servers = McpServers(write(every=every))
     assert harmless(await servers.tools()) == set(stdio)
     await asyncio.to_thread(servers.close)
+
+
+@pytest.mark.parametrize(("first", "asks"), [('read("page")', True), ('note("milk")', False)])
+async def test_results_are_receipts_only_if_the_server_says_that_the_tool_changes_something(
+    first: str, asks: bool, stdio: dict[str, BaseTool], model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(planner=[f"1. {first}\njoin()", '2. note("tea")\njoin()'], joiner=["Done."] * (2 - asks))
+    graph = create_llm_compiler(list(stdio.values()), model=chat_model, checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "t"}}
+    await graph.ainvoke({"messages": "Question?"}, thread)
+    output = await graph.ainvoke({"messages": "Note tea."}, thread)
+    assert ("__interrupt__" in output) == asks
 
 
 async def test_structured_results_have_parts_and_types_in_a_plan(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from mcp import ClientSession
-    from mcp.types import CallToolResult, ContentBlock, Tool
+    from mcp.types import CallToolResult, ContentBlock, Tool, ToolAnnotations
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +130,14 @@ class McpServers:
 # --- tools
 
 
+def _metadata(hints: "ToolAnnotations | None", *, allowed: bool) -> dict[str, Any]:
+    """What a server's hints mean. Without somebody's word that it only reads, a call is not tried again, nor made
+    unasked after results; and without the server's that it changes something, its results are no receipts."""
+    only_reads = allowed or bool(hints and hints.readOnlyHint)
+    changes = hints is not None and (hints.readOnlyHint is False or bool(hints.destructiveHint))
+    return {"side_effects": not only_reads, "trusted": None if changes else False}
+
+
 class McpTool(BaseTool):
     """A tool of a server. Its result is the structured content where the server gives it, else text.
 
@@ -163,8 +171,7 @@ class McpTool(BaseTool):
             name=name,
             description=tool.description or tool.title or tool.name,
             args_schema=tool.inputSchema,
-            # Without somebody's word that it only reads, a call is not tried again, nor made unasked after results.
-            metadata={"side_effects": not ((hints and hints.readOnlyHint) or {tool.name, "*"} & server.config.allowed)},
+            metadata=_metadata(hints, allowed=bool({tool.name, "*"} & server.config.allowed)),
             server=server,
             original_name=tool.name,
             result_schema=schema,
