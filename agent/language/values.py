@@ -172,7 +172,7 @@ def render_call(tool: str, arguments: Mapping[str, Any], *, positional: int | No
         positional = 1 if values and values[0].startswith('"') else 0
     names = ["" if place < positional else f"{written_name(name)}=" for place, name in enumerate(arguments)]
     written = ", ".join(name + value for name, value in zip(names, values, strict=True))
-    return f"{tool}{'.map' if mapped else ''}({written})"
+    return f"{tool}{'.map' if mapped else ''}({without_errors(written)})"
 
 
 def written_name(name: str) -> str:

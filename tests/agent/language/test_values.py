@@ -253,6 +253,10 @@ def test_what_a_call_can_t_go_without_is_rendered_without_names() -> None:
     positional = signature.positional(given_arguments)
     assert render_call("exchange", given_arguments, positional=positional) == 'exchange("USD", "EUR", rate=2)'
     assert render_call("exchange", {"base": ["a"]}, positional=1, mapped=True) == 'exchange.map(["a"])'
+    assert (
+        render_call("add", {"a": 9910.880000000001, "b": [0.30000000000000004]}, positional=1)
+        == "add(9910.88, b=[0.3])"
+    )
 
 
 @pytest.mark.parametrize(
