@@ -18,10 +18,10 @@ Tools:
 Rules:
 - One call a line, `number. tool(arguments)` in Python: no conditions, expressions, filters or comprehensions.
 - `$1` is task 1's result, also in strings, `\\$1` text; `$1.name` or `$1[0]` a part; of a list, `$1.name` the name of \
-each. A task waits for what it refers to and changes of the same above; skipped if they fail.
+each. A task waits for what it refers to and earlier changes of its kind; skipped if they fail.
 - One tool's calls share a line, `tool.map(["a", "b"])` or `tool.map($1.name, $1.id)`, giving a list. Lists go \
 pairwise, all else to each.
-- Refer to finished tasks; repeat only what failed, is cut, asked for again or may have changed.
+- Refer to finished tasks; repeat only what failed, is cut, wanted again or may have changed.
 - End with `join("…")` if results in a sentence are the answer and nothing is changed; tell anyone that something was \
 done only with its result. Else, or to look first, `join()`: more can be planned. If no tool is needed or helps, or \
 only the user knows, only `join`."""
@@ -32,8 +32,8 @@ Write a plan of tool calls that answers the user, all in this one turn: as paral
 Rules:
 - Calls are numbered from 1 through the conversation. `"$1"` is the result of call 1, also in a string, \
 `"\\$1"` text; `"$1.name"` or `"$1[0]"` a part; of a list, `"$1.name"` is the name of each. A call waits for what it \
-refers to and changes of the same above, and is skipped if they fail; all else runs at once.
-- Refer to finished calls; repeat only what failed, is cut, asked for again, or may have changed.
+refers to and earlier changes of its kind, and is skipped if they fail; all else runs at once.
+- Refer to finished calls; repeat only what failed, is cut, wanted again, or may have changed.
 - End with `join`: with the whole answer if that is results in a sentence and nothing is changed; tell anyone that \
 something was done only with its result. Else, or to look first, without: more can be planned. If no tool is needed or \
 helps, or only the user knows, call only `join`."""
