@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from agent.language.excerpt import LONGEST_READ, excerpt
@@ -29,17 +30,18 @@ fewer."""
 _MANY_DIGITS = re.compile(r"\.\d{9}")
 """What texts with such a number have; it is found much faster."""
 
-_NAMING = re.compile(
-    r"(?:^|[\W_]|(?<=[a-z])(?=[A-Z]))(?i:ids?|no|nr|numbers?|code|key|year|date|timestamp|zip|zipcode|postcode|plz|phone"
-    r"|account|order|ticket|invoice|issue|bug|pr|mr|pull request|case|build|booking|reservation"
-    r"|confirmation|customer|employee|transaction|shipment|train|bus|reference|ref|tracking|serial|isbn|ean|sku|iban|pin"
-    r"|port|version|tel|telephone|mobile|fax|room|article|flight|barcode|gtin|uuid|guid|uid|pid|epoch"
-    r"|(?:created|updated|modified)_at|\w*nummer|\w*nr|jahr|año|année|bestellung|commande|pedido|número|numéro|teléfono"
-    r"|téléphone|заказа?|номер(?: \w+)?)"
-    r"\W*(?:(?:is|was|are|were|ist|es|est)\W+)?$|#$|(?:code|number|no\.?|id) of [\w ]{1,20} is\W+$"
-    r"|(?:号|號|年|编号|番号|电话|電話)\W*[是为はが]?$"
-)
+_WORDS: dict[str, dict[str, list[str]]] = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
+"""What tells that an integer names something, by language: regular expressions."""
 
+
+def _any(kind: str) -> str:
+    return "|".join(word for words in _WORDS[kind].values() for word in words)
+
+
+_NAMING = re.compile(
+    rf"(?:^|[\W_]|(?<=[a-z])(?=[A-Z]))(?i:{_any('words')})\W*(?:(?:{_any('is')})\W+)?$"
+    rf"|#$|(?:code|number|no\.?|id) of [\w ]{{1,20}} is\W+$|(?:{_any('parts of words')})\W*[是为はが]?$"
+)
 _PLURAL = re.compile(r"(?<!\bi)(?<!\bwa)s(?=\W*(?:(?:are|were)\W+)?$)")
 
 _FENCED = re.compile(r"\s*```\w*\s")
