@@ -36,12 +36,12 @@ _ACTION = re.compile(
     r"(?P<action>Finish|Replan)\b[ \t:：*]*(?P<text>.*)",
     re.DOTALL | re.IGNORECASE,
 )
-_NEXT = re.compile(r"\n[ \t*]*(?:Observation|Thought)[ \t*]*[:：]", re.IGNORECASE)
+_NEXT = re.compile(rf"\n[ \t*]*(?:Observation|{THOUGHT})[ \t*]*[:：]", re.IGNORECASE)
 """What a model goes on with that imagines what comes of its action."""
 
 _FINAL = re.compile(r"(?:\A|\n)[^\w\n]*(?:Final )?Answer\W*:(?:\*\*)?\s*(?P<text>.*)", re.DOTALL | re.IGNORECASE)
 _FORM = re.compile(
-    r"[\s*]*(?:Thought|Action|Replan)[\s*]*[:：]|[\s*]*Answer[\s*]*[:：]\s*(?=Finish[(\[])"
+    rf"[\s*]*(?:{THOUGHT}|Action|Replan)[\s*]*[:：]|[\s*]*Answer[\s*]*[:：]\s*(?=Finish[(\[])"
     r"|\s*(?:Finish|Replan)[(（\[].*[)）\]]\s*\Z",
     re.DOTALL | re.IGNORECASE,
 )
@@ -67,7 +67,7 @@ _BACKSLASH = re.compile(r"\\(?![\"'])")
 
 _ACTIONS = ("replan", "Replan", "finish", "Finish")
 
-_THOUGHT = re.compile(r"\A[\s*]*Thought[\s*]*[:：][\s*]*", re.IGNORECASE)
+_THOUGHT = re.compile(rf"\A[\s*]*{THOUGHT}[\s*]*[:：][\s*]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,8 @@ def test_the_answer_stands_in_finish(text: str) -> None:
         ("Action: Finish(Action: Replan(x))", "Action: Replan(x)"),
         ("Thought: Should I Replan(x)?\nAction: Finish(8,611 m)", "8,611 m"),
         ("Thought: K2 is 8,611 m high.", "K2 is 8,611 m high."),
+        ("Gedanke: Der K2 ist 8.611 m hoch.", "Der K2 ist 8.611 m hoch."),
+        ("Aktion: Finish(8.611 m)\nGedanke: bekannt\nAktion: Finish(8.612 m)", "8.611 m"),
     ],
 )
 def test_an_answer_is_not_cut_at_a_parenthesis_of_its_own(text: str, content: str) -> None:
