@@ -49,6 +49,15 @@ _BARE_FORM = re.compile(
 """References as other languages have them: `$(1)`, `{{1}}`, `＄１`; `task_1` and `$1.0`, where they are no text in
 quotes."""
 
+_PART_OF_TASK = r"(?:result|output|observation|response|answer|value|content)"
+_WORDED_FORM = re.compile(
+    rf"(?:[<{{]{{1,2}}|\$\{{?|[\[(](?={_PART_OF_TASK}\s+(?:of|from)\s))\s*(?:{_PART_OF_TASK}[\s_]*(?:(?:of|from)[\s_]+)?)?"
+    rf"(?:(?:task|step|call|tool)[\s_]*)?(?P<number>(?<![<{{$])\d{{1,9}})(?:[._\s]{_PART_OF_TASK}\b)?(?P<path>{PATH})(?P<rest>)"
+    r"\s*[>}\])]{0,2}",
+    re.IGNORECASE,
+)
+"""References in words, `<result of task 1>`, `{{call_1.result}}`, `$result_1`, where they are all of a text."""
+
 _NAMED_RESULT = re.compile(rf"\$(\{{)?(?P<name>[^\W\d]\w*)(?P<path>{PATH})(?(1)\}}(?P<rest>{PATH}))")
 _NAMED_IN_TEXT = re.compile(
     rf"{_NAMED_RESULT.pattern}|(?<![\w$\\{{])\{{(?P<formatted>[^\W\d]\w*)(?P<of_it>{PATH})\}}(?!\}})"
@@ -227,7 +236,6 @@ def _read_bare(written: str, results: Mapping[str, str]) -> str:
 
 def _text(text: str, results: Mapping[str, str]) -> str:
     """The text of a string, with the names of results as references."""
-    check_text(text)
 
     def by_number(named: re.Match[str]) -> str:
         name = named["name"] or named["formatted"]
@@ -237,7 +245,9 @@ def _text(text: str, results: Mapping[str, str]) -> str:
             raise UnreadableError(NO_SUCH_RESULT.format(text=named[0]))
         return f"${{{results[name][1:]}{named['path'] or named['of_it'] or ''}}}{named['rest'] or ''}"
 
-    return without_surrogates(_NAMED_IN_TEXT.sub(by_number, text) if results else text)
+    text = _NAMED_IN_TEXT.sub(by_number, text) if results else text
+    check_text(text)
+    return without_surrogates(text)
 
 
 def check_text(text: str) -> None:
@@ -248,6 +258,7 @@ def check_text(text: str) -> None:
     """
     if not text.startswith("$$") and not PATTERN.fullmatch(text.strip()):
         _check_form(text, _OTHER_FORM)
+        _check_form(text, _WORDED_FORM)
     if "$" not in text or " for " not in text or len(text) > _CODE_CHARS:
         return
     try:
