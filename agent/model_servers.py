@@ -3,15 +3,16 @@
 `for_any_server(model)` is the model, of a subclass of its class, with these differences:
 
 - Its thoughts are left out of its text, whole or streamed (see `agent.language.reasoning`).
-- What a server refuses that the model can do without, `stream_options` and `tool_choice`, is left out of the request;
-  a server that answers a streaming request with one body, or with nothing, is asked for a whole answer.
+- What a server or its client refuses that the model can do without, `stream_options` and `tool_choice`, is left out of
+  the request; a server that answers a streaming request with one body, or with nothing, is asked for a whole answer.
 - Half characters in prompts, which no server takes, are replaced.
 - Tokens that each piece of an answer tells of anew count once.
-- The pieces of tool calls have the form of OpenAI's.
+- The pieces of tool calls have the form of OpenAI's, and a refusal is text.
 - OpenAI's client gives out pieces as they are, and makes no objects of them, of which LangChain would make dicts again,
   and has connections of its own on each event loop: LangChain's, one set for all, fail on other loops than their own.
   Other clients are asked again if they meet such a connection.
-- Errors have neither keys nor the server's response, of which tracers and logs would keep body and headers.
+- Errors have neither keys nor the server's response, of which tracers and logs would keep body and headers, but its
+  status.
 """
 
 import asyncio
@@ -19,19 +20,21 @@ import json
 import re
 import sys
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, cast
 
 from anyio import to_thread
 from langchain_core.exceptions import ContextOverflowError
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata, subtract_usage
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, SecretStr
 
 from agent.language.reasoning import Thoughts
@@ -48,6 +51,12 @@ _VAGUE = frozenset(
     supported valid true false""".split()  # noqa: SIM905 — they are read more easily so
 )
 """The words of a refusal that doesn't say what is refused."""
+
+_ENDS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
+_WHOLE = frozenset(
+    {"stop", "end_turn", "stop_sequence", "complete", "tool_calls", "tool_call", "tool_use", "function_call"}
+)
+"""What servers give as the reason of the end of a turn that was not cut off, in lower case."""
 
 NOTHING = (
     "The model's server answered with nothing that is a chat completion. Is OPENAI_BASE_URL right? Most servers want "
@@ -158,7 +167,25 @@ class Untyped:
 
 def is_refusal(error: Exception) -> bool:
     """Whether a server answers so that it can't do something that was asked for, such as calling tools."""
-    return getattr(error, "status_code", None) in REFUSED and not isinstance(error, ContextOverflowError)
+    return status_of(error) in REFUSED and not isinstance(error, ContextOverflowError)
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status that a server answered with, if that is what the error is about. Each client has it elsewhere."""
+    response = getattr(error, "response", None)
+    named = [getattr(error, "status_code", None), getattr(error, "code", None), getattr(response, "status_code", None)]
+    if isinstance(response, dict):  # botocore's
+        named.append(response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
+    status = next((status for status in named if isinstance(status, int)), None)
+    return status_of(error.__cause__) if status is None and error.__cause__ else status
+
+
+def end_of(message: BaseMessage) -> tuple[str, bool]:
+    """Why the model's turn ended, in its server's words, if that has been said; and whether the turn is whole."""
+    said = message.response_metadata
+    reason = next((said[name] for name in _ENDS if said.get(name)), None)
+    reason = reason or (said.get("incomplete_details") or {}).get("reason") or ""
+    return str(reason), str(reason).lower() in _WHOLE
 
 
 def known_of(model: BaseChatModel) -> Known:
@@ -169,8 +196,10 @@ def known_of(model: BaseChatModel) -> Known:
 @cache
 def _fitted(kind: type[BaseChatModel]) -> type[BaseChatModel]:
     streams = kind._astream is not BaseChatModel._astream or kind._stream is not BaseChatModel._stream
-    base = StreamedByAnyServer if streams else AnyServer
-    return cast("type[BaseChatModel]", type(kind.__name__, (base, kind), {"__module__": kind.__module__}))
+    bases: list[type] = [StreamedByAnyServer if streams else AnyServer]
+    if hasattr(kind, "_convert_chunk_to_generation_chunk"):
+        bases.append(ReadAsOpenAI)
+    return cast("type[BaseChatModel]", type(kind.__name__, (*bases, kind), {"__module__": kind.__module__}))
 
 
 class AnyServer(BaseChatModel):
@@ -206,6 +235,15 @@ class AnyServer(BaseChatModel):
                 asking.succeeded()
                 return result
 
+    def bind_tools(self, tools: Sequence[Any], **options: Any) -> Runnable[LanguageModelInput, AIMessage]:
+        """As in LangChain. A client that knows no such `tool_choice` does without; one that doesn't know the form of
+        OpenAI's tools sends them all the same."""
+        without_choice = {name: value for name, value in options.items() if name != "tool_choice"}
+        for known in (options, without_choice):
+            with suppress(TypeError, ValueError):
+                return super().bind_tools(tools, **known)
+        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **without_choice)
+
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
@@ -217,25 +255,6 @@ class AnyServer(BaseChatModel):
                 _hide_secrets(hidden, [key for key in keys if len(key) >= SHORTEST_KEY])
                 hidden = hidden.__cause__ or hidden.__context__
             raise
-
-    # --- what ChatOpenAI reads of a response
-
-    def _convert_chunk_to_generation_chunk(self, chunk: dict[str, Any], *args: Any) -> ChatGenerationChunk | None:
-        return super()._convert_chunk_to_generation_chunk(_as_openai(chunk, "delta"), *args)  # type: ignore[misc, no-any-return]
-
-    def _create_chat_result(self, response: Any, *args: Any) -> ChatResult:
-        body = response.model_dump(warnings=False) if isinstance(response, BaseModel) else response
-        if not isinstance(body, dict) or not isinstance(body.get("choices"), list) or not body["choices"]:
-            error = body.get("error") if isinstance(body, dict) else None
-            said = error.get("message", error) if isinstance(error, dict) else error
-            raise ModelError(SAID.format(said=said) if said else NOTHING)
-        result: ChatResult = super()._create_chat_result(_as_openai(body, "message"), *args)  # type: ignore[misc]
-        message = response.choices[0].message if isinstance(response, BaseModel) else None  # type: ignore[attr-defined]
-        # What `with_structured_output` looks for.
-        for name in ("parsed", "refusal"):
-            if hasattr(message, name):
-                result.generations[0].message.additional_kwargs[name] = getattr(message, name)
-        return result
 
 
 class StreamedByAnyServer(AnyServer):
@@ -300,6 +319,27 @@ def _check_cancelled() -> None:
         raise asyncio.CancelledError
 
 
+class ReadAsOpenAI:
+    """What ChatOpenAI and its relatives read of a response: the same form, whatever the server's is."""
+
+    def _convert_chunk_to_generation_chunk(self, chunk: dict[str, Any], *args: Any) -> ChatGenerationChunk | None:
+        return super()._convert_chunk_to_generation_chunk(_as_openai(chunk, "delta"), *args)  # type: ignore[misc, no-any-return]
+
+    def _create_chat_result(self, response: Any, *args: Any) -> ChatResult:
+        body = response.model_dump(warnings=False) if isinstance(response, BaseModel) else response
+        if not isinstance(body, dict) or not isinstance(body.get("choices"), list) or not body["choices"]:
+            error = body.get("error") if isinstance(body, dict) else None
+            said = error.get("message", error) if isinstance(error, dict) else error
+            raise ModelError(SAID.format(said=said) if said else NOTHING)
+        result: ChatResult = super()._create_chat_result(_as_openai(body, "message"), *args)  # type: ignore[misc]
+        message = response.choices[0].message if isinstance(response, BaseModel) else None  # type: ignore[attr-defined]
+        # What `with_structured_output` looks for.
+        for name in ("parsed", "refusal"):
+            if hasattr(message, name):
+                result.generations[0].message.additional_kwargs[name] = getattr(message, name)
+        return result
+
+
 class Asking:
     """The options of a request, and what is left out of them."""
 
@@ -318,7 +358,7 @@ class Asking:
         if isinstance(error, RuntimeError) and "event loop" in str(error).lower():
             self._strays += 1
             return self._strays <= MOST_STRAYS
-        status = getattr(error, "status_code", None)
+        status = status_of(error)
         said = f"{error} {getattr(error, 'body', '')}".lower()
         names_usage = "stream_options" in said or "include_usage" in said
         words = re.findall(r"[^\W_]+", said)
@@ -366,8 +406,15 @@ def _with_texts(message: Any, change: Callable[[str], str]) -> Any:
     if isinstance(content, str):
         changed: Any = change(content) if content else content
     else:
-        changed = [{**block, "text": change(block["text"])} if _is_text(block) else block for block in content]
+        blocks = [_told(block) for block in content]
+        changed = [{**block, "text": change(block["text"])} if _is_text(block) else block for block in blocks]
     return message if changed == content else message.model_copy(update={"content": changed})
+
+
+def _told(block: Any) -> Any:
+    """The block, as text if it is a refusal."""
+    is_refusal = isinstance(block, dict) and block.get("type") == "refusal" and isinstance(block.get("refusal"), str)
+    return {**block, "type": "text", "text": block["refusal"]} if is_refusal else block
 
 
 def _is_text(block: Any) -> bool:
@@ -386,11 +433,13 @@ def _hide_secrets(error: BaseException, keys: Iterable[str]) -> None:
             return {name: hidden(item) for name, item in value.items()}
         return [hidden(item) for item in value] if isinstance(value, list) else value
 
+    status = status_of(error)
     error.args = tuple(hidden(said) for said in error.args)
     for name in ("message", "body"):
         if name in vars(error):
             setattr(error, name, hidden(getattr(error, name)))
-    vars(error).pop("response", None)
+    if vars(error).pop("response", None) is not None and status is not None:
+        error.status_code = status  # type: ignore[attr-defined]
 
 
 def _as_chunk(result: ChatResult) -> ChatGenerationChunk:
@@ -438,6 +487,7 @@ def _message(said: dict[str, Any]) -> dict[str, Any]:
         calls = [{"function": said["function_call"]}]
     message = {name: value for name, value in said.items() if name not in ("tool_calls", "function_call")}
     message["role"] = "assistant"
+    message["content"] = message.get("content") or said.get("refusal")
     if isinstance(calls, dict):
         calls = [calls]
     if calls:

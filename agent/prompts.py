@@ -89,7 +89,7 @@ ANSWER_AS_JSON = "Give the answer as JSON of this schema, and nothing else: {sch
 
 DOES_NOT_FIT = "Your answer did not have the form that is wanted: {reasons}. Give it again."
 
-NO_ANSWER = "The model gave no answer. What was found:\n{results}"
+NO_ANSWER = "The model gave no answer{why}. What was found:\n{results}"
 
 
 def planner_prompt(

@@ -21,7 +21,7 @@ from agent.events import Progress
 from agent.joiner.reply import Answer, Replan, Reply, read_decision
 from agent.joiner.structured import ResponseFormat, Structured, ask
 from agent.language.reasoning import without_thoughts
-from agent.model_servers import is_refusal, known_of
+from agent.model_servers import end_of, is_refusal, known_of
 from agent.models import Models, overflow_told
 from agent.prompts import NO_ANSWER, REPLAN_TOOL, joiner_prompt
 from agent.state import Node, State
@@ -103,8 +103,8 @@ async def decide(
 ) -> Answer | Replan:
     """Answer or replan, as the model says.
 
-    A model that says nothing is asked once more, and then the results are the answer. One that wants a replan which it
-    can't have is asked once more, and then what it misses is the answer.
+    A model that says nothing is asked once more, and then the results are the answer, and why its turn ended if it was
+    cut off. One that wants a replan which it can't have is asked once more, and then what it misses is the answer.
 
     Args:
         model: The chat model.
@@ -129,8 +129,10 @@ async def decide(
         reply.take_back()
     if isinstance(decision, Replan) and decision.feedback:
         return Answer(AIMessage(decision.feedback, id=response.id, usage_metadata=response.usage_metadata))
-    results = results_of_turn(messages)
-    return Answer(AIMessage(NO_ANSWER.format(results=results or "(nothing)"), usage_metadata=response.usage_metadata))
+    reason, is_whole = end_of(response)
+    why = f" ({reason})" if reason and not is_whole else ""
+    text = NO_ANSWER.format(why=why, results=results_of_turn(messages) or "(nothing)")
+    return Answer(AIMessage(text, usage_metadata=response.usage_metadata))
 
 
 def _said_before(response: AIMessage) -> AIMessage | None:

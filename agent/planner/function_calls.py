@@ -27,14 +27,11 @@ from agent.language.written_calls import (
     read_written_calls,
     without_marks,
 )
-from agent.model_servers import whole_calls
+from agent.model_servers import end_of, whole_calls
 from agent.planner.functions import Functions
 
 NO_JSON = "The arguments of {tool} are no JSON object: {text}"
 NAMELESS = "a call without a name"
-WHOLE = ("stop", "tool_calls", "function_call")
-"""What servers give as the reason of the end of a turn that was not cut off."""
-
 _TOKENS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 _ANSWER = re.compile(r'\s*\{\s*"answer"\s*:\s*"(?P<answer>(?:[^"\\]|\\["\\/bfnrt]|\\u(?![dD][89abAB])[0-9a-fA-F]{4})*)')
 """The answer in the arguments of `join`, as far as they are there; nothing behind a character in two halves."""
@@ -94,7 +91,7 @@ class ToolCallReader:
         """What a chunk adds to the plan: as text in the plan language, and as the items that it completes; and whether
         the plan begins anew with it, which it never does."""
         self._said += str(chunk.text)
-        self._is_whole = self._is_whole or chunk.response_metadata.get("finish_reason") in WHOLE
+        self._is_whole = self._is_whole or end_of(chunk)[1]
         seen: set[int] = set()
         for piece in chunk.tool_call_chunks if isinstance(chunk, AIMessageChunk) else whole_calls(chunk):
             self._take(piece, seen)

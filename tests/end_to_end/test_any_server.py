@@ -4,12 +4,15 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, RemoveMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import BaseTool, StructuredTool, tool
 from langchain_openai import ChatOpenAI
 from openai.types.chat import ChatCompletionChunk
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from agent import ModelError, create_llm_compiler
 from agent.model_servers import for_any_server
@@ -591,6 +594,143 @@ async def test_a_joiner_whose_server_takes_no_tools_decides_in_words(
     model_server.handler = refusing(has("tools"), HttpError(status, "no tools"), PLAN, words)
     messages = (await create_llm_compiler(TOOLS, model=chat_model).ainvoke({"messages": "Question?"}))["messages"]
     assert messages[-1].text == "K2."
+
+
+class NoChoice(ChatOpenAI):
+    """As ChatHuggingFace, ChatZhipuAI and ChatBedrockConverse are with some models."""
+
+    def bind_tools(self, tools: Any, *, tool_choice: Any = None, **options: Any) -> Any:
+        if tool_choice and len(tools) > 1:
+            raise ValueError("With tool_choice there is one tool.")
+        return super().bind_tools(tools, **options)
+
+
+class NoSuchArgument(ChatOpenAI):
+    def bind_tools(self, tools: Any) -> Any:  # type: ignore[override]
+        return super().bind_tools(tools)
+
+
+class OtherForm(ChatOpenAI):
+    """As ChatCohere is."""
+
+    def bind_tools(self, tools: Any, **options: Any) -> Any:
+        if not all("title" in tool for tool in tools):
+            raise ValueError("Unsupported dict type.")
+        return super().bind_tools(tools, **options)
+
+
+@pytest.mark.parametrize("kind", [NoChoice, NoSuchArgument, OtherForm])
+async def test_tools_are_bound_to_a_client_that_takes_them_in_another_way(
+    kind: type[ChatOpenAI], model_server: ModelServer
+) -> None:
+    model = kind(base_url=model_server.base_url, api_key=SecretStr("x"), model="m")
+    model_server.script(
+        planner=[REPLY, "2. join()"], joiner=[Reply(tool_calls=[("replan", {"feedback": "K3"})]), "K2."]
+    )
+    messages = (await create_llm_compiler(TOOLS, model=model, planner_protocol="tools").ainvoke({"messages": "?"}))[
+        "messages"
+    ]
+    assert (made(messages), messages[-1].text) == (["search entry of K2"], "K2.")
+    model_server.script(planner=[PLAN], joiner=[Reply(tool_calls=[("Height", {"metres": 8611})])])
+    result = await create_llm_compiler(TOOLS, model=model, response_format=Height).ainvoke({"messages": "?"})
+    assert result["structured_response"] == Height(metres=8611)
+
+
+def mistrals() -> Exception:
+    request = httpx.Request("POST", "http://server")
+    return httpx.HTTPStatusError("no tools", request=request, response=httpx.Response(400, request=request))
+
+
+def amazons() -> Exception:
+    error = RuntimeError("no tools")
+    error.response = {"Error": {"Code": "ValidationException"}, "ResponseMetadata": {"HTTPStatusCode": 400}}  # type: ignore[attr-defined]
+    return error
+
+
+def googles() -> Exception:
+    error, cause = RuntimeError("400 no tools"), RuntimeError("no tools")
+    cause.code = 400  # type: ignore[attr-defined]
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize("refusal", [mistrals, amazons, googles])
+async def test_a_refusal_is_known_by_its_status_wherever_the_client_has_it(
+    refusal: Callable[[], Exception], model_server: ModelServer
+) -> None:
+    class Client(ChatOpenAI):
+        async def _agenerate(self, *args: Any, **options: Any) -> Any:
+            if "tools" in options:
+                raise refusal()
+            return await super()._agenerate(*args, **options)
+
+    model_server.script(planner=[PLAN], joiner=["Thought: known\nAction: Finish(K2.)"])
+    model = Client(base_url=model_server.base_url, api_key=SecretStr("x"), model="m")
+    assert (await create_llm_compiler(TOOLS, model=model).ainvoke({"messages": "?"}))["messages"][-1].text == "K2."
+
+
+class Scripted(BaseChatModel):
+    """A client of another server, with what it makes of the responses."""
+
+    said: list[AIMessage]
+
+    @property
+    def _llm_type(self) -> str:
+        return "other"
+
+    def _generate(self, *_: Any, **__: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=self.said.pop(0))])
+
+
+async def test_another_client_reads_the_responses_of_its_server_itself(model_server: ModelServer) -> None:
+    class Other(Scripted):
+        def _generate(self, *_: Any, **__: Any) -> ChatResult:
+            return self._create_chat_result(said.pop(), model="m")
+
+        def _create_chat_result(self, response: str, *, model: str) -> ChatResult:
+            return ChatResult(generations=[ChatGeneration(message=AIMessage(response, name=model))])
+
+    said = ["K2.", PLAN]
+    messages = (await create_llm_compiler(TOOLS, model=Other(said=[])).ainvoke({"messages": "?"}))["messages"]
+    assert (made(messages), messages[-1].text) == (["search entry of K2"], "K2.")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "why"),
+    [
+        ({"finish_reason": "content_filter"}, " (content_filter)"),
+        ({"finish_reason": "MAX_TOKENS"}, " (MAX_TOKENS)"),
+        ({"stop_reason": "refusal"}, " (refusal)"),
+        ({"stopReason": "guardrail_intervened"}, " (guardrail_intervened)"),
+        ({"done_reason": "length"}, " (length)"),
+        ({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}, " (max_output_tokens)"),
+        ({"finish_reason": "STOP"}, ""),
+        ({"stop_reason": "end_turn"}, ""),
+        ({"incomplete_details": None}, ""),
+    ],
+)
+async def test_of_a_model_that_says_nothing_it_is_told_why(metadata: dict[str, Any], why: str) -> None:
+    model = Scripted(said=[AIMessage(PLAN), *(AIMessage("", response_metadata=metadata) for _ in range(2))])
+    messages = (await create_llm_compiler(TOOLS, model=model).ainvoke({"messages": "?"}))["messages"]
+    assert messages[-1].text.startswith(f"The model gave no answer{why}. What was found:\n1. search")
+
+
+@pytest.mark.parametrize("responses", [True, False])
+async def test_a_refusal_is_what_the_model_says(responses: bool, model_server: ModelServer) -> None:
+    refusal = "I can't help."
+    item = {"id": "1", "type": "message", "role": "assistant", "status": "completed"}
+    item["content"] = [{"type": "refusal", "refusal": refusal}]  # type: ignore[assignment]
+    body = {"id": "1", "object": "response", "created_at": 1, "status": "completed", "model": "m", "output": [item]}
+    body |= {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
+    done = {"type": "response.refusal.done", "item_id": "1", "output_index": 0, "content_index": 0}
+    chat = (pieces({"refusal": refusal[:5]}, {"refusal": refusal[5:]}), whole(None, refusal=refusal))
+    event = Reply([Raw(json.dumps({**done, "sequence_number": 1, "refusal": refusal}))])
+    model_server.script(*((event, Body(json.dumps(body))) if responses else chat))
+    model = for_any_server(
+        ChatOpenAI(base_url=model_server.base_url, api_key=SecretStr("x"), model="m", use_responses_api=responses)
+    )
+    assert "".join([str(piece.text) async for piece in model.astream("?")]) == refusal
+    assert (await model.ainvoke("?")).text == refusal
 
 
 # --- thoughts
