@@ -180,6 +180,13 @@ def status_of(error: BaseException) -> int | None:
     return status_of(error.__cause__) if status is None and error.__cause__ else status
 
 
+def _is_stray(error: BaseException | None) -> bool:
+    """Whether a client met a connection of another event loop; some have errors of their own made of that."""
+    while error and not (isinstance(error, RuntimeError) and "event loop" in str(error).lower()):
+        error = error.__cause__
+    return error is not None
+
+
 def end_of(message: BaseMessage) -> tuple[str, bool]:
     """Why the model's turn ended, in its server's words, if that has been said; and whether the turn is whole."""
     said = message.response_metadata
@@ -355,7 +362,7 @@ class Asking:
 
     def can_do_without(self, error: Exception) -> bool:
         """Whether to ask once more after this error: what the server may have refused is left out then."""
-        if isinstance(error, RuntimeError) and "event loop" in str(error).lower():
+        if _is_stray(error):
             self._strays += 1
             return self._strays <= MOST_STRAYS
         status = status_of(error)

@@ -83,10 +83,14 @@ class WithConnections(GenericFakeChatModel):
     """A model whose client keeps connections of event loops that are gone, and drops each when it meets it."""
 
     left: list[str]
+    is_wrapped: bool = False
 
     def _meet(self) -> None:
         if self.left:
-            raise RuntimeError(self.left.pop())
+            stray = RuntimeError(self.left.pop())
+            if self.is_wrapped:  # as Anthropic's and Groq's clients have it
+                raise ConnectionError("Connection error.") from stray
+            raise stray
 
     async def _agenerate(self, *args: Any, **options: Any) -> ChatResult:
         self._meet()
@@ -99,7 +103,8 @@ class WithConnections(GenericFakeChatModel):
 
 
 @pytest.mark.parametrize("error", ["Event loop is closed", "<Event [unset]> is bound to a different event loop"])
-async def test_a_client_that_keeps_connections_of_other_loops_is_asked_again(error: str) -> None:
+@pytest.mark.parametrize("is_wrapped", [False, True])
+async def test_a_client_that_keeps_connections_of_other_loops_is_asked_again(error: str, is_wrapped: bool) -> None:
     replies = iter([AIMessage('1. look_up("K2")\n2. join()'), AIMessage("Action: Finish(It is K2.)")])
     left = [error] * 5
 
@@ -108,7 +113,8 @@ async def test_a_client_that_keeps_connections_of_other_loops_is_asked_again(err
         left.append(error)
         return name
 
-    graph = create_llm_compiler([look_up], model=WithConnections.model_construct(messages=replies, left=left))
+    model = WithConnections.model_construct(messages=replies, left=left, is_wrapped=is_wrapped)
+    graph = create_llm_compiler([look_up], model=model)
     output = await graph.ainvoke({"messages": "Question?"})
     assert (output["messages"][-1].text, left) == ("It is K2.", [])
 
