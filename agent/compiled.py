@@ -34,6 +34,16 @@ OTHER_LOOP = (
     "PostgresSaver."
 )
 
+NO_LOOP = (
+    "The graph runs on asyncio, and no event loop of asyncio runs here. Use `asyncio.run(graph.ainvoke(…))`, or "
+    "`graph.invoke(…)`, from Trio in a thread."
+)
+
+UNPICKLABLE = (
+    "A compiled graph can't be pickled: it holds functions and connections of this process. Tell the other process "
+    "which module makes it, and import that there."
+)
+
 SHALLOW = (
     "{saver} keeps only the last step of a thread, and what was said before is saved with the steps that said it: the "
     "conversation of thread {thread} is lost. Give the graph a checkpointer that keeps all steps, such as "
@@ -52,6 +62,15 @@ class LLMCompiler(CompiledStateGraph[State, Context, Conversation, Conversation]
         """The same graph, as an `LLMCompiler`."""
         return cls(**vars(graph))
 
+    def __copy__(self) -> Self:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.copy()  # LangGraph compares values of its own by identity: copies of them would not be the same
+
+    def __reduce__(self) -> Any:
+        raise TypeError(UNPICKLABLE)
+
     async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         """As in LangGraph, but `max_concurrency` of the config has no effect inside the run: it would count the nodes
         and the tasks that wait for others, until they wait for each other. `Context.max_concurrency` bounds the
@@ -62,8 +81,10 @@ class LLMCompiler(CompiledStateGraph[State, Context, Conversation, Conversation]
         would lose it. The run has a task of its own, and ends in order however its consumer is cancelled.
 
         Raises:
-            RuntimeError: The checkpointer is async, and belongs to another event loop; or it has lost the conversation.
+            RuntimeError: No event loop of asyncio runs. The checkpointer is async, and belongs to another one. It has
+                lost the conversation.
         """
+        _check_loop()
         given, config = config or {}, ensure_config(config)
         if config.get("max_concurrency") or (self.config or {}).get("max_concurrency"):
             config["max_concurrency"] = sys.maxsize  # None would give way to the value of a surrounding run
@@ -136,6 +157,17 @@ class LLMCompiler(CompiledStateGraph[State, Context, Conversation, Conversation]
                 yield chunk
         finally:
             running.cancel()
+
+
+def _check_loop() -> None:
+    """
+    Raises:
+        RuntimeError: No event loop of asyncio runs.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(NO_LOOP) from None
 
 
 def _additions(saved: CheckpointTuple) -> int:

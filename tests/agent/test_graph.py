@@ -1,9 +1,12 @@
 """The whole graph, with the real OpenAI client against a scripted model server."""
 
 import asyncio
+import copy
 import gc
+import pickle
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -776,6 +779,27 @@ async def test_sync_code_works_inside_a_running_event_loop(model_server: ModelSe
     model_server.script(planner=["1. join()"], joiner=["Hello."])
     graph = create_llm_compiler(TOOLS, model=chat_model)
     assert graph.invoke({"messages": "Hi"})["messages"][-1].text == "Hello."
+
+
+def test_another_event_loop_than_asyncios_is_told_what_to_do() -> None:
+    running = create_llm_compiler(TOOLS).ainvoke({"messages": "Hi"})
+    with pytest.raises(RuntimeError, match=r"runs on asyncio.* `graph\.invoke\(…\)`, from Trio in a thread"):
+        running.send(None)  # as Trio does
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_of_the_graph_runs(
+    copied: Callable[[Any], Any], model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(planner=[plan("add(1, 1)")], joiner=["Two."])
+    graph = copied(create_llm_compiler(TOOLS, model=chat_model, checkpointer=InMemorySaver()))
+    output = graph.invoke({"messages": "Question?"}, {"configurable": {"thread_id": "1"}})
+    assert output["messages"][-1].text == "Two."
+
+
+def test_a_graph_for_another_process_is_made_there() -> None:
+    with pytest.raises(TypeError, match=r"can't be pickled.* which module makes it, and import that there"):
+        pickle.dumps(create_llm_compiler(TOOLS))
 
 
 @pytest.mark.parametrize(
