@@ -18,7 +18,7 @@ from langchain_core.runnables.config import ensure_config, merge_configs
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.constants import CONFIG_KEY_CHECKPOINTER
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Command
+from langgraph.types import Command, StateSnapshot
 
 from agent.context import Context
 from agent.conversation.savable import savable_answer
@@ -132,6 +132,25 @@ class LLMCompiler(CompiledStateGraph[State, Context, Conversation, Conversation]
         if "checkpoint_id" in here:
             config["configurable"] = {**config["configurable"], "checkpoint_id": ended["configurable"]["checkpoint_id"]}
         return config
+
+    async def aget_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
+        """As in LangGraph, with any checkpointer."""
+        return await super(LLMCompiler, self._here()).aget_state(config, subgraphs=subgraphs)
+
+    async def aget_state_history(self, config: RunnableConfig, **options: Any) -> AsyncIterator[StateSnapshot]:
+        """As in LangGraph, with any checkpointer."""
+        async for snapshot in super(LLMCompiler, self._here()).aget_state_history(config, **options):
+            yield snapshot
+
+    async def abulk_update_state(self, config: RunnableConfig, supersteps: Any) -> RunnableConfig:
+        """As in LangGraph, with any checkpointer."""
+        return await super(LLMCompiler, self._here()).abulk_update_state(config, supersteps)
+
+    def _here(self) -> Self:
+        """The graph, with its checkpointer as it can be used on this event loop."""
+        saver = self.checkpointer
+        usable = usable_here(saver) if isinstance(saver, BaseCheckpointSaver) else saver
+        return self if usable is saver else self.copy({"checkpointer": usable})
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
         """As in LangGraph."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -94,7 +94,11 @@ async def test_a_sync_saver_can_be_used_from_async_code(
     model_server.script(planner=['1. take("a")\n2. join()'], joiner=["Done."])
     graph = create_llm_compiler([take], model=chat_model, checkpointer=sync_saver)
     await graph.ainvoke({"messages": "Question?"}, CONFIG)
-    assert graph.get_state(CONFIG).values["messages"][-1].text == "Done."
+    assert (await graph.aget_state(CONFIG)).values["messages"][-1].text == "Done."
+    await graph.aupdate_state(CONFIG, {"messages": [AIMessage("Changed.")]})
+    said = [state.values["messages"][-1].text async for state in graph.aget_state_history(CONFIG, limit=2)]
+    assert said == ["Changed.", "Done."]
+    assert graph.get_state(CONFIG) == await graph.aget_state(CONFIG)
 
 
 async def test_an_async_saver_on_another_loop_is_told_how(tmp_path: Path, chat_model: ChatOpenAI) -> None:
