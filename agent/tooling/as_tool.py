@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from langchain_core.messages import convert_to_messages
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.pregel.protocol import PregelProtocol
 
@@ -33,4 +34,5 @@ def _asked(question: str) -> dict[str, Any]:
 
 
 def _answer(output: Any) -> str:
-    return str(output["messages"][-1].text)
+    (answer,) = convert_to_messages(output["messages"][-1:])  # of a RemoteGraph it is a dict
+    return str(answer.text)

@@ -9,11 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
+from langgraph.pregel.remote import RemoteGraph
 from langgraph_sdk.client import LangGraphClient
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
-from agent import Context
+from agent import Context, as_tool
 from tests.support import PATIENCE, ROOT
 from tests.support.documents import python
 from tests.support.langgraph_dev import Server, running
@@ -239,6 +240,13 @@ async def test_each_graph_answers_another_agent(server: Server, model_server: Mo
 
 
 # --- stopping, pausing, going back
+
+
+async def test_each_graph_is_a_tool_of_another_agent(server: Server, model_server: ModelServer) -> None:
+    model_server.script(planner=['1. join("238 metres.")'])
+    async with server.client() as client:
+        asked = as_tool(RemoteGraph(MOUNTAINS, client=client), name="mountains", description="knows mountains")
+        assert await asked.ainvoke({"question": QUESTIONS[0]}) == "238 metres."
 
 
 async def test_a_cancelled_run_stops_its_tools(server: Server, model_server: ModelServer) -> None:
