@@ -298,7 +298,7 @@ def test_what_stands_below_a_line_that_cannot_be_read_may_hang_on_it(guard: str)
         "# 下午3时",
         "# tell Jen in Anchorage, AK",
         "Thought: The Ob is longer, so Ana is told.",
-        "Pensamiento: mientras tanto, se envía el correo.",
+        "Pensamiento: mientras tanto envío el correo.",
         "思考：メールを送らなければならない。",
         "思考：先查地址，才能发邮件。",
     ],
