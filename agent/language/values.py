@@ -78,8 +78,10 @@ def _without_error(number: float) -> str:
 def as_json(value: Any, most: int | None = None) -> Any:
     """A value for people and records: JSON, and text in its place where it is not JSON, or has more than `most`
     characters, of which the text is an excerpt."""
-    if isinstance(value, bool | int | None) or (isinstance(value, float) and math.isfinite(value)):
+    if isinstance(value, bool | int | None):
         return value
+    if isinstance(value, float) and math.isfinite(value):
+        return float(_without_error(value))
     text = to_text(value)
     is_short = most is None or len(text) <= most
     if isinstance(value, dict | list) and is_short:

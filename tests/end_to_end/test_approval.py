@@ -445,6 +445,26 @@ async def test_things_are_named_by_texts_and_by_integers_that_are_no_quantities(
     assert found_of_it.splitlines() == [f"- {line}" for line in seen]
 
 
+async def test_an_amount_is_shown_without_the_error_of_its_last_digits_and_given_as_it_is(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    paid: list[float] = []
+
+    async def pay(amount: float) -> str:
+        """pays"""
+        paid.append(amount)
+        return "paid"
+
+    pay_ = StructuredTool.from_function(coroutine=pay, metadata={"requires_approval": True})
+    model_server.script(planner=["1. pay(9910.880000000001)\njoin()"], joiner=["Paid."])
+    graph = create_llm_compiler([pay_], model=chat_model, checkpointer=InMemorySaver())
+    output = await graph.ainvoke({"messages": "Pay."}, THREAD)
+    [request] = output["__interrupt__"][0].value["action_requests"]
+    assert request["args"] == {"amount": 9910.88}
+    await graph.ainvoke(Command(resume={"decisions": [APPROVE]}), THREAD)
+    assert paid == [9910.880000000001]
+
+
 # Twice, and too late
 
 
