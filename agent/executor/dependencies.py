@@ -12,6 +12,7 @@ from agent.conversation.messages import value_for
 from agent.executor.outcomes import BlockedError, Outcomes
 from agent.language.plan import Map, MapError
 from agent.language.references import (
+    SUM,
     FailedElement,
     NoElementsError,
     Reference,
@@ -97,16 +98,18 @@ class Resolver:
             return Inputs({}, error)
 
     async def _arguments(self, task: Task) -> dict[str, Any]:
-        lists = self.signatures[task.tool].lists
+        tool = self.signatures[task.tool]
         found: dict[str, _Found | None] = {}
         for name, value in task.arguments.items():
             for reference in find_references(value):
                 if reference.text not in found:
                     found[reference.text] = await self._find(reference)
                 result = found[reference.text]
+                if result and tool.changes and reference.task > task.number and not reference.certain:
+                    raise UnresolvedReferenceError(SUM.format(written=reference.text, task=reference.task))
                 if result is None or not result.failed:
                     continue
-                takes_errors = result.of_many and name in lists and len(result.failed) < len(result.value)
+                takes_errors = result.of_many and name in tool.lists and len(result.failed) < len(result.value)
                 if not takes_errors:
                     raise result.failed[0]
         resolved: dict[str, Any] = substitute(

@@ -24,8 +24,8 @@ LEFT_OVER = (
 )
 
 SUM = (
-    "{written} stands behind a currency: it may be a sum of money, or task {task}'s result. Write \\{written} for the "
-    "sum, and ${{{task}}} for the result."
+    "{written} may be a sum of money here, or task {task}'s result. Write \\{written} for the sum, and ${{{task}}} for "
+    "the result."
 )
 _CURRENCY = re.compile(r"(?<!\w)(?:US|HK|AU|CA|NZ|SG|NT|MX|[ACRS])\Z")
 

@@ -369,6 +369,18 @@ async def test_a_price_in_an_effect_is_no_later_task(
     assert notes.did == ["add a lamp for $100", "show", "add b"]
 
 
+async def test_a_price_in_an_effect_that_may_be_a_later_task_fails_it(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes
+) -> None:
+    first, *_ = [
+        message
+        for message in await run(model_server, chat_model, notes.tools(), 'add("a lamp for $2")', 'search("x")')
+        if isinstance(message, ToolMessage)
+    ]
+    assert first.text.startswith("$2 may be a sum of money here, or task 2's result. Write \\$2 for the sum")
+    assert notes.did == ["search x"]
+
+
 @pytest.mark.parametrize("second", ['add("b")', 'add.map(["b"])'])
 async def test_all_that_need_approval_are_asked_for_at_once_and_what_waits_behind_them_goes_on_after_it(
     model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, second: str
