@@ -26,6 +26,7 @@ from agent.language.references import (
     whole_reference,
 )
 from agent.language.tasks import Call, Element, Join, Signature, Task
+from agent.language.values import as_list
 
 UNKNOWN_TOOL = "There is no tool {tool!r}.{hint} The tools are: {tools}."
 TOO_MANY_ARGUMENTS = "{tool} takes {signature}; {given} arguments are too many."
@@ -179,6 +180,9 @@ class Plan:
         """The calls of a map that have not been given out yet, and the map as a whole."""
         number, started = (self._number(call.number), 0) if self._open is None else (self._open, self._started)
         self._open = None
+        first = next(iter(arguments), "")
+        if isinstance(quoted := arguments.get(first), str) and (items := as_list(quoted)) is not None:
+            arguments = {**arguments, first: items}  # a list in quotes
         whole = Task(number, tool, arguments, error=wrong, size=0)
         try:
             if wrong is None:

@@ -97,6 +97,11 @@ async def test_a_map_calls_its_tool_for_each_element(model_server: ModelServer, 
     assert calls(messages) == {"task_1_0": {"name": "K2"}, "task_1_1": {"name": "Fuji"}}
 
 
+async def test_its_list_may_stand_in_quotes(model_server: ModelServer, chat_model: ChatOpenAI) -> None:
+    messages = await run(model_server, chat_model, """1. look_up.map('["K2", "Fuji"]')""")
+    assert results(messages) == {"task_1_0": "entry of K2", "task_1_1": "entry of Fuji"}
+
+
 @pytest.mark.parametrize("before", ["", 'where="here", names='])
 async def test_an_element_starts_while_the_rest_of_its_line_is_streaming(
     model_server: ModelServer, chat_model: ChatOpenAI, before: str
