@@ -28,6 +28,7 @@ NOT_INSTALLED = "make cluster needs the extra `cluster`, which takes Python 3.12
 def server(port: int, database: str, broker: str) -> tuple[list[str], dict[str, str]]:
     """A server's command and environment: the settings of https://docs.aegra.dev that servers share."""
     command = [sys.executable, "-m", "uvicorn", "apps.cluster.app:app", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--timeout-graceful-shutdown", "3"]  # not until runs end for which clients wait: others take them up
     usual = {"AEGRA_CONFIG": "langgraph.json", "LOG_LEVEL": "WARNING", "LANGGRAPH_STRICT_MSGPACK": "true"}
     shared = {"DATABASE_URL": database, "REDIS_URL": broker, "REDIS_BROKER_ENABLED": "true"}
     return command, {**usual, **os.environ, **shared}

@@ -8,12 +8,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psycopg
 import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
+from langgraph_sdk.errors import ConflictError
+from langgraph_sdk.schema import Run
 
 from apps.cluster.__main__ import server, wait_for
 from apps.cluster.databases import postgres, redis
@@ -24,6 +27,7 @@ from tests.support.model_server import ModelServer
 pytestmark = pytest.mark.timeout(600)  # the first one starts the servers
 
 RUNS_OF_A_SERVER = 4
+APPROVE: Any = {"resume": {"decisions": [{"type": "approve"}]}}
 TWO_TURNS = ["One?", "First.", "Two?", "Second."]
 PLAN = '1. work("a")\n2. work("$1b")\n3. work("$2c")\n4. join()'
 SETTINGS = {
@@ -34,6 +38,7 @@ SETTINGS = {
     "N_JOBS_PER_WORKER": str(RUNS_OF_A_SERVER),
     "LEASE_DURATION_SECONDS": "600",  # none runs out by itself, however slow the machine is
     "REAPER_INTERVAL_SECONDS": "1",
+    "WORKER_DRAIN_TIMEOUT": "0.1",
 }
 
 
@@ -61,10 +66,31 @@ class Servers:
         process.wait()
         return process.pid
 
+    async def stop(self, which: int) -> None:
+        """Tell a server to stop, and wait until it has."""
+        process = self.processes.pop(which)
+        process.terminate()
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.to_thread(process.wait)
+
     def let_leases_run_out(self, threads: list[str]) -> None:
         """The time passes after which the runs of a server that died are taken up by others."""
         with psycopg.connect(self.database) as connection:
             connection.execute("UPDATE runs SET lease_expires_at = now() WHERE thread_id = ANY(%s)", [threads])
+
+    def have_died(self, run: str) -> None:
+        """The server that had this run died before it said how the run had ended."""
+        with psycopg.connect(self.database) as connection:
+            query = (
+                "UPDATE runs SET status = 'running', claimed_by = 'dead', lease_expires_at = now() WHERE run_id = %s"
+            )
+            connection.execute(query, [run])
+
+    def end_connections(self) -> None:
+        """What happens to the servers when PostgreSQL is restarted."""
+        with psycopg.connect(self.database) as connection:
+            query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IS NOT NULL AND pid <> %s"
+            connection.execute(query, [connection.info.backend_pid])
 
     def let_steps_expire(self, thread: str) -> None:
         """The time passes after which Aegra deletes the thread's old steps."""
@@ -184,6 +210,10 @@ async def open_after(stream: AsyncIterator[Any], gate: Gate, name: str) -> Async
         yield part
 
 
+def paid(state: Any) -> list[str]:
+    return [message["content"] for message in state["messages"] if message["type"] == "tool"]
+
+
 async def test_an_approval_is_given_at_the_other_server(
     clients: list[LangGraphClient], model_server: ModelServer
 ) -> None:
@@ -192,9 +222,47 @@ async def test_an_approval_is_given_at_the_other_server(
     await clients[0].runs.wait(thread, "payment", input=question())
     (interrupt,) = (await clients[1].threads.get_state(thread))["interrupts"]
     assert interrupt["value"]["action_requests"][0]["args"] == {"to": "ann"}
-    approve = {"resume": {"decisions": [{"type": "approve"}]}}
-    state = await clients[1].runs.wait(thread, "payment", command=approve)  # type: ignore[arg-type]
-    assert [message["content"] for message in state["messages"] if message["type"] == "tool"] == ["paid to ann"]
+    assert paid(await clients[1].runs.wait(thread, "payment", command=APPROVE)) == ["paid to ann"]
+
+
+async def streamed(client: LangGraphClient, thread: str, **given: Any) -> list[Any]:
+    """The parts of a run of the graph that pays, to its end."""
+    return [part async for part in client.runs.stream(thread, "payment", **given)]
+
+
+async def test_a_decision_counts_for_the_pause_that_it_was_given_for(
+    servers: Servers, clients: list[LangGraphClient], model_server: ModelServer
+) -> None:
+    """A server dies when its run has paused again: the other one is given the run, with the decision."""
+    model_server.script(planner=['1. pay("ann")\n2. pay($1)\n3. join()'])
+    thread = await new_thread(clients[0])
+    await streamed(clients[0], thread, input=question())
+    await streamed(clients[0], thread, command=APPROVE)
+    (run,) = await clients[0].runs.list(thread, limit=1)
+    servers.have_died(run["run_id"])
+    await until_ended(clients[1], run)
+    (interrupt,) = (await clients[1].threads.get_state(thread))["interrupts"]
+    assert interrupt["value"]["action_requests"][0]["args"] == {"to": "paid to ann"}
+
+
+async def until_ended(client: LangGraphClient, run: Run) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if (await client.runs.get(run["thread_id"], run["run_id"]))["status"] not in ("pending", "running"):
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_a_pause_is_decided_about_after_a_run_that_failed(
+    clients: list[LangGraphClient], model_server: ModelServer
+) -> None:
+    model_server.script(planner=['1. pay("ann")\n2. join()'], joiner=["It is paid."])
+    thread = await new_thread(clients[0])
+    await streamed(clients[0], thread, input=question())
+    failed = await streamed(clients[0], thread, command=APPROVE, context={"max_tasks": "many"})
+    assert "error" in [part.event for part in failed]
+    await streamed(clients[1], thread, command=APPROVE)
+    assert paid((await clients[1].threads.get_state(thread))["values"]) == ["paid to ann"]
 
 
 async def test_a_thread_goes_on_at_the_other_server(
@@ -235,6 +303,50 @@ async def test_a_thread_has_one_run_at_a_time_whichever_server_is_asked(
     assert said(await clients[1].runs.wait(thread, "chain", input=question("Two?"))) == TWO_TURNS
 
 
+async def test_who_makes_a_thread_at_the_same_time_as_another_is_refused(
+    servers: Servers, clients: list[LangGraphClient]
+) -> None:
+    thread = str(uuid4())
+    async with await psycopg.AsyncConnection.connect(servers.database) as other:
+        query = "INSERT INTO thread (thread_id, status, metadata_json, user_id) VALUES (%s, 'idle', '{}', 'anonymous')"
+        await other.execute(query, [thread])
+        run = asyncio.create_task(clients[0].runs.create(thread, "chain", input=question()))
+        await until_one_waits_for(other)
+    with pytest.raises(ConflictError, match="just made this thread"):
+        await run
+
+
+async def test_a_run_goes_on_when_postgresql_has_been_restarted(
+    servers: Servers, clients: list[LangGraphClient], gate: Gate, model_server: ModelServer
+) -> None:
+    model_server.script(planner=[PLAN], joiner=["Done."])
+    gate.open("a", "ab")
+    thread = await new_thread(clients[0])
+    run = await clients[0].runs.create(thread, "chain", input=question())
+    await gate.until("abc")
+    servers.end_connections()
+    gate.open("abc")
+    assert answer_of(await clients[1].runs.join(thread, run["run_id"])) == "Done."
+
+
+async def test_a_server_that_stops_hands_its_runs_over_though_clients_wait_for_them(
+    servers: Servers, clients: list[LangGraphClient], gate: Gate, model_server: ModelServer
+) -> None:
+    model_server.script(planner=[PLAN], joiner=["Done."])
+    gate.open("a", "ab")
+    thread = await new_thread(clients[0])
+    run = await clients[0].runs.create(thread, "chain", input=question())
+    ((_, process),) = await gate.until("abc")
+    which = next(number for number, server in servers.processes.items() if server.pid == process)
+    join = f"http://127.0.0.1:{servers.ports[which]}/threads/{thread}/runs/{run['run_id']}/join"
+    async with httpx.AsyncClient() as client, client.stream("GET", join):
+        await servers.stop(which)
+    await gate.until("abc", 2)
+    gate.open("abc")
+    assert answer_of(await clients[1 - which].runs.join(thread, run["run_id"])) == "Done."
+    await asyncio.to_thread(servers.start, which)
+
+
 async def test_runs_of_a_server_that_is_killed_are_finished_by_the_other(
     servers: Servers, clients: list[LangGraphClient], gate: Gate, model_server: ModelServer
 ) -> None:
@@ -255,6 +367,17 @@ async def test_runs_of_a_server_that_is_killed_are_finished_by_the_other(
     assert sorted(gate.at("a") + gate.at("ab")) == sorted((thread, process) for thread, process in gate.at("a") * 2)
     again = Counter(thread for thread, _ in gate.at("abc"))
     assert again == {thread: 2 if process == killed else 1 for thread, process in gate.at("a")}
+
+
+async def until_one_waits_for(connection: "psycopg.AsyncConnection[Any]") -> None:
+    """Wait until another connection waits for the end of this one's transaction."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            row = await (await connection.execute(query, [connection.info.backend_pid])).fetchone()
+            if row and row[0]:
+                return
+            await asyncio.sleep(0.05)
 
 
 async def until_saved(database: str, threads: list[str], results: int) -> None:
