@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import logging
 import os
+import socket
 from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Any
@@ -22,10 +23,13 @@ CANNOT_TRAVEL = (
     "on_ray: {tool} wants {names} injected, which stays in this process. Take it out of the function that runs on Ray, "
     "or leave this tool here."
 )
+NOT_THERE = "Ray can't be reached at {address} (RAY_ADDRESS): {error}"
+NOWHERE = "{tool} has waited for {wanted}, which no node of the Ray cluster has."
 LOST = "The Ray worker or node that ran {tool} died: {error}"
 
 _LEFT_TO_LANGCHAIN = ("run_manager", "callbacks")
 _starting = Lock()
+_logger = logging.getLogger(__name__)
 
 
 def on_ray(
@@ -73,8 +77,17 @@ def on_ray(
     }
 
     def call(arguments: dict[str, Any]) -> Any:
-        returned = function(**arguments)
-        return asyncio.run(returned) if inspect.iscoroutine(returned) else returned
+        try:
+            returned = function(**arguments)
+            return asyncio.run(returned) if inspect.iscoroutine(returned) else returned
+        except Exception as error:
+            from ray import cloudpickle
+
+            try:
+                cloudpickle.loads(cloudpickle.dumps(error))
+            except Exception:  # noqa: BLE001 — it can't be sent: its words are
+                raise RuntimeError(f"{type(error).__name__}: {error}") from None
+            raise
 
     async def run(**arguments: Any) -> Any:
         submitting = asyncio.create_task(asyncio.to_thread(_submit, call, options, arguments))
@@ -83,7 +96,7 @@ def on_ray(
         except asyncio.CancelledError:
             await asyncio.wait([submitting])
             if not submitting.exception():
-                await asyncio.to_thread(_end, submitting.result())
+                await asyncio.gather(asyncio.to_thread(_end, submitting.result(), options), return_exceptions=True)
             raise
 
     return StructuredTool(
@@ -117,9 +130,24 @@ def _submit(call: Callable[..., Any], options: Mapping[str, Any], arguments: dic
         raise ToolException(NOT_INSTALLED.format(tool=options["name"])) from error
     with _starting:
         if not ray.is_initialized():
+            _look_for(os.environ.get("RAY_ADDRESS", ""))
             os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray will do by default, unwarned
             ray.init(log_to_driver=False, logging_level=logging.WARNING)
     return ray.remote(call).options(**options).remote(arguments)
+
+
+def _look_for(address: str) -> None:
+    """See that somebody listens at `host:port`: Ray would try for minutes, and not tell.
+
+    Raises:
+        ConnectionError: Nobody does.
+    """
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal() and "://" not in address:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        except OSError as error:
+            raise ConnectionError(NOT_THERE.format(address=address, error=error)) from error
 
 
 async def _result(tool: str, reference: Any) -> Any:
@@ -139,7 +167,18 @@ async def _result(tool: str, reference: Any) -> Any:
         raise ConnectionError(LOST.format(tool=tool, error=str(error).partition("\n")[0])) from error
 
 
-def _end(reference: Any) -> None:
+def _end(reference: Any, options: Mapping[str, Any]) -> None:
+    """End a call, and say so if it could not have begun."""
     import ray
 
     ray.cancel(reference, force=True)
+    needs = {
+        "CPU": options["num_cpus"],
+        "GPU": options["num_gpus"],
+        "memory": options["memory"],
+        **options["resources"],
+    }
+    wanted = {name: amount for name, amount in needs.items() if amount}
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes):
+        _logger.warning(NOWHERE.format(tool=options["name"], wanted=wanted))

@@ -19,7 +19,7 @@ from langgraph.types import Command
 from ray.cluster_utils import Cluster
 
 from agent import create_llm_compiler
-from tests.cluster import patient_ray
+from tests.cluster import free_port, patient_ray
 from tests.support.model_server import ModelServer
 from tools.ray import on_ray
 
@@ -138,6 +138,31 @@ async def test_without_ray_a_call_says_what_to_install(monkeypatch: pytest.Monke
         await on_ray(double).ainvoke({"number": 1})
 
 
+async def test_an_address_at_which_nobody_listens_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def double(number: int) -> int:
+        """twice the number"""
+        return 2 * number
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+    with pytest.raises(ConnectionError, match=r"Ray can't be reached at 127.0.0.1:\d+ \(RAY_ADDRESS\): .*refused"):
+        await on_ray(double).ainvoke({"number": 1})
+
+
+async def test_a_call_that_no_node_can_run_is_told_in_the_log(
+    model_server: ModelServer, chat_model: ChatOpenAI, cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    def render(scene: str) -> str:
+        """a picture"""
+        return scene
+
+    model_server.script(planner=['1. render("sea")\n2. join()'], joiner=["Done."])
+    graph = create_llm_compiler([on_ray(render, num_gpus=1)], model=chat_model)
+    output = await graph.ainvoke({"messages": "Go."}, context={"tool_timeout": 0.1})
+    assert results(output) == [("error", "render took longer than 0.1 s and was stopped.")]
+    assert "render has waited for {'CPU': 1, 'GPU': 1}, which no node of the Ray cluster has." in caplog.messages
+
+
 async def test_sync_async_and_other_tools_give_what_they_give_here(cluster: Cluster) -> None:
     async def halve(number: int) -> float:
         """half of it"""
@@ -189,6 +214,23 @@ async def test_what_the_tool_raises_is_the_observation(
     model_server.script(planner=['1. price("the sea")\n2. join()'], joiner=["Done."])
     graph = create_llm_compiler([on_ray(price)], model=chat_model)
     assert results(await graph.ainvoke({"messages": "Go."})) == [("error", "the sea isn't for sale.")]
+
+
+async def test_an_exception_that_cannot_be_sent_is_told_in_its_words(
+    model_server: ModelServer, chat_model: ChatOpenAI, cluster: Cluster
+) -> None:
+    class NotForSaleError(Exception):
+        def __init__(self, *, thing: str) -> None:
+            super().__init__(thing)
+
+    def price(of: str) -> int:
+        """a price"""
+        raise NotForSaleError(thing=of)
+
+    model_server.script(planner=['1. price("the sea")\n2. join()'], joiner=["Done."])
+    graph = create_llm_compiler([on_ray(price)], model=chat_model)
+    output = await graph.ainvoke({"messages": "Go."})
+    assert results(output) == [("error", "RuntimeError: NotForSaleError: the sea")]
 
 
 async def test_a_call_that_takes_too_long_is_ended_and_its_cores_are_free(
