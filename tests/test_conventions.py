@@ -29,7 +29,7 @@ ROOMS = {
     "tools": set(),
     "graphs": {"agent", "tools"},
     "apps.runs": {"agent", "tools", "graphs"},
-    "apps.cluster": set(),
+    "apps.cluster": {"apps.runs"},
     "apps.pictures": {"agent", "apps.runs"},
     "apps.server": {"agent", "tools", "graphs", "apps.runs"},
     "apps.evaluation": {"agent", "tools", "graphs", "apps.runs"},
