@@ -599,7 +599,7 @@ def test_variables_that_are_named_are_read() -> None:
     text = "\n".join([*spans(), *blocks("bash")])
     named = set(re.findall(r"\b([A-Z]+(?:_[A-Z]+)+|SEARCH|HOST|PORT)\b", text))
     not_variables = {"END_OF_PLAN", "TOOLS"}
-    of_ray = {"RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"}
+    of_ray = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"}
     of_aegra = {"WORKER_COUNT", "N_JOBS_PER_WORKER", "AEGRA_THREAD_TTL"}
     of_aegra |= {"SQLALCHEMY_POOL_SIZE", "SQLALCHEMY_MAX_OVERFLOW", "LANGGRAPH_MAX_POOL_SIZE"}
     of_others = {"OLLAMA_CONTEXT_LENGTH", *of_ray, *of_aegra}
