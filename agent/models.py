@@ -38,8 +38,8 @@ CONVERSATION_TOO_LONG = (
 
 NO_MODEL = (
     "{name} is a {kind}, no chat model. Give a BaseChatModel or its name; what bind, with_config and with_retry would "
-    "add goes into its constructor (temperature=…, tags=…, max_retries=…), and a server such as LiteLLM falls back to "
-    "other models."
+    "add goes into its constructor (temperature=…, tags=…, max_retries=…), a server such as LiteLLM falls back to "
+    "other models, and a run names another one in its context."
 )
 
 
@@ -171,8 +171,7 @@ def _load_other(provider: str, model: str) -> BaseChatModel:
     try:
         return init_chat_model(model, model_provider=provider)
     except (ImportError, AttributeError) as error:  # some providers were in another package once
-        raise ModelError(
-            f"The provider {provider!r} needs its package: {error} (pip install langchain-{provider})"
-        ) from error
+        how = "" if "pip install" in str(error) else f" (pip install langchain-{provider.replace('_', '-')})"
+        raise ModelError(f"The provider {provider!r} needs its package: {error}{how}") from error
     except Exception as error:  # each provider's client raises its own for a missing key or an unknown name
         raise ModelError(f"{provider}:{model} can't be used: {error}") from error

@@ -148,10 +148,11 @@ def test_an_unknown_provider_is_named() -> None:
         load_model("nosuch:large")
 
 
-def test_a_missing_package_of_a_provider_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "langchain_anthropic", None)
-    with pytest.raises(ModelError, match=r"'anthropic' needs its package: .*langchain-anthropic"):
-        load_model("anthropic:claude")
+@pytest.mark.parametrize(("provider", "package"), [("anthropic", "anthropic"), ("nvidia", "nvidia-ai-endpoints")])
+def test_a_missing_package_of_a_provider_is_named(provider: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, f"langchain_{package.replace('-', '_')}", None)
+    with pytest.raises(ModelError, match=f"'{provider}' needs its package: .*pip install langchain-{package}`?$"):
+        load_model(f"{provider}:x")
 
 
 def test_without_langchain_other_providers_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
