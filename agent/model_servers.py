@@ -176,6 +176,8 @@ def status_of(error: BaseException) -> int | None:
     named = [getattr(error, "status_code", None), getattr(error, "code", None), getattr(response, "status_code", None)]
     if isinstance(response, dict):  # botocore's
         named.append(response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
+    if said := re.match(r"\[(\d{3})\]", str(error)):  # NVIDIA's
+        named.append(int(said[1]))
     status = next((status for status in named if isinstance(status, int)), None)
     return status_of(error.__cause__) if status is None and error.__cause__ else status
 

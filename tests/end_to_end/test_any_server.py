@@ -654,7 +654,11 @@ def googles() -> Exception:
     return error
 
 
-@pytest.mark.parametrize("refusal", [mistrals, amazons, googles])
+def nvidias() -> Exception:
+    return Exception("[400] no tools\n{'status': 400}")
+
+
+@pytest.mark.parametrize("refusal", [mistrals, amazons, googles, nvidias])
 async def test_a_refusal_is_known_by_its_status_wherever_the_client_has_it(
     refusal: Callable[[], Exception], model_server: ModelServer
 ) -> None:
