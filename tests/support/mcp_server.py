@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Annotated, Any
 
-from mcp.server.fastmcp import FastMCP, Image
+from mcp.server.fastmcp import Context, FastMCP, Image
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel
 
@@ -84,6 +84,14 @@ def process() -> int:
 def fail(reason: str) -> str:
     """fails"""
     raise ValueError(reason)
+
+
+@server.tool()
+async def learn(name: str, context: Context[Any, Any, Any]) -> str:
+    """has the server have another tool"""
+    server.add_tool(add, name=name)
+    await context.session.send_tool_list_changed()
+    return f"learnt {name}"
 
 
 @server.tool(annotations=ToolAnnotations(readOnlyHint=True))

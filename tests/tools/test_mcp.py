@@ -261,6 +261,24 @@ async def test_calls_share_one_session(stdio: dict[str, BaseTool]) -> None:
     assert len(set(processes)) == 1
 
 
+@pytest.mark.parametrize("over", ["stdio", "http"])
+async def test_tools_that_a_server_gets_later_are_there_when_they_are_asked_for_again(
+    over: str, http: HttpServer, write: Write
+) -> None:
+    servers = McpServers(write(test=STDIO if over == "stdio" else {"url": http.url}))
+    before = {tool.name: tool for tool in await servers.tools()}
+    assert await before["learn"].ainvoke({"name": "plus"}) == "learnt plus"
+    plus: dict[str, BaseTool] = {}
+
+    async def is_there() -> bool:
+        plus.update({tool.name: tool for tool in await servers.tools() if tool.name == "plus"})
+        return bool(plus)
+
+    await until(is_there)
+    assert await plus["plus"].ainvoke({"first": 2, "second": 3}) == 5
+    await asyncio.to_thread(servers.close)
+
+
 async def test_names_that_clash_have_their_servers_name(write: Write) -> None:
     servers = McpServers(write(**{"first one": STDIO, "second": STDIO}))
     names = [tool.name for tool in await servers.tools()]

@@ -54,7 +54,8 @@ class McpServers:
 
     Each server has one session, opened when its tools are first asked for and shared by all calls; when a server has
     died, the next call opens it again. The sessions live on an event loop of their own, so that tools can be called
-    from any other, and end when neither this object nor any of its tools is in use, or with the process.
+    from any other, and end when neither this object nor any of its tools is in use, or with the process. The tools of a
+    server are listed once, and anew when it says that they have changed.
 
     A server that can't be reached is logged as an error, in a line that says what it printed, and its tools are
     missing; so is a tool that no plan could call. The others work. A server that dies or hangs fails the calls that
@@ -310,6 +311,8 @@ class _Server:
 
     async def _list(self) -> "list[Tool]":
         now = asyncio.get_running_loop().time()
+        if self._session and self._session.tools_changed:
+            self._session.tools_changed, self._tools = False, None
         if self._tools is None and (self._failed_at is None or now - self._failed_at > RETRY_AFTER):
             try:
                 session = await self._open()

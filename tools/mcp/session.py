@@ -53,6 +53,9 @@ class Session:
         self._printed = _Printed()
         self._opened: asyncio.Future[ClientSession] = asyncio.get_running_loop().create_future()
         self._is_connected: Callable[[], bool] = lambda: True
+        self.tools_changed = False
+        """Whether the server has said that its tools are others now."""
+
         self._holding = asyncio.create_task(self._hold())
         self._holding.add_done_callback(lambda held: held.cancelled() or held.exception())  # taken note of
 
@@ -116,6 +119,7 @@ class Session:
             from tools.mcp.http import WatchedClient
 
             connection: Any = {"transport": config.transport, "url": config.url, "headers": dict(config.headers)}
+            connection["session_kwargs"] = {"message_handler": self._hear}
             if config.transport == "http":
                 connection["httpx_client_factory"] = partial(WatchedClient, self._holding.cancel)
             async with create_session(connection) as session:
@@ -131,8 +135,14 @@ class Session:
             if errors is not sys.stderr:
                 errors.close()  # the server has its own end
             self._is_connected = lambda: read.statistics().open_send_streams > 0
-            async with ClientSession(read, write) as session:
+            async with ClientSession(read, write, message_handler=self._hear) as session:
                 yield session
+
+    async def _hear(self, message: Any) -> None:
+        from mcp.types import ServerNotification, ToolListChangedNotification
+
+        if isinstance(message, ServerNotification) and isinstance(message.root, ToolListChangedNotification):
+            self.tools_changed = True
 
     def _reason(self) -> str:
         """Why the session ended."""
