@@ -102,6 +102,19 @@ class LLMCompiler(CompiledStateGraph[State, Context, Conversation, Conversation]
             async for chunk in chunks:
                 yield chunk
 
+    def astream_events(self, *given: Any, **named: Any) -> Any:
+        """As in LangGraph. A transformer that the graph has may be given, too: LangGraph refuses the second one."""
+        return super().astream_events(*given, **self._without_own_transformers(named))
+
+    def stream_events(self, *given: Any, **named: Any) -> Any:
+        """As in LangGraph, as above."""
+        return super().stream_events(*given, **self._without_own_transformers(named))
+
+    def _without_own_transformers(self, named: dict[str, Any]) -> dict[str, Any]:
+        if named.get("transformers"):
+            named["transformers"] = [one for one in named["transformers"] if one not in self.stream_transformers]
+        return named
+
     async def _take_up(self, config: RunnableConfig, asks: bool) -> RunnableConfig:
         """Look at what is saved of the thread. If a question is asked, and the last turn never ended, have the
         conversation say what is known of it.

@@ -16,6 +16,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.stream.transformers import CustomTransformer, UpdatesTransformer
 from pydantic import ValidationError
 
 from agent import as_tool, create_llm_compiler
@@ -867,6 +868,17 @@ async def test_the_event_stream_has_the_tool_calls_and_the_progress(
         ("tool-finished", None, call["id"]),
     ]
     assert "task_finished" in [data["type"] for data in told["custom"]]
+
+
+@pytest.mark.filterwarnings("ignore:The v3 streaming protocol")
+async def test_who_asks_for_the_event_stream_may_name_channels_that_it_has(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(planner=[plan('search("K2")')], joiner=["High."])
+    graph = create_llm_compiler(TOOLS, model=chat_model)
+    channels = [CustomTransformer, UpdatesTransformer]
+    run = await graph.astream_events({"messages": "Question?"}, version="v3", transformers=channels)
+    assert {"custom", "updates"} <= {event["method"] async for event in run}
 
 
 @pytest.mark.filterwarnings("ignore:The v3 streaming protocol")
