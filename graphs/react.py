@@ -123,7 +123,8 @@ def create_react(
 
 def bind(model: BaseChatModel, tools: dict[str, BaseTool], *, parallel: bool) -> Runnable[Any, Any]:
     """The model with the tools, told whether it may call several at once if its provider can be told."""
-    can_be_told = "parallel_tool_calls" in inspect.signature(model.bind_tools).parameters
+    methods = [vars(kind)["bind_tools"] for kind in type(model).__mro__ if "bind_tools" in vars(kind)]
+    can_be_told = any("parallel_tool_calls" in inspect.signature(method).parameters for method in methods)
     options: dict[str, Any] = {"parallel_tool_calls": parallel} if can_be_told else {}
     return model.bind_tools(list(tools.values()), **options)
 
