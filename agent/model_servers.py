@@ -11,6 +11,7 @@
 - OpenAI's client gives out pieces as they are, and makes no objects of them, of which LangChain would make dicts again,
   and has connections of its own on each event loop: LangChain's, one set for all, fail on other loops than their own.
   Other clients are asked again if they meet such a connection.
+- What other chat models say, if its client asks some, is not shown beside its own words.
 - Errors have neither keys nor the server's response, of which tracers and logs would keep body and headers, but its
   status.
 """
@@ -20,11 +21,11 @@ import json
 import re
 import sys
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 from anyio import to_thread
 from langchain_core.exceptions import ContextOverflowError
@@ -34,12 +35,16 @@ from langchain_core.messages.ai import UsageMetadata, subtract_usage
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
+from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.utils.function_calling import convert_to_openai_tool
+from langgraph.constants import TAG_NOSTREAM
 from pydantic import BaseModel, SecretStr
 
 from agent.language.reasoning import Thoughts
 from agent.language.values import without_surrogates
 from agent.tooling.secrets import without_secrets
+
+T = TypeVar("T")
 
 REFUSED = frozenset({400, 404, 405, 422, 500, 501})
 """What servers answer to a request with something in it that they can't do."""
@@ -234,7 +239,9 @@ class AnyServer(BaseChatModel):
         asking = Asking(self._known, options, with_usage=False)
         while True:
             try:
-                result = await super()._agenerate(messages, stop=stop, run_manager=run_manager, **asking.options)
+                result = await unshown(
+                    super()._agenerate(messages, stop=stop, run_manager=run_manager, **asking.options)
+                )
             except json.JSONDecodeError:
                 raise ModelError(NOTHING) from None
             except Exception as error:
@@ -304,7 +311,7 @@ class StreamedByAnyServer(AnyServer):
                 async with aclosing(
                     cast("AsyncGenerator[Any]", super()._astream(messages, stop=stop, **asking.options))
                 ) as stream:
-                    async for chunk in stream:
+                    while (chunk := await unshown(anext(stream, None))) is not None:
                         _check_cancelled()
                         begun = True
                         yield chunk
@@ -316,6 +323,17 @@ class StreamedByAnyServer(AnyServer):
         if not begun:
             yield _as_chunk(await self._ask(messages, stop, None, options))
         asking.succeeded()
+
+
+async def unshown(asking: Awaitable[T]) -> T:
+    """What a client makes of a request. If it asks other chat models, as one that falls back to others does, their
+    words are not shown: they are those of this model, which is."""
+    here = var_child_runnable_config.get() or {}
+    token = var_child_runnable_config.set({**here, "tags": [*(here.get("tags") or ()), TAG_NOSTREAM]})
+    try:
+        return await asking
+    finally:
+        var_child_runnable_config.reset(token)
 
 
 def _check_cancelled() -> None:

@@ -1,14 +1,14 @@
 """What the servers of models send, each in its own way: the bytes of a reply, and the plan or answer that it is."""
 
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
 
 import httpx
 import pytest
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AnyMessage, RemoveMessage, ToolMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, RemoveMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.tools import BaseTool, StructuredTool, tool
 from langchain_openai import ChatOpenAI
 from openai.types.chat import ChatCompletionChunk
@@ -684,6 +684,37 @@ class Scripted(BaseChatModel):
 
     def _generate(self, *_: Any, **__: Any) -> ChatResult:
         return ChatResult(generations=[ChatGeneration(message=self.said.pop(0))])
+
+
+class Delegating(BaseChatModel):
+    """A client that asks another model, as one that falls back to others does."""
+
+    other: BaseChatModel
+
+    @property
+    def _llm_type(self) -> str:
+        return "delegating"
+
+    def _generate(self, *_: Any, **__: Any) -> ChatResult:
+        raise NotImplementedError
+
+    async def _agenerate(self, messages: Any, *_: Any, **__: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=await self.other.ainvoke(messages))])
+
+    async def _astream(self, messages: Any, *_: Any, **__: Any) -> AsyncIterator[ChatGenerationChunk]:
+        async for chunk in self.other.astream(messages):
+            yield ChatGenerationChunk(message=cast("AIMessageChunk", chunk))
+
+
+async def test_what_a_client_asks_of_other_models_is_not_shown_beside_its_answer(
+    model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    model_server.script(planner=[PLAN, PLAN], joiner=["It is K2.", "It is K2."])
+    graph = create_llm_compiler(TOOLS, model=Delegating(other=chat_model))
+    for _ in range(2):  # the first answer is read whole, and the second as it comes
+        stream = graph.astream({"messages": "Question?"}, stream_mode="messages")
+        shown = [str(message.text) async for message, _ in stream if isinstance(message, AIMessage)]
+        assert "".join(shown) == "It is K2."
 
 
 async def test_another_client_reads_the_responses_of_its_server_itself(model_server: ModelServer) -> None:
