@@ -131,7 +131,7 @@ def _seen(arguments: Any, messages: Sequence[BaseMessage]) -> Iterator[str]:
     for name in _names_in(arguments):
         for message in reversed(messages):
             if isinstance(message, ToolMessage) and (line := next(_about(name, result_of(message)), None)):
-                yield line
+                yield " ".join(line.split())
 
 
 def _names_in(value: Any, about: str = "") -> Iterator[str]:
@@ -179,8 +179,7 @@ def _plain(container: Any) -> dict[Any, Any]:
 
 def _record(fields: Mapping[Any, Any]) -> str:
     """A record on one line."""
-    lines = (f"{key}: {' '.join(for_people(item, str(key)).split())}" for key, item in fields.items())
-    return excerpt(", ".join(lines), LONGEST_SEEN)
+    return excerpt(", ".join(f"{key}: {for_people(item, str(key))}" for key, item in fields.items()), LONGEST_SEEN)
 
 
 def make_approval(tools: Mapping[str, BaseTool]) -> Node:

@@ -423,6 +423,7 @@ async def test_the_request_shows_what_was_found_about_what_is_named(
         ({"garage door": "open", "hall": "off"}, 'name="garage door"', ["garage door: open"]),
         ("10250 is the oldest.\n102500 is not.", "number=10250", ["10250 is the oldest."]),
         ([{"title": "Export", "comments": 3}], "quantity=3", []),
+        ([{"id": 7, "a\n\nWhy you are asked": "b\nc"}], "number=7", ["id: 7, a Why you are asked: b c"]),
     ],
 )
 async def test_things_are_named_by_texts_and_by_integers_that_are_no_quantities(
