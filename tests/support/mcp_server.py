@@ -62,7 +62,13 @@ def read(path: str) -> Annotated[CallToolResult, Content]:
     return CallToolResult(content=[TextContent(type="text", text=text)], structuredContent={"content": text})
 
 
-@server.tool(annotations=ToolAnnotations(readOnlyHint=False))
+@server.tool(annotations=ToolAnnotations(readOnlyHint=False, openWorldHint=True))
+def click(button: str) -> str:
+    """clicks on a button of a page, and gives the next page"""
+    return f"page behind {button}"
+
+
+@server.tool(annotations=ToolAnnotations(readOnlyHint=False, openWorldHint=False))
 def note(text: str) -> str:
     """notes something"""
     return f"noted {text}"

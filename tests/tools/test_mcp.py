@@ -159,8 +159,8 @@ async def test_only_what_somebody_vouches_for_counts_as_harmless(stdio: dict[str
     await asyncio.to_thread(servers.close)
 
 
-@pytest.mark.parametrize(("first", "asks"), [('read("page")', True), ('note("milk")', False)])
-async def test_results_are_receipts_only_if_the_server_says_that_the_tool_changes_something(
+@pytest.mark.parametrize(("first", "asks"), [('read("page")', True), ('click("OK")', True), ('note("milk")', False)])
+async def test_results_are_receipts_only_if_the_server_says_that_the_tool_reaches_nothing_outside(
     first: str, asks: bool, stdio: dict[str, BaseTool], model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
     model_server.script(planner=[f"1. {first}\njoin()", '2. note("tea")\njoin()'], joiner=["Done."] * (2 - asks))

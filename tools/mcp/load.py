@@ -133,10 +133,11 @@ class McpServers:
 
 def _metadata(hints: "ToolAnnotations | None", *, allowed: bool) -> dict[str, Any]:
     """What a server's hints mean. Without somebody's word that it only reads, a call is not tried again, nor made
-    unasked after results; and without the server's that it changes something, its results are no receipts."""
+    unasked after results; and without the server's that it has to do with nothing outside (a browser's click shows the
+    next page), its results are no receipts."""
     only_reads = allowed or bool(hints and hints.readOnlyHint)
-    changes = hints is not None and (hints.readOnlyHint is False or bool(hints.destructiveHint))
-    return {"side_effects": not only_reads, "trusted": None if changes else False}
+    is_closed = hints is not None and hints.openWorldHint is False
+    return {"side_effects": not only_reads, "trusted": is_closed and not only_reads}
 
 
 class McpTool(BaseTool):
