@@ -85,6 +85,7 @@ class LLMCompiler(CompiledStateGraph[State, Context, Conversation, Conversation]
                 lost the conversation.
         """
         _check_loop()
+        self._try_to_read(input, options.get("context"))
         given, config = config or {}, ensure_config(config)
         if config.get("max_concurrency") or (self.config or {}).get("max_concurrency"):
             config["max_concurrency"] = sys.maxsize  # None would give way to the value of a surrounding run
@@ -114,6 +115,20 @@ class LLMCompiler(CompiledStateGraph[State, Context, Conversation, Conversation]
         if named.get("transformers"):
             named["transformers"] = [one for one in named["transformers"] if one not in self.stream_transformers]
         return named
+
+    def _try_to_read(self, given: Any, context: Any) -> None:
+        """Raise now what LangGraph raises when the question is saved and the turn before it has ended: the thread
+        could not be read any more, and what waits for a person would not be made.
+
+        Raises:
+            ValidationError: The context has unknown fields or values.
+            Exception: The messages are none. LangChain says why.
+        """
+        if isinstance(context, dict):
+            Context.model_validate(context)
+        values = given.update if isinstance(given, Command) else given
+        if isinstance(values, dict) and "messages" in values:
+            self.channels["messages"].copy().update([values["messages"]])  # type: ignore[union-attr]
 
     async def _take_up(self, config: RunnableConfig, asks: bool) -> RunnableConfig:
         """Look at what is saved of the thread. If a question is asked, and the last turn never ended, have the

@@ -100,6 +100,27 @@ async def test_a_call_with_a_number_that_is_none_is_shown_as_json_and_made(
     assert len(paid) == 1
 
 
+@pytest.mark.parametrize(
+    ("messages", "context"),
+    [
+        (5, {}),
+        ([{"role": "wizard", "content": "?"}], {}),
+        ([{"role": "user", "content": 5}], {}),
+        ("?", {"max_tasks": "many"}),
+        ("?", {"max_task": 1}),
+    ],
+    ids=["no messages", "an unknown role", "a number for a text", "a limit that is no number", "an unknown setting"],
+)
+async def test_a_question_that_cannot_be_read_changes_nothing(
+    model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk, messages: Any, context: Any
+) -> None:
+    graph, _ = await pause(model_server, chat_model, desk)
+    before = await graph.aget_state(THREAD)
+    with pytest.raises(Exception, match=r"validation error|message type"):
+        await graph.ainvoke({"messages": messages}, THREAD, context=context)
+    assert await graph.aget_state(THREAD) == before
+
+
 async def test_without_a_checkpointer_a_thread_id_does_not_let_a_run_pause(
     model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
 ) -> None:
