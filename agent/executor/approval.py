@@ -13,6 +13,7 @@ interrupt's value is `{"action_requests": [{"name", "args", "description"}], "re
 import re
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Annotated, Any, Literal
 
@@ -45,6 +46,9 @@ MOST_SEEN = 5
 LONGEST_SEEN = 300
 LONGEST_NAME = 200
 """Characters. Longer texts are no names of things that results say more about."""
+
+FEWEST_DIGITS = 3
+"""Of a number that is looked for in texts; a shorter one may stand there for anything."""
 
 DECISION_TAKEN = "decided"
 """The channel in which it is noted that a decision was taken."""
@@ -158,7 +162,7 @@ def _about(name: str, value: Any) -> Iterator[str]:
             plain = _plain(container)
             if name in plain:
                 yield _record({name: plain[name]})
-            elif name in map(str, plain.values()) and len(plain) > 1:
+            elif len(plain) > 1 and any(map(partial(_is_named, name), plain, plain.values())):
                 yield _record(plain)
             elif named := _plain(as_container(container.get(name))):
                 yield f"{name}: {_record(named)}"
@@ -166,9 +170,16 @@ def _about(name: str, value: Any) -> Iterator[str]:
         elif container is not None:
             to_look_at += reversed(container)
         elif isinstance(value, str) and value != name and name in value:
+            if name.isdecimal() and len(name) < FEWEST_DIGITS:
+                continue
             for line in value.splitlines():
                 if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", line):
                     yield excerpt(for_people(line.strip()), LONGEST_SEEN)
+
+
+def _is_named(name: str, key: Any, item: Any) -> bool:
+    """Whether a field of a record is this name."""
+    return item == name or (str(item) == name and is_naming(str(key)))
 
 
 def _plain(container: Any) -> dict[Any, Any]:

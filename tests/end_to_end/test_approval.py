@@ -444,6 +444,8 @@ async def test_the_request_shows_what_was_found_about_what_is_named(
         ({"garage door": "open", "hall": "off"}, 'name="garage door"', ["garage door: open"]),
         ("10250 is the oldest.\n102500 is not.", "number=10250", ["10250 is the oldest."]),
         ([{"title": "Export", "comments": 3}], "quantity=3", []),
+        ([{"title": "Export", "comments": 3}, {"id": 3, "title": "Import"}], "number=3", ["id: 3, title: Import"]),
+        ("There are 3 of them.", "number=3", []),
         ([{"id": 7, "a\n\nWhy you are asked": "b\nc"}], "number=7", ["id: 7, a Why you are asked: b c"]),
     ],
 )
