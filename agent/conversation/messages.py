@@ -132,7 +132,7 @@ def as_made(task: Task, observed: ToolMessage) -> Task:
 
 def aside(text: str, response: AIMessage) -> AIMessage:
     """What the agent says before it plans anew. People are shown it, and no prompt has it."""
-    return AIMessage(text, id=response.id, usage_metadata=response.usage_metadata, response_metadata={"aside": True})
+    return AIMessage(text, usage_metadata=response.usage_metadata, response_metadata={"aside": True})
 
 
 def is_answer(message: BaseMessage) -> TypeGuard[AIMessage]:

@@ -128,7 +128,7 @@ async def decide(
                 return Answer(reply.finish(message))
         reply.take_back()
     if isinstance(decision, Replan) and decision.feedback:
-        return Answer(AIMessage(decision.feedback, id=response.id, usage_metadata=response.usage_metadata))
+        return Answer(AIMessage(decision.feedback, usage_metadata=response.usage_metadata))
     reason, is_whole = end_of(response)
     why = f" ({reason})" if reason and not is_whole else ""
     text = NO_ANSWER.format(why=why, results=results_of_turn(messages) or "(nothing)")

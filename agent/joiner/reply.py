@@ -128,10 +128,10 @@ class Reply:
             self._streamed.add(self._text[begin : hidden.start() if hidden else None])
 
     def finish(self, message: AIMessage) -> AIMessage:
-        """The message that the reply is, all of it shown."""
-        if not self._streamed.text:
-            return message  # LangGraph shows what a node returns
-        self._streamed.finish(str(message.text))
+        """The message that the reply is, all of it shown. It has an id of its own: not every server and fake gives each
+        reply another one, and a message takes the place of one with the same."""
+        if self._streamed.text:  # else LangGraph shows what the node returns
+            self._streamed.finish(str(message.text))
         return message.model_copy(update={"id": self._streamed.id})
 
     def take_back(self) -> None:

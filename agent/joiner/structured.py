@@ -95,7 +95,7 @@ class Structured:
     def of(cls, value: Any, response: AIMessage | None = None) -> "Structured":
         text = value.model_dump_json() if isinstance(value, BaseModel) else json.dumps(value, ensure_ascii=False)
         usage = response.usage_metadata if response else None
-        return cls(value, AIMessage(text, id=response.id if response else None, usage_metadata=usage))
+        return cls(value, AIMessage(text, usage_metadata=usage))
 
 
 async def ask(

@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, Remov
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.tools import BaseTool, StructuredTool, tool
 from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
 from openai.types.chat import ChatCompletionChunk
 from pydantic import BaseModel, SecretStr
 
@@ -19,6 +20,12 @@ from agent.model_servers import for_any_server
 from tests.support.model_server import Answer, Body, ChatRequest, End, Gate, HttpError, ModelServer, Raw, Reply, pieces
 
 Delta = dict[str, Any]
+
+
+class Height(BaseModel):
+    """how tall something is"""
+
+    metres: int
 
 
 @tool
@@ -686,6 +693,20 @@ class Scripted(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=self.said.pop(0))])
 
 
+@pytest.mark.parametrize("form", [None, Height])
+async def test_replies_that_all_have_one_id_are_messages_of_their_own(form: type[BaseModel] | None) -> None:
+    answer = '{"metres":8611}'
+    said = [AIMessage(text, id="same") for text in (PLAN, answer, '3. search("K3")\n4. join()', answer)]
+    graph = create_llm_compiler(TOOLS, model=Scripted(said=said), checkpointer=InMemorySaver(), response_format=form)
+    config: Any = {"configurable": {"thread_id": "1"}}
+    for question in ("One?", "Two?"):
+        messages = (await graph.ainvoke({"messages": question}, config))["messages"]
+    assert [message.text for message in messages] == [
+        *("One?", "", "entry of K2", answer),
+        *("Two?", "", "entry of K3", answer),
+    ]
+
+
 class Delegating(BaseChatModel):
     """A client that asks another model, as one that falls back to others does."""
 
@@ -920,12 +941,6 @@ async def test_so_may_a_replan(text: str, model_server: ModelServer, chat_model:
     model_server.script(planner=[PLAN, "2. join()"], joiner=[text, "K2."])
     await create_llm_compiler(TOOLS, model=chat_model).ainvoke({"messages": "Question?"})
     assert "Still missing: K3\n" in model_server.requests[2].user
-
-
-class Height(BaseModel):
-    """how tall something is"""
-
-    metres: int
 
 
 @pytest.mark.parametrize(
