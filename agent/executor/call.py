@@ -114,7 +114,10 @@ class Calls:
         if call := notes.get("call"):
             self._first.setdefault(call, key)
         if change := notes.get("change"):
-            self._changes.setdefault((key[0], change), {})[key] = None
+            # A further plan may write it with the number that it was written with, or with that which it has.
+            given = set() if message.id == observation_id(self.plan, key) else {key[0]}
+            for number in {notes.get("written", key[0]), *given}:
+                self._changes.setdefault((number, change), {})[key] = None
 
     async def make(self, task: Task, arguments: dict[str, Any]) -> ToolMessage | Paused:
         """What comes of a call with these resolved arguments. A change is made once, also if the plan, or a further one
@@ -125,7 +128,8 @@ class Calls:
         """
         change = self._change(task, arguments)
         if change:
-            same = self._changes.setdefault((task.number if task.again is None else task.again, change), {})
+            written = task.number if task.again is None else task.again
+            same = self._changes.setdefault((written, change), {})
             same[task.key] = None
             first = next((key for key in same if key[0] != task.number and key not in self._repeated), None)
             if first and task.key not in self.decided:
@@ -133,7 +137,7 @@ class Calls:
                 return await self._same(task, first)
         outcome = await self._approved(task, arguments)
         if change and isinstance(outcome, ToolMessage):
-            outcome.response_metadata["change"] = change
+            outcome.response_metadata |= {"change": change, "written": written}
         return outcome
 
     async def _approved(self, task: Task, arguments: dict[str, Any]) -> ToolMessage | Paused:

@@ -492,3 +492,29 @@ async def test_no_one_is_asked_again_about_a_change_that_they_have_approved(
     assert notes.did.count("add X") == 2
     told = str((await model_server.exchange(1, "joiner")).request.messages[-1]["content"])
     assert '5[1]. add("X") [not made again: it is 2[1]] -> added X' in told
+
+
+@pytest.mark.parametrize(
+    ("plans", "times"),
+    [
+        (['1. add("A")\n2. search("a")\n3. add("$2")'], 2),
+        (['1. add("A")\n2. add("A")\n1. add("A")\n2. add("A")'], 2),
+        (['1. add("A")\n2. add("A")', '1. add("A")\n2. add("A")'], 2),
+        (['1. add("A")\n2. add("A")', '3. add("A")\n4. add("A")'], 2),
+        (['3. add("A")\n4. add("A")', '5. add("A")'], 3),
+        (['1. add.map(["A", "A"])', '1. add.map(["A", "A"])'], 2),
+    ],
+)
+async def test_so_it_is_in_later_turns_where_plans_may_count_from_1_again(
+    model_server: ModelServer, chat_model: ChatOpenAI, notes: Notes, plans: list[str], times: int
+) -> None:
+    more = Reply(tool_calls=[("replan", {"feedback": "More."})])
+    model_server.script(
+        planner=['1. show()\n2. search("x")\njoin()', *(f"{plan}\njoin()" for plan in plans)],
+        joiner=["Done.", *[more] * (len(plans) - 1), "Done."],
+    )
+    graph = create_llm_compiler(notes.tools(), model=chat_model, checkpointer=InMemorySaver())
+    context: Any = {"approve_side_effects": False}
+    await graph.ainvoke({"messages": "Show them."}, THREAD, context=context)
+    await graph.ainvoke({"messages": "Add it."}, THREAD, context=context)
+    assert notes.did.count("add A") == times
