@@ -270,6 +270,9 @@ class AnyServer(BaseChatModel):
             while hidden:
                 _hide_secrets(hidden, [key for key in keys if len(key) >= SHORTEST_KEY])
                 hidden = hidden.__cause__ or hidden.__context__
+            body = getattr(error, "body", None)
+            if isinstance(body, str) and body not in str(error):  # OpenAI's client reads only objects in a stream
+                error.args = (f"{error}: {body}", *error.args[1:])
             raise
 
 
@@ -350,13 +353,14 @@ class ReadAsOpenAI:
     """What ChatOpenAI and its relatives read of a response: the same form, whatever the server's is."""
 
     def _convert_chunk_to_generation_chunk(self, chunk: dict[str, Any], *args: Any) -> ChatGenerationChunk | None:
+        if not chunk.get("choices") and (said := _error_in(chunk)):
+            raise ModelError(SAID.format(said=said))
         return super()._convert_chunk_to_generation_chunk(_as_openai(chunk, "delta"), *args)  # type: ignore[misc, no-any-return]
 
     def _create_chat_result(self, response: Any, *args: Any) -> ChatResult:
         body = response.model_dump(warnings=False) if isinstance(response, BaseModel) else response
         if not isinstance(body, dict) or not isinstance(body.get("choices"), list) or not body["choices"]:
-            error = body.get("error") if isinstance(body, dict) else None
-            said = error.get("message", error) if isinstance(error, dict) else error
+            said = _error_in(body) if isinstance(body, dict) else None
             raise ModelError(SAID.format(said=said) if said else NOTHING)
         result: ChatResult = super()._create_chat_result(_as_openai(body, "message"), *args)  # type: ignore[misc]
         message = response.choices[0].message if isinstance(response, BaseModel) else None  # type: ignore[attr-defined]
@@ -492,6 +496,12 @@ def whole_calls(message: AIMessage) -> list[ToolCallChunk]:
 
 
 # --- the form of OpenAI's responses
+
+
+def _error_in(body: dict[str, Any]) -> Any:
+    """What a response, or a piece of one, says of an error. Of pieces OpenAI's client knows only that under `error`."""
+    error = body.get("error") or body.get("detail") or (body.get("message") if body.get("object") == "error" else None)
+    return error.get("message", error) if isinstance(error, dict) else error
 
 
 def _as_openai(body: dict[str, Any], wanted: Literal["delta", "message"]) -> dict[str, Any]:

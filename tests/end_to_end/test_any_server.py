@@ -12,6 +12,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.tools import BaseTool, StructuredTool, tool
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
+from openai import APIError
 from openai.types.chat import ChatCompletionChunk
 from pydantic import BaseModel, SecretStr
 
@@ -569,6 +570,26 @@ async def test_a_server_that_never_streams_is_asked_for_a_whole_answer(
     graph = create_llm_compiler(TOOLS, model=chat_model, planner_protocol=protocol)
     messages = (await graph.ainvoke({"messages": "Question?"}))["messages"]
     assert (made(messages), messages[-1].text) == (["search entry of K2"], "K2.")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"object": "error", "message": "out of memory", "code": 500},
+        {"detail": "out of memory"},
+        {"error": {"message": "out of memory"}},
+        {"error": "out of memory"},
+    ],
+)
+@pytest.mark.parametrize("is_streamed", [True, False])
+async def test_an_error_in_a_response_is_told(
+    error: dict[str, Any], is_streamed: bool, model_server: ModelServer, chat_model: ChatOpenAI
+) -> None:
+    body = json.dumps(error)
+    model_server.script(Reply(["It", Raw(body), End()]) if is_streamed else Body(body))
+    model = for_any_server(chat_model)
+    with pytest.raises((ModelError, APIError), match="out of memory"):
+        _ = [piece async for piece in model.astream("?")] if is_streamed else await model.ainvoke("?")
 
 
 @pytest.mark.parametrize(
