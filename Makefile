@@ -5,8 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 Q ?= What is the combined population of France, Italy, Spain, Poland, Greece and Sweden, in millions?
 
-# Without saved bytecode, every process compiles again all that it imports.
-unexport PYTHONDONTWRITEBYTECODE
+# Without saved bytecode, every process compiles again all that it imports. A home is that of another Python.
+unexport PYTHONDONTWRITEBYTECODE PYTHONHOME
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-cluster torture bench bench-cluster small-model lint format requirements audit studio serve cluster load clean
@@ -28,7 +28,7 @@ OF_AN_AGENT += search
 $(VENV)/with-all: EXTRAS += notebooks
 # /demo
 $(VENV)/with-%: requirements.txt pyproject.toml
-	@.ci/install $(PYTHON) $(VENV) $(EXTRAS)
+	@.ci/install "$(PYTHON)" $(VENV) $(EXTRAS)
 	@touch $@
 
 demo: $(VENV)/with-core ## Answer a question with the live view; make demo Q="…" answers yours
@@ -39,9 +39,11 @@ test: $(VENV)/with-all tests/javascript/node_modules ## Run the whole test suite
 	@$(BIN)/python tests/support/leave_nothing.py $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 test: WORKERS = 4
 
-# LangGraph's JavaScript SDK, for the tests of chats, which are skipped where there is no Node.js.
-tests/javascript/node_modules: tests/javascript/package-lock.json
-	@! command -v npm >/dev/null || { npm ci --silent --no-audit --no-fund --prefix $(@D) && touch $@; }
+# LangGraph's JavaScript SDK, for the tests of chats, which are skipped where it can't be had. npm writes this file last.
+tests/javascript/node_modules: tests/javascript/node_modules/.package-lock.json
+tests/javascript/node_modules/.package-lock.json: tests/javascript/package-lock.json
+	@! command -v npm >/dev/null || { npm ci --silent --no-audit --no-fund --prefix $(<D) && touch $@; } || \
+		echo "npm can't install $<, so the tests of chats are skipped; this tells why: npm ci --prefix $(<D)"
 
 test-cluster: $(VENV)/with-all $(VENV)/with-cluster ## Run the tests of Ray and of several servers; takes Python 3.12
 	@for file in $(FILES); do \

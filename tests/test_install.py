@@ -21,8 +21,19 @@ case "$FAULT: $*" in
   read-only:\\ *venv*) printf "Error: [Errno 30]\\nRead-only file system: .venv\\n" >&2; exit 1 ;;
   offline:\\ *\\ install\\ *) printf "Retrying\\nERROR: No matching distribution found for uv\\n" >&2; exit 1 ;;
   killed:\\ *\\ install\\ *) kill -KILL 0 ;;
+  elsewhere:\\ *) [ -z "$PYTHONHOME$PYTHONWARNINGS$PIP_TARGET" ] || exit 1; mkdir -p .venv/bin ;;
   *-m\\ venv*) mkdir -p .venv/bin ;;
 esac
+"""
+UV = """\
+#!/bin/sh
+[ "$1" = cache ] && echo "$CACHE"
+echo "without a cache: $UV_NO_CACHE" >> calls
+"""
+NPM = """\
+#!/bin/sh
+mkdir -p tests/javascript/node_modules/half
+[ "$FAULT" = none ] && echo {} > tests/javascript/node_modules/.package-lock.json
 """
 Install = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -34,15 +45,15 @@ def install(tmp_path: Path) -> Install:
     for name in ("requirements.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
         os.utime(tmp_path / name, (0, 0))
-    python = tmp_path / "python"
-    python.write_text(PYTHON)
-    python.chmod(0o755)
+    program(tmp_path / "python", PYTHON)
 
-    def install(fault: str = "none", python: str = "./python") -> subprocess.CompletedProcess[str]:
+    def install(
+        fault: str = "none", python: str = "./python", folder: Path = tmp_path
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [".ci/install", python, ".venv", "dev"],
             check=False,
-            cwd=tmp_path,
+            cwd=folder,
             env={**os.environ, "FAULT": fault},
             capture_output=True,
             text=True,
@@ -88,3 +99,52 @@ def test_what_was_interrupted_is_made_anew_and_what_is_whole_is_not(install: Ins
     assert not made_anew()
     (tmp_path / "requirements.txt").touch()
     assert made_anew(), "there are other pins"
+
+
+def test_what_is_set_for_another_environment_does_not_count(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"PYTHONHOME": "/nowhere", "PYTHONWARNINGS": "error", "PIP_TARGET": "/nowhere"}.items():
+        monkeypatch.setenv(name, value)
+    assert install("elsewhere").returncode == 0
+
+
+def test_a_folder_that_setuptools_cannot_install_from_is_named(install: Install, tmp_path: Path) -> None:
+    folder = tmp_path / "a $ign"
+    shutil.copytree(tmp_path / ".ci", folder / ".ci")
+    failed = install(python="../python", folder=folder)
+    assert failed.stderr == f"setuptools can't install from a folder with a $ in its path; move it: {folder}\n"
+
+
+@pytest.mark.parametrize(("cache", "without"), [("/dev/null/uv", "1"), ("cache", "")])
+def test_where_no_cache_can_be_kept_there_is_none(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str, without: str
+) -> None:
+    program(tmp_path / ".venv" / "bin" / "uv", UV)
+    monkeypatch.setenv("CACHE", cache)
+    assert install().returncode == 0
+    assert f"without a cache: {without}\n" in (tmp_path / "calls").read_text()
+
+
+def test_what_npm_left_half_made_is_told_and_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "tests" / "javascript").mkdir(parents=True)
+    shutil.copy(ROOT / "tests" / "javascript" / "package-lock.json", tmp_path / "tests" / "javascript")
+    program(tmp_path / "bin" / "npm", NPM)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
+    def make(fault: str) -> str:
+        command = ["make", "tests/javascript/node_modules"]
+        env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")} | {"FAULT": fault}
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
+
+    assert make("offline") == (
+        "npm can't install tests/javascript/package-lock.json, so the tests of chats are skipped; "
+        "this tells why: npm ci --prefix tests/javascript\n"
+    )
+    assert make("none") == ""
+    assert "skipped" not in make("offline"), "it is there"
+
+
+def program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)

@@ -78,7 +78,8 @@ def project(copy: Path) -> Path:
 
 def make(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> str:
     """What a command prints that needs no more installed."""
-    for made in (".venv/with-core", ".venv/with-all", "tests/javascript/node_modules"):
+    (folder / "tests/javascript/node_modules").mkdir(exist_ok=True)
+    for made in (".venv/with-core", ".venv/with-all", "tests/javascript/node_modules/.package-lock.json"):
         (folder / made).touch()
     outer = {"VENV", "PYTHON", "ARGS"}  # of the `make test` that this may run under
     given = env or environment()

@@ -22,7 +22,7 @@ COMPILERS = NAMES[::2]
 QUESTION = "What are they?"
 
 pytestmark = pytest.mark.skipif(
-    not shutil.which("node") or not (SCRIPTS / "node_modules").is_dir(),
+    not shutil.which("node") or not (SCRIPTS / "node_modules/.package-lock.json").is_file(),
     reason="Its packages are not on this machine: apt-get install nodejs npm; make tests/javascript/node_modules",
 )
 
