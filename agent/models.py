@@ -5,6 +5,7 @@
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ CONVERSATION_TOO_LONG = (
     "its oldest turns, or begin a new thread; a question or results that are too long by themselves have to be shorter "
     "(max_observation_chars). The model says: {error}"
 )
+
+_CONNECTION = re.compile(r"OPENAI_(BASE_URL|API_BASE|PROXY)|SSL_CERT_(FILE|DIR)|(HTTPS?|ALL|NO)_PROXY", re.IGNORECASE)
+"""Environment variables that make it impossible to make a client, if they are wrong."""
 
 NO_MODEL = (
     "{name} is a {kind}, no chat model. Give a BaseChatModel or its name; what bind, with_config and with_retry would "
@@ -148,7 +152,7 @@ def _load(name: str) -> BaseChatModel:
 
 def _load_openai(model: str) -> BaseChatModel:
     from langchain_openai import ChatOpenAI
-    from pydantic import SecretStr
+    from pydantic import SecretStr, ValidationError
 
     base_url = os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
     key = os.environ.get("OPENAI_API_KEY")
@@ -156,8 +160,16 @@ def _load_openai(model: str) -> BaseChatModel:
         raise ModelError(
             f"openai:{model} needs OPENAI_API_KEY. Set it, or OPENAI_BASE_URL for a local server that takes any key."
         )
-    # A local server often wants no key, but the client wants one; and it takes an empty address for one.
-    return ChatOpenAI(model=model, api_key=SecretStr(key or "none"), base_url=base_url or OPENAI, stream_usage=True)
+    if key and not key.isascii():
+        raise ModelError(f"OPENAI_API_KEY is no key: it has {re.sub('[ -~]', '', key)[0]!r} in it. Copy it anew.")
+    try:
+        # A local server often wants no key, but the client wants one; and it takes an empty address for one.
+        return ChatOpenAI(model=model, api_key=SecretStr(key or "none"), base_url=base_url or OPENAI, stream_usage=True)
+    except Exception as error:  # each of address, proxy and certificates raises its own
+        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        settings = ", ".join(filter(_CONNECTION.fullmatch, os.environ))
+        hint = f" (Its client reads {settings}; look at what is in there.)" if settings else ""
+        raise ModelError(f"openai:{model} can't be used: {why}{hint}") from error
 
 
 def _load_other(provider: str, model: str) -> BaseChatModel:

@@ -1,6 +1,7 @@
 """What went wrong in a run, told in one line to the person at the keyboard: what it was, and what to do."""
 
 import re
+from urllib.request import getproxies, proxy_bypass
 
 from agent.tooling.fit import reason_of
 from agent.tooling.secrets import without_secrets
@@ -8,7 +9,8 @@ from apps.runs.wording import printable
 
 REFUSED_KEY = "The model's server refused the API key (401). Check it; for OpenAI it is OPENAI_API_KEY."
 REFUSED = "The model's server answered {status}: {said}{hint}"
-NO_CONNECTION = "No connection{where}{why}. Is the model's server running, and OPENAI_BASE_URL right?"
+NO_CONNECTION = "No connection{where}{why}. Is the model's server running, and OPENAI_BASE_URL right?{proxy}"
+PROXY = " It is asked by way of {proxy}; NO_PROXY={host} asks it directly."
 HINTS = {
     404: " Check the model's name, and OPENAI_BASE_URL if it is set.",
     429: " Too many requests, or no quota left: wait, or check the account.",
@@ -66,4 +68,11 @@ def _no_connection(error: Exception) -> str:
     while cause and (cause.__cause__ or cause.__context__):
         cause = cause.__cause__ or cause.__context__
     why = f" ({cause})" if cause is not error and str(cause) else ""
-    return NO_CONNECTION.format(where=where, why=why)
+    return NO_CONNECTION.format(where=where, why=why, proxy=_proxy(url.scheme, url.host) if url else "")
+
+
+def _proxy(scheme: str, host: str) -> str:
+    """What is said if the environment has a proxy for this server."""
+    proxies = getproxies()
+    name = scheme if scheme in proxies else "all"
+    return PROXY.format(proxy=f"{name.upper()}_PROXY", host=host) if name in proxies and not proxy_bypass(host) else ""

@@ -166,6 +166,34 @@ def test_a_missing_key_of_another_provider_is_reported() -> None:
         load_model("azure_openai:x")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("OPENAI_API_BASE", "http://127.0.0.1:abc/v1", "Invalid port: 'abc'"),
+        ("SSL_CERT_FILE", "/nowhere.pem", "[Errno 2] No such file or directory"),
+        ("all_proxy", "socks://127.0.0.1:9", "Value error, Unknown scheme for proxy URL URL('socks://127.0.0.1:9')"),
+    ],
+)
+def test_a_setting_with_which_no_client_can_be_made_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: str
+) -> None:
+    monkeypatch.delenv("SSL_CERT_DIR")
+    # Clients are kept, by their address.
+    monkeypatch.setenv("OPENAI_API_BASE", f"http://127.0.0.1:9/{name}")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ModelError) as raised:
+        load_model("openai:large")
+    told = str(raised.value)
+    assert told.startswith(f"openai:large can't be used: {why} (Its client reads OPENAI_API_BASE")
+    assert told.endswith(f"{name}; look at what is in there.)")
+
+
+def test_a_key_that_was_copied_with_other_characters_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-…")
+    with pytest.raises(ModelError, match="OPENAI_API_KEY is no key: it has '…' in it"):
+        load_model("openai:large")
+
+
 # --- which model a node uses
 
 

@@ -252,7 +252,22 @@ async def test_a_server_that_is_not_there_is_named(make_chat_model: Callable[...
         await make_chat_model(base_url="http://127.0.0.1:9/v1").ainvoke("Hello")
     told = in_one_line(raised.value)
     assert told.startswith("No connection to http://127.0.0.1:9 (")
+    assert told.endswith("Is the model's server running, and OPENAI_BASE_URL right?")
     assert "\n" not in told
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
+async def test_a_server_that_a_proxy_does_not_reach_can_be_asked_directly(
+    make_chat_model: Callable[..., ChatOpenAI], monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    with pytest.raises(openai.APIConnectionError) as raised:
+        await make_chat_model(base_url="http://127.0.0.1:8/v1").ainvoke("Hello")
+    assert in_one_line(raised.value).endswith(
+        f" It is asked by way of {variable}; NO_PROXY=127.0.0.1 asks it directly."
+    )
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert "PROXY" not in in_one_line(raised.value)
 
 
 @pytest.mark.parametrize("value", ["some", "0"])
