@@ -55,20 +55,21 @@ def main() -> None:
         sys.exit(NOT_INSTALLED)
     load_dotenv(".env")
     first, number = int(os.environ.get("PORT") or 2026), int(os.environ.get("SERVERS") or 2)
-    with ExitStack() as stack:
+    for end in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(end) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(end, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), ExitStack() as stack:
         try:
             database = os.environ.get("DATABASE_URL") or stack.enter_context(postgres()).format(database="postgres")
             broker = os.environ.get("REDIS_URL") or stack.enter_context(redis())
-        except FileNotFoundError as error:
-            sys.exit(str(error))
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with suppress(KeyboardInterrupt):
             for port in range(first, first + number):
                 command, environment = server(port, database, broker)
                 process = stack.enter_context(running(command, env=environment))
                 wait_for(port, process)  # the first one prepares the database
                 typer.echo(f"The graphs of {environment['AEGRA_CONFIG']} are at http://127.0.0.1:{port}")
-            process.wait()
+        except (FileNotFoundError, RuntimeError) as error:
+            sys.exit(str(error))
+        process.wait()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import getpass
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
@@ -15,11 +16,17 @@ from typing import Any
 
 NO_PROGRAM = "{name} is not on this machine: sudo apt-get install {package}, or set {variable} to the URL of a server."
 
-KEEPER = """
-"$0" start --wait --pgdata "$1" --log "$2" --options "$3" >&2 && echo started && cat
-"$0" stop --wait --mode immediate --pgdata "$1" >&2
+POSTGRES_KEEPER = """
+"$0" start --wait --pgdata "$1/data" --log "$1/log" --options "$2" >&2 && started=yes && echo started && cat
+"$0" stop --wait --mode immediate --pgdata "$1/data" >&2
+[ "$started" ] && rm -rf "$1"
 """
-"""Runs the server until its standard input ends: when whoever started it is over, or has been killed."""
+KEEPER = '"$@" & trap "" TERM; cat; kill $!; wait $!; rm -rf "$0"'
+"""Run a server until their standard input ends: when whoever started it is over, or has been killed. Then they remove
+its folder."""
+
+LONGEST_PLACE = 70
+"""In bytes: the path of a socket may have 103."""
 
 
 @contextmanager
@@ -37,7 +44,7 @@ def postgres(options: str = "") -> Iterator[str]:
     """
     programs = programs_of_postgres()
     user = unprivileged()
-    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=place_for_sockets()))
 
     def run(program: str, *arguments: str) -> None:
         subprocess.run(
@@ -51,7 +58,7 @@ def postgres(options: str = "") -> Iterator[str]:
         run("initdb", "--pgdata", data, "--username", "test", "--auth", "trust", "--no-sync", "--encoding", "UTF8")
         options += f" -c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c max_connections=300"
         with subprocess.Popen(
-            ["sh", "-c", KEEPER, str(programs / "pg_ctl"), data, str(folder / "log"), options],
+            ["sh", "-c", POSTGRES_KEEPER, str(programs / "pg_ctl"), str(folder), options],
             user=user,
             cwd=folder,
             stdin=subprocess.PIPE,
@@ -76,10 +83,10 @@ def redis() -> Iterator[str]:
     program = shutil.which("redis-server")
     if not program:
         raise FileNotFoundError(NO_PROGRAM.format(name="Redis", package="redis-server", variable="REDIS_URL"))
-    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
+    with tempfile.TemporaryDirectory(prefix="redis-", dir=place_for_sockets(), ignore_cleanup_errors=True) as folder:
         path = f"{folder}/socket"
         options = ["--port", "0", "--unixsocket", path, "--save", "", "--logfile", f"{folder}/log"]
-        with running([program, *options]) as process:
+        with running([program, *options], folder) as process:
             while not _listens(path):
                 if process.poll() is not None:
                     raise RuntimeError(Path(folder, "log").read_text())
@@ -88,11 +95,19 @@ def redis() -> Iterator[str]:
 
 
 @contextmanager
-def running(command: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that ends with this block, or with this process, however that ends."""
-    keeper = ["sh", "-c", '"$@" & trap "" TERM; cat; kill $!; wait $!', "sh", *command]
-    with subprocess.Popen(keeper, stdin=subprocess.PIPE, start_new_session=True, **options) as process:
+def running(command: Sequence[str], folder: str = "", **options: Any) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that ends with this block, or with this process, however that ends; and its folder goes with it."""
+    with subprocess.Popen(
+        ["sh", "-c", KEEPER, folder, *command], stdin=subprocess.PIPE, start_new_session=True, **options
+    ) as process:
         yield process
+
+
+def place_for_sockets() -> str | None:
+    """Where a folder with a socket can be made: `/tmp`, if the usual place has a path that is too long, or that
+    PostgreSQL can't be told."""
+    usual = tempfile.gettempdir()
+    return None if len(usual) <= LONGEST_PLACE and re.fullmatch(r"[\w/.-]+", usual, re.ASCII) else "/tmp"
 
 
 def programs_of_postgres() -> Path:

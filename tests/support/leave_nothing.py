@@ -1,12 +1,15 @@
 """`python leave_nothing.py COMMAND…` runs it, and ends all that it started and left: also if it, or make, is killed.
+Temporary files, which servers that are killed leave, go with it; but not pytest's, which keeps those of three runs.
 
 On Linux. What is in a session of its own, as servers are, or whose parent has gone, is found all the same.
 """
 
 import ctypes
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 PARENT_DEATH_SIGNAL = 1
@@ -26,6 +29,10 @@ def end_children() -> None:
 
 def main(command: list[str]) -> int:
     """Its exit code."""
+    usual = tempfile.gettempdir()
+    folder = tempfile.mkdtemp(prefix="run-")
+    Path(folder).chmod(0o711)  # PostgreSQL is run by another user
+    os.environ |= {"TMPDIR": folder, "PYTEST_DEBUG_TEMPROOT": os.environ.get("PYTEST_DEBUG_TEMPROOT") or usual}
     prctl = ctypes.CDLL(None).prctl
     prctl(CHILD_SUBREAPER, 1)
     process = os.fork()
@@ -33,8 +40,12 @@ def main(command: list[str]) -> int:
         prctl(PARENT_DEATH_SIGNAL, signal.SIGINT)
         os.execvp(command[0], command)
 
-    def stop(*_: object) -> None:
+    def clean() -> None:
         end_children()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def stop(*_: object) -> None:
+        clean()
         os._exit(1)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command
@@ -45,7 +56,7 @@ def main(command: list[str]) -> int:
     while True:
         ended, status = os.wait()
         if ended == process:
-            end_children()
+            clean()
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
 

@@ -1,12 +1,31 @@
 """PostgreSQL and Redis for a while: what is said where there is none, and that they end."""
 
 import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
 
 from apps.cluster.databases import postgres, redis
+from tests.support import ROOT
+
+KILLED = """
+import os, signal
+from apps.cluster.databases import {name}
+with {name}() as url:
+    print(url, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def folder_in(url: str) -> Path:
+    return Path(url.partition("host=")[2] or url.removeprefix("unix://").removesuffix("/socket"))
 
 
 def test_without_redis_it_says_what_to_install_or_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,3 +46,25 @@ def test_postgres_has_ended_also_when_what_it_was_for_fails() -> None:
         fail()
     (server,) = failed.value.args
     assert not psutil.pid_exists(server) or psutil.Process(server).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("name", ["postgres", "redis"])
+def test_nothing_is_left_of_them_when_the_process_is_killed(name: str) -> None:
+    command = [sys.executable, "-c", KILLED.format(name=name)]
+    killed = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False
+    )  # waits for all who can write
+    folder = folder_in(killed.stdout.strip())
+    assert folder.name.startswith(f"{name}-")
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("place", ["a place", "long" * 30])
+@pytest.mark.parametrize("database", [postgres, redis])
+def test_they_start_wherever_temporary_files_are_kept(
+    database: Callable[[], AbstractContextManager[str]], place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / place).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / place))
+    with database() as url:
+        assert folder_in(url).is_dir()

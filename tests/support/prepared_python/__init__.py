@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from apps.cluster.databases import place_for_sockets
 from tests.support import ROOT
 
 ADDRESS = "PREPARED_PYTHON"
@@ -32,7 +33,7 @@ def prepared(*arguments: str) -> list[str]:
 @contextmanager
 def running() -> Iterator[None]:
     """The process that forks, for as long as this block."""
-    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+    with tempfile.TemporaryDirectory(dir=place_for_sockets()) as folder, socket.socket(socket.AF_UNIX) as listener:
         os.environ[ADDRESS] = f"{folder}/socket"
         listener.bind(os.environ[ADDRESS])
         listener.listen()
