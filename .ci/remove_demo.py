@@ -89,10 +89,16 @@ ASK_A_MODEL = """\
 """
 
 
+NO_REPOSITORY = """\
+No git repository has this project; you could not go back. Make one first: \
+git init && git add --all && git commit --message begin"""
+
+
 def main() -> None:
     """Removes the demo, if git has all that there is."""
-    told = ["git", "status", "--porcelain", "--untracked-files=no"]
-    if changed := subprocess.run(told, cwd=ROOT, capture_output=True, text=True, check=False).stdout:
+    if not git("ls-files", "README.md"):
+        sys.exit(NO_REPOSITORY)
+    if changed := git("status", "--porcelain", "--untracked-files=no"):
         sys.exit(f"Commit first, so that you can go back:\n{changed.rstrip()}")
     for path in map(ROOT.joinpath, MARKED):
         path.write_text(without_demo(path.read_text("utf-8")), "utf-8")
@@ -100,6 +106,14 @@ def main() -> None:
     for path in map(ROOT.joinpath, DEMO):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     forget_graphs(ROOT / "langgraph.json")
+
+
+def git(*arguments: str) -> str:
+    """What git prints: nothing, if it isn't here, or has no repository."""
+    try:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:
+        return ""
 
 
 def without_demo(text: str) -> str:

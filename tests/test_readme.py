@@ -36,6 +36,7 @@ from tests.support.documents import DOCUMENTS, FENCED, blocks, python
 from tests.support.model_server import ModelServer
 from tests.support.mountains import PLAN, graph
 from tests.support.prepared_python import prepared
+from tests.support.repository import tracked
 from tests.support.serving import serving
 from tests.support.terminal import (
     COMMAND,
@@ -451,13 +452,6 @@ def test_the_picture_of_the_graph_is_the_graph() -> None:
     assert {(source, arrow != "-->", label, target) for source, arrow, label, target in edges} == {
         (edge.source, edge.conditional, edge.data or "", edge.target) for edge in graph.edges
     }
-
-
-@cache
-def tracked(*patterns: str) -> list[Path]:
-    """The files that git knows."""
-    listed = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
-    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).exists()]
 
 
 def written(path: Path) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support import ROOT
 from tests.support.model_server import ModelServer
+from tests.support.repository import tracked
 from tests.support.terminal import environment, scripted
 
 AGENT = '''\
@@ -42,11 +43,10 @@ TESTED = "tests/tools/test_clock.py tests/test_conventions.py tests/test_images.
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The files that git knows, all committed in a repository of their own."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, tmp_path / name)
+    for path in tracked():
+        copied = tmp_path / path.relative_to(ROOT)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copied)
     git(tmp_path, "init", "--quiet")
     commit(tmp_path)
     return tmp_path
@@ -67,7 +67,8 @@ def project(copy: Path) -> Path:
     """The copy with an environment: the packages are this one's, but the project is its own."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", copy / ".venv"], check=True)
     (packages,) = (copy / ".venv" / "lib").glob("*/site-packages")
-    (packages / "shared.pth").write_text(f"{sysconfig.get_path('purelib')}\n{copy}\n")
+    # In ASCII, all that Python 3.11 reads there in the locale "C".
+    (packages / "shared.pth").write_text(f"import sys; sys.path += {[sysconfig.get_path('purelib'), str(copy)]!a}\n")
     here, there = Path(sys.executable).parent, copy / ".venv" / "bin"
     for name in SCRIPTS:
         (there / name).write_text((here / name).read_text().replace(str(here), str(there)))
@@ -111,6 +112,26 @@ def test_what_is_not_committed_is_not_touched(project: Path) -> None:
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr == "Commit first, so that you can go back:\n M graphs/llm_compiler.py\n"
     assert git(project, "status", "--short", "--untracked-files=no") == " M graphs/llm_compiler.py\n"
+
+
+def test_what_is_in_no_repository_is_not_touched(copy: Path) -> None:
+    shutil.rmtree(copy / ".git")
+    git(copy.parent, "init", "--quiet")  # which knows nothing of the project
+    for env in (None, {"PATH": ""}):
+        ran = subprocess.run(
+            [sys.executable, ".ci/remove_demo.py"],
+            cwd=copy,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (ran.returncode, ran.stdout) == (1, "")
+        assert ran.stderr == (
+            "No git repository has this project; you could not go back. Make one first: "
+            "git init && git add --all && git commit --message begin\n"
+        )
+    assert (copy / "graphs" / "offline").is_dir()
 
 
 @pytest.mark.timeout(600)

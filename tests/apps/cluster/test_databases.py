@@ -4,8 +4,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import psutil
@@ -24,6 +22,16 @@ with {name}() as url:
 """
 
 
+@pytest.fixture(params=["postgres", "redis"])
+def name(request: pytest.FixtureRequest) -> str:
+    """The name of each, if its program is here."""
+    if request.param == "postgres":
+        request.getfixturevalue("postgres_server")
+    elif not shutil.which("redis-server"):
+        pytest.skip("Redis is not on this machine: sudo apt-get install redis-server")
+    return str(request.param)
+
+
 def folder_in(url: str) -> Path:
     return Path(url.partition("host=")[2] or url.removeprefix("unix://").removesuffix("/socket"))
 
@@ -37,6 +45,7 @@ def test_without_redis_it_says_what_to_install_or_to_set(monkeypatch: pytest.Mon
         pass
 
 
+@pytest.mark.usefixtures("postgres_server")
 def test_postgres_has_ended_also_when_what_it_was_for_fails() -> None:
     def fail() -> None:
         with postgres() as url, psycopg.connect(url.format(database="postgres")) as connection:
@@ -48,7 +57,6 @@ def test_postgres_has_ended_also_when_what_it_was_for_fails() -> None:
     assert not psutil.pid_exists(server) or psutil.Process(server).status() == psutil.STATUS_ZOMBIE
 
 
-@pytest.mark.parametrize("name", ["postgres", "redis"])
 def test_nothing_is_left_of_them_when_the_process_is_killed(name: str) -> None:
     command = [sys.executable, "-c", KILLED.format(name=name)]
     killed = subprocess.run(
@@ -60,11 +68,10 @@ def test_nothing_is_left_of_them_when_the_process_is_killed(name: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["a place", "long" * 30])
-@pytest.mark.parametrize("database", [postgres, redis])
 def test_they_start_wherever_temporary_files_are_kept(
-    database: Callable[[], AbstractContextManager[str]], place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / place).mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / place))
-    with database() as url:
+    with {"postgres": postgres, "redis": redis}[name]() as url:
         assert folder_in(url).is_dir()
