@@ -36,7 +36,7 @@ demo: $(VENV)/with-core ## Answer a question with the live view; make demo Q="â€
 demo: export QUESTION = $(Q)
 
 test: $(VENV)/with-all tests/javascript/node_modules ## Run the whole test suite; make test ARGS="-k parser" a part of it
-	@$(BIN)/python tests/support/leave_nothing.py $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python tests/support/leave_nothing.py $(BIN)/python -E -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 test: WORKERS = 4
 
 # LangGraph's JavaScript SDK, for the tests of chats, which are skipped where it can't be had. npm writes this file last.
@@ -47,7 +47,7 @@ tests/javascript/node_modules/.package-lock.json: tests/javascript/package-lock.
 
 test-cluster: $(VENV)/with-all $(VENV)/with-cluster ## Run the tests of Ray and of several servers; takes Python 3.12
 	@for file in $(FILES); do \
-		$(BIN)/python tests/support/leave_nothing.py $(BIN)/python -m pytest $$file $(ARGS) || exit 1; \
+		$(BIN)/python tests/support/leave_nothing.py $(BIN)/python -E -m pytest $$file $(ARGS) || exit 1; \
 	done # each in a process of its own, in which Ray is started once
 test-cluster: FILES = $(wildcard tests/cluster/test_*.py)
 

@@ -29,7 +29,7 @@ hypothesis.settings.load_profile("test")
 _BEHAVIOUR = re.compile(
     r"(OPENAI|AZURE_OPENAI|ANTHROPIC|TAVILY|LLM_COMPILER|LANGSMITH|LANGCHAIN|LANGGRAPH)_.*"
     r"|SEARCH|LC_OUTPUT_VERSION|.*_API_KEY|(HTTPS?|ALL|NO|FTP)_PROXY"
-    r"|SSL_CERT_FILE|PYTHONDONTWRITEBYTECODE|NO_COLOR|(CLI)?COLOR(_FORCE)?|FORCE_COLOR|CLICOLOR.*|TTY_.*|COLUMNS|LINES",
+    r"|SSL_CERT_FILE|PYTHON.*|NO_COLOR|(CLI)?COLOR(_FORCE)?|FORCE_COLOR|CLICOLOR.*|TTY_.*|COLUMNS|LINES",
     re.IGNORECASE,
 )
 """Environment variables that change what the project, its libraries or its terminal output do."""
