@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
+from tests.support.program import program
 
 PYTHON = """\
 #!/bin/sh
@@ -142,9 +143,3 @@ def test_what_npm_left_half_made_is_told_and_made_anew(tmp_path: Path, monkeypat
     )
     assert make("none") == ""
     assert "skipped" not in make("offline"), "it is there"
-
-
-def program(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o755)

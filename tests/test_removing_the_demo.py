@@ -12,6 +12,7 @@ import pytest
 
 from tests.support import ROOT
 from tests.support.model_server import ModelServer
+from tests.support.program import program
 from tests.support.repository import tracked
 from tests.support.terminal import environment, scripted
 
@@ -71,8 +72,7 @@ def project(copy: Path) -> Path:
     (packages / "shared.pth").write_text(f"import sys; sys.path += {[sysconfig.get_path('purelib'), str(copy)]!a}\n")
     here, there = Path(sys.executable).parent, copy / ".venv" / "bin"
     for name in SCRIPTS:
-        (there / name).write_text((here / name).read_text().replace(str(here), str(there)))
-        (there / name).chmod(0o755)
+        program(there / name, (here / name).read_text().replace(str(here), str(there)))
     (there / "ruff").symlink_to(here / "ruff")
     return copy
 

@@ -19,7 +19,7 @@ NO_PROGRAM = "{name} is not on this machine: sudo apt-get install {package}, or 
 POSTGRES_KEEPER = """
 "$0" start --wait --pgdata "$1/data" --log "$1/log" --options "$2" >&2 && started=yes && echo started && cat
 "$0" stop --wait --mode immediate --pgdata "$1/data" >&2
-[ "$started" ] && rm -rf "$1"
+[ "$started" ] && rm -rf "$1" 2>/dev/null
 """
 KEEPER = '"$@" & trap "" TERM; cat; kill $!; wait $!; rm -rf "$0"'
 """Run a server until their standard input ends: when whoever started it is over, or has been killed. Then they remove

@@ -31,7 +31,7 @@ def main(command: list[str]) -> int:
     """Its exit code."""
     usual = tempfile.gettempdir()
     folder = tempfile.mkdtemp(prefix="run-")
-    Path(folder).chmod(0o711)  # PostgreSQL is run by another user
+    Path(folder).chmod(0o1777)  # as /tmp: PostgreSQL is run by another user
     os.environ |= {"TMPDIR": folder, "PYTEST_DEBUG_TEMPROOT": os.environ.get("PYTEST_DEBUG_TEMPROOT") or usual}
     prctl = ctypes.CDLL(None).prctl
     prctl(CHILD_SUBREAPER, 1)
