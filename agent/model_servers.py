@@ -500,7 +500,8 @@ def whole_calls(message: AIMessage) -> list[ToolCallChunk]:
 
 def _error_in(body: dict[str, Any]) -> Any:
     """What a response, or a piece of one, says of an error. Of pieces OpenAI's client knows only that under `error`."""
-    error = body.get("error") or body.get("detail") or (body.get("message") if body.get("object") == "error" else None)
+    message = body.get("message")  # that of an error; a model's own is an object
+    error = body.get("error") or body.get("detail") or (message if isinstance(message, str) else None)
     return error.get("message", error) if isinstance(error, dict) else error
 
 

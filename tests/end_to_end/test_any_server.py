@@ -576,6 +576,7 @@ async def test_a_server_that_never_streams_is_asked_for_a_whole_answer(
     "error",
     [
         {"object": "error", "message": "out of memory", "code": 500},
+        {"message": "out of memory", "status": 500},
         {"detail": "out of memory"},
         {"error": {"message": "out of memory"}},
         {"error": "out of memory"},
