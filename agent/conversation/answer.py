@@ -103,9 +103,9 @@ def _is_a_persons(result: ToolMessage) -> bool:
 
 
 def fill_in(answer: str, messages: Sequence[AnyMessage], changing: Collection[str]) -> str:
-    """The answer with the results put in; empty if it takes a model after all: there is no answer, a task that it
-    refers to isn't there, or a result is too long, or no text, number, or list of those; or its words might claim what
-    no call of the turn has done.
+    """The answer with the results put in; empty if it takes a model after all: there is no answer, or none with a
+    result in it though calls were made; a task that it refers to isn't there, or a result is too long, or no text,
+    number, or list of those; or its words might claim what no call of the turn has done.
 
     Args:
         answer: As the plan gives it.
@@ -113,7 +113,7 @@ def fill_in(answer: str, messages: Sequence[AnyMessage], changing: Collection[st
         changing: The tools that change something, or may.
     """
     filling = Filling(messages)
-    if without_thoughts(answer) != answer:
+    if without_thoughts(answer) != answer or (own_plans(this_turn(messages)) and not filling.refers(answer)):
         return ""
     try:
         filled = filling.put_in(answer).strip()
@@ -152,6 +152,10 @@ class Filling:
         if _OTHER_REFERENCE.search(marked) or (self._seen and _PLACEHOLDER.search(marked)):
             raise NoAnswerError
         return "".join([*parts, words[-1]])
+
+    def refers(self, answer: str) -> bool:
+        """Whether an answer has a result in it."""
+        return any(map(self._is_of_a_result, PATTERN.finditer(answer)))
 
     def marked(self, answer: str) -> str:
         """The answer with a mark in place of each result."""

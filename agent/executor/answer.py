@@ -1,7 +1,7 @@
 """The plan's own answer, shown while the model writes it.
 
-Only if it is sure to be taken: everything was done that the turn's plans set out to do, and its words can claim no
-deed, since no tool changes anything. Of a reference that is still being written nothing is shown.
+Only if it is sure to be taken: everything was done that the turn's plans set out to do, its words can claim no deed,
+since no tool changes anything, and it has a result in it. Of a reference that is still being written nothing is shown.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from langchain_core.messages import AIMessage, AnyMessage
 
 from agent.conversation.answer import Filling, NoAnswerError, all_done, certain, fill_in
+from agent.conversation.messages import own_plans, this_turn
 from agent.handover import Handover
 from agent.streaming import StreamedMessage
 
@@ -24,6 +25,7 @@ async def show_answer(handover: Handover, messages: Sequence[AnyMessage], stream
     if not all_done(messages):
         return
     filling = Filling(messages)
+    may_be_shown = not own_plans(this_turn(messages))
     filled, position = "", 0
     async for answer in handover.answer():
         end = certain(answer)
@@ -33,7 +35,9 @@ async def show_answer(handover: Handover, messages: Sequence[AnyMessage], stream
             except NoAnswerError:
                 return
             position = end
-            streamed.add(filled.strip()[len(streamed.text) :])
+            may_be_shown = may_be_shown or filling.refers(answer[:end])
+            if may_be_shown:
+                streamed.add(filled.strip()[len(streamed.text) :])
 
 
 def whole_answer(answer: str, messages: Sequence[AnyMessage], streamed: StreamedMessage) -> AIMessage | None:

@@ -309,11 +309,11 @@ async def test_where_nothing_can_be_read_out_either(
     ("plan", "said"),
     [
         ('join("Hello! It costs $5.")', "Hello! It costs $5."),
-        ('1. people()\njoin("Hello! It costs $5.")', "Hello! It costs $5."),
+        ('1. people()\njoin("Hello! It costs $5.")', JOINER),
         ('1. people()\n2. ratio.map($1, b=1)\njoin("All of them do.")', JOINER),
     ],
 )
-async def test_words_alone_are_the_answer_where_no_tool_could_have_done_anything(
+async def test_words_alone_are_the_answer_where_no_call_was_made_and_no_tool_could_have_done_anything(
     plan: str, said: str, model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
     model_server.script(planner=[plan], joiner=[JOINER] if said == JOINER else [])

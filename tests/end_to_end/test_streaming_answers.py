@@ -153,11 +153,11 @@ async def test_so_does_one_of_a_planner_by_calls(model_server: ModelServer, mode
 @pytest.mark.parametrize(
     ("answer", "shown", "rest", "whole"),
     [
-        ("K2 is $1.hei", "K2 is", "ght m high.", "K2 is 8611 m high."),
-        ("K2 is ${1.height", "K2 is", "} m high.", "K2 is 8611 m high."),
+        ("$1.name is $1.hei", "K2 is", "ght m high.", "K2 is 8611 m high."),
+        ("$1.name is ${1.height", "K2 is", "} m high.", "K2 is 8611 m high."),
         ("$1.name and $2[0].name, all", "K2 and Fuji, all", " of $2.height.", "K2 and Fuji, all of 3776."),
-        ("Under $", "Under", "1,000: $1.name", "Under $1,000: K2"),
-        ("Of $9 or \\", "Of $9 or", "\\$1 it is", "Of $9 or $1 it is"),
+        ("$1.name is under $", "K2 is under", "1,000", "K2 is under $1,000"),
+        ("$1.name, of $9 or \\", "K2, of $9 or", "\\$1", "K2, of $9 or $1"),
     ],
 )
 async def test_from_a_reference_on_it_waits_until_that_has_been_read(
@@ -204,6 +204,7 @@ async def test_nothing_of_it_appears_before_every_call_has_succeeded(model_serve
     [
         '1. fail("luck")\n2. join("All went well.")',
         '1. measure("K2")\n2. join("I told Ana, for $1.height.")',
+        '1. measure("K2")\n2. join("It is the second highest.")',
         'join("I told Ana.")',
         '1. send.map([])\n2. join("I told them all.")',
         '1. measure("K2") and then\nStep 2: send\n3. join("I told Ana.")',
@@ -227,7 +228,7 @@ async def test_one_that_cannot_be_taken_after_all_is_taken_back(
     rest: Any, model_server: ModelServer, model: Any
 ) -> None:
     gate = Gate()
-    writing = Reply(['1. measure("K2")\n2. join("K2 costs about', gate, rest])
+    writing = Reply(['1. measure("K2")\n2. join("$1.name costs about', gate, rest])
     model_server.script(planner=[writing], joiner=["I can't tell."])
     chat = await talk(create_llm_compiler([measure], model=model), on=opens(gate, "K2 costs about"))
     assert [chat.texts[0], chat.texts[-1]] == ["Question?", "I can't tell."]
