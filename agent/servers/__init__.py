@@ -1,0 +1,1 @@
+"""Chat models behind any server: what each does in its own way is made the same."""
