@@ -6,8 +6,8 @@ Read `graph` first; then a room for each of `planner`, `executor` and `joiner`, 
 
 from agent.context import Context
 from agent.graph import create_llm_compiler
-from agent.model_servers import ModelError
 from agent.models import PROVIDERS, default_model, load_model
+from agent.servers.errors import ModelError
 from agent.state import State
 from agent.tooling.as_tool import as_tool
 from agent.tooling.inject import InjectedIdempotencyKey

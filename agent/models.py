@@ -17,7 +17,8 @@ from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel
 
 from agent.context import Context
-from agent.model_servers import ModelError, for_any_server
+from agent.servers.any_server import for_any_server
+from agent.servers.errors import ModelError
 
 DEFAULT_OPENAI_MODEL = "openai:gpt-4.1-mini"
 OPENAI = "https://api.openai.com/v1"

@@ -21,9 +21,10 @@ from agent.events import Progress
 from agent.joiner.reply import Answer, Replan, Reply, read_decision
 from agent.joiner.structured import ResponseFormat, Structured, ask
 from agent.language.reasoning import without_thoughts
-from agent.model_servers import end_of, is_refusal, known_of
 from agent.models import Models, overflow_told
 from agent.prompts import NO_ANSWER, REPLAN_TOOL, joiner_prompt
+from agent.servers.any_server import end_of, known_of
+from agent.servers.errors import is_refusal
 from agent.state import Node, State
 from agent.streaming import MessageStream
 

@@ -16,8 +16,8 @@ from agent.conversation.transcript import add_text
 from agent.joiner.reply import CONFIG
 from agent.language.reasoning import without_thoughts
 from agent.language.values import UNREADABLE
-from agent.model_servers import ModelError, is_refusal
 from agent.prompts import ANSWER_AS_JSON, ANSWER_BY_CALL, DOES_NOT_FIT, REPLAN_TOOL, joiner_prompt
+from agent.servers.errors import ModelError, is_refusal
 from agent.tooling.fit import adapter_of, reasons_of
 
 NO_FIT = "The model's answer does not fit the response_format {name}, also when it was told why: {reasons}."

@@ -27,8 +27,8 @@ from agent.language.written_calls import (
     read_written_calls,
     without_marks,
 )
-from agent.model_servers import end_of, whole_calls
 from agent.planner.functions import Functions
+from agent.servers.any_server import end_of, whole_calls
 
 NO_JSON = "The arguments of {tool} are no JSON object: {text}"
 NAMELESS = "a call without a name"

@@ -20,7 +20,7 @@ from langchain_core.tools import BaseTool
 
 from agent.context import GrammarDialect
 from agent.language.values import written_name
-from agent.model_servers import ModelError
+from agent.servers.errors import ModelError
 from agent.tooling.schema import choices_of, definitions_of, options_of, referred, schema_of
 
 DEEPEST = 4

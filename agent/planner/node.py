@@ -33,12 +33,13 @@ from agent.language.parser import Item, PlanParser
 from agent.language.plan import Plan
 from agent.language.reasoning import THOUGHT, Thoughts
 from agent.language.tasks import Call, Element, Join, Signature, Task, Thought
-from agent.model_servers import ModelError, known_of
 from agent.models import Models, overflow_told
 from agent.planner.function_calls import ToolCallReader
 from agent.planner.functions import Functions
 from agent.planner.grammar import plan_grammar, refusal_told, text_of
 from agent.prompts import planner_prompt
+from agent.servers.any_server import known_of
+from agent.servers.errors import ModelError
 from agent.state import Node, State
 from agent.streaming import StreamedMessage
 from agent.tooling.describe import describe, signature_of

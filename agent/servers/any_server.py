@@ -19,16 +19,12 @@
 import asyncio
 import json
 import re
-import sys
-import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, TypeVar, cast
 
-from anyio import to_thread
-from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata, subtract_usage
@@ -42,12 +38,10 @@ from pydantic import BaseModel, SecretStr
 
 from agent.language.reasoning import Thoughts
 from agent.language.values import without_surrogates
-from agent.tooling.secrets import without_secrets
+from agent.servers.errors import ModelError, hide_secrets, is_refusal, is_stray, status_of
+from agent.servers.openai_client import Untyped, on_each_loop
 
 T = TypeVar("T")
-
-REFUSED = frozenset({400, 404, 405, 422, 500, 501})
-"""What servers answer to a request with something in it that they can't do."""
 
 _VAGUE = frozenset(
     """error errors code message detail msg type value body param none null object status invalid bad request
@@ -68,17 +62,12 @@ NOTHING = (
     "it to end in /v1."
 )
 SAID = "The model's server answered: {said}"
-SHORTEST_KEY = 8
 
 MOST_STRAYS = 100
 """How many connections of other event loops a request may meet; each is gone when it was met."""
 
 ANEW = "</think>"
 """What stands for a closing mark that nothing opened, where the text before it is out already."""
-
-
-class ModelError(ValueError):
-    """A chat model can't be had, or has no answer. The message says what to do."""
 
 
 @dataclass
@@ -106,92 +95,6 @@ def for_any_server(model: BaseChatModel) -> BaseChatModel:
     object.__setattr__(fitted, "__pydantic_private__", private)
     object.__setattr__(fitted, "__class__", _fitted(type(model)))
     return fitted
-
-
-def on_each_loop(client: Any) -> Any:
-    """OpenAI's async client, with connections of its own on each event loop: sync code has another than async code, and
-    each `asyncio.run` one of its own."""
-    from openai import DefaultAsyncHttpxClient
-
-    given = client._client
-
-    class Http(DefaultAsyncHttpxClient):
-        async def send(self, *request: Any, **options: Any) -> Any:
-            return await (await _http_here(given)).send(*request, **options)
-
-    return client.copy(http_client=Http(verify=False))  # which sends nothing itself
-
-
-_first_loop: "weakref.ref[asyncio.AbstractEventLoop] | None" = None
-_http_of_others: dict[asyncio.AbstractEventLoop, Any] = {}
-
-
-async def _http_here(given: Any) -> Any:
-    """The given HTTP client on the first loop of the process, and one of its own on each other."""
-    global _first_loop
-    here = asyncio.get_running_loop()
-    _first_loop = _first_loop or weakref.ref(here)
-    if _first_loop() is here:
-        return given
-    if here not in _http_of_others:
-        from openai import DefaultAsyncHttpxClient
-
-        certificates = await to_thread.run_sync(_certificates)  # read from disk
-        for loop in [loop for loop in _http_of_others if loop.is_closed()]:
-            del _http_of_others[loop]
-        _http_of_others.setdefault(here, DefaultAsyncHttpxClient(verify=certificates))
-    return _http_of_others[here]
-
-
-@cache
-def _certificates() -> Any:
-    from openai import DefaultAsyncHttpxClient
-
-    httpx = sys.modules[DefaultAsyncHttpxClient.__mro__[1].__module__]  # or httpx2, as OpenAI's client has it
-    return httpx.create_ssl_context()
-
-
-class Untyped:
-    """OpenAI's client of chat completions, with streams of dicts. Objects are half of what a token takes of a core."""
-
-    def __init__(self, completions: Any) -> None:
-        self._completions = completions
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._completions, name)
-
-    async def create(self, **asked: Any) -> Any:
-        """What the client's `create` gives."""
-        if not asked.get("stream"):
-            return await self._completions.create(**asked)
-        from openai import AsyncStream
-
-        response = await self._completions.with_raw_response.create(**asked)
-        return response.parse(to=AsyncStream[object])
-
-
-def is_refusal(error: Exception) -> bool:
-    """Whether a server answers so that it can't do something that was asked for, such as calling tools."""
-    return status_of(error) in REFUSED and not isinstance(error, ContextOverflowError)
-
-
-def status_of(error: BaseException) -> int | None:
-    """The HTTP status that a server answered with, if that is what the error is about. Each client has it elsewhere."""
-    response = getattr(error, "response", None)
-    named = [getattr(error, "status_code", None), getattr(error, "code", None), getattr(response, "status_code", None)]
-    if isinstance(response, dict):  # botocore's
-        named.append(response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
-    if said := re.match(r"\[(\d{3})\]", str(error)):  # NVIDIA's
-        named.append(int(said[1]))
-    status = next((status for status in named if isinstance(status, int)), None)
-    return status_of(error.__cause__) if status is None and error.__cause__ else status
-
-
-def _is_stray(error: BaseException | None) -> bool:
-    """Whether a client met a connection of another event loop; some have errors of their own made of that."""
-    while error and not (isinstance(error, RuntimeError) and "event loop" in str(error).lower()):
-        error = error.__cause__
-    return error is not None
 
 
 def end_of(message: BaseMessage) -> tuple[str, bool]:
@@ -268,7 +171,7 @@ class AnyServer(BaseChatModel):
             keys = [value.get_secret_value() for value in self.__dict__.values() if isinstance(value, SecretStr)]
             hidden: BaseException | None = error
             while hidden:
-                _hide_secrets(hidden, [key for key in keys if len(key) >= SHORTEST_KEY])
+                hide_secrets(hidden, keys)
                 hidden = hidden.__cause__ or hidden.__context__
             body = getattr(error, "body", None)
             if isinstance(body, str) and body not in str(error):  # OpenAI's client reads only objects in a stream
@@ -386,7 +289,7 @@ class Asking:
 
     def can_do_without(self, error: Exception) -> bool:
         """Whether to ask once more after this error: what the server may have refused is left out then."""
-        if _is_stray(error):
+        if is_stray(error):
             self._strays += 1
             return self._strays <= MOST_STRAYS
         status = status_of(error)
@@ -450,27 +353,6 @@ def _told(block: Any) -> Any:
 
 def _is_text(block: Any) -> bool:
     return isinstance(block, dict) and "text" in str(block.get("type")) and isinstance(block.get("text"), str)
-
-
-def _hide_secrets(error: BaseException, keys: Iterable[str]) -> None:
-    """Take keys out of an error, and the server's response from it."""
-
-    def hidden(value: Any) -> Any:
-        if isinstance(value, str):
-            for key in keys:
-                value = value.replace(key, "***")
-            return without_secrets(value)
-        if isinstance(value, dict):
-            return {name: hidden(item) for name, item in value.items()}
-        return [hidden(item) for item in value] if isinstance(value, list) else value
-
-    status = status_of(error)
-    error.args = tuple(hidden(said) for said in error.args)
-    for name in ("message", "body"):
-        if name in vars(error):
-            setattr(error, name, hidden(getattr(error, name)))
-    if vars(error).pop("response", None) is not None and status is not None:
-        error.status_code = status  # type: ignore[attr-defined]
 
 
 def _as_chunk(result: ChatResult) -> ChatGenerationChunk:

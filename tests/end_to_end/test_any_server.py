@@ -17,7 +17,7 @@ from openai.types.chat import ChatCompletionChunk
 from pydantic import BaseModel, SecretStr
 
 from agent import ModelError, create_llm_compiler
-from agent.model_servers import for_any_server
+from agent.servers.any_server import for_any_server
 from tests.support.model_server import Answer, Body, ChatRequest, End, Gate, HttpError, ModelServer, Raw, Reply, pieces
 
 Delta = dict[str, Any]

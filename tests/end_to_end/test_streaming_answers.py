@@ -14,7 +14,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
 
 from agent import create_llm_compiler
-from agent.model_servers import for_any_server
+from agent.servers.any_server import for_any_server
 from tests.support.model_server import Answer, End, Gate, ModelServer, Reply
 
 QUESTION: Any = {"messages": "Question?"}

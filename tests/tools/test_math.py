@@ -15,7 +15,7 @@ from langchain_core.tools import StructuredTool, ToolException
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import PrivateAttr
 
-from agent.model_servers import for_any_server
+from agent.servers.any_server import for_any_server
 from tools import expression
 from tools.math import MAX_ITEM_CHARACTERS, math
 

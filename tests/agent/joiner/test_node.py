@@ -19,7 +19,7 @@ from agent.joiner.node import decide
 from agent.joiner.reply import Answer, Replan, read_decision
 from agent.language.plan import Plan
 from agent.language.tasks import Call, Signature
-from agent.model_servers import REFUSED
+from agent.servers.errors import REFUSED
 
 
 def said(text: str) -> Answer | Replan:

@@ -13,7 +13,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 
 from agent import create_llm_compiler, load_model
-from agent.model_servers import REFUSED
+from agent.servers.errors import REFUSED
 from agent.tooling.secrets import without_secrets
 from apps.runs.errors import in_one_line
 from tests.support.model_server import HttpError, ModelServer
