@@ -37,6 +37,7 @@ async def execute(path: Path) -> "NotebookNode":
     client = NotebookClient(
         notebook,
         timeout=PATIENCE,
+        startup_timeout=PATIENCE,
         kernel_name="python3",
         record_timing=False,
         resources={"metadata": {"path": str(path.parent)}},
