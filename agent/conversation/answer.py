@@ -21,7 +21,7 @@ from langchain_core.messages import AnyMessage, ToolMessage
 from langchain_core.tools import BaseTool
 
 from agent.context import Context
-from agent.conversation.messages import map_sizes, observations, own_plans, result_of, tasks_of, this_turn, value_for
+from agent.conversation.messages import all_tasks, map_sizes, observations, own_plans, result_of, this_turn, value_for
 from agent.language.excerpt import excerpt
 from agent.language.reasoning import without_thoughts
 from agent.language.references import (
@@ -93,8 +93,7 @@ def all_done(messages: Sequence[AnyMessage]) -> bool:
     results = observations(turn)
     if any(result.status == "error" or _is_a_persons(result) for result in results.values()):
         return False
-    tasks = [task for plan in own_plans(turn) for task in tasks_of(plan)]
-    return not any(task.is_map and task.key in results for task in tasks)
+    return not any(task.is_map and task.key in results for task in all_tasks(turn))
 
 
 def _is_a_persons(result: ToolMessage) -> bool:
@@ -113,7 +112,7 @@ def fill_in(answer: str, messages: Sequence[AnyMessage], changing: Collection[st
         changing: The tools that change something, or may.
     """
     filling = Filling(messages)
-    if without_thoughts(answer) != answer or (own_plans(this_turn(messages)) and not filling.refers(answer)):
+    if without_thoughts(answer) != answer or not filling.may_answer(answer):
         return ""
     try:
         filled = filling.put_in(answer).strip()
@@ -130,6 +129,7 @@ class Filling:
         self._seen = observations(messages)
         self._sizes = map_sizes(self._seen)
         self._last = max((number for number, _ in self._seen), default=0) + 1  # the join's own number
+        self._made_calls = bool(own_plans(this_turn(messages)))
 
     def put_in(self, answer: str, start: int = 0, end: int | None = None) -> str:
         """A part of an answer, with the results put in.
@@ -153,9 +153,9 @@ class Filling:
             raise NoAnswerError
         return "".join([*parts, words[-1]])
 
-    def refers(self, answer: str) -> bool:
-        """Whether an answer has a result in it."""
-        return any(map(self._is_of_a_result, PATTERN.finditer(answer)))
+    def may_answer(self, answer: str) -> bool:
+        """Whether an answer has a result in it, or no call was made for one."""
+        return not self._made_calls or any(map(self._is_of_a_result, PATTERN.finditer(answer)))
 
     def marked(self, answer: str) -> str:
         """The answer with a mark in place of each result."""
@@ -263,8 +263,8 @@ def _claims_no_deed(answer: str, marked: str, messages: Sequence[AnyMessage], ch
         changing: The tools that change something, or may.
     """
     turn = this_turn(messages)
-    made = [task for plan in own_plans(turn) for task in tasks_of(plan)]
-    earlier = {task.number for plan in own_plans(messages) for task in tasks_of(plan) if task.tool in changing}
+    made = all_tasks(turn)
+    earlier = {task.number for task in all_tasks(messages) if task.tool in changing}
     earlier -= {task.number for task in made}
     if any(reference.task in earlier for reference in find_references(answer)):
         return False

@@ -336,6 +336,11 @@ def own_plans(messages: Iterable[AnyMessage]) -> list[AIMessage]:
     return [message for message in messages if is_own_plan(message)]
 
 
+def all_tasks(messages: Iterable[AnyMessage]) -> list[Task]:
+    """The tasks of the plans among the messages."""
+    return [task for plan in own_plans(messages) for task in tasks_of(plan)]
+
+
 def replans_made(messages: Sequence[AnyMessage]) -> int:
     """How many further plans the present turn has taken so far, besides one that had no calls."""
     return sum(1 for plan in own_plans(this_turn(messages)) if plan.content)

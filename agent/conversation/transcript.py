@@ -18,6 +18,7 @@ from langchain_core.messages import (
 from langchain_core.messages.utils import count_tokens_approximately
 
 from agent.conversation.messages import (
+    all_tasks,
     as_made,
     call_id,
     is_answer,
@@ -25,7 +26,6 @@ from agent.conversation.messages import (
     key_of,
     map_sizes,
     observations,
-    own_plans,
     tasks_of,
     this_turn,
     without_inventions,
@@ -230,13 +230,12 @@ def _used(messages: Sequence[AnyMessage]) -> set[str]:
     succeeded = {m.tool_call_id for m in messages if isinstance(m, ToolMessage) and m.status == "success"}
     sizes = map_sizes(observations(messages))
     used: set[str] = set()
-    for plan in own_plans(messages):
-        for task in tasks_of(plan):
-            for reference in find_references(task.arguments) if call_id(task.key) in succeeded else ():
-                number = reference.task
-                elements = reference.elements(sizes[number]) if number in sizes else [None]
-                if reference.path in ("", "[:]") or (number in sizes and reference.path == f"[{reference.element}]"):
-                    used |= {call_id((number, element)) for element in elements}
+    for task in all_tasks(messages):
+        for reference in find_references(task.arguments) if call_id(task.key) in succeeded else ():
+            number = reference.task
+            elements = reference.elements(sizes[number]) if number in sizes else [None]
+            if reference.path in ("", "[:]") or (number in sizes and reference.path == f"[{reference.element}]"):
+                used |= {call_id((number, element)) for element in elements}
     return used
 
 

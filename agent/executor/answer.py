@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from langchain_core.messages import AIMessage, AnyMessage
 
 from agent.conversation.answer import Filling, NoAnswerError, all_done, certain, fill_in
-from agent.conversation.messages import own_plans, this_turn
 from agent.handover import Handover
 from agent.streaming import StreamedMessage
 
@@ -25,7 +24,6 @@ async def show_answer(handover: Handover, messages: Sequence[AnyMessage], stream
     if not all_done(messages):
         return
     filling = Filling(messages)
-    may_be_shown = not own_plans(this_turn(messages))
     filled, position = "", 0
     async for answer in handover.answer():
         end = certain(answer)
@@ -35,8 +33,7 @@ async def show_answer(handover: Handover, messages: Sequence[AnyMessage], stream
             except NoAnswerError:
                 return
             position = end
-            may_be_shown = may_be_shown or filling.refers(answer[:end])
-            if may_be_shown:
+            if streamed.text or filling.may_answer(answer[:end]):
                 streamed.add(filled.strip()[len(streamed.text) :])
 
 

@@ -13,7 +13,6 @@ interrupt's value is `{"action_requests": [{"name", "args", "description"}], "re
 import re
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import partial
 from itertools import islice
 from typing import Annotated, Any, Literal
 
@@ -162,7 +161,7 @@ def _about(name: str, value: Any) -> Iterator[str]:
             plain = _plain(container)
             if name in plain:
                 yield _record({name: plain[name]})
-            elif len(plain) > 1 and any(map(partial(_is_named, name), plain, plain.values())):
+            elif len(plain) > 1 and any(_is_named(name, key, item) for key, item in plain.items()):
                 yield _record(plain)
             elif named := _plain(as_container(container.get(name))):
                 yield f"{name}: {_record(named)}"

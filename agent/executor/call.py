@@ -114,9 +114,10 @@ class Calls:
         if call := notes.get("call"):
             self._first.setdefault(call, key)
         if change := notes.get("change"):
-            # A further plan may write it with the number that it was written with, or with that which it has.
-            given = set() if message.id == observation_id(self.plan, key) else {key[0]}
-            for number in {notes.get("written", key[0]), *given}:
+            numbers = {notes.get("written", key[0])}
+            if message.id != observation_id(self.plan, key):  # a further plan may also write the number that it has
+                numbers.add(key[0])
+            for number in numbers:
                 self._changes.setdefault((number, change), {})[key] = None
 
     async def make(self, task: Task, arguments: dict[str, Any]) -> ToolMessage | Paused:
@@ -235,15 +236,17 @@ class Calls:
 
     def _change(self, task: Task, arguments: dict[str, Any]) -> str | None:
         """What two calls have in common that change the same; None for a call that changes nothing."""
-        changes = changes_something(self.tools[task.tool], self.context.requires_approval)
-        return _digest([task.tool, arguments]) if changes else None
+        return _digest([task.tool, arguments]) if self._changes_something(task) else None
+
+    def _changes_something(self, task: Task) -> bool:
+        return changes_something(self.tools[task.tool], self.context.requires_approval)
 
     def _identity(self, task: Task, arguments: dict[str, Any], after: list[str]) -> str | None:
         """What two calls have in common whose results are interchangeable; None for a call that stands alone."""
         tool = self.tools[task.tool]
         if injections(tool):
             return None  # its result may depend on more than its arguments
-        if changes_something(tool, self.context.requires_approval) or not metadata_of(tool).cache:
+        if self._changes_something(task) or not metadata_of(tool).cache:
             return None
         return _digest([task.tool, arguments, after])
 
@@ -295,7 +298,7 @@ class Calls:
 
     async def _note(self, task: Task, record: dict[str, Any]) -> None:
         """Have it saved that a call is about to be made, if that matters: it changes something, or may."""
-        if self.superstep and changes_something(self.tools[task.tool], self.context.requires_approval):
+        if self.superstep and self._changes_something(task):
             planned = self._edited.get(task.key)
             edited = {"decision": "edit"} if planned else {}
             await self.superstep.note_call(planned or task, self.fail(task, IN_FLIGHT, **record, **edited))

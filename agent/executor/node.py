@@ -20,11 +20,10 @@ from agent.context import Context
 from agent.conversation.answer import changing
 from agent.conversation.messages import (
     NO_PLAN,
+    all_tasks,
     answer_id,
     apart,
     observations,
-    own_plans,
-    tasks_of,
     this_turn,
     with_tasks,
 )
@@ -100,7 +99,7 @@ def make_executor(
                 ),
                 plan=plan_id,
                 outcomes=outcomes,
-                order=Order(touches, outcomes, (task for plan in own_plans(turn) for task in tasks_of(plan))),
+                order=Order(touches, outcomes, all_tasks(turn)),
                 wrapper=wrapper,
             )
             for made in (*observations(turn).values(), *done.values()):

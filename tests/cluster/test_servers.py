@@ -316,34 +316,36 @@ async def test_who_makes_a_thread_at_the_same_time_as_another_is_refused(
         await run
 
 
+async def run_that_waits(client: LangGraphClient, gate: Gate, model_server: ModelServer) -> tuple[str, str, int]:
+    """A run whose third call waits at the gate: its thread, its id, and the process that has it."""
+    model_server.script(planner=[PLAN], joiner=["Done."])
+    gate.open("a", "ab")
+    thread = await new_thread(client)
+    run = await client.runs.create(thread, "chain", input=question())
+    ((_, process),) = await gate.until("abc")
+    return thread, run["run_id"], process
+
+
 async def test_a_run_goes_on_when_postgresql_has_been_restarted(
     servers: Servers, clients: list[LangGraphClient], gate: Gate, model_server: ModelServer
 ) -> None:
-    model_server.script(planner=[PLAN], joiner=["Done."])
-    gate.open("a", "ab")
-    thread = await new_thread(clients[0])
-    run = await clients[0].runs.create(thread, "chain", input=question())
-    await gate.until("abc")
+    thread, run, _ = await run_that_waits(clients[0], gate, model_server)
     servers.end_connections()
     gate.open("abc")
-    assert answer_of(await clients[1].runs.join(thread, run["run_id"])) == "Done."
+    assert answer_of(await clients[1].runs.join(thread, run)) == "Done."
 
 
 async def test_a_server_that_stops_hands_its_runs_over_though_clients_wait_for_them(
     servers: Servers, clients: list[LangGraphClient], gate: Gate, model_server: ModelServer
 ) -> None:
-    model_server.script(planner=[PLAN], joiner=["Done."])
-    gate.open("a", "ab")
-    thread = await new_thread(clients[0])
-    run = await clients[0].runs.create(thread, "chain", input=question())
-    ((_, process),) = await gate.until("abc")
+    thread, run, process = await run_that_waits(clients[0], gate, model_server)
     which = next(number for number, server in servers.processes.items() if server.pid == process)
-    join = f"http://127.0.0.1:{servers.ports[which]}/threads/{thread}/runs/{run['run_id']}/join"
+    join = f"http://127.0.0.1:{servers.ports[which]}/threads/{thread}/runs/{run}/join"
     async with httpx.AsyncClient() as client, client.stream("GET", join):
         await servers.stop(which)
     await gate.until("abc", 2)
     gate.open("abc")
-    assert answer_of(await clients[1 - which].runs.join(thread, run["run_id"])) == "Done."
+    assert answer_of(await clients[1 - which].runs.join(thread, run)) == "Done."
     await asyncio.to_thread(servers.start, which)
 
 
