@@ -17,7 +17,6 @@ from tests.benchmarks.peers import Contestant
 from tests.benchmarks.race import all_started, model_server
 from tests.benchmarks.workloads import WORKLOADS
 
-QUESTIONS = 20
 TOOL_SECONDS = 0.01
 SPEED = Speed(first_token=0.05, per_second=800.0)
 
@@ -36,7 +35,7 @@ class Cost:
 
 
 def cost(
-    contestants: Iterable[Contestant], workloads: Sequence[str], *, repeat: int, logs: Path
+    contestants: Iterable[Contestant], workloads: Sequence[str], *, repeat: int, logs: Path, questions: int = 20
 ) -> list[dict[str, Any]]:
     """What each contestant's questions take; all in turn, again and again, after a first round that is not counted.
 
@@ -45,6 +44,7 @@ def cost(
         workloads: Names of workloads.
         repeat: How many rounds count.
         logs: A folder for what the scripts print.
+        questions: How many are put at once.
     """
     measured: dict[tuple[str, str, bool], list[dict[str, Any]]] = {}
     with ExitStack() as stack:
@@ -54,14 +54,14 @@ def cost(
             for name, workload, streamed in _each(scripts, workloads):
                 asked = {
                     "workload": workload,
-                    "questions": QUESTIONS,
+                    "questions": questions,
                     "tool_seconds": TOOL_SECONDS,
                     "streamed": streamed,
                 }
                 done = scripts[name].ask(asked)
                 if counts and done:
                     measured.setdefault((name, workload, streamed), []).append(done)
-    return [asdict(_cost(*key, rounds)) for key, rounds in measured.items()]
+    return [asdict(_cost(*key, rounds, questions)) for key, rounds in measured.items()]
 
 
 def _each(names: Iterable[str], workloads: Sequence[str]) -> Iterator[tuple[str, str, bool]]:
@@ -71,10 +71,10 @@ def _each(names: Iterable[str], workloads: Sequence[str]) -> Iterator[tuple[str,
                 yield name, workload, streamed
 
 
-def _cost(name: str, workload: str, streamed: bool, rounds: list[dict[str, Any]]) -> Cost:
-    calls = QUESTIONS * len(WORKLOADS[workload].calls)
+def _cost(name: str, workload: str, streamed: bool, rounds: list[dict[str, Any]], questions: int) -> Cost:
+    calls = questions * len(WORKLOADS[workload].calls)
     error = next((done["error"] for done in rounds if done["error"]), "")
-    if not error and (wrong := [done for done in rounds if (done["right"], done["calls"]) != (QUESTIONS, calls)]):
-        error = f"{wrong[0]['right']} of {QUESTIONS} right answers, {wrong[0]['calls']} of {calls} calls"
-    ms = statistics.median(done["cpu"] for done in rounds) / QUESTIONS * 1000
+    if not error and (wrong := [done for done in rounds if (done["right"], done["calls"]) != (questions, calls)]):
+        error = f"{wrong[0]['right']} of {questions} right answers, {wrong[0]['calls']} of {calls} calls"
+    ms = statistics.median(done["cpu"] for done in rounds) / questions * 1000
     return Cost(name, workload, streamed, ms, error)

@@ -47,7 +47,7 @@ def test_every_token_of_the_server_arrives(tmp_path: Path) -> None:
 
 def test_what_questions_cost_is_measured_of_all_that_they_do(tmp_path: Path) -> None:
     contestants = [Prepared(known.name, known.script, known.arguments) for known in CONTESTANTS if known.name in CALLS]
-    rows = cost(contestants, ["two"], repeat=1, logs=tmp_path)
+    rows = cost(contestants, ["two"], repeat=1, logs=tmp_path, questions=2)
     assert [(row["contestant"], row["streamed"], row["error"]) for row in rows] == [
         (name, streamed, "") for streamed in (False, True) for name in CALLS
     ]

@@ -5,7 +5,6 @@ import importlib
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from graphs.offline.plan import CANNOT
 from tests.support import ROOT
 from tests.support.demo import AGENT
 from tests.support.model_server import Answer, ChatRequest, ModelServer, Reply
+from tests.support.prepared_python import prepared
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -125,7 +125,7 @@ def test_langgraph_json_lists_every_graph() -> None:
 
 
 def test_every_graph_answers_when_the_server_has_loaded_them_all() -> None:
-    command = [sys.executable, "-c", LOAD_AND_ASK, json.dumps(QUESTIONS)]
+    command = prepared("-c", LOAD_AND_ASK, json.dumps(QUESTIONS))
     ran = subprocess.run(command, cwd=ROOT, env={}, capture_output=True, text=True, check=False)
     assert ran.stderr == ""
     names, answers = json.loads(ran.stdout)
@@ -198,12 +198,6 @@ WON = [
     "1 1 4 6",
     "3 3 8 8",
     "1 5 5 5",
-    "4 4 10 10",
-    "2 3 5 12",
-    "1 2 7 7",
-    "5 6 6 9",
-    "6 8 8 9",
-    "1 3 4 6",
 ]
 
 
@@ -323,7 +317,7 @@ async def test_an_evaluation_asks_nobody_before_it_buys() -> None:
 
 
 async def test_shoppers_at_the_same_time_buy_what_each_wants() -> None:
-    goals = all_goals()[10:20]
+    goals = all_goals()[10:14]
     alone = [find_purchase(await ask(web_shop.graph, goal.instruction, **UNATTENDED)) for goal in goals]
     graph: Graph = web_shop.graph
     outputs = await graph.abatch([{"messages": goal.instruction} for goal in goals], context=UNATTENDED)

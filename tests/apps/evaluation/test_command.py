@@ -129,12 +129,12 @@ def asked(server: ModelServer, *, judged: bool = False) -> Counter[str]:
     return Counter(question_of(request)["id"] for request in first if not request.is_joiner)
 
 
+@pytest.mark.usefixtures("without_plots")
 async def test_every_agent_is_run_on_every_question_and_measured(model_server: ModelServer, tmp_path: Path) -> None:
     model_server.handler = model
     dataset = write_dataset(tmp_path)
-    process = await start(model_server, dataset)
-    out, err = (said.decode() for said in await process.communicate())
-    assert (process.returncode, err) == (0, "")
+    code, out, err = await evaluate(model_server, dataset)
+    assert (code, err) == (0, "")
     found = {(row["agent"], row["question_id"]): row for row in rows(dataset)}
     assert set(found) == {(agent, question["id"]) for agent in AGENTS for question in QUESTIONS}
     for agent in AGENTS:

@@ -1,7 +1,6 @@
 """Datasets of LangSmith's, and results as an experiment there; with its own client."""
 
 import asyncio
-import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from tests.support.documents import python
 from tests.support.langsmith_server import DATASET, LangSmith
 from tests.support.model_server import ModelServer
+from tests.support.prepared_python import prepared
 from tests.support.serving import serving
 from tests.support.terminal import COMMAND, WITHOUT_PLOTS, mountains
 
@@ -44,7 +44,7 @@ async def test_a_dataset_is_read_and_its_results_become_an_experiment(
     code, said = await run(tmp_path, model_server, *command)
     assert code == 0, said
     assert "1 of 2" in said
-    code, said = await run(tmp_path, model_server, sys.executable, "-c", python("from langsmith"))
+    code, said = await run(tmp_path, model_server, *prepared("-c", python("from langsmith")))
     assert code == 0, said
     assert [name.rpartition("-")[0] for name in langsmith.experiments] == ["llm-compiler"]
     assert sorted(langsmith.scores) == [("right", False), ("right", True)]
