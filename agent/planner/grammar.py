@@ -21,7 +21,7 @@ from langchain_core.tools import BaseTool
 from agent.context import GrammarDialect
 from agent.language.values import written_name
 from agent.servers.errors import ModelError
-from agent.tooling.schema import choices_of, definitions_of, options_of, referred, schema_of
+from agent.tooling.schema import Definitions, choices_of, definitions_of, options_of, schema_of
 
 DEEPEST = 4
 """Levels of lists and objects whose types the grammar tells; deeper ones are any values."""
@@ -216,15 +216,15 @@ class _Builder:
             self.rules[name] = alternatives
         return name
 
-    def value(self, schema: Any, definitions: Mapping[str, Any], depth: int = 0) -> str:
+    def value(self, schema: Any, definitions: Definitions, depth: int = 0) -> str:
         """The rule of an argument or a part of it: what the schema says, or a reference to a result."""
         return self.rule([*self._alternatives(schema, definitions, depth), ("reference",)])
 
-    def _alternatives(self, schema: Any, definitions: Mapping[str, Any], depth: int) -> list[Alternative]:
+    def _alternatives(self, schema: Any, definitions: Definitions, depth: int) -> list[Alternative]:
         if not isinstance(schema, dict) or depth > DEEPEST:
             return self._anything()
         if reference := str(schema.get("$ref") or ""):
-            return self._alternatives(referred(reference, definitions), definitions, depth + 1)
+            return self._alternatives(definitions.follow(reference), definitions, depth + 1)
         if "enum" in schema or "const" in schema:
             return [(_text(_as_written(choice)),) for choice in choices_of(schema)] or self._anything()
         if options := options_of(schema):
@@ -237,7 +237,7 @@ class _Builder:
             return [self._object(schema, definitions, depth)]
         return [(_TYPES[kind],)] if kind in _TYPES else self._anything()
 
-    def _object(self, schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: int) -> Alternative:
+    def _object(self, schema: Mapping[str, Any], definitions: Definitions, depth: int) -> Alternative:
         properties = schema.get("properties")
         if not isinstance(properties, dict) or not properties:
             value = self.value(schema.get("additionalProperties"), definitions, depth + 1)

@@ -3,7 +3,7 @@ the planner."""
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Literal, get_args, get_origin
 
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, WithJsonSchema
 from agent.language.tasks import Signature
 from agent.tooling.inject import check_injections, functions_of, hints_of, injectable, parameters_of
 from agent.tooling.metadata import changes_something, metadata_of
-from agent.tooling.schema import choices_of, definitions_of, options_of, referred, schema_of
+from agent.tooling.schema import Definitions, choices_of, definitions_of, options_of, schema_of
 
 RESERVED = "join"
 _NAME = re.compile(r"[^\W\d][\w.\-]*")
@@ -29,6 +29,9 @@ CHANGES = "(Changes {what}.)"
 
 LONGEST_TYPE = 60
 """Characters of a type that JSON has not; a longer one tells the planner nothing."""
+
+MOST_PARTS = 100
+"""Definitions that one type is put together from; the prompt has no use for more."""
 
 DEEPEST_OBJECT = 3
 OBJECT = "object"
@@ -70,8 +73,8 @@ def as_tools(tools: Sequence[BaseTool | Callable[..., Any]]) -> dict[str, BaseTo
 def signature_of(tool: BaseTool) -> Signature:
     """The tool's arguments, in the order of its definition."""
     schema = schema_of(tool)
-    properties, definitions = schema.get("properties", {}), definitions_of(schema)
-    shapes = {name: _shapes(parameter, definitions) for name, parameter in properties.items()}
+    properties = schema.get("properties", {})
+    shapes = {name: _shapes(parameter, definitions_of(schema)) for name, parameter in properties.items()}
     return Signature(
         name=tool.name,
         parameters=tuple(properties),
@@ -83,13 +86,13 @@ def signature_of(tool: BaseTool) -> Signature:
     )
 
 
-def _shapes(schema: Any, definitions: Mapping[str, Any], within: tuple[str, ...] = ()) -> set[str]:
+def _shapes(schema: Any, definitions: Definitions, within: tuple[str, ...] = ()) -> set[str]:
     """What values of the schema may be: a `list`, one `thing`, or `any` where it doesn't say."""
     if not isinstance(schema, dict):
         return {"any"}
     reference = str(schema.get("$ref") or "")
     if reference and reference not in within:
-        return _shapes(referred(reference, definitions), definitions, (*within, reference))
+        return _shapes(definitions.follow(reference), definitions, (*within, reference))
     if options := options_of(schema):
         return set().union(*(_shapes(option, definitions, within) for option in options))
     if isinstance(schema.get("enum"), list) or "const" in schema:
@@ -101,12 +104,11 @@ def _shapes(schema: Any, definitions: Mapping[str, Any], within: tuple[str, ...]
 def describe(tool: BaseTool) -> str:
     """The tool on one line: `search(query: str) -> str: the entry that fits the query`."""
     schema = schema_of(tool)
-    definitions = definitions_of(schema)
     required = schema.get("required", ())
     parameters = []
     for name, described in schema.get("properties", {}).items():
         parameter = described if isinstance(described, dict) else {}
-        text = f"{name}: {_type_name(parameter, definitions)}"
+        text = f"{name}: {_type_name(parameter, definitions_of(schema, MOST_PARTS))}"
         if name not in required:
             text += f" = {parameter['default']!r}" if "default" in parameter else " = …"
         if words := " ".join(str(parameter.get("description") or "").split()):
@@ -196,7 +198,7 @@ def _is_open(tool: BaseTool, schema: dict[str, Any]) -> bool:
     return bool(schema.get("additionalProperties")) or config.get("extra") == "allow"
 
 
-def _type_name(schema: Any, definitions: Mapping[str, Any], within: tuple[str, ...] = ()) -> str:
+def _type_name(schema: Any, definitions: Definitions, within: tuple[str, ...] = ()) -> str:
     """A JSON schema as a Python type, short enough for a prompt: objects in objects in objects are just dicts.
 
     Args:
@@ -210,7 +212,7 @@ def _type_name(schema: Any, definitions: Mapping[str, Any], within: tuple[str, .
     if reference in within:
         return "Any"
     if reference:
-        return _type_name(referred(reference, definitions), definitions, (*within, reference))
+        return _type_name(definitions.follow(reference), definitions, (*within, reference))
     if "enum" in schema or "const" in schema:
         choices = choices_of(schema)
         return f"Literal[{', '.join(map(repr, choices))}]" if choices else "Any"
@@ -242,7 +244,7 @@ def result_type(tool: BaseTool) -> str:
     tool may also have the result's JSON schema in an attribute of its own, `result_schema`."""
     has_both = tool.response_format == "content_and_artifact"
     if schema := getattr(tool, "result_schema", None):
-        shown = _type_name(schema, definitions_of(schema))
+        shown = _type_name(schema, definitions_of(schema, MOST_PARTS))
     else:
         annotation = next((hints["return"] for hints in map(hints_of, functions_of(tool)) if "return" in hints), None)
         shown = _shown_type([*get_args(annotation), None, None][1] if has_both else annotation)
@@ -258,7 +260,7 @@ def _shown_type(annotation: Any) -> str:
         given = [mark for mark in getattr(annotation, "__metadata__", ()) if isinstance(mark, WithJsonSchema)]
         # Pydantic itself loses its way in a given schema with definitions.
         schema = (given[0].json_schema if given else None) or TypeAdapter(annotation).json_schema(mode="serialization")
-        return _type_name(schema, schema.get("$defs", {}))
+        return _type_name(schema, definitions_of(schema, MOST_PARTS))
     except Exception:  # noqa: BLE001 — a type that JSON has not
         text = inspect.formatannotation(annotation).replace("typing.", "")
         return text if len(text) <= LONGEST_TYPE else ""

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict  # Pydantic refuses typing's before Python 3.12
 
 from agent.language.values import as_container, as_fields, to_text
-from agent.tooling.schema import choices_of, definitions_of, listed, options_of, referred, schema_of
+from agent.tooling.schema import Definitions, choices_of, definitions_of, listed, options_of, schema_of
 
 MOST_REASONS = 5
 
@@ -151,7 +151,7 @@ def adapter_of(schema: Mapping[str, Any]) -> TypeAdapter[dict[str, Any]]:
     Names, required arguments, types, enums and lists count; lengths, patterns, ranges and the like are left to the
     tool, and what the schema does not describe passes.
     """
-    return TypeAdapter(_object(schema, schema, frozenset()))
+    return TypeAdapter(_object(schema, definitions_of(schema), frozenset()))
 
 
 @lru_cache(maxsize=1000)
@@ -172,29 +172,29 @@ _SCALARS: dict[Any, Any] = {
 }
 
 
-def _type(schema: Any, root: Mapping[str, Any], within: frozenset[str]) -> Any:
+def _type(schema: Any, definitions: Definitions, within: frozenset[str]) -> Any:
     """
     Args:
         schema: A part of the schema.
-        root: The whole of it, for its definitions.
+        definitions: What it may refer to.
         within: The definitions that this is a part of; a recursive one is not followed.
     """
     if not isinstance(schema, Mapping):
         return Any
     if reference := str(schema.get("$ref") or ""):
-        found = None if reference in within else referred(reference, definitions_of(root))
-        return _type(found, root, within | {reference})
+        found = None if reference in within else definitions.follow(reference)
+        return _type(found, definitions, within | {reference})
     if "const" in schema or "enum" in schema:
         values = choices_of(schema)
         known = values and all(value is None or isinstance(value, str | int) for value in values)
         return Literal[tuple(values)] if known else Any
     if options := options_of(schema):
-        return _union([_type(option, root, within) for option in options])
+        return _union([_type(option, definitions, within) for option in options])
     kind = schema.get("type")
     if kind == "array":
-        return list[_type(schema.get("items"), root, within)]  # type: ignore[misc]  # made from data
+        return list[_type(schema.get("items"), definitions, within)]  # type: ignore[misc]  # made from data
     if kind == "object":
-        return _object(schema, root, within)
+        return _object(schema, definitions, within)
     return _SCALARS.get(kind, Any) if isinstance(kind, str) else Any
 
 
@@ -207,14 +207,14 @@ def _union(types: list[Any]) -> Any:
     return union
 
 
-def _object(schema: Mapping[str, Any], root: Mapping[str, Any], within: frozenset[str]) -> Any:
+def _object(schema: Mapping[str, Any], definitions: Definitions, within: frozenset[str]) -> Any:
     properties = schema.get("properties")
     if not isinstance(properties, Mapping):
         return dict[str, Any]
     required = listed(schema.get("required"))
     fields: dict[str, Any] = {}
     for name, described in properties.items():
-        kind = _type(described, root, within)
+        kind = _type(described, definitions, within)
         fields[str(name)] = kind if name in required else NotRequired[kind]
     made: type[Any] = TypedDict("Arguments", fields)  # type: ignore[misc]  # made from data
     return with_config(ConfigDict(extra="allow"))(made)

@@ -1,13 +1,29 @@
 """What the JSON schemas of tools say. They come from anywhere, with anything in them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.tools import BaseTool, Tool
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 NO_SCHEMA = "The arguments of the tool {tool!r} have no JSON schema, so no plan can give them: {why}"
+MOST_REFERENCES = 1000
 WRONG_SCHEMA = "The tool {tool!r} has {value!r} for {name!r} in its schema, where an object belongs."
+
+
+@dataclass
+class Definitions:
+    """What the references in a schema are to. Of ten definitions that refer to each other there are millions of ways
+    from one to the next, so that whoever reads a schema goes so many steps, and no further."""
+
+    by_name: Mapping[str, Any]
+    steps: int
+
+    def follow(self, reference: str) -> Any:
+        """The definition that a reference is to; None if there is none, or it is a step too far."""
+        self.steps -= 1
+        return self.by_name.get(reference.rpartition("/")[2]) if self.steps >= 0 else None
 
 
 def schema_of(tool: BaseTool) -> dict[str, Any]:
@@ -30,7 +46,7 @@ def schema_of(tool: BaseTool) -> dict[str, Any]:
 
 
 def _branches(
-    tool: str, schema: Any, definitions: Mapping[str, Any], within: tuple[str, ...]
+    tool: str, schema: Any, definitions: Definitions, within: tuple[str, ...]
 ) -> tuple[dict[str, Any], set[str]]:
     """The properties of a schema and its branches, and the names of those that are required whatever the branch."""
     if not isinstance(schema, Mapping):
@@ -49,7 +65,7 @@ def _branches(
         return needed
 
     if (reference := str(schema.get("$ref") or "")) and reference not in within:
-        required |= take(referred(reference, definitions), (*within, reference))
+        required |= take(definitions.follow(reference), (*within, reference))
     for part in listed(schema.get("allOf")):
         required |= take(part)
     for options in filter(None, (listed(schema.get("anyOf")), listed(schema.get("oneOf")))):
@@ -58,15 +74,10 @@ def _branches(
     return {**own, **shared}, required
 
 
-def definitions_of(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The definitions that references in a schema are to."""
+def definitions_of(schema: Mapping[str, Any], steps: int = MOST_REFERENCES) -> Definitions:
+    """The definitions of a schema, for one reader who follows its references."""
     found = schema.get("$defs") or schema.get("definitions")
-    return found if isinstance(found, Mapping) else {}
-
-
-def referred(reference: str, definitions: Mapping[str, Any]) -> Any:
-    """The definition that a reference is to; None if there is none."""
-    return definitions.get(reference.rpartition("/")[2])
+    return Definitions(found if isinstance(found, Mapping) else {}, steps)
 
 
 def choices_of(schema: Mapping[str, Any]) -> list[Any]:

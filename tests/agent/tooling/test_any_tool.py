@@ -19,6 +19,8 @@ from langgraph.types import Command
 from pydantic import BaseModel, Field
 
 from agent import State, create_llm_compiler
+from agent.planner.grammar import plan_grammar
+from agent.tooling.describe import describe
 from tests.support.model_server import ModelServer
 
 Run = Callable[..., Any]
@@ -351,6 +353,35 @@ async def test_a_json_schema_is_kept_to(run: Run) -> None:
     good, wrong = await run([made], 'travel({"x": "2"}, tags=5, unit="ft")', 'travel({"y": 2}, unit="mile")')
     assert good.artifact == {"point": {"x": 2.0}, "tags": ["5"], "unit": "ft"}
     assert wrong.text == ("Wrong arguments for travel: point.x: Field required; unit: Input should be 'm' or 'ft'.")
+
+
+def _each_refers_to_all(make: Callable[[list[Any]], dict[str, Any]]) -> dict[str, Any]:
+    references: list[Any] = [{"$ref": f"#/$defs/D{number}"} for number in range(30)]
+    return {f"D{number}": make(references) for number in range(30)}
+
+
+@pytest.mark.parametrize(
+    "definitions",
+    [
+        _each_refers_to_all(lambda all_: {"anyOf": [{"type": "integer"}, *all_]}),
+        _each_refers_to_all(lambda all_: {"type": "object", "properties": {"a": {"anyOf": all_}, "b": {}}}),
+        _each_refers_to_all(lambda all_: {"allOf": [{"properties": {"a": all_[1]}}, *all_]}),
+        {
+            f"D{number}": {"anyOf": [next_, {"type": "array", "items": next_}]}
+            for number in range(30)
+            for next_ in [{"$ref": f"#/$defs/D{number + 1}"}]
+        },
+    ],
+    ids=["unions", "objects", "parts", "a chain"],
+)
+async def test_a_schema_may_lead_on_in_endless_ways(run: Run, definitions: dict[str, Any]) -> None:
+    first = {"$ref": "#/$defs/D0"}
+    for schema in (first, {"properties": {"value": first}}):
+        schema = {"type": "object", **schema, "$defs": definitions}
+        keep = StructuredTool(name="keep", description="keeps", args_schema=schema, func=lambda **given: given)
+        assert len(describe(keep)) < 2_000
+        assert len(plan_grammar([keep]).gbnf()) < 100_000
+    assert values(await run([keep], 'keep({"b": 1})')) == [{"value": {"b": 1}}]
 
 
 async def test_an_open_model_takes_more(run: Run) -> None:
