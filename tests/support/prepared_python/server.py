@@ -1,9 +1,9 @@
 """The process that forks: `python -m tests.support.prepared_python.server FILENO`, the number of a socket."""
 
+import ast
 import atexit
 import gc
 import importlib
-import json
 import os
 import runpy
 import select
@@ -32,18 +32,22 @@ MODULES = (
     "apps.server.langserve",
     "apps.cli.ask",
     "apps.cli.threads",
+    "httpcore2",
     "hypothesis.strategies",
     "langchain.agents",
     "langchain_community.retrievers.bm25",  # demo
+    "langchain_core.messages.block_translators.langchain_v0",
     "langchain_core.tracers.stdout",
     "langchain_openai",
     "langgraph.checkpoint.postgres.aio",
     "langgraph.checkpoint.sqlite.aio",
     "mcp.server.fastmcp",
+    "openai.resources.chat.chat",
     "playwright.async_api",
     "rank_bm25",  # demo
     "rich.status",
     "tools",
+    "truststore",
     "uvicorn",
 )
 """None of them looks at the environment or at a user's files when it is imported, but Matplotlib for its own."""
@@ -61,13 +65,18 @@ class Order:
     environment: dict[str, str]
 
 
+def wait(listener: socket.socket) -> None:
+    """Waits for a client. Ends this process when standard input ends."""
+    ready, _, _ = select.select([listener, sys.stdin], [], [])
+    if sys.stdin in ready:
+        os._exit(0)
+
+
 def serve(listener: socket.socket) -> list[str]:
-    """Forks for each client, until standard input ends. Returns in the forked processes, with their arguments."""
+    """Forks for each client. Returns in the forked processes, with their arguments."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        ready, _, _ = select.select([listener, sys.stdin], [], [])
-        if sys.stdin in ready:
-            os._exit(0)
+        wait(listener)
         client, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
@@ -81,7 +90,7 @@ def start(client: socket.socket) -> list[str]:
     message, streams, _, _ = socket.recv_fds(client, 65536, 3)
     while not message.endswith(b"\n"):
         message += client.recv(65536)
-    order = Order(**json.loads(message))
+    order = Order(**ast.literal_eval(message.decode()))
     process = os.fork()
     if process == 0:
         client.close()
@@ -165,9 +174,11 @@ def run_and_leave(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    wait(listener)  # many runs of a few tests start no process
     sys.modules[UNUSED] = None  # type: ignore[assignment]
     for name in MODULES:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
-    run_and_leave(serve(socket.socket(fileno=int(sys.argv[1]))))
+    run_and_leave(serve(listener))
