@@ -20,6 +20,7 @@ from tests.support import ROOT
 
 PACKAGES = ("agent", "tools", "graphs", "apps")
 ROOMS = {
+    "agent": set(),
     "agent.language": set(),
     "agent.tooling": {"agent.language"},
     "agent.conversation": {"agent.language", "agent.tooling"},
