@@ -17,6 +17,7 @@ from langchain.agents import create_agent
 from langchain_openai import ChatOpenAI
 
 from agent import create_llm_compiler
+from tests.benchmarks.contestants.script import argmax
 from tests.benchmarks.ideal import Speed
 from tests.benchmarks.race import model_server
 from tests.benchmarks.workloads import WORKLOADS
@@ -46,16 +47,16 @@ def searches() -> Callable[[str], Awaitable[str]]:
 
 
 def agents(address: str) -> dict[str, Any]:
-    """The agents by their names."""
+    """The agents by their names; this one with plans in the paper's syntax, and with maps and the answer's words."""
 
     def model(name: str) -> ChatOpenAI:
         return ChatOpenAI(model=name, base_url=address, api_key="none", max_retries=0, stream_usage=True)  # type: ignore[arg-type]
 
-    return {
-        "llm-compiler": create_llm_compiler([searches()], model=model("llm-compiler")),
-        "llm-compiler, hedged": create_llm_compiler([hedged(searches(), after=AFTER)], model=model("llm-compiler")),
-        "react-parallel": create_agent(model("react-parallel"), [searches()]),
-    }
+    made: dict[str, Any] = {}
+    for name in ("llm-compiler", "llm-compiler-direct"):
+        made[name] = create_llm_compiler([searches(), argmax], model=model(name))
+        made[f"{name}, hedged"] = create_llm_compiler([hedged(searches(), after=AFTER), argmax], model=model(name))
+    return made | {"react-parallel": create_agent(model("react-parallel"), [searches()])}
 
 
 async def seconds(graph: Any) -> list[float]:
