@@ -33,9 +33,7 @@ TEXTS: dict[str, Text] = {
     "a long string": argument("a", '"', '"'),
     "a long word": argument("a"),
     "a long line": repeated("a "),
-    "parentheses": argument("("),
     "brackets": argument("["),
-    "braces": argument("{"),
     "mixed brackets": argument("([{"),
     "brackets never closed": repeated("[", "1. search("),
     "brackets closed": lambda size: argument("]" * (size // 2), "[" * (size // 2))(size),
@@ -54,7 +52,6 @@ TEXTS: dict[str, Text] = {
     "carriage returns": argument("\r\n"),
     # quotes and escapes
     "quotes": argument('"', '"'),
-    "apostrophes": argument("'", "'"),
     "apostrophes in words": argument("a's "),
     "quotes with spaces": argument('" ', '"'),
     "typographic quotes": argument("“a” "),
@@ -96,7 +93,6 @@ TEXTS: dict[str, Text] = {
     "a dict": argument('"a":1,', "{", "}"),
     "minus signs": argument("-", after="1"),
     "comments": argument("#\n"),
-    "comments with words": argument("# a b\n"),
     "commented arguments": argument("1,#a\n"),
     # lines
     "calls": repeated('1. search("a")\n'),
@@ -132,7 +128,7 @@ TEXTS: dict[str, Text] = {
     "a map with more": repeated("a", '1. search.map(["a"] ', ")"),
 }
 
-MEGABYTES = [
+LONG = [
     "a long string",
     "a long word",
     "a long line",
@@ -144,8 +140,6 @@ MEGABYTES = [
     "newlines in triple quotes",
     "spaces in a call",
     "brackets",
-    "parentheses",
-    "braces",
     "brackets never closed",
     "a list of numbers",
     "pairs of brackets",
@@ -158,17 +152,17 @@ MEGABYTES = [
     "a dict",
     "prose with parentheses",
 ]
-"""What a megabyte of, or 100,000 opening brackets, takes less than 200 ms (see `__main__`)."""
-
-BRACKETS = ("brackets", "parentheses", "braces", "brackets never closed")
-LARGE = {name: 100_000 if name in BRACKETS else 1_000_000 for name in MEGABYTES}
 
 
 def parse(text: str, chunk: int) -> int:
     """Reads the text in chunks, and counts the items."""
     parser = PlanParser(TOOLS)
-    count = sum(len(parser.feed(text[start : start + chunk])) for start in range(0, len(text), chunk))
-    return count + len(parser.close())
+    try:
+        count = sum(len(parser.feed(text[start : start + chunk])) for start in range(0, len(text), chunk))
+        return count + len(parser.close())
+    except RecursionError as error:  # its thousand frames, each with the whole text, would take minutes to print
+        error.__traceback__ = error.__context__ = None
+        pytest.fail(f"{text[:50]!r}…: {error!r}", pytrace=False)
 
 
 def work(text: str, chunk: int) -> int:
@@ -178,23 +172,18 @@ def work(text: str, chunk: int) -> int:
     return sum(function.callcount for function in profile.getstats())
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_no_text_makes_the_parser_raise_or_work_out_of_proportion(name: str) -> None:
-    for chunk in (1_000_000, 7):
-        try:
-            small, large = (work(TEXTS[name](size), chunk) for size in (500, 5_000))
-        except RecursionError as error:  # its thousand frames, each with the whole text, would take minutes to print
-            error.__traceback__ = error.__context__ = None
-            pytest.fail(f"in chunks of {chunk}: {error!r}", pytrace=False)
-        assert large < 20 * small + 1_000, f"in chunks of {chunk}"
+def test_no_text_makes_the_parser_raise_or_work_out_of_proportion() -> None:
+    for name, text in TEXTS.items():
+        small, large = (work(text(size), chunk=7) for size in (500, 5_000))
+        assert large < 20 * small + 1_000, name
 
 
 @pytest.mark.parametrize("chunk", [1, 1_000_000])
 def test_a_long_text_is_read_however_it_is_cut(chunk: int) -> None:
-    text = '1. search("' + "a" * 200_000 + '")'
+    text = '1. search("' + "a" * 20_000 + '")'
     parser = PlanParser(TOOLS)
     (call,) = [item for start in range(0, len(text), chunk) for item in parser.feed(text[start : start + chunk])]
-    assert call == Call(1, "search", ["a" * 200_000], text=text[10:-1])
+    assert call == Call(1, "search", ["a" * 20_000], text=text[10:-1])
 
 
 def seconds(name: str, size: int) -> float:
@@ -205,21 +194,17 @@ def seconds(name: str, size: int) -> float:
     return time.process_time() - started
 
 
-@pytest.fixture(scope="module")
-def seconds_of_a_plan() -> float:
-    return seconds("calls", 30_000)
-
-
-@pytest.mark.parametrize("name", TEXTS)
-def test_no_text_takes_much_longer_than_a_plan_of_its_length(name: str, seconds_of_a_plan: float) -> None:
+def test_no_text_takes_much_longer_than_a_plan_of_its_length() -> None:
     """Calls don't tell of what a regular expression tries either."""
-    assert seconds(name, 30_000) < 10 * seconds_of_a_plan + 0.1
+    seconds_of_a_plan = seconds("calls", 20_000)
+    for name in TEXTS:
+        assert seconds(name, 20_000) < 10 * seconds_of_a_plan + 0.1, name
 
 
-@pytest.mark.parametrize("name", MEGABYTES)
-def test_ten_times_the_text_takes_about_ten_times_the_time(name: str) -> None:
-    """Calls don't tell of copies. With one of all the text for each character, it would be a hundred times."""
-    assert seconds(name, LARGE[name]) < 40 * seconds(name, LARGE[name] // 10) + 0.1
+def test_twenty_times_the_text_takes_about_twenty_times_the_time() -> None:
+    """Calls don't tell of copies. With one of all that has been read for each part, it would be some 200 times."""
+    for name in LONG:
+        assert seconds(name, 60_000) < 80 * seconds(name, 3_000) + 0.1, name
 
 
 READERS: dict[str, Callable[[str], object]] = {
@@ -241,8 +226,3 @@ def test_nor_do_the_others_who_read_what_a_model_says(reader: str) -> None:
 
     for unit in (" ", "\n", "`", "<a>", "<search>", "[", "{", "[1,", "[x]", "Answer: ", "\\n "):
         assert seconds_for(unit, 20_000) < 40 * seconds_for(unit, 2_000) + 0.1, repr(unit)
-
-
-if __name__ == "__main__":
-    for name, size in LARGE.items():
-        print(f"{seconds(name, size) * 1000:8.1f} ms  {size:9,} {name}")  # noqa: T201
