@@ -8,7 +8,6 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
@@ -28,6 +27,7 @@ from packaging.requirements import Requirement
 
 from agent import Context, as_tool, create_llm_compiler
 from agent.tooling.metadata import Metadata
+from apps.cli.main import EXAMPLES
 from apps.runs.graphs import listed
 from apps.server.app import create_app
 from apps.server.limits import PREFIX, Limits
@@ -36,12 +36,13 @@ from tests.support.documents import DOCUMENTS, FENCED, blocks, python
 from tests.support.model_server import ModelServer
 from tests.support.mountains import PLAN, graph
 from tests.support.prepared_python import prepared
+from tests.support.program import program
 from tests.support.repository import tracked
 from tests.support.serving import serving
 from tests.support.terminal import (
     COMMAND,
-    INSTALLED_COMMAND,
     MOUNTAINS,
+    PREPARED_COMMAND,
     WITHOUT_PLOTS,
     Terminal,
     environment,
@@ -141,8 +142,7 @@ async def test_a_host_of_mcp_starts_it_from_anywhere(tmp_path: Path, model_serve
     (tmp_path / "my_agent.py").write_text(python("def weather(city: str) -> dict"), "utf-8")
     settings = f"OPENAI_API_KEY=any\nOPENAI_BASE_URL={model_server.base_url}\nLLM_COMPILER_GRAPH=my_agent\n"
     (tmp_path / ".env").write_text(settings)
-    (tmp_path / ".venv" / "bin").mkdir(parents=True)
-    (tmp_path / ".venv" / "bin" / "llm-compiler").symlink_to(INSTALLED_COMMAND[0])
+    program(tmp_path / ".venv" / "bin" / "llm-compiler", f'#!/bin/sh\nexec {shlex.join(PREPARED_COMMAND)} "$@"\n')
     (config,) = blocks("json")
     started = json.loads(config.replace("/path/to/project", str(tmp_path)))["mcpServers"]["llm-compiler"]
     server = StdioServerParameters(**started, cwd="/", env=environment())
@@ -153,16 +153,12 @@ async def test_a_host_of_mcp_starts_it_from_anywhere(tmp_path: Path, model_serve
 
 
 @pytest.mark.parametrize("client", ["RemoteRunnable", "OpenAI("])
-async def test_the_client_answers(as_openai: ModelServer, client: str) -> None:
+async def test_the_client_answers(as_openai: ModelServer, client: str, capsys: pytest.CaptureFixture[str]) -> None:
     as_openai.script(planner=['1. join("238 metres.")'])
     async with serving(create_app(graph)) as url:
         code = python(client).replace("http://127.0.0.1:8000/", url)
-        command = [sys.executable, "-W", "error", "-c", code]
-        process = await asyncio.create_subprocess_exec(
-            *command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        out, error = await process.communicate()
-    assert b"238" in out, error.decode()
+        await asyncio.to_thread(exec, code, {})
+    assert capsys.readouterr().out == "238 metres.\n"
 
 
 @pytest.mark.parametrize(("cities", "said"), [('["Rome", "Oslo"]', "True\n"), ('["Rome", "Lima"]', "False\n")])
@@ -236,8 +232,9 @@ def commands() -> Iterator[tuple[str, list[str]]]:
                 yield line, words
 
 
-def of(program: str) -> list[Any]:
-    return [pytest.param(words[1:], id=line.split("#")[0].strip()) for line, words in commands() if words[0] == program]
+def of(program: str) -> list[list[str]]:
+    """The arguments with which a program is called."""
+    return [words[1:] for _, words in commands() if words[0] == program]
 
 
 def test_every_command_is_tested() -> None:
@@ -253,15 +250,22 @@ def test_the_command_is_where_the_environment_puts_it() -> None:
     assert project["scripts"] == {"llm-compiler": "apps.cli.main:main"}
 
 
-@pytest.mark.parametrize("arguments", of("llm-compiler"))
-def test_the_command_line_does_what_the_readme_shows(
+OF_HELP = [shlex.split(found) for found in re.findall(r"^ .*llm-compiler([^|(\n]*)", EXAMPLES, re.MULTILINE)]
+SHOWN = {shlex.join(arguments): arguments for arguments in [*of("llm-compiler"), *OF_HELP]}
+
+
+@pytest.mark.parametrize("arguments", SHOWN.values(), ids=SHOWN)
+def test_the_command_line_does_what_documents_and_help_show(
     arguments: list[str], tmp_path: Path, model_server: ModelServer
 ) -> None:
     model_server.handler = lambda _: PLAN
     env = mountains(model_server, XDG_STATE_HOME=str(tmp_path))
     if not arguments:
         return chat(tmp_path, env)
-    ran = subprocess.run([*COMMAND, *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    command = [*COMMAND, *arguments]
+    ran = subprocess.run(
+        command, cwd=tmp_path, env=env, input="How high is K2?", capture_output=True, text=True, check=False
+    )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout
     assert all((tmp_path / name).stat().st_size for name in arguments if name.endswith(".svg"))
@@ -304,13 +308,13 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("arguments", of("make"))
+@pytest.mark.parametrize("arguments", of("make"), ids=shlex.join)
 def test_the_arguments_of_make_are_ones_of_the_makefile(arguments: list[str]) -> None:
     given = [word.partition("=")[0] for word in arguments if "=" in word]
     assert all(f"$({name})" in MAKEFILE or name in variables_read() for name in given)
 
 
-@pytest.mark.parametrize("arguments", of("docker"))
+@pytest.mark.parametrize("arguments", of("docker"), ids=shlex.join)
 def test_the_container_is_run_with_variables_and_a_port_that_it_knows(arguments: list[str]) -> None:
     # There is no Docker where tests run; test_images.py has what can be said of the image.
     given = [arguments[index + 1].partition("=")[0] for index, word in enumerate(arguments) if word == "-e"]
@@ -319,7 +323,7 @@ def test_the_container_is_run_with_variables_and_a_port_that_it_knows(arguments:
     assert "8000:8000" in arguments
 
 
-@pytest.mark.parametrize("arguments", of("curl"))
+@pytest.mark.parametrize("arguments", of("curl"), ids=shlex.join)
 async def test_a_request_by_hand_is_answered(arguments: list[str], as_openai: ModelServer) -> None:
     as_openai.script(planner=['1. join("8611 metres.")'])
     address, _, header, _, body = arguments

@@ -21,19 +21,26 @@ MOUNTAINS = {"LLM_COMPILER_GRAPH": "tests.support.mountains", "PYTHONPATH": str(
 """What has a process run the agent of `tests.support.mountains`, whatever the default one is."""
 
 INSTALLED_COMMAND = [str(Path(sys.executable).with_name("llm-compiler"))]
+PREPARED_COMMAND = prepared(*INSTALLED_COMMAND)
+"""The same script, where the imports have been made."""
+
 COMMAND = prepared("-m", "apps.cli.main")
-WITHOUT_PLOTS = prepared(
-    "-c",
-    """\
-import sys
+
+
+def without_plots(module: str) -> list[str]:
+    """The command `python -m module` where Matplotlib is not installed. To draw takes longer than all else that an
+    evaluation does."""
+    code = """\
+import runpy, sys
 for name in ("plot_style", "plots"):
     sys.modules.pop(f"apps.evaluation.{name}", None)
 sys.modules["matplotlib"] = None
-from apps.cli.main import main
-main()
-""",
-)
-"""The command where Matplotlib is not installed. To draw takes longer than all else that an evaluation does."""
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+    return prepared("-c", code, module)
+
+
+WITHOUT_PLOTS = without_plots("apps.cli.main")
 
 # The cursor goes up before each picture but the first.
 _LAST_PICTURE = re.compile(r".*\x1b\[1A(?:\x1b\[2K)?", re.DOTALL)
