@@ -2,11 +2,9 @@
 
 import asyncio
 import shutil
-import socket
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -54,27 +52,31 @@ pytestmark = [
 
 
 class Server:
-    """A server on a port of its own, which can go away and come back."""
+    """One for all tests, from which the browser has the page's files once. What answers is the app of a test."""
 
-    def __init__(self, app: Any) -> None:
-        self.app = app
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/"
+    app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
 
     async def __aenter__(self) -> Self:
-        config = uvicorn.Config(self.app, port=self.port, log_config=None, timeout_graceful_shutdown=1)
+        config = uvicorn.Config(self, port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
         self._uvicorn = Uvicorn(config)
         self._serving = asyncio.create_task(self._uvicorn.serve())
-        while not self._uvicorn.started:
-            await asyncio.sleep(0.01)
-            assert not self._serving.done(), "the server did not start"
+        await self._uvicorn.listening.wait()
+        self.url = f"http://127.0.0.1:{self._uvicorn.servers[0].sockets[0].getsockname()[1]}/"
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._uvicorn.should_exit = True
-        self.drop_connections()
         await self._serving
+
+    @asynccontextmanager
+    async def answering(self, app: Any) -> AsyncIterator[Self]:
+        """With an app, from its start to its end."""
+        async with app.router.lifespan_context(app):
+            self.app = app
+            yield self
 
     def drop_connections(self) -> None:
         """As when the machine dies: nobody says goodbye."""
@@ -82,15 +84,9 @@ class Server:
             connection.transport.abort()
 
 
-@dataclass
-class Doors:
-    """Tools that wait until the test lets them go on."""
-
-    _events: dict[str, asyncio.Event] = field(default_factory=dict)
-
-    def __getitem__(self, name: str) -> asyncio.Event:
-        return self._events.setdefault(name, asyncio.Event())
-
+Doors = defaultdict[str, asyncio.Event]
+DOORS = Doors(asyncio.Event)
+"""Tools wait at theirs until the test lets them go on."""
 
 Serve = Callable[..., Awaitable[Server]]
 
@@ -153,17 +149,14 @@ async def open_page(
 
 @pytest.fixture
 def doors() -> Doors:
-    return Doors()
-
-
-_doors: ContextVar[Doors] = ContextVar("doors")
-"""Of the test in whose server a tool is called."""
+    DOORS.clear()
+    return DOORS
 
 
 @tool
 async def search(query: str, context: str = "") -> str:
     """looks something up"""
-    await _doors.get()[query].wait()
+    await DOORS[query].wait()
     return f"found {query} {EVIL}"
 
 
@@ -202,17 +195,23 @@ book.metadata = {"requires_approval": True}
 TOOLS = [search, quick, fail, tell, ask_back, book]
 
 
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def server() -> AsyncIterator[Server]:
+    async with Server() as server:
+        yield server
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def serve(chat_model: ChatOpenAI, doors: Doors) -> AsyncIterator[Serve]:
-    """Serves an agent with the scripted model."""
+async def serve(server: Server, chat_model: ChatOpenAI, doors: Doors) -> AsyncIterator[Serve]:
+    """Serves an agent with the scripted model, in the place of the one before."""
 
     async with AsyncExitStack() as stack:
 
         async def start(database: str | None = None, **limits: Any) -> Server:
-            _doors.set(doors)
+            await stack.aclose()
             graph = create_llm_compiler(TOOLS, model=chat_model)
             app = stack.enter_context(app_of(graph, Limits(**limits), database))
-            return await stack.enter_async_context(Server(app))
+            return await stack.enter_async_context(server.answering(app))
 
         yield start
 
@@ -750,15 +749,14 @@ async def test_a_run_that_died_with_its_server_is_resumed(
     tmp_path: Path,
 ) -> None:
     model_server.script(planner=['1. quick("a")\n2. search("$1")\n3. join()'], joiner=["Here again."])
-    server = await serve(f"sqlite:///{tmp_path}/threads.db")
-    page: Page = await open_page(server.url)
+    database = f"sqlite:///{tmp_path}/threads.db"
+    page: Page = await open_page((await serve(database)).url)
     await ask(page, "Still there?")
     await expect(node(page, "2", "running")).to_be_visible()
     address = page.url
     await page.goto("about:blank")
-    await server.__aexit__()
+    await serve(database)
     doors["a"].set()
-    await server.__aenter__()
     await page.goto(address)
     await expect(page.get_by_text("This run was interrupted.")).to_be_visible()
     await page.get_by_role("button", name="Resume").click()
@@ -893,26 +891,24 @@ async def test_a_key_is_asked_for_and_kept_in_the_tab(
     serve: Serve, open_page: Any, model_server: ModelServer, complaints: list[str]
 ) -> None:
     """The page itself comes with the browser's own question for a password; then the server has another key."""
-    server = await serve(api_key=SecretStr("old"))
-    page: Page = await open_page(server.url, http_credentials={"username": "", "password": "old"})
+    url = (await serve(api_key=SecretStr("old"))).url
+    page: Page = await open_page(url, http_credentials={"username": "", "password": "old"})
     await page.wait_for_load_state("networkidle")
     await page.set_extra_http_headers({"Authorization": "Bearer old"})
-    await server.__aexit__()
-    server.app = (await serve(api_key=SecretStr("new"))).app
-    async with server:
-        model_server.script(planner=["1. join()", "1. join()"], joiner=["Welcome.", "Again."])
-        await ask(page)
-        dialog = page.get_by_role("dialog", name="This server wants an API key")
-        await dialog.get_by_label("Key").fill("wrong")
-        await dialog.get_by_role("button", name="Use it").click()
-        await expect(dialog.get_by_role("alert")).to_have_text("The server does not accept this key.")
-        await dialog.get_by_label("Key").fill("new")
-        await page.keyboard.press("Enter")
-        await answered(page, "Welcome.")
-        await ask(page)
-        await answered(page, "Again.")
-        assert await page.evaluate("Object.values(sessionStorage).join()") == "new"
-        assert "new" not in await page.evaluate("Object.values(localStorage).join() + document.cookie")
+    await serve(api_key=SecretStr("new"))
+    model_server.script(planner=["1. join()", "1. join()"], joiner=["Welcome.", "Again."])
+    await ask(page)
+    dialog = page.get_by_role("dialog", name="This server wants an API key")
+    await dialog.get_by_label("Key").fill("wrong")
+    await dialog.get_by_role("button", name="Use it").click()
+    await expect(dialog.get_by_role("alert")).to_have_text("The server does not accept this key.")
+    await dialog.get_by_label("Key").fill("new")
+    await page.keyboard.press("Enter")
+    await answered(page, "Welcome.")
+    await ask(page)
+    await answered(page, "Again.")
+    assert await page.evaluate("Object.values(sessionStorage).join()") == "new"
+    assert "new" not in await page.evaluate("Object.values(localStorage).join() + document.cookie")
     assert all("401" in complaint for complaint in complaints), complaints
     complaints.clear()
 
@@ -1160,17 +1156,11 @@ ANSWERS = {"llm_compiler": ["238", "Nile", "2.5"], "parallel_qa": ["238", "K2", 
 """To the questions that the page suggests, by the agent's name."""
 
 
-@asynccontextmanager
-async def _default_server() -> AsyncIterator[Server]:
-    async with Server(create_app(limits=Limits.from_environment())) as server:
-        yield server
-
-
 async def test_the_examples_on_the_page_are_answered_without_a_key(
-    open_page: Any, monkeypatch: pytest.MonkeyPatch
+    server: Server, open_page: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLM_COMPILER_GRAPH", AGENT)
-    async with _default_server() as server:
+    async with server.answering(create_app(limits=Limits.from_environment())):
         for index, answer in enumerate(ANSWERS[AGENT]):
             page: Page = await open_page(server.url)
             example = page.get_by_role("group", name="Examples").get_by_role("button").nth(index)
