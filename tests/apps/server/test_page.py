@@ -726,8 +726,9 @@ async def test_a_run_is_found_again_after_a_reload_and_a_lost_connection(
     await ask(page, "Still there?")
     await expect(node(page, "1", "running")).to_be_visible()
     for lose in (page.reload, server.drop_connections):
-        if lost := lose():
-            await lost
+        async with page.expect_response("**/agent/threads/*/stream"):
+            if lost := lose():
+                await lost
         await expect(page.locator(".turn")).to_have_count(1)
         await expect(page.get_by_role("heading", name="Still there?")).to_be_visible()
         await expect(node(page, "1", "running")).to_be_visible()
