@@ -17,7 +17,11 @@ export const MOST_ELEMENTS = 12;
 export function unitsOf(tasks) {
   /** @type {Map<number, Task[]>} */
   const byNumber = new Map();
-  for (const task of tasks) byNumber.set(task.number, [...(byNumber.get(task.number) ?? []), task]);
+  for (const task of tasks) {
+    const siblings = byNumber.get(task.number);
+    if (siblings) siblings.push(task);
+    else byNumber.set(task.number, [task]);
+  }
   const units = [];
   for (const task of tasks) {
     const siblings = byNumber.get(task.number) ?? [];
