@@ -370,10 +370,10 @@ RICH_TEXT = """async (texts) => {
 
 async def test_hostile_markdown_is_text_in_no_time(serve: Serve, open_page: Any) -> None:
     page: Page = await open_page((await serve()).url)
-    made = await page.evaluate(
-        RICH_TEXT, [marks * (size // len(marks)) for marks in HOSTILE for size in (50_000, 80_000)]
+    *made, too_long = await page.evaluate(
+        RICH_TEXT, [marks * (50_000 // len(marks)) for marks in HOSTILE] + ["- " * 40_000]
     )
-    assert all(elements == "p" and length >= 79_000 for length, elements in made[1::2]), "too long to be read"
+    assert too_long == [80_000, "p"], "it is not read"
     assert "script" not in str(made)
 
 
@@ -1043,9 +1043,7 @@ CONTRASTS = """
 """
 
 
-async def test_it_can_be_read_in_every_light_and_width(
-    serve: Serve, open_page: Any, model_server: ModelServer, tmp_path: Path
-) -> None:
+async def test_it_can_be_read_in_every_light_and_width(serve: Serve, open_page: Any, model_server: ModelServer) -> None:
     model_server.script(
         planner=['1. fail("a")\n2. quick("$1")\n3. quick("b")\n4. book("C")\n5. quick("$3 $4")\n6. join()'],
         joiner=["A long word: " + "x" * 300],
@@ -1059,7 +1057,6 @@ async def test_it_can_be_read_in_every_light_and_width(
             for scheme in ("light", "dark"):
                 await page.emulate_media(color_scheme=scheme)
                 assert await page.evaluate(CONTRASTS) == [], scheme
-                assert (await page.screenshot(path=tmp_path / f"{scheme}.png")).startswith(b"\x89PNG")
 
     await can_be_read()
     await ask(page, "Which? " + "y" * 300)
