@@ -20,7 +20,7 @@ def on_each_loop(client: Any) -> Any:
         async def send(self, *request: Any, **options: Any) -> Any:
             return await (await _http_here(given)).send(*request, **options)
 
-    return client.copy(http_client=Http(verify=False))  # which sends nothing itself
+    return client.copy(http_client=Http(transport=given._transport))  # which sends nothing itself, and needs none made
 
 
 _first_loop: "weakref.ref[asyncio.AbstractEventLoop] | None" = None
