@@ -423,9 +423,9 @@ async def test_concurrent_runs_do_not_mix(model_server: ModelServer, chat_model:
     model_server.handler = answer
     graph = create_llm_compiler(TOOLS, model=chat_model, checkpointer=InMemorySaver())
     outputs = await asyncio.gather(
-        *(graph.ainvoke({"messages": f"{n} ?"}, {"configurable": {"thread_id": str(n)}}) for n in range(30))
+        *(graph.ainvoke({"messages": f"{n} ?"}, {"configurable": {"thread_id": str(n)}}) for n in range(10))
     )
-    assert [output["messages"][-1].text for output in outputs] == [f"{n + 1000.0}" for n in range(30)]
+    assert [output["messages"][-1].text for output in outputs] == [f"{n + 1000.0}" for n in range(10)]
 
 
 async def test_what_a_run_held_is_freed_with_it_and_not_by_the_garbage_collector(
@@ -908,10 +908,12 @@ async def test_the_event_stream_has_what_runs_in_a_tool_under_ids_of_its_own(
     assert sorted(finished) == sorted(started["ask"] + started["search"])
 
 
-@pytest.mark.parametrize("result", ["x" * 20_000_001, [{"a": 1}] * 800_000], ids=["a text", "a list"])
+@pytest.mark.parametrize("result", ["x" * 20_001, [{"a": 1}] * 800], ids=["a text", "a list"])
 async def test_a_result_that_would_hold_everything_up_is_a_failed_task(
-    model_server: ModelServer, chat_model: ChatOpenAI, result: Any
+    model_server: ModelServer, chat_model: ChatOpenAI, monkeypatch: pytest.MonkeyPatch, result: Any
 ) -> None:
+    monkeypatch.setattr("agent.executor.call.MAX_RESULT", 20_000)
+
     async def dump() -> Any:
         """Gives everything."""
         return result
@@ -920,4 +922,4 @@ async def test_a_result_that_would_hold_everything_up_is_a_failed_task(
     output = await create_llm_compiler([dump], model=chat_model).ainvoke({"messages": "Question?"})
     failed = output["messages"][2]
     assert (failed.status, failed.artifact) == ("error", None)
-    assert failed.text.startswith("dump returned too much: more than 20,000,000 characters")
+    assert failed.text.startswith("dump returned too much: more than 20,000 characters")

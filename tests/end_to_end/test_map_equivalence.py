@@ -66,7 +66,7 @@ def literal(text: str) -> str:
     return repr(text.replace("$", "€"))
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings.default.max_examples // 4)
 @given(st.lists(TEXTS, min_size=1, max_size=5), st.integers(1, 30), st.booleans())
 async def test_a_map_and_its_calls_written_out_give_the_same(texts: list[str], size: int, keyword: bool) -> None:
     count = len(texts)
@@ -85,7 +85,7 @@ async def test_a_map_and_its_calls_written_out_give_the_same(texts: list[str], s
     assert await observe(mapped, size) == await observe("\n".join([*written, "join()"]), size)
 
 
-@settings(max_examples=20)
+@settings(max_examples=settings.default.max_examples // 5)
 @given(st.text(alphabet="ab!?", min_size=1, max_size=5), st.integers(1, 30))
 async def test_a_map_over_a_result_and_one_over_a_list_give_the_same(text: str, size: int) -> None:
     at_run_time = f"1. items({text!r})\n2. make.map($1)\n3. pair.map($1, second=$2.twice)\njoin()"

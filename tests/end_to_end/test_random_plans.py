@@ -21,7 +21,7 @@ from agent import create_llm_compiler
 from agent.conversation.messages import call_id, is_own_plan, tasks_of
 from tests.support import PATIENCE
 
-EXAMPLES = int(os.environ.get("RANDOM_PLANS", "60"))
+EXAMPLES = int(os.environ.get("RANDOM_PLANS", "20"))
 
 Ending = Literal["answer", "nothing", "replan", "error"]
 

@@ -71,7 +71,9 @@ async def test_an_answer_that_does_not_fit_is_asked_for_again_and_then_is_an_err
     model_server.script(planner=[PLAN], joiner=[wrong, said(name="K2", metres=8611)])
     assert (await run(Peak, chat_model))["structured_response"] == Peak(name="K2", metres=8611)
     assert "metres: Input should be greater than 0" in model_server.requests[2].user
-    model_server.script(planner=[PLAN], joiner=[f'{{"name": {"[" * 100_000}}}', said(name="K2", metres=8611)])
+    model_server.script(
+        planner=[PLAN], joiner=[Reply(f'{{"name": {"[" * 100_000}}}', split=False), said(name="K2", metres=8611)]
+    )
     assert (await run(Peak, chat_model))["structured_response"] == Peak(name="K2", metres=8611)
     model_server.script(planner=[PLAN], joiner=[wrong, "I don't know."])
     with pytest.raises(ModelError, match="does not fit the response_format Peak"):

@@ -34,7 +34,7 @@ from tests.support.model_server import ChatRequest, HttpError, ModelServer, Repl
 TOKENIZER = LLTokenizer("byte")
 CLOSING = b'")]},</\nj'
 LONGEST = 300
-PLANS = int(os.environ.get("RANDOM_PLANS", 0)) or 10
+PLANS = int(os.environ.get("RANDOM_PLANS", 0)) or 4
 
 
 class Size(Enum):
@@ -130,7 +130,7 @@ def tasks_of(text: str) -> list[Task]:
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-@settings(max_examples=25)
+@settings(max_examples=settings.default.max_examples // 5)
 @given(seed=st.integers(0, 2**32))
 def test_whatever_the_grammar_allows_is_a_plan_with_arguments_that_fit(syntax: str, seed: int) -> None:
     text = draw(SYNTAXES[syntax], seed)
