@@ -1,6 +1,5 @@
 """The plan gives the answer's words, and no second model call is needed; but only if all happened that it tells of."""
 
-import math
 from typing import Any
 
 import pytest
@@ -30,27 +29,9 @@ async def ratio(a: float, b: float) -> float:
 
 
 @tool
-async def article(about: str) -> str:
-    """an article"""
-    return f"{about} " * 200
-
-
-@tool
 async def orders() -> list[dict[str, str]]:
     """the orders"""
     return [{"id": "A-1", "total": "120"}, {"id": "A-2", "total": "7"}]
-
-
-@tool
-async def orders_as_text() -> str:
-    """the orders"""
-    return '[{"id": "A-1", "total": "120"}]'
-
-
-@tool
-async def orders_in_text() -> str:
-    """the orders"""
-    return 'There is one: {"id": "A-1", "total": "120"}.'
 
 
 @tool
@@ -78,18 +59,6 @@ async def population(of: str) -> int:
 
 
 @tool
-async def blank(of: str) -> Any:
-    """nothing that people read"""
-    return {
-        "not a number": math.nan,
-        "infinite": [1, math.inf],
-        "a gap": ["a", "", "b"],
-        "spaces": " ",
-        "a thought": "<think>Is it 5?</think>It is 5.",
-    }[of]
-
-
-@tool
 async def send(to: str) -> str:
     """send a mail"""
     if to == "bad":
@@ -98,8 +67,7 @@ async def send(to: str) -> str:
 
 
 send.metadata = {"side_effects": True}
-TOOLS = [measure, ratio, article, orders, offers, orders_as_text, orders_in_text, people, population, blank, send]
-READING = TOOLS[:-1]
+TOOLS = [measure, ratio, orders, offers, people, population, send]
 
 
 async def answer(model: ChatOpenAI, tools: list[Any] = TOOLS, **context: Any) -> str:
@@ -114,24 +82,12 @@ async def answer(model: ChatOpenAI, tools: list[Any] = TOOLS, **context: Any) ->
         ('1. ratio(6, 5)\njoin("It is $1 times as high.")', "It is 1.2 times as high."),
         ('1. ratio(10, 3)\njoin("$1")', "3.33"),
         ("1. ratio(10, 3)\njoin($1)", "3.33"),
-        ('1. population("Bern")\njoin("$1 people for $100.")', "8,917,000 people for $100."),
-        ('1. measure("K2")\njoin("$1.name is ${1.height} m high.")', "K2 is 8611.25 m high."),
-        ('1. measure("K2")\njoin("Order $1.order_id of K2: $1.tags.")', "Order 1200345 of K2: a, b and c."),
         ('1. measure.map(["K2", "Fuji"])\njoin("$1[0].height and $1[-1].height")', "8611.25 and 3776"),
         ('1. measure.map(["K2", "Fuji"])\njoin("$1.name: $1.height m")', "K2 and Fuji: 8611.25 and 3776 m"),
         ('1. orders()\njoin("Orders: $1.id.")', "Orders: A-1 and A-2."),
         # a tool that gives content and artifact, which parts are of
         ('1. offers()\njoin("$1 $1[0].price, $1[1].price.")', "Two offers of lamps. 30, 25."),
         ('1. offers.map(["A", "B"])\njoin("$1[0]: $1[0].price.")', "Two offers of A.: 30 and 25."),
-        # words that tell of no deed, or name what was looked up
-        ('1. ratio(6, 5)\n2. ratio(1, 1)\njoin("$1 * $2 = 1.2")', "1.2 * 1 = 1.2"),
-        ('1. ratio(6, 5)\njoin("It is $1.")', "It is 1.2."),
-        ('1. measure("K2")\njoin("The height of K2 is $1.height metres.")', "The height of K2 is 8611.25 metres."),
-        ('1. ratio(6, 5)\njoin("The ratio of 6 € to 5 USD is $1.")', "The ratio of 6 € to 5 USD is 1.2."),
-        (
-            '1. ratio(6, 5)\njoin("Today $1 Swiss francs, tomorrow $1 euros, the day after a $1% chance of rain.")',
-            "Today 1.2 Swiss francs, tomorrow 1.2 euros, the day after a 1.2% chance of rain.",
-        ),
         # what was done is told by what the tools say of it
         ('1. send.map(["ana", "bob"])\njoin("$1")', "sent and sent"),
         ('1. ratio(6, 5)\n2. send("ana")\njoin("$2; $1")', "sent; 1.2"),
@@ -147,55 +103,20 @@ async def test_the_answer_is_that_text_with_the_results_put_in(
 @pytest.mark.parametrize(
     "plan",
     [
-        # what it tells of didn't happen
-        '1. send("bad")\njoin("I told them.")',
-        '1. send("bad")\n2. ratio(6, 5)\njoin("I told them; $2.")',
-        '1. send.map(["ana", "bad"])\njoin("I told both.")',
-        '1. people()\n2. send.map($1)\njoin("I told everybody.")',
-        '1. send.map([])\njoin("I told everybody.")',
-        '1. send("bad")\n2. ratio.map([1, 2], b=$1)\njoin("Both are told.")',
-        '1. sendmail("ana")\njoin("I told Ana.")',
-        '1. send("ana", "bob")\njoin("I told both.")',
-        '1. send.map("ana")\njoin("I told them.")',
-        "1. send($5)\njoin('I told them.')",
-        '1. send(to=)\njoin("I told them.")',
-        '1. send(...)\njoin("I told them.")',
-        '1. send ana a mail\n2. ratio(6, 5)\njoin("I told Ana; $2.")',
-        'Step 1: send\njoin("I told Ana.")',
+        # something that the plan sets out to do didn't happen
+        '1. send("bad")\n2. ratio(6, 5)\njoin("$2")',
+        '1. send.map(["ana", "bad"])\n2. ratio(6, 5)\njoin("$2")',
+        '1. send.map([])\n2. ratio(6, 5)\njoin("$2")',
+        '1. people()\n2. send.map($1)\n3. ratio(6, 5)\njoin("$3")',
+        '1. sendmail("ana")\n2. ratio(6, 5)\njoin("$2")',
+        '1. send(to=)\n2. ratio(6, 5)\njoin("$2")',
+        '1. send(...)\n2. ratio(6, 5)\njoin("$2")',
+        '1. send ana a mail\n2. ratio(6, 5)\njoin("$2")',
+        'Step 1: send\n2. ratio(6, 5)\njoin("$2")',
+        # its words might tell of a deed
         '1. ratio(6, 5)\njoin("I told Ana.")',
         'join("I told Ana, for $5.")',
-        # it tells of a deed beside a figure, and nothing could have been done
         '1. ratio(6, 5)\njoin("I told Ana; $1.")',
-        '1. ratio(6, 5)\njoin("I told Ana. It is $1.")',
-        '1. ratio(6, 5)\njoin("It is $1, and I told Ana.")',
-        '1. ratio(6, 5)\njoin("$1\\nAna knows it.")',
-        '1. ratio(6, 5)\njoin("Ana knows it – $1")',
-        '1. ratio(6, 5)\njoin("$1 (Ana was told)")',
-        '1. ratio(6, 5)\njoin("已通知安娜。结果是$1。")',
-        '1. ratio(6, 5)\njoin("$1. Ana knows it, for $5.")',
-        '1. ratio(6, 5)\njoin("I told Ana that it is $1.")',
-        '1. ratio(6, 5)\njoin("Ana was told that it is $1.")',
-        '1. ratio(6, 5)\njoin("Ana knows that it is $1.")',
-        '1. ratio(6, 5)\njoin("Booked for $1 USD.")',
-        '1. ratio(6, 5)\njoin("$1 was sent to Ana.")',
-        '1. ratio(6, 5)\njoin("We put $1 in it.")',
-        '1. ratio(6, 5)\njoin("Ich habe Ana gesagt, dass es $1 ist.")',
-        '1. ratio(6, 5)\njoin("已告诉安娜结果是$1。")',
-        '1. ratio(6, 5)\njoin("OFF at $1.")',
-        '1. ratio(6, 5)\njoin("It is on at $1.")',
-        '1. ratio(6, 5)\njoin("Yes: $1.")',
-        '1. ratio(6, 5)\njoin("✅ $1")',
-        '1. ratio(6, 5)\njoin("Answered the question: $1.")',
-        '1. population("whether Ana has been told")\njoin("Ana has been told: $1.")',
-        '1. ratio(6, 5)\njoin("!")',
-        # something was done, and the words might tell of other deeds
-        '1. send("ana")\njoin("Done.")',
-        '1. send("ana")\njoin("I ordered the lamp.")',
-        '1. send("ana")\njoin("I told Ana.")',
-        '1. send("ana")\njoin("安娜: $1")',
-        '1. send("ana")\njoin("2 × $1")',
-        '1. send("ana")\njoin("I told Ana and Bob.")',
-        '1. send("ana")\njoin("I told Ana 3 times.")',
         '1. ratio(6, 5)\n2. send("ana")\njoin("I told Bob that it is $1.")',
     ],
 )
@@ -248,49 +169,7 @@ async def test_of_a_result_that_is_shown_whole_it_is_shown_no_parts(
 @pytest.mark.parametrize(
     "plan",
     [
-        # what it refers to isn't there, or is nothing to read out
         '1. ratio(6, 5)\njoin("It is $1.height.")',
-        '1. ratio(6, 5)\njoin("It is ${7}.")',
-        '1. article("K2")\njoin("It says: $1")',
-        '1. measure("K2")\njoin("It is $1.")',
-        '1. orders()\njoin("They are $1.")',
-        '1. orders()\njoin("The first is $1[0].")',
-        '1. orders_as_text()\njoin("They are $1.")',
-        '1. orders_in_text()\njoin("$1")',
-        '1. people()\njoin("They are $1.")',
-        '1. blank("not a number")\njoin("It is $1.")',
-        '1. blank("infinite")\njoin("They are $1.")',
-        '1. blank("a gap")\njoin("They are $1.")',
-        '1. blank("spaces")\njoin("$1")',
-        '1. blank("a thought")\njoin("$1")',
-        # something of a reference would be left over
-        '1. orders()\njoin("They are $1[?].id.")',
-        '1. orders()\njoin("They are $1[id].")',
-        '1. orders()\njoin("There are $1.id.count().")',
-        '1. ratio(6, 5)\njoin("It is {$1:.2f}.")',
-        '1. ratio(6, 5)\njoin("It is $1|round.")',
-        '1. ratio(6, 5)\njoin("It is $1 * 100 %.")',
-        '1. ratio(6, 5)\njoin("It is round($1, 2).")',
-        '1. orders()\njoin("It is len($1.id).")',
-        '1. ratio(6, 5)\njoin("It is $1 of ${total}.")',
-        # something stands in a result's place
-        '1. ratio(6, 5)\njoin("It is ${1")',
-        '1. ratio(6, 5)\njoin("It is $ 1.")',
-        '1. ratio(6, 5)\njoin("It is {1}.")',
-        '1. ratio(6, 5)\njoin("It is {{ $1 }}.")',
-        '1. ratio(6, 5)\njoin("It is ${1:.2f}.")',
-        '1. ratio(6, 5)\njoin("It is $(1).")',
-        '1. ratio(6, 5)\njoin("It is <$1>.")',
-        '1. ratio(6, 5)\njoin("It is <ratio>, $1.")',
-        '1. ratio(6, 5)\njoin("It is [1].")',
-        '1. ratio(6, 5)\njoin("It is [result of task 1].")',
-        '1. ratio(6, 5)\njoin("It is task_1.")',
-        '1. ratio(6, 5)\njoin("It is XX.")',
-        '1. ratio(6, 5)\njoin("It is ___.")',
-        '1. ratio(6, 5)\njoin("It is US$1.")',
-        '1. ratio(6, 5)\njoin("It is $1$1.")',
-        '1. ratio(6, 5)\njoin("It is $1+1.")',
-        '1. ratio(6, 5)\njoin("<think>Is it $1?</think>It is $1.")',
         "1. ratio(6, 5)\njoin()",
         # it stands under a condition, which nothing evaluates
         '1. ratio(6, 5)\njoin("It is $1.") if $1 > 1 else join("It is not much.")',
@@ -302,7 +181,7 @@ async def test_where_nothing_can_be_read_out_either(
     plan: str, model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
     model_server.script(planner=[plan], joiner=[JOINER])
-    assert await answer(chat_model, READING) == JOINER
+    assert await answer(chat_model, TOOLS[:-1]) == JOINER
 
 
 @pytest.mark.parametrize(
