@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,14 +57,21 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-@pytest.fixture(scope="module")
-def stdio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, BaseTool]]:
-    """The tools of a server that was started for these tests."""
-    path = tmp_path_factory.mktemp("mcp") / "mcp.json"
-    path.write_text(json.dumps({"mcpServers": {"test": STDIO}}))
+@contextmanager
+def tools_of(server: dict[str, Any], folder: Path) -> Iterator[dict[str, BaseTool]]:
+    """The tools of a server that is started for this block."""
+    path = folder / "mcp.json"
+    path.write_text(json.dumps({"mcpServers": {"test": server}}))
     servers = McpServers(path)
     yield {tool.name: tool for tool in asyncio.run(servers.tools())}
     servers.close()
+
+
+@pytest.fixture(scope="module")
+def stdio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, BaseTool]]:
+    """The tools of a server that was started for these tests."""
+    with tools_of(STDIO, tmp_path_factory.mktemp("mcp")) as tools:
+        yield tools
 
 
 INITIALIZED = {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "x", "version": "1"}}
@@ -250,7 +257,7 @@ add()
 
 
 async def test_a_forked_process_has_sessions_of_its_own(write: Write) -> None:
-    command = [sys.executable, "-c", FORK, str(write(one=STDIO))]
+    command = prepared("-c", FORK, str(write(one=STDIO)))
     run = partial(subprocess.run, command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE)
     done = await asyncio.to_thread(run)
     assert done.stdout == "2\n" * 3, done.stderr
@@ -261,35 +268,29 @@ async def test_calls_share_one_session(stdio: dict[str, BaseTool]) -> None:
     assert len(set(processes)) == 1
 
 
-@pytest.mark.parametrize("over", ["stdio", "http"])
 async def test_tools_that_a_server_gets_later_are_there_when_they_are_asked_for_again(
-    over: str, http: HttpServer, write: Write
+    http: HttpServer, write: Write
 ) -> None:
-    servers = McpServers(write(test=STDIO if over == "stdio" else {"url": http.url}))
-    before = {tool.name: tool for tool in await servers.tools()}
-    assert await before["learn"].ainvoke({"name": "plus"}) == "learnt plus"
-    plus: dict[str, BaseTool] = {}
+    servers = McpServers(write(near=STDIO, far={"url": http.url}))
+    tools = {tool.name: tool for tool in await servers.tools()}
+    assert await tools["near_learn"].ainvoke({"name": "plus"}) == "learnt plus"
+    assert await tools["far_learn"].ainvoke({"name": "minus"}) == "learnt minus"
 
-    async def is_there() -> bool:
-        plus.update({tool.name: tool for tool in await servers.tools() if tool.name == "plus"})
-        return bool(plus)
+    async def are_there() -> bool:
+        tools.update({tool.name: tool for tool in await servers.tools()})
+        return {"plus", "minus"} <= tools.keys()
 
-    await until(is_there)
-    assert await plus["plus"].ainvoke({"first": 2, "second": 3}) == 5
+    await until(are_there)
+    assert await tools["plus"].ainvoke({"first": 2, "second": 3}) == 5
+    assert await tools["minus"].ainvoke({"first": 2, "second": 3}) == 5
     await asyncio.to_thread(servers.close)
 
 
 async def test_names_that_clash_have_their_servers_name(write: Write) -> None:
-    servers = McpServers(write(**{"first one": STDIO, "second": STDIO}))
-    names = [tool.name for tool in await servers.tools()]
-    assert {"first_one_add", "second_add"} <= set(names)
-    assert len(names) == len(set(names))
-    await asyncio.to_thread(servers.close)
-
-    servers = McpServers(write(only=STDIO))
-    names = [tool.name for tool in await servers.tools(taken=["weather"])]
-    assert "only_weather" in names
-    assert "add" in names
+    one, other = raw(("add", {}), ("pay", {}), ("read", {})), raw(("add", {}), ("write", {}))
+    servers = McpServers(write(**{"first one": one, "second": other}))
+    names = [tool.name for tool in await servers.tools(taken=["pay"])]
+    assert names == ["first_one_add", "first_one_pay", "read", "second_add", "write"]
     await asyncio.to_thread(servers.close)
 
 
@@ -381,6 +382,16 @@ NAMED = {"user-id": "42", "$top": 5, "filter[name]": "x", "@type": "y", "x.y": T
 """Arguments whose names are no identifiers."""
 
 
+@pytest.fixture(scope="module")
+def listing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BaseTool]:
+    """A tool that takes them, and gives them back."""
+    kinds = {str: "string", int: "integer", float: "number", bool: "boolean"}
+    properties = {name: {"type": kinds[type(value)]} for name, value in NAMED.items()}
+    schema = {"type": "object", "properties": properties, "required": ["user-id"]}
+    with tools_of(raw(("items.list", schema)), tmp_path_factory.mktemp("mcp")) as tools:
+        yield tools["items.list"]
+
+
 @pytest.mark.parametrize(
     ("protocol", "planned"),
     [
@@ -415,13 +426,9 @@ NAMED = {"user-id": "42", "$top": 5, "filter[name]": "x", "@type": "y", "x.y": T
     ],
 )
 async def test_an_argument_may_have_any_name(
-    protocol: Any, planned: Any, write: Write, model_server: ModelServer, chat_model: ChatOpenAI
+    protocol: Any, planned: Any, listing: BaseTool, model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
-    kinds = {str: "string", int: "integer", float: "number", bool: "boolean"}
-    properties = {name: {"type": kinds[type(value)]} for name, value in NAMED.items()}
-    schema = {"type": "object", "properties": properties, "required": ["user-id"]}
-    servers = McpServers(write(raw=raw(("items.list", schema))))
-    graph = create_llm_compiler(await servers.tools(), model=chat_model, planner_protocol=protocol)
+    graph = create_llm_compiler([listing], model=chat_model, planner_protocol=protocol)
 
     def answer(request: ChatRequest) -> Any:
         if not request.is_planner:
@@ -434,7 +441,6 @@ async def test_an_argument_may_have_any_name(
 
     model_server.handler = answer
     output = await graph.ainvoke({"messages": "Question?"})
-    await asyncio.to_thread(servers.close)
     (result,) = [message for message in output["messages"] if isinstance(message, ToolMessage)]
     assert json.loads(result.text) == NAMED, result.text
 
