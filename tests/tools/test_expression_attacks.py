@@ -2,11 +2,11 @@
 
 import json
 import subprocess
-import sys
 from typing import Any
 
 import pytest
 
+from tests.support.prepared_python import prepared
 from tools.expression import MAX_TOKENS, ExpressionError, evaluate
 
 DEEP = 5_000
@@ -419,7 +419,7 @@ json.dump({"events": sorted(events), "peaks": peaks}, sys.stdout)
 
 def measure(texts: list[str]) -> dict[str, Any]:
     """What happened in a process that evaluated the texts: audit events, and for each text the bytes it took."""
-    command = [sys.executable, "-c", CHILD]
+    command = prepared("-c", CHILD)
     child = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True, check=True)
     measured: dict[str, Any] = json.loads(child.stdout)
     return measured
