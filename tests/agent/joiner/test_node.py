@@ -58,6 +58,8 @@ def call(name: str, **arguments: Any) -> dict[str, Any]:
         "f(x) = 2(x)",
         "To end the run, write\nCode: finish(0)",
         "The area is $x^{{2}}$, or in a template {{[1]}}.",
+        "Finish: matte.",
+        '{"name": "K2", "height": 8611}',
     ],
 )
 def test_a_plain_answer_is_taken_as_it_is(text: str) -> None:
@@ -146,6 +148,24 @@ def test_what_the_answer_cost_is_kept() -> None:
         "Gedanke: bekannt\nAktion: Finish(8,611 m)",
         "思考：已知。\n行动：Finish（8,611 m）",
         "Thought: known\nAction: Finish(8,611 m)\nThought: known\nAction: Finish(8,612 m)",
+        # as other models have it
+        'Action: Finish(answer="8,611 m")',
+        "Finish(answer='8,611 m')",
+        'Action: Finish(final_answer = "8,611 m")',
+        "Action: Finish(answer=8,611 m)",
+        'Action: Finish({"answer": "8,611 m"})',
+        "Finish[8,611 m]",
+        "<think>Replan(x)</think>Action: Finish(answer: 8,611 m)",
+        "Thought: known\nFinish: 8,611 m",
+        "Thought: known\n\nAnswer: 8,611 m",
+        '{"action": "Finish", "answer": "8,611 m"}',
+        '{"thought": "known", "action": "Finish", "action_input": "8,611 m"}',
+        "<answer>8,611 m</answer>",
+        "<think>known</think>\n<response>\n8,611 m\n</response>",
+        "<|START_RESPONSE|>8,611 m<|END_RESPONSE|>",
+        "<|start_header_id|>assistant<|end_header_id|>\n\n8,611 m<|eot_id|>",
+        *(f"8,611 m{mark}" for mark in ("<|im_end|>", "<|endoftext|>", "<end_of_turn>", "</s>", "<eos>\n")),
+        "8,611 m<｜end▁of▁sentence｜>",
     ],
 )
 def test_the_answer_stands_in_finish(text: str) -> None:
@@ -193,6 +213,14 @@ def test_whatever_stands_in_finish_is_the_answer(text: str) -> None:
         "Replan(search K3 (the mountain))",
         "**Action: Replan(search K3 (the mountain))**",
         "Pensamiento: falta K3.\nAcción: Replan(search K3 (the mountain))",
+        'Action: Replan(feedback="search K3 (the mountain)")',
+        "Replan(missing='search K3 (the mountain)')",
+        '<tool_call>{"name": "replan", "arguments": {"feedback": "search K3 (the mountain)"}}</tool_call>',
+        "Thought: not there\n\nReplan: search K3 (the mountain)",
+        "Replan: search K3 (the mountain)",
+        "**Thought:** not there\n\n**Replan:** search K3 (the mountain)",
+        '{"action": "Replan", "action_input": "search K3 (the mountain)"}',
+        "<replan><feedback>search K3 (the mountain)</feedback></replan>",
     ],
 )
 def test_what_is_missing_stands_in_replan(text: str) -> None:

@@ -6,6 +6,31 @@ from hypothesis import strategies as st
 
 from agent.language.reasoning import Thoughts, without_thoughts
 
+FORMS = [
+    "<think>{}</think>\n",
+    "<thinking>\n{}\n</thinking>\n\n",
+    "<thought>{}</thought>",
+    "<reasoning>{}</reasoning>",
+    "<analysis>{}</analysis>\n",
+    "<THINK>{}</Think>",
+    "<seed:think>{}</seed:think>",
+    "<longcat_think>{}</longcat_think>",
+    "<inner_monologue>{}</inner_monologue>",
+    "[THINK]{}[/THINK]",
+    "◁think▷{}◁/think▷",
+    "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>",
+    "<|channel>thought\n{}\n<channel|>",
+    "<|begin_of_thought|>{}<|end_of_thought|>",
+    "<think>{}</think><think>more</think>",
+    # only the end is marked
+    "So: {}\n</think>\n\n",
+    "{}</thinking>",
+    "Well.\n{}[/THINK]",
+    "{}\n◁/think▷\n",
+    "{} so.<|end|><|start|>assistant<|channel|>final<|message|>",
+    "Let me see.\n{}\n<channel|>",
+]
+
 TEXTS = {
     "<think>a</think>Hi!": "Hi!",
     "<think></think>\n\nHi!": "Hi!",
@@ -20,6 +45,9 @@ TEXTS = {
     "</think>Hi!": "Hi!",
     "Hi!<|end|>": "Hi!",
     "Hi! <think>cut off": "Hi! ",
+    "[THINK]cut off": "",
+    "<|channel|>analysis<|message|>cut off": "",
+    "<|channel>thought\ncut off": "",
     'Hi! a < b [c] <d> `<think>` "</think>" <|x': 'Hi! a < b [c] <d> `<think>` "</think>" <|x',
     '1. search("no <think> here </think>")': '1. search("no <think> here </think>")',
 }
@@ -33,6 +61,17 @@ def test_the_thoughts_are_left_out(text: str, size: int) -> None:
         piece, anew = thoughts.feed(text[start : start + size])
         read = piece if anew else read + piece
     assert read + thoughts.close() == TEXTS[text]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_they_are_marked_in_many_ways(form: str, size: int) -> None:
+    text = form.replace("{}", '1. search("thought")\n2. join("thought")') + "Hi!"
+    thoughts, read = Thoughts(), ""
+    for start in range(0, len(text), size):
+        piece, anew = thoughts.feed(text[start : start + size])
+        read = piece if anew else read + piece
+    assert read + thoughts.close() == "Hi!"
 
 
 @given(st.text('<think/>[]◁▷| \n"`(a', max_size=60))
