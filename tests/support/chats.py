@@ -33,7 +33,6 @@ async def pay(name: str, amount: int) -> str:
 
 pay.metadata = {"requires_approval": True}
 compiler = create_llm_compiler([look_up, research], model=MODEL, name="compiler")
-loop = create_agent(load_model(MODEL), [look_up, research], name="loop")
 paying_compiler = create_llm_compiler([look_up, pay], model=MODEL, name="paying_compiler")
 asking = HumanInTheLoopMiddleware({"pay": {"allowed_decisions": ["approve", "edit", "reject"]}})
 paying_loop = create_agent(load_model(MODEL), [look_up, pay], middleware=[asking], name="paying_loop")
