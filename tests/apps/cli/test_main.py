@@ -27,7 +27,16 @@ from apps.runs.threads import UNANSWERED
 from tests.support.model_server import Gate, HttpError, ModelServer, Reply
 from tests.support.mountains import PLAN, QUESTIONS
 from tests.support.prepared_python import prepared
-from tests.support.terminal import COMMAND, INSTALLED_COMMAND, MOUNTAINS, Terminal, environment, mountains, scripted
+from tests.support.terminal import (
+    COMMAND,
+    INSTALLED_COMMAND,
+    MOUNTAINS,
+    PREPARED_COMMAND,
+    Terminal,
+    environment,
+    mountains,
+    scripted,
+)
 from tests.support.waiting import until_said
 
 QUESTION = QUESTIONS[0]
@@ -152,18 +161,19 @@ def commands_in(text: str) -> list[str]:
     return re.findall("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]", text)
 
 
-@pytest.mark.parametrize("how", [[], ["--quiet"], ["--json"]])
 def test_nothing_that_others_have_written_commands_the_terminal(
-    run: Any, model_server: ModelServer, state_folder: Any, how: list[str]
+    run: Any, model_server: ModelServer, state_folder: Any
 ) -> None:
     refusal = HttpError(400, f"No {COMMANDS}")
-    model_server.script(planner=[f'1. serch("{COMMANDS}")\n2. join()', refusal, refusal], joiner=[f"Yes {COMMANDS}"])
-    ask = partial(run, *how, "--thread", "t", env=mountains(model_server))
-    answered, failed, told = ask("Hello?"), ask(f"Hello {COMMANDS}?"), ask()
-    assert (answered.returncode, failed.returncode) == (0, 1)
+    plan = f'1. serch("{COMMANDS}")\n2. join()'
+    model_server.script(planner=[*[plan] * 3, refusal, refusal], joiner=[f"Yes {COMMANDS}"] * 3)
+    ask = partial(run, env=mountains(model_server))
+    answered = [ask(*how, "Hello?") for how in ([], ["--quiet"], ["--json"])]
+    failed, told = ask("--thread", "t", f"Hello {COMMANDS}?"), ask("--thread", "t")
+    assert [each.returncode for each in (*answered, failed)] == [0, 0, 0, 1]
     assert "Error: The model's server answered 400: No" in failed.stderr
     assert told.stderr.startswith("Goes on with: Hello")
-    assert commands_in("".join(part for each in (answered, failed, told) for part in (each.stdout, each.stderr))) == []
+    assert commands_in("".join(part for each in (*answered, failed, told) for part in (each.stdout, each.stderr))) == []
 
 
 def test_a_reader_that_has_gone_is_no_error(tmp_path: Path, model_server: ModelServer) -> None:
@@ -182,7 +192,7 @@ def test_a_reader_that_has_gone_is_no_error(tmp_path: Path, model_server: ModelS
 
 
 def test_help_and_version(run: Any) -> None:
-    told = run("--help", command=INSTALLED_COMMAND).stdout
+    told = run("--help", command=PREPARED_COMMAND).stdout
     assert told.startswith("Usage: llm-compiler [ask] [OPTIONS] [QUESTION]")
     assert 'llm-compiler "' in told
     assert "--thread NAME" in told

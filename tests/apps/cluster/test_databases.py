@@ -1,16 +1,16 @@
 """PostgreSQL and Redis for a while: what is said where there is none, and that they end."""
 
+import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
 
-from apps.cluster.databases import postgres, redis
+from apps.cluster.databases import postgres, programs_of_postgres, redis
 from tests.support import ROOT
 
 KILLED = """
@@ -22,14 +22,15 @@ with {name}() as url:
 """
 
 
-@pytest.fixture(params=["postgres", "redis"])
-def name(request: pytest.FixtureRequest) -> str:
-    """The name of each, if its program is here."""
-    if request.param == "postgres":
-        request.getfixturevalue("postgres_server")
-    elif not shutil.which("redis-server"):
+def skip_without(name: str) -> None:
+    """Skips the test where its program is not on this machine."""
+    if name == "redis" and not shutil.which("redis-server"):
         pytest.skip("Redis is not on this machine: sudo apt-get install redis-server")
-    return str(request.param)
+    if name == "postgres":
+        try:
+            programs_of_postgres()
+        except FileNotFoundError as error:
+            pytest.skip(str(error))
 
 
 def folder_in(url: str) -> Path:
@@ -45,8 +46,9 @@ def test_without_redis_it_says_what_to_install_or_to_set(monkeypatch: pytest.Mon
         pass
 
 
-@pytest.mark.usefixtures("postgres_server")
 def test_postgres_has_ended_also_when_what_it_was_for_fails() -> None:
+    skip_without("postgres")
+
     def fail() -> None:
         with postgres() as url, psycopg.connect(url.format(database="postgres")) as connection:
             raise RuntimeError(psutil.Process(connection.info.backend_pid).ppid())
@@ -57,21 +59,20 @@ def test_postgres_has_ended_also_when_what_it_was_for_fails() -> None:
     assert not psutil.pid_exists(server) or psutil.Process(server).status() == psutil.STATUS_ZOMBIE
 
 
-def test_nothing_is_left_of_them_when_the_process_is_killed(name: str) -> None:
-    command = [sys.executable, "-c", KILLED.format(name=name)]
+@pytest.mark.parametrize(("name", "place"), [("postgres", "a place"), ("redis", "long" * 30)])
+def test_they_start_wherever_temporary_files_are_kept_and_nothing_is_left_when_the_process_is_killed(
+    name: str, place: str, tmp_path: Path
+) -> None:
+    skip_without(name)
+    (tmp_path / place).mkdir()
     killed = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False
-    )  # waits for all who can write
+        [sys.executable, "-c", KILLED.format(name=name)],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path / place)},
+        capture_output=True,  # waits for all who can write
+        text=True,
+        check=False,
+    )
     folder = folder_in(killed.stdout.strip())
     assert folder.name.startswith(f"{name}-")
     assert not folder.exists()
-
-
-@pytest.mark.parametrize("place", ["a place", "long" * 30])
-def test_they_start_wherever_temporary_files_are_kept(
-    name: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / place).mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / place))
-    with {"postgres": postgres, "redis": redis}[name]() as url:
-        assert folder_in(url).is_dir()
