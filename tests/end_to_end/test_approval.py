@@ -492,8 +492,11 @@ async def test_an_amount_is_shown_without_the_error_of_its_last_digits_and_given
 # Twice, and too late
 
 
-@pytest.mark.parametrize("durability", ["async", "exit"])
-@pytest.mark.parametrize("first", [APPROVE, {"type": "reject", "message": "No."}], ids=["approved", "rejected"])
+@pytest.mark.parametrize(
+    ("first", "durability"),
+    [(APPROVE, "async"), ({"type": "reject", "message": "No."}, "exit")],
+    ids=["approved", "rejected"],
+)
 async def test_what_was_decided_is_not_decided_again_from_the_same_checkpoint(
     first: dict[str, Any],
     durability: Any,

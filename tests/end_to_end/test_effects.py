@@ -98,9 +98,6 @@ async def test_what_is_written_after_an_effect_sees_it(
     [
         'add("milk") if $1 > 3',
         'add.map(["milk", "tea"]) unless $1',
-        'add("milk")  # only if $1 > 3',
-        'add("a") or add("b")',
-        'add("milk")\n   (only if $1 says so)',
         '# nur, wenn $1 es sagt:\nadd("milk")',
     ],
 )
@@ -337,8 +334,8 @@ async def test_waiting_for_many_effects_is_no_more_work_than_they_are(
 
     monkeypatch.setattr(Outcomes, "of", counted)
     tool = StructuredTool.from_function(coroutine=add, metadata={"side_effects": True})
-    await run(model_server, chat_model, [tool], f"add.map({list(range(100))})")
-    assert waited < 500
+    await run(model_server, chat_model, [tool], f"add.map({list(range(50))})")
+    assert waited < 250
 
 
 @pytest.mark.parametrize(
@@ -451,8 +448,6 @@ async def test_effects_keep_their_order_through_a_crash(
         ('2. add.map(["a", "b"])', '2. add.map(["b", "c"])', ["a", "b", "c"]),
         ('2. add.map(["a", "b"])', '2. add("b")', ["a", "b"]),
         ('2. add.map(["a", "a"])', '2. add.map(["a", "a", "a"])', ["a", "a", "a"]),
-        ('2. add("$1")', '2. add("$1")', ['["P", "Q"]']),
-        ('2. add.map($1)', '2. add.map($1)', ["P", "Q"]),
         ('2. add.map($1)', '2. add.map(["Q", "R"])', ["P", "Q", "R"]),
     ],
 )  # fmt: skip

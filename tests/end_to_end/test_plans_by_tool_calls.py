@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessageChunk, AnyMessage, ToolMessage
@@ -186,6 +186,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=settings.default.max_examples // 2)
 @given(
     st.lists(st.tuples(st.sampled_from(["search", "add"]), st.dictionaries(st.text(max_size=4), JSON, max_size=3))),
     st.integers(1, 7),

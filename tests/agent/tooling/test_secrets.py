@@ -24,7 +24,7 @@ KEY = "sk-proj-4f8a0c2e6b1d9735THEKEY"
 OTHER_KEY = "opaque7f3b9d1e5a"
 ECHO = f"Incorrect API key provided: {KEY}. Authorization: Bearer {KEY}; x-other-key: {OTHER_KEY}."
 IN_WORDS = '1. estimate("height of K2")\n2. join()'
-STATUSES = [400, 401, 403, 500]
+STATUSES = [401, 500]
 
 
 @pytest.fixture(autouse=True)
@@ -84,20 +84,11 @@ async def test_a_failed_model_call_tells_no_key(role: str, status: int, model_se
     failures = [HttpError(status, ECHO)] * (2 if role == "joiner" and status in REFUSED else 1)
     replies: dict[str, Any] = {"planner": ['1. height("K2")\n2. join()'], role: failures}
     model_server.script(**replies)
-    events, messages, raised, trace, _ = await run()
+    events, messages, raised, trace, saved = await run()
     assert raised is not None
-    assert_no_key(events, messages, messages_to_dict(messages), in_one_line(raised), *trace.told)
+    assert_no_key(events, messages, messages_to_dict(messages), repr(raised), in_one_line(raised), *trace.told, *saved)
     assert str(status) in in_one_line(raised)
-
-
-@pytest.mark.parametrize("role", ["planner", "joiner"])
-async def test_what_a_failed_run_raises_and_saves_has_no_key(role: str, model_server: ModelServer) -> None:
-    replies: dict[str, Any] = {"planner": ['1. height("K2")\n2. join()'], role: [HttpError(401, ECHO)]}
-    model_server.script(**replies)
-    _, _, raised, _, errors = await run()
-    assert "401" in repr(raised)
-    assert any("401" in error for error in errors)
-    assert_no_key(repr(raised), *errors)
+    assert any(str(status) in error for error in saved)
 
 
 @pytest.mark.parametrize("status", STATUSES)
