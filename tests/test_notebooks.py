@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support.notebooks import FOLDER, METADATA, execute
 from tests.support.prepared_python import prepared
+from tests.support.program import program
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -36,11 +38,12 @@ def connect_here(self, address):
 socket.socket.connect = connect_here
 """
 
-# Matplotlib asks for the kernel's choice when it is imported, which it has been already.
+# Matplotlib asks for the kernel's choice when it is imported, which it has been. What a cell starts is forked as well.
 KERNEL = """\
-import matplotlib, runpy
+import matplotlib, runpy, sys
 
 matplotlib.rcParams["backend"] = "module://matplotlib_inline.backend_inline"
+sys.executable = sys.argv.pop(1)
 runpy.run_module("ipykernel_launcher", run_name="__main__")
 """
 
@@ -76,7 +79,8 @@ def test_they_run_and_show_what_is_committed(tmp_path: Path, monkeypatch: pytest
     (startup := tmp_path / "ipython" / "profile_default" / "startup").mkdir(parents=True)
     (startup / "no_network.py").write_text(NO_NETWORK)
     (kernel := tmp_path / "jupyter" / "kernels" / "python3").mkdir(parents=True)
-    start = prepared("-c", KERNEL, "-f", "{connection_file}")
+    program(tmp_path / "python", f'#!/bin/sh\nexec {shlex.join(prepared())} "$@"\n')
+    start = prepared("-c", KERNEL, str(tmp_path / "python"), "-f", "{connection_file}")
     (kernel / "kernel.json").write_text(json.dumps({"argv": start, "display_name": "Python", "language": "python"}))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
