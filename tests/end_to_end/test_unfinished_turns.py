@@ -200,11 +200,9 @@ async def test_a_pause_shows_the_plan_its_results_and_the_calls_that_wait_in_the
     assert not any("waits" in text for text in told(resumed).values())
 
 
-def test_turns_that_are_stopped_in_any_way_leave_nothing_untold(database_url: str) -> None:
+def test_turns_that_are_stopped_in_any_way_leave_nothing_untold() -> None:
     """`python -m tests.torture --kills 0 --stops 1600` does more of it."""
     command = prepared("-m", "tests.torture", "--kills", "0", "--stops", "8", "--jobs", "2")
-    result = subprocess.run(
-        [*command, "--database", database_url], check=False, cwd=ROOT, capture_output=True, text=True
-    )
+    result = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "8 turns stopped, 0 gone wrong" in result.stdout
