@@ -10,13 +10,12 @@ import httpx
 import pytest
 from langchain_openai import ChatOpenAI
 
-from apps.server.app import create_app
 from apps.server.connections import bounded_to
 from apps.server.limits import Limits
 from tests.support import PATIENCE
 from tests.support.model_server import ModelServer
 from tests.support.mountains import graph
-from tests.support.serving import Tools, serving, serving_agent, streaming
+from tests.support.serving import Tools, app_of, serving, serving_agent, streaming
 
 HEAD = b"POST /agent/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -26,8 +25,9 @@ SOON: dict[str, Any] = {"http": bounded_to(100), "timeout_keep_alive": 0.3}
 @pytest.fixture
 async def url(model_server: ModelServer) -> AsyncIterator[str]:
     """A server with a key, and little patience."""
-    async with serving(create_app(graph, Limits(api_key="key")), **SOON) as url:  # type: ignore[arg-type]
-        yield url
+    with app_of(graph, Limits(api_key="key")) as app:  # type: ignore[arg-type]
+        async with serving(app, **SOON) as url:
+            yield url
 
 
 @asynccontextmanager
@@ -149,10 +149,12 @@ async def test_a_slow_reader_gets_it_all() -> None:
         assert said > 30_000_000
 
 
-async def test_when_there_are_too_many_connections_the_one_that_waits_for_longest_goes() -> None:
-    options: dict[str, Any] = {"http": bounded_to(3), "timeout_keep_alive": PATIENCE}
+async def test_when_there_are_too_many_connections_the_one_that_waits_for_longest_goes(
+    chat_model: ChatOpenAI,
+) -> None:
+    options: dict[str, Any] = {"http": bounded_to(3), "timeout_keep_alive": 10 * PATIENCE}
     async with (
-        serving(create_app(graph, Limits()), **options) as url,
+        serving_agent(chat_model, Tools(), options=options) as url,
         connected(url) as first,
         connected(url) as second,
         connected(url),

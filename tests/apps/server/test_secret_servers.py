@@ -24,8 +24,7 @@ def serve(model_server: ModelServer) -> Serve:
     return partial(serving_agent, model, Tools())
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("status", [400, 401, 500])
+@pytest.mark.parametrize(("path", "status"), [*((path, 400) for path in PATHS), ("invoke", 401), ("invoke", 500)])
 async def test_what_the_models_server_says_of_an_error_reaches_no_client(
     path: str, status: int, model_server: ModelServer, serve: Serve
 ) -> None:
@@ -38,9 +37,15 @@ async def test_what_the_models_server_says_of_an_error_reaches_no_client(
     assert "Incorrect API key" not in response.text
 
 
-@pytest.mark.parametrize("form", ["<think>{}</think>", "[THINK]{}[/THINK]", "Well: {}</think>"])
-@pytest.mark.parametrize("path", PATHS[:3])
-async def test_thoughts_reach_no_client(form: str, path: str, model_server: ModelServer, serve: Serve) -> None:
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        *((path, "<think>{}</think>") for path in PATHS[:3]),
+        ("stream", "[THINK]{}[/THINK]"),
+        ("stream", "Well: {}</think>"),
+    ],
+)
+async def test_thoughts_reach_no_client(path: str, form: str, model_server: ModelServer, serve: Serve) -> None:
     thought = form.replace("{}", '1. search("secret")\n2. join("secret")')
     model_server.script(planner=[thought + PLAN], joiner=[Reply(thought + "8611 m")])
     async with serve() as url:
