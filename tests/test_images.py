@@ -10,7 +10,6 @@ import yaml
 
 from apps.cluster.__main__ import server
 from apps.runs.wording import own_version
-from apps.server.app import create_app
 from tests.support import ROOT
 from tests.support.prepared_python import prepared
 
@@ -36,6 +35,8 @@ def test_the_image_has_extras_that_exist() -> None:
 
 
 def test_the_server_starts_where_only_the_code_is_as_in_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    from apps.server.app import create_app  # which takes long, and the tests of removing the demo don't need it
+
     def find(name: str) -> metadata.Distribution:
         if name == "llm-compiler":
             raise metadata.PackageNotFoundError(name)
