@@ -50,7 +50,7 @@ async def fail(reason: str) -> str:
     raise RuntimeError(reason)
 
 
-TOOLS = [search, measure, add, fail]
+TOOLS = [tool(function) for function in (search, measure, add, fail)]
 
 
 def plan(*lines: str) -> str:
