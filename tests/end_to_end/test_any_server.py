@@ -638,15 +638,6 @@ async def test_a_model_that_says_nothing_leaves_the_results_for_an_answer(ask: A
     assert "entry of K2" in (await ask(PLAN, whole(""), whole(None)))[-1].text
 
 
-async def test_a_joiner_whose_server_takes_no_tools_decides_in_words(
-    model_server: ModelServer, chat_model: ChatOpenAI
-) -> None:
-    words = "Thought: known\nAction: Finish(K2.)"
-    model_server.handler = refusing(has("tools"), HttpError(501, "no tools"), PLAN, words)
-    messages = (await create_llm_compiler(TOOLS, model=chat_model).ainvoke({"messages": "Question?"}))["messages"]
-    assert messages[-1].text == "K2."
-
-
 class NoChoice(ChatOpenAI):
     """As ChatHuggingFace, ChatZhipuAI and ChatBedrockConverse are with some models."""
 

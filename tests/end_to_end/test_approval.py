@@ -334,17 +334,6 @@ async def test_side_effects_planned_with_results_in_view_need_approval_unless_th
     assert ("__interrupt__" in output) == asks
 
 
-async def test_without_a_checkpointer_the_call_fails_and_says_why(
-    model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
-) -> None:
-    model_server.script(planner=['mail("ann", text="a")\njoin()'], joiner=["Done."])
-    graph = create_llm_compiler(desk.tools(requires_approval=True), model=chat_model)
-    output = await graph.ainvoke({"messages": "Question?"})
-    assert results(output["messages"])["task_1"] == (
-        "Not run: mail needs a person's approval, and a run without a checkpointer can't pause for one."
-    )
-
-
 async def test_without_a_checkpointer_a_call_made_from_results_fails_and_says_what_to_set(
     model_server: ModelServer, chat_model: ChatOpenAI, desk: Desk
 ) -> None:
