@@ -3,7 +3,6 @@
 import os
 import runpy
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from agent import create_llm_compiler
 from tests.support import ROOT
 from tests.support.model_server import ChatRequest, ModelServer, Reply
+from tests.support.prepared_python import prepared
 from tests.support.waiting import PATIENCE
 
 SCRIPT = """\
@@ -73,9 +73,14 @@ def test_a_graph_runs_on_any_event_loop_one_after_the_other_and_in_a_forked_proc
     with ModelServer(keep_alive=True, handler=_answer) as server:
         environment = {**os.environ, "OPENAI_API_KEY": "any", "OPENAI_BASE_URL": server.base_url}
         done = subprocess.run(
-            [sys.executable, "-c", SCRIPT], check=False, capture_output=True, text=True, cwd=ROOT, env=environment,
+            prepared("-c", SCRIPT),
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=environment,
             timeout=PATIENCE,
-        )  # fmt: skip
+        )
     assert done.stdout == "It is K2.\n" * 12, done.stderr
 
 
