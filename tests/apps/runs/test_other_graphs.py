@@ -63,7 +63,7 @@ def run(folder: Path, code: str, server: ModelServer, *options: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "options", [[], ["--quiet"], ["--json"], ["--thread", "t"], ["--timeline", "run.svg", "--graph", "plan.mmd"]]
+    "options", [[], ["--quiet", "--thread", "t"], ["--json"], ["--timeline", "run.svg", "--graph", "plan.mmd"]]
 )
 def test_a_graph_without_plans_or_tools_answers(tmp_path: Path, model_server: ModelServer, options: list[str]) -> None:
     printed = run(tmp_path, PLAIN, model_server, *options)

@@ -113,24 +113,24 @@ def terminal(tmp_path: Path, settings: dict[str, str]) -> Iterator[Callable[...,
         started.close()
 
 
-async def listed(url: str | None = None) -> dict[str, str]:
+async def listed() -> dict[str, str]:
     """The threads with their states."""
-    async with open_checkpointer(url) as saver:
+    async with open_checkpointer() as saver:
         return {thread.name: thread.state for thread in await list_threads(saver)}
 
 
 # A conversation
 
 
-def test_a_conversation_goes_on_in_another_process(run: Run, model_server: ModelServer, database_url: str) -> None:
+def test_a_conversation_goes_on_in_another_process(run: Run, model_server: ModelServer, postgres_url: str) -> None:
     model_server.script(planner=[K2[0], "3. join()"], joiner=[K2[1], "In Pakistan and China."])
-    assert run("-q", "--thread", "trip", "How high is K2?", CHECKPOINT_DB=database_url).stdout == f"{K2[1]}\n"
-    again = run("-q", "--thread", "trip", "Where is it?", CHECKPOINT_DB=database_url)
+    assert run("-q", "--thread", "trip", "How high is K2?", CHECKPOINT_DB=postgres_url).stdout == f"{K2[1]}\n"
+    again = run("-q", "--thread", "trip", "Where is it?", CHECKPOINT_DB=postgres_url)
     assert (again.returncode, again.stdout, again.stderr) == (0, "In Pakistan and China.\n", "")
     said = [str(message["content"]).split("\n")[0] for message in model_server.requests[-1].messages[1:]]
     assert said == ["How high is K2?", K2[1], "Where is it?"]
 
-    [thread] = json.loads(run("threads", "--json", CHECKPOINT_DB=database_url).stdout)
+    [thread] = json.loads(run("threads", "--json", CHECKPOINT_DB=postgres_url).stdout)
     assert thread.pop("used") > "2026"
     assert thread == {"name": "trip", "state": "finished", "turns": 2, "first_question": "How high is K2?"}
 
@@ -179,30 +179,29 @@ def test_a_chat_goes_on_with_a_thread(terminal: Any, run: Run, model_server: Mod
 
 
 async def test_a_killed_run_goes_on(
-    run: Run, model_server: ModelServer, tmp_path: Path, settings: dict[str, str], database_url: str
+    run: Run, model_server: ModelServer, tmp_path: Path, settings: dict[str, str]
 ) -> None:
     model_server.script(planner=['1. work("a")\n2. hold("b")\n3. work("$1 $2")\n4. join()'], joiner=["Done."])
     command = [*WITH_TOOLS, "--thread", "t", "Question?"]
-    environment = {**settings, "CHECKPOINT_DB": database_url}
     pipes: Any = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.STDOUT}
-    process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, env=environment, **pipes)
+    process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, env=settings, **pipes)
     await until_said(process, "holding\n", "done      1.")
-    await saved(database_url, results=3)  # the plan at both its ends, and of task 1
+    await saved(results=3)  # the plan at both its ends, and of task 1
     process.send_signal(signal.SIGKILL)
     await process.communicate()
 
-    assert await listed(database_url) == {"t": "broken"}
+    assert await listed() == {"t": "broken"}
     (tmp_path / "b").touch()
-    again = run("--thread", "t", command=WITH_TOOLS, CHECKPOINT_DB=database_url)
+    again = run("--thread", "t", command=WITH_TOOLS)
     assert (again.returncode, again.stderr) == (0, "Goes on with: Question?\nholding\n")
     assert "\n\nDone.\n\n3 tasks" in again.stdout
     assert (tmp_path / "ran").read_text().split("\n") == ["a", "b", "A B", ""]
     assert len([request for request in model_server.requests if request.is_planner]) == 1
 
 
-async def saved(database_url: str, results: int) -> None:
+async def saved(results: int) -> None:
     """Wait for the results of so many model and tool calls to be in the database, where a kill can't reach them."""
-    async with open_checkpointer(database_url) as saver:
+    async with open_checkpointer() as saver:
 
         async def are_there() -> bool:
             checkpoint = await saver.aget_tuple({"configurable": {"thread_id": "t"}})
@@ -213,24 +212,21 @@ async def saved(database_url: str, results: int) -> None:
 
 
 async def test_a_thread_that_runs_is_left_alone(
-    run: Run, model_server: ModelServer, tmp_path: Path, settings: dict[str, str], database_url: str
+    run: Run, model_server: ModelServer, tmp_path: Path, settings: dict[str, str], state_folder: Any
 ) -> None:
     model_server.script(planner=['1. hold("b")\n2. join()'])
-    command, environment = [*WITH_TOOLS, "-q", "--thread", "t"], {**settings, "CHECKPOINT_DB": database_url}
-    pipe = asyncio.subprocess.PIPE
-    first = await asyncio.create_subprocess_exec(
-        *command, "Question?", cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe
-    )
+    command, pipe = [*WITH_TOOLS, "-q", "--thread", "t", "Question?"], asyncio.subprocess.PIPE
+    first = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, env=settings, stdout=pipe, stderr=pipe)
     assert first.stderr
     assert await first.stderr.readline() == b"holding\n"
     for arguments in (["--thread", "t", "Another?"], ["--thread", "t"], ["threads", "delete", "t"]):
-        refused = await asyncio.to_thread(run, *arguments, command=WITH_TOOLS, CHECKPOINT_DB=database_url)
+        refused = await asyncio.to_thread(run, *arguments, command=WITH_TOOLS)
         assert (refused.returncode, refused.stdout) == (1, "")
         assert refused.stderr.startswith("Error: The thread 't' is running already, here or in another process.")
     first.kill()
     await first.communicate()
-    assert run("threads", "delete", "t", CHECKPOINT_DB=database_url).returncode == 0
-    assert not list(tmp_path.glob("*.lock"))  # noqa: ASYNC240
+    assert run("threads", "delete", "t").returncode == 0
+    assert not [name for name in state_folder() if name.endswith(".lock")]
 
 
 def test_without_anything_to_resume_it_says_so(run: Run, model_server: ModelServer) -> None:
@@ -389,31 +385,24 @@ async def test_a_run_without_a_thread_that_is_left_waiting_is_kept(
     assert '"action_requests"' in run("--thread", name, command=WITH_TOOLS).stdout
 
 
-async def test_tools_that_require_approval_are_decided_on_one_by_one(
-    run: Run, terminal: Any, model_server: ModelServer, tmp_path: Path
+def test_tools_that_require_approval_are_decided_on_one_by_one(
+    terminal: Any, model_server: ModelServer, tmp_path: Path
 ) -> None:
     plan = '1. work("a")\n2. send("Ann", "$1")\n3. send("Bob", "b")\n4. send("Cy", "c")\n5. work("$2")\n6. join()'
     model_server.script(planner=[plan], joiner=["Sent."])
-    waits = run("--json", "--thread", "t", "Question?", command=WITH_TOOLS)
-    assert (waits.returncode, waits.stderr) == (3, "")
-    waiting = json.loads(waits.stdout)["approval"]["request"]["action_requests"]
-    requests = [(request["name"], request["args"]) for request in waiting]
-    assert requests == [("send", {"to": to, "text": text}) for to, text in (("Ann", "A"), ("Bob", "b"), ("Cy", "c"))]
-
-    command = terminal("--thread", "t", command=WITH_TOOLS)
+    command = terminal("Question?", command=WITH_TOOLS)
     command.read_until("3 calls wait for your approval:")
-    command.read_until('1. send("Ann", "A")')
-    for prompt, typed in [
-        ("[res]pond? ", "edit"),
-        ("JSON> ", '{"text": "AAA"}'),
-        ("[res]pond? ", "approve"),
-        ("[res]pond? ", "reject"),
-        ("told)> ", "Not Cy."),
+    for call, prompt, typed in [
+        ('1. send("Ann", "A")', "[res]pond? ", "edit"),
+        ("", "JSON> ", '{"text": "AAA"}'),
+        ('2. send("Bob", "b")', "[res]pond? ", "approve"),
+        ('3. send("Cy", "c")', "[res]pond? ", "reject"),
+        ("", "told)> ", "Not Cy."),
     ]:
+        command.read_until(call)
         command.read_until(prompt)
         command.type(f"{typed}\n")
     command.read_until("Sent.")
-    command.type("/quit\n")
     command.read_all()
     assert sorted((tmp_path / "ran").read_text().split("\n")) == ["", "AAA TO ANN", "AAA to Ann", "a", "b to Bob"]
     assert "Not Cy." in str(model_server.requests[-1].user)

@@ -46,6 +46,7 @@ MODULES = (
     "playwright.async_api",
     "rank_bm25",  # demo
     "rich.status",
+    "tests.support.mountains",
     "tools",
     "truststore",
     "uvicorn",
