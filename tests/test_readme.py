@@ -572,8 +572,9 @@ def variables_read() -> set[str]:
     """The environment variables that the code reads."""
     settings = {*Context.model_fields, *Limits.model_fields} - {"system_prompt"}  # which is the graph's own
     found = {PREFIX + name.upper() for name in settings}
-    for path in (path for folder in ("agent", "tools", "graphs", "apps") for path in (ROOT / folder).rglob("*.py")):
-        tree = ast.parse(path.read_text("utf-8"))
+    paths = (path for folder in ("agent", "tools", "graphs", "apps") for path in (ROOT / folder).rglob("*.py"))
+    for text in (text for path in paths if "os.environ.get" in (text := path.read_text("utf-8"))):
+        tree = ast.parse(text)
         constants = {
             node.targets[0].id: node.value.value
             for node in tree.body
