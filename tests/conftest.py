@@ -8,6 +8,7 @@ import shlex
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -154,7 +155,6 @@ def _running_model_server() -> "Iterator[ModelServer]":
 @pytest.fixture
 def model_server(_running_model_server: "ModelServer") -> "Iterator[ModelServer]":
     """The scripted model. The test fails on a request that it did not script, and on a reply never used."""
-    _running_model_server.reset()
     yield _running_model_server
     try:
         _running_model_server.check()
@@ -165,22 +165,28 @@ def model_server(_running_model_server: "ModelServer") -> "Iterator[ModelServer]
 @pytest.fixture
 def make_chat_model(model_server: "ModelServer") -> "Callable[..., ChatOpenAI]":
     """Makes real clients of the model server: `make_chat_model(max_retries=2)`; any option of ChatOpenAI."""
-    from langchain_openai import ChatOpenAI
+    return partial(_client_of, model_server)
 
-    def make(**options: Any) -> ChatOpenAI:
-        defaults: dict[str, Any] = {
-            "base_url": model_server.base_url,
-            "api_key": "test",
-            "model": "test-model",
-            "max_retries": 0,
-            "stream_usage": True,
-        }
-        return ChatOpenAI(**{**defaults, **options})
 
-    return make
+@pytest.fixture(scope="session")
+def _client(_running_model_server: "ModelServer") -> "ChatOpenAI":
+    return _client_of(_running_model_server)
 
 
 @pytest.fixture
-def chat_model(make_chat_model: "Callable[..., ChatOpenAI]") -> "ChatOpenAI":
-    """A real client of the model server that asks for usage and does not try again."""
-    return make_chat_model()
+def chat_model(model_server: "ModelServer", _client: "ChatOpenAI") -> "ChatOpenAI":
+    """A real client of the model server that asks for usage and does not try again. All tests have the same."""
+    return _client
+
+
+def _client_of(server: "ModelServer", **options: Any) -> "ChatOpenAI":
+    from langchain_openai import ChatOpenAI
+
+    defaults: dict[str, Any] = {
+        "base_url": server.base_url,
+        "api_key": "test",
+        "model": "test-model",
+        "max_retries": 0,
+        "stream_usage": True,
+    }
+    return ChatOpenAI(**{**defaults, **options})
