@@ -208,16 +208,16 @@ async def test_a_react_agent_is_a_tool(model_server: ModelServer, chat_model: Ch
     assert finished["result"] == "It is a leaf."
 
 
-@KINDS
 @pytest.mark.parametrize(
-    ("question", "settings", "asks"),
+    ("wrap", "question", "settings", "asks"),
     [
-        ("$1", {}, True),
-        ("Tell Ana.", {}, False),
-        ("$1", {"requires_approval": False}, False),
-        ("$1", {"side_effects": True}, True),
+        (as_agent, "$1", {}, True),
+        (in_a_thread, "$1", {}, True),
+        (as_agent, "Tell Ana.", {}, False),
+        (as_agent, "$1", {"requires_approval": False}, False),
+        (as_agent, "$1", {"side_effects": True}, True),
     ],
-    ids=["from a result", "of the user's", "vouched for", "approved"],
+    ids=["from a result", "from a result, in a thread", "of the user's", "vouched for", "approved"],
 )
 async def test_an_agent_that_is_asked_with_the_words_of_others_asks_before_it_changes_something(
     model_server: ModelServer,

@@ -172,9 +172,7 @@ async def test_a_list_of_results_is_mapped_over_as_it_is(model_server: ModelServ
     assert {message.status for message in output["messages"] if isinstance(message, ToolMessage)} == {"success"}
 
 
-@pytest.mark.parametrize(
-    "payload", ["$1", "$2", "${1}", "$100", "\\$1", "\\1", "\\g<0>", "{0}", "%s", "{task}", MAIL, "join()", ORDER]
-)
+@pytest.mark.parametrize("payload", ["$1", MAIL, ORDER])
 async def test_an_answer_in_the_plan_takes_a_result_as_it_is(
     payload: str, model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:

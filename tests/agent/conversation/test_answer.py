@@ -42,6 +42,13 @@ def test_results_stand_in_it_as_people_write_them(answer: str, result: Any, text
 
 
 @pytest.mark.parametrize(
+    "result", ["$1", "$2", "${1}", "$100", "\\$1", "\\1", "\\g<0>", "{0}", "%s", "{task}", "join()"]
+)
+def test_a_result_is_put_in_as_it_is(result: str) -> None:
+    assert filled("It is $1, not $100,000 ($1).", result, changing=()) == f"It is {result}, not $100,000 ({result})."
+
+
+@pytest.mark.parametrize(
     ("answer", "text"),
     [
         ("It is $1.", "It is 1.2."),
