@@ -20,6 +20,7 @@ from pydantic import SecretStr
 
 from agent import create_llm_compiler
 from agent.language.values import for_people
+from apps.runs.graphs import Graph
 from apps.server.app import create_app
 from apps.server.limits import Limits
 from tests.support import PATIENCE
@@ -201,15 +202,21 @@ async def server() -> AsyncIterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def graph(_running_model_server: ModelServer) -> Graph:
+    """An agent with the scripted model. To make one takes as long as a question."""
+    options: Any = {"base_url": _running_model_server.base_url, "api_key": "test", "max_retries": 0}
+    return create_llm_compiler(TOOLS, model=ChatOpenAI(model="test-model", stream_usage=True, **options))
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def serve(server: Server, chat_model: ChatOpenAI, doors: Doors) -> AsyncIterator[Serve]:
-    """Serves an agent with the scripted model, in the place of the one before."""
+async def serve(server: Server, graph: Graph, model_server: ModelServer, doors: Doors) -> AsyncIterator[Serve]:
+    """Serves the agent, in the place of the one before."""
 
     async with AsyncExitStack() as stack:
 
         async def start(database: str | None = None, **limits: Any) -> Server:
             await stack.aclose()
-            graph = create_llm_compiler(TOOLS, model=chat_model)
             app = stack.enter_context(app_of(graph, Limits(**limits), database))
             return await stack.enter_async_context(server.answering(app))
 
