@@ -125,7 +125,7 @@ async def test_a_saver_of_the_last_step_alone_is_refused_once_the_conversation_i
 # --- what can be saved
 
 
-@pytest.mark.parametrize("levels", [100, 200, 240, 245, 250, 253, 254, 260, 300, 400, 490, 500, 1000])
+@pytest.mark.parametrize("levels", [240, 245, 250, 253, 254, 260, 500, 1000])
 async def test_a_result_of_any_depth_fails_its_own_task_at_most(
     levels: int, model_server: ModelServer, chat_model: ChatOpenAI
 ) -> None:
@@ -151,7 +151,7 @@ async def test_a_result_of_any_depth_fails_its_own_task_at_most(
     [
         (2**70, f"paid {2**70}"),
         (-(2**64), f"paid {-(2**64)}"),
-        *((nested(levels), "nested too deep") for levels in (245, 250, 254, 400, 600)),
+        *((nested(levels), "nested too deep") for levels in (245, 254, 600)),
     ],
     ids=str,
 )
