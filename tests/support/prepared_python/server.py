@@ -1,9 +1,9 @@
 """The process that forks: `python -m tests.support.prepared_python.server FILENO`, the number of a socket."""
 
-import ast
 import atexit
 import gc
 import importlib
+import json
 import os
 import runpy
 import select
@@ -91,7 +91,7 @@ def start(client: socket.socket) -> list[str]:
     message, streams, _, _ = socket.recv_fds(client, 65536, 3)
     while not message.endswith(b"\n"):
         message += client.recv(65536)
-    order = Order(**ast.literal_eval(message.decode()))
+    order = Order(**json.loads(message))
     process = os.fork()
     if process == 0:
         client.close()
