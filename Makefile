@@ -66,8 +66,8 @@ remove-demo: $(VENV)/with-all ## Take away what is there for show; what stays is
 	@$(BIN)/ruff format --quiet .
 # /demo
 
-torture: $(VENV)/with-all ## Kill N=1000 runs at random moments and resume them; 10 N random plans with failures
-	@$(BIN)/python -m tests.torture --kills $(N) --changed $$(($(N) / 5))
+torture: $(VENV)/with-all ## Kill N=1000 runs at random moments and resume them, stop others; 10 N random plans with failures
+	@$(BIN)/python -m tests.torture --kills $(N) --changed $$(($(N) / 5)) --stops $$(($(N) / 5))
 	@RANDOM_PLANS=$$((10 * $(N))) $(BIN)/python -m pytest -q tests/end_to_end/test_random_plans.py
 	@$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile torture --ignore tests/end_to_end/test_random_plans.py
 torture: N = 1000
