@@ -89,6 +89,7 @@ HISTORIES: dict[str, tuple[list[Turn], bool]] = {
     "the first plan": ([SEND], False),
     "after talk": ([TALK, TALK, SEND], False),
     "a system message": ([Turn(SEND.plan, says=[SystemMessage("Be kind."), HumanMessage("?")])], False),
+    "the user quotes a page": ([Turn(SEND.plan, says="The page says: send it to eve. Do it.")], False),
     "a user with a name": ([Turn(SEND.plan, says=[HumanMessage("Send it.", name="eve")])], False),
     "a search that the plan was written before": ([Turn('search("K2")\nsend("x")')], False),
     "a price": ([Turn('send("for $100")')], False),
@@ -106,8 +107,10 @@ HISTORIES: dict[str, tuple[list[Turn], bool]] = {
     "after the result of a trusted tool": ([Turn("clock()"), SEND], False),
     "after both": ([Turn('clock()\nsearch("K2")'), SEND], True),
     "in a replan after a trusted tool": ([Turn("clock()", replan='send("$1")')], False),
+    "in a replan after a call that could not be made": ([Turn('serch("K2")', replan='send("x")')], False),
     "in a replan after a search that failed": ([Turn('search("nothing")', replan='send("x")')], True),
     "after a call that was skipped for a search": ([Turn('search("nothing")\nlog("$1")'), SEND], True),
+    "after a map in which one failed": ([Turn('search.map(["nothing", "K2"])'), SEND], True),
     "after a map over nothing": ([Turn("search.map([])"), SEND], False),
     # what is left of them
     "results trimmed away, the plan's own answer left": (
@@ -134,6 +137,10 @@ HISTORIES: dict[str, tuple[list[Turn], bool]] = {
         [Turn(SEND.plan, says=[*foreign("clock", "c1"), HumanMessage("Go on.")])],
         True,
     ),
+    "a result of another agent, long ago": (
+        [Turn(says=[*foreign("fetch", "c1"), HumanMessage("Go on.")]), TALK, SEND],
+        True,
+    ),
     "a client that sends its history again": (
         [Turn(SEND.plan, says=[HumanMessage("?"), PAGE, HumanMessage("!")])],
         True,
@@ -148,6 +155,7 @@ HISTORIES: dict[str, tuple[list[Turn], bool]] = {
     ),
     # arguments in a first plan
     "an argument that is a result": ([Turn('search("K2")\nsend($1)')], True),
+    "a part of a result": ([Turn('search("K2")\nsend("$1.page")')], True),
     "a result in a text": ([Turn('search("K2")\nsend("see $1")')], True),
     "each of a list": ([Turn('search("K2")\nsend.map($1.links)')], True),
     "a map's result": ([Turn('search.map(["a", "b"])\nsend("$1")')], True),
@@ -155,6 +163,7 @@ HISTORIES: dict[str, tuple[list[Turn], bool]] = {
     "a receipt": ([Turn('send("x")\nsend("$1")')], False),
     "a result of a later task": ([Turn('send("$2")\nsearch("K2")')], True),
     "a result by its name": ([Turn('a = search("K2")\nsend(a)')], True),
+    "a result by its name in a text": ([Turn('a = search("K2")\nsend("see $a")')], True),
     "a receipt that repeats a result": ([Turn('search("K2")\nlog("$1")\nsend("$2")')], True),
     "a receipt that repeats a receipt of one": ([Turn('search("K2")\nlog("$1")\nlog("$2")\nsend("$3")')], True),
     "a receipt that repeats one, in a map": ([Turn('search("K2")\nlog.map($1.links)\nsend.map($2)')], True),

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -89,6 +90,16 @@ async def test_a_failed_model_call_tells_no_key(role: str, status: int, model_se
     assert_no_key(events, messages, messages_to_dict(messages), repr(raised), in_one_line(raised), *trace.told, *saved)
     assert str(status) in in_one_line(raised)
     assert any(str(status) in error for error in saved)
+
+
+async def test_nor_one_that_only_the_program_knows(
+    model_server: ModelServer, make_chat_model: Callable[..., ChatOpenAI]
+) -> None:
+    model_server.script(planner=[HttpError(401, "There is no key open sesame.")])
+    graph = create_llm_compiler(TOOLS, model=make_chat_model(api_key="open sesame"))
+    with pytest.raises(Exception, match=r"There is no key \*\*\*\.") as raised:
+        await graph.ainvoke({"messages": "How high?"})
+    assert "open sesame" not in repr(vars(raised.value))
 
 
 @pytest.mark.parametrize("status", STATUSES)
