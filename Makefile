@@ -36,8 +36,7 @@ demo: $(VENV)/with-core ## Answer a question with the live view; make demo Q="â€
 demo: export QUESTION = $(Q)
 
 test: $(VENV)/with-all tests/javascript/node_modules ## Run the whole test suite; make test ARGS="-k parser" a part of it
-	@$(BIN)/python tests/support/leave_nothing.py $(BIN)/python -E -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
-test: WORKERS = 4
+	@$(BIN)/python tests/support/leave_nothing.py $(BIN)/python -E -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # LangGraph's JavaScript SDK, for the tests of chats, which are skipped where it can't be had. npm writes this file last.
 tests/javascript/node_modules: tests/javascript/node_modules/.package-lock.json
