@@ -100,6 +100,7 @@ try:
     from fastapi.responses import JSONResponse
     from fastapi_offline import FastAPIOffline
     from starlette.exceptions import HTTPException
+    from starlette.responses import Response
     from starlette.staticfiles import StaticFiles
 
     from apps.server.agent import ServedAgent
@@ -179,8 +180,18 @@ def create_app(
 
     if PAGE.is_dir():
         # Not mounted at `/`: a mount takes all requests, also those that a path of ours has another method for.
-        app.router.default = StaticFiles(directory=PAGE, html=True)
+        app.router.default = PageFiles(directory=PAGE, html=True)
     return app
+
+
+class PageFiles(StaticFiles):
+    """The page. A browser asks each time whether what it has is still so: after an upgrade, old and new modules would
+    meet."""
+
+    def file_response(self, *given: Any, **named: Any) -> Response:
+        response = super().file_response(*given, **named)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def _served_graph() -> Graph:

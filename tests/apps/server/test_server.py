@@ -309,6 +309,15 @@ async def test_what_is_not_there_is_told_as_all_errors_are(serve: Serve) -> None
         assert "configs (1)" in response.json()["message"]
 
 
+async def test_a_browser_asks_whether_its_copy_of_the_page_is_still_so(serve: Serve) -> None:
+    """After an upgrade, old modules would meet new ones."""
+    async with serve() as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
+        for path in ("", "layout.js"):
+            had = await client.get(path)
+            assert had.headers["Cache-Control"] == "no-cache"
+            assert (await client.get(path, headers={"If-None-Match": had.headers["ETag"]})).status_code == 304
+
+
 # --- threads
 
 
