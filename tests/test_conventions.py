@@ -109,8 +109,7 @@ def imports(path: Path) -> set[str]:
 
 
 def packages(path: Path) -> set[str]:
-    """The packages that a file imports, and the programs in its texts."""
-    return set(re.findall(r"^ *(?:from|import) (\w+)", path.read_text("utf-8"), re.MULTILINE))
+    return {name.partition(".")[0] for name in imports(path)}
 
 
 # --- who may import whom
