@@ -119,12 +119,13 @@ def test_the_report_has_what_questions_cost_and_how_slow_tails_are() -> None:
     costs = [
         {"contestant": "react", "workload": "two", "streamed": False, "ms": 12.3, "error": "1 of 20 right answers"}
     ]
-    tails = {"llm-compiler": {"p50": 1.234, "p95": 4.5}}
+    tails = {"llm-compiler-direct": {"p50": 1.234, "p95": 4.5}, "llm-compiler-direct, hedged": {"p50": 1, "p95": 2}}
     text = report(results(result("react", 4.0)) | {"cost": costs, "tails": tails})
     assert "|  | two | two, streamed |" in text
     assert "| react | 12 ✗ |  |" in text
     assert "✗ react on two: 1 of 20 right answers" in text
-    assert "| llm-compiler | 1.23 | 4.50 |" in text
+    assert "| llm-compiler-direct | 1.23 | 4.50 |" in text
+    assert "`hedged` at least halves the 95th percentile with slow searches | 0.44 | holds |" in text
 
 
 def test_with_maps_the_best_other_is_the_yardstick() -> None:
