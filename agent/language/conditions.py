@@ -41,7 +41,8 @@ _STATES = re.compile(
 )
 _WORDS: dict[str, dict[str, list[str]]] = json.loads(Path(__file__).with_suffix(".json").read_text("utf-8"))
 """What tells of a condition, by where it does and in which language: regular expressions, in which `*` alone stands for
-the rest of a word. What tells of an order only (once, after) is none: the plan's order is kept."""
+the rest of a word, and each alternative is one of its own (not `a|b`). What tells of an order only (once, after) is
+none: the plan's order is kept."""
 
 
 def _any(where: str) -> str:
