@@ -20,7 +20,8 @@ def on_each_loop(client: Any) -> Any:
         async def send(self, *request: Any, **options: Any) -> Any:
             return await (await _http_here(given)).send(*request, **options)
 
-    return client.copy(http_client=Http(transport=given._transport))  # which sends nothing itself, and needs none made
+    # It sends nothing itself, and a transport of its own would make a TLS context.
+    return client.copy(http_client=Http(transport=given._transport))
 
 
 _first_loop: "weakref.ref[asyncio.AbstractEventLoop] | None" = None

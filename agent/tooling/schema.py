@@ -8,8 +8,10 @@ from langchain_core.tools import BaseTool, Tool
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 NO_SCHEMA = "The arguments of the tool {tool!r} have no JSON schema, so no plan can give them: {why}"
-MOST_REFERENCES = 1000
 WRONG_SCHEMA = "The tool {tool!r} has {value!r} for {name!r} in its schema, where an object belongs."
+
+MOST_REFERENCES = 1000
+"""That one reader of a schema follows."""
 
 
 @dataclass

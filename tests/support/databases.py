@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from asyncio.subprocess import DEVNULL
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,19 @@ import pytest
 from apps.cluster.databases import postgres, programs_of_postgres, unprivileged
 
 
+def skip_without_postgres() -> None:
+    """Skips a test where PostgreSQL is not on this machine."""
+    try:
+        programs_of_postgres()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """A PostgreSQL server that is gone after the tests; its URL without a database."""
-    with ExitStack() as stack:
-        try:
-            url = stack.enter_context(postgres())
-        except FileNotFoundError as error:
-            pytest.skip(str(error))
+    skip_without_postgres()
+    with postgres() as url:
         yield url
 
 

@@ -10,8 +10,9 @@ import psutil
 import psycopg
 import pytest
 
-from apps.cluster.databases import postgres, programs_of_postgres, redis
+from apps.cluster.databases import postgres, redis
 from tests.support import ROOT
+from tests.support.databases import skip_without_postgres
 
 KILLED = """
 import os, signal
@@ -20,17 +21,6 @@ with {name}() as url:
     print(url, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
-
-
-def skip_without(name: str) -> None:
-    """Skips the test where its program is not on this machine."""
-    if name == "redis" and not shutil.which("redis-server"):
-        pytest.skip("Redis is not on this machine: sudo apt-get install redis-server")
-    if name == "postgres":
-        try:
-            programs_of_postgres()
-        except FileNotFoundError as error:
-            pytest.skip(str(error))
 
 
 def folder_in(url: str) -> Path:
@@ -47,7 +37,7 @@ def test_without_redis_it_says_what_to_install_or_to_set(monkeypatch: pytest.Mon
 
 
 def test_postgres_has_ended_also_when_what_it_was_for_fails() -> None:
-    skip_without("postgres")
+    skip_without_postgres()
 
     def fail() -> None:
         with postgres() as url, psycopg.connect(url.format(database="postgres")) as connection:
@@ -63,7 +53,10 @@ def test_postgres_has_ended_also_when_what_it_was_for_fails() -> None:
 def test_they_start_wherever_temporary_files_are_kept_and_nothing_is_left_when_the_process_is_killed(
     name: str, place: str, tmp_path: Path
 ) -> None:
-    skip_without(name)
+    if name == "postgres":
+        skip_without_postgres()
+    elif not shutil.which("redis-server"):
+        pytest.skip("Redis is not on this machine: sudo apt-get install redis-server")
     (tmp_path / place).mkdir()
     killed = subprocess.run(
         [sys.executable, "-c", KILLED.format(name=name)],
