@@ -23,7 +23,7 @@ case "$FAULT: $*" in
   offline:\\ *\\ install\\ *) printf "Retrying\\nERROR: No matching distribution found for uv\\n" >&2; exit 1 ;;
   killed:\\ *\\ install\\ *) kill -KILL 0 ;;
   elsewhere:\\ *) [ -z "$PYTHONHOME$PYTHONWARNINGS$PIP_TARGET" ] || exit 1; mkdir -p .venv/bin ;;
-  *-m\\ venv*) mkdir -p .venv/bin ;;
+  *-m\\ venv*) mkdir -p "$(readlink -f .venv)/bin" ;;
 esac
 """
 UV = """\
@@ -93,13 +93,19 @@ def test_what_was_interrupted_is_made_anew_and_what_is_whole_is_not(install: Ins
     def made_anew() -> bool:
         (tmp_path / "calls").unlink(missing_ok=True)
         assert install().returncode == 0
-        return "-m venv --without-pip --clear .venv" in (tmp_path / "calls").read_text()
+        return f"-m venv --without-pip --clear {tmp_path}/.venv" in (tmp_path / "calls").read_text()
 
     assert install("killed").returncode == -signal.SIGKILL
     assert made_anew()
     assert not made_anew()
     (tmp_path / "requirements.txt").touch()
     assert made_anew(), "there are other pins"
+
+
+def test_the_environment_may_be_elsewhere(install: Install, tmp_path: Path) -> None:
+    (tmp_path / ".venv").symlink_to("elsewhere")
+    assert install().returncode == 0
+    assert f"-m venv --without-pip --clear {tmp_path}/elsewhere\n" in (tmp_path / "calls").read_text()
 
 
 def test_what_is_set_for_another_environment_does_not_count(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
