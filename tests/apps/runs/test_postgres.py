@@ -1,8 +1,8 @@
 """The checkpointer on PostgreSQL, whose connection the database ends in the middle of a statement."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -28,6 +28,19 @@ async def break_off(connection: psycopg.AsyncConnection[Any]) -> None:
 
     await until(waits)
     await connection.execute(f"SELECT pg_terminate_backend(pid, 60000) {WAITING}")
+
+
+@asynccontextmanager
+async def away(connection: psycopg.AsyncConnection[Any], database: Any) -> AsyncIterator[None]:
+    """A database to which nobody is connected, nor can be."""
+    await connection.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+    try:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = %s", (database,)
+        )
+        yield
+    finally:
+        await connection.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
 
 
 @pytest.mark.parametrize(
@@ -98,12 +111,11 @@ async def test_a_database_that_is_away_is_not_waited_for_longer_than_its_locks_a
         open_checkpointer(postgres_url) as saver,
         await psycopg.AsyncConnection.connect(elsewhere, autocommit=True) as other,
     ):
-        name = psycopg.conninfo.conninfo_to_dict(postgres_url)["dbname"]
-        await other.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        await other.execute("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = %s", (name,))
-        with pytest.raises(CheckpointError, match=r"couldn't get a connection after 0\.50 sec"):
-            await saver.aget_tuple(THREAD)
-        await other.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        pool: Any = saver.conn  # type: ignore[attr-defined]
+        await pool.wait()  # a connection that is being made would escape
+        async with away(other, psycopg.conninfo.conninfo_to_dict(postgres_url)["dbname"]):
+            with pytest.raises(CheckpointError, match=r"couldn't get a connection after 0\.50 sec"):
+                await saver.aget_tuple(THREAD)
 
         async def is_back() -> bool:
             with suppress(CheckpointError):  # half a second may be too little here
