@@ -226,10 +226,10 @@ class _PostgresLocks(Locks):
 
     async def close(self) -> None:
         """Give all of them back."""
-        self._unwatch()
         if self._mending:
             self._mending.cancel()
             await asyncio.wait([self._mending])
+        self._unwatch()
         await self._connection.close()
 
     async def left(self) -> list[str]:

@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -27,7 +26,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support import ROOT
+from tests.support import ROOT, free_port
 from tests.support.model_server import ChatRequest, ModelServer, Reply
 
 TABLE = Path(__file__).parent / "load.md"
@@ -267,8 +266,7 @@ async def up(port: int, server: "subprocess.Popen[str]") -> None:
 @contextmanager
 def serving(graph: str, model: str, runs: int) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
     """A server of this graph: its port, and its process."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     openai = {"OPENAI_BASE_URL": model, "OPENAI_API_KEY": "none", "LANGSMITH_TRACING": "false"}
     limits = {"LLM_COMPILER_MAX_RUNS": str(runs), "LLM_COMPILER_API_KEY": KEY, "CHECKPOINT_DB": ""}
     where = {"PORT": str(port), "HOST": "127.0.0.1", "LLM_COMPILER_GRAPH": graph}

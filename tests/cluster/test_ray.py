@@ -19,7 +19,8 @@ from langgraph.types import Command
 from ray.cluster_utils import Cluster
 
 from agent import create_llm_compiler
-from tests.cluster import free_port, patient_ray
+from tests.cluster import patient_ray
+from tests.support import free_port
 from tests.support.model_server import ModelServer
 from tools.ray import on_ray
 

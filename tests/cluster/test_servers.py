@@ -20,8 +20,7 @@ from langgraph_sdk.schema import Run
 
 from apps.cluster.__main__ import server, wait_for
 from apps.cluster.databases import postgres, redis
-from tests.cluster import free_port
-from tests.support import PATIENCE, ROOT
+from tests.support import PATIENCE, ROOT, free_port
 from tests.support.model_server import ModelServer
 
 pytestmark = pytest.mark.timeout(600)  # the first one starts the servers

@@ -13,6 +13,7 @@ from langgraph.types import Command
 from agent import create_llm_compiler
 from agent.executor.outcomes import Outcomes
 from agent.language.tasks import Key
+from tests.support import PATIENCE
 from tests.support.model_server import Gate, ModelServer, Reply
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
@@ -79,7 +80,7 @@ async def run(server: ModelServer, model: ChatOpenAI, tools: list[Any], *plan: s
     """The messages of a run with this plan."""
     lines = [f"{number}. {line}" for number, line in enumerate(plan, start=1)]
     server.script(planner=["\n".join([*lines, "join()"])], joiner=["Done."])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         graph = create_llm_compiler(tools, model=model)
         output = await graph.ainvoke({"messages": "Question?"}, context={"approve_side_effects": False})  # type: ignore[arg-type]
     assert output["messages"][-1].text == "Done."
@@ -137,7 +138,7 @@ async def test_an_effect_does_not_wait_for_a_stream_that_stays_open(
     monkeypatch.setattr("agent.planner.node.SILENCE", 0.01)
     model_server.script(planner=[Reply(['1. add("milk")\n2. join()', Gate(), " "])], joiner=["Done."])
     graph = create_llm_compiler(notes.tools(), model=chat_model)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await graph.ainvoke({"messages": "Question?"}, context={"approve_side_effects": False})  # type: ignore[arg-type]
     assert notes.notes == ["milk"]
 

@@ -3,10 +3,9 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import httpx
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
-from tests.support import PATIENCE, ROOT
+from tests.support import PATIENCE, ROOT, free_port
 from tests.support.model_server import ModelServer
 from tests.support.prepared_python import prepared
 from tests.support.waiting import until
@@ -59,8 +58,7 @@ def running(graphs: Mapping[str, Any], folder: Path, models: ModelServer) -> Ite
         models: Where its graphs find their model, `openai:test-model`.
     """
     (folder / "langgraph.json").write_text(json.dumps({"dependencies": [str(ROOT)], "graphs": graphs}))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     log = folder / "log"
     command = ["dev", "--no-browser", "--no-reload", "--host", "127.0.0.1", "--port", str(port)]
     keep = {"PATH", "HOME", "LANG"}
@@ -79,5 +77,6 @@ def running(graphs: Mapping[str, Any], folder: Path, models: ModelServer) -> Ite
     try:
         yield Server(process, port, log)
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait()

@@ -47,7 +47,9 @@ async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
         app: The ASGI app.
         options: Of `uvicorn.Config`.
     """
-    config = uvicorn.Config(app, **{"port": 0, "log_config": None, "timeout_graceful_shutdown": 2, **options})
+    usual = {"port": 0, "log_config": None, "timeout_graceful_shutdown": 2}
+    usual |= {"timeout_keep_alive": 600}  # a connection that is closed while it is used again is an error
+    config = uvicorn.Config(app, **{**usual, **options})
     server = Uvicorn(config)
     running = asyncio.create_task(server.serve())
     listening = asyncio.create_task(server.listening.wait())

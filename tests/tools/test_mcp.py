@@ -28,7 +28,7 @@ from starlette.routing import Route
 
 from agent import create_llm_compiler
 from agent.tooling.describe import describe
-from tests.support import PATIENCE, ROOT
+from tests.support import PATIENCE, ROOT, free_port
 from tests.support.model_server import ChatRequest, ModelServer, Reply
 from tests.support.prepared_python import prepared
 from tests.support.serving import serving
@@ -81,8 +81,7 @@ class HttpServer:
     """A server process that speaks streamable HTTP; it can be started again on its port."""
 
     def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/mcp"
 
     async def start(self) -> None:
@@ -300,8 +299,7 @@ async def test_names_that_clash_have_their_servers_name(write: Write) -> None:
 async def test_a_server_that_can_not_be_reached_is_told_and_the_others_work(
     write: Write, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     servers = McpServers(
         write(
             good=STDIO,

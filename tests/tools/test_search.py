@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from langchain_core.tools import BaseTool, ToolException
 
+from tests.support import free_port
 from tools import TOOLS
 from tools.search import CORPUS, MAX_CHARS, SOURCES, search
 
@@ -372,10 +373,8 @@ async def test_duckduckgo_without_a_page_is_a_failure(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("source", ["wikipedia", "tavily", "duckduckgo"])
-async def test_a_source_that_cannot_be_reached_is_named(
-    monkeypatch: pytest.MonkeyPatch, source: str, unused_tcp_port: int
-) -> None:
-    nobody = f"http://127.0.0.1:{unused_tcp_port}"
+async def test_a_source_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("SEARCH", source)
     monkeypatch.setenv("TAVILY_API_KEY", "tvly-secret")
     monkeypatch.setenv("http_proxy", nobody)

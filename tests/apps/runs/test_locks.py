@@ -1,6 +1,7 @@
 """The locks of threads, where a test can come between their connection and the database."""
 
 import asyncio
+from typing import Any
 
 import psycopg
 import pytest
@@ -81,6 +82,36 @@ async def test_a_run_that_ends_while_its_lock_is_lost_has_ended(postgres_url: st
         other.close()
         async with locks.held("t"):
             pass
+
+
+async def test_nothing_watches_the_connection_of_locks_that_were_closed_while_they_were_taken_again(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of whatever had its number next, nobody would have heard."""
+    loop, watched = asyncio.get_running_loop(), set[int]()
+    add_reader = loop.add_reader
+
+    def add(file: int, *call: Any) -> None:
+        watched.add(file)
+        add_reader(file, *call)
+
+    monkeypatch.setattr(loop, "add_reader", add)
+    async with open_locks(postgres_url) as locks:
+
+        async def run() -> None:
+            async with locks.held("t"):
+                others.append(cut(postgres_url, take=False))
+                others[0].execute(HOLD_UP)
+                await asyncio.Event().wait()
+
+        others: list[psycopg.Connection] = []
+        running = asyncio.create_task(run())
+        await until(lambda: others and others[0].execute(HELD_UP).fetchone() == (1,))
+    assert watched
+    assert not any(map(loop.remove_reader, watched))
+    others[0].close()
+    running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_a_run_that_is_cancelled_while_it_gives_its_lock_back_gives_it(postgres_url: str) -> None:

@@ -90,6 +90,7 @@ async def test_of_connections_that_the_database_has_ended_none_is_tried_after_th
         await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as other,
     ):
         pool: Any = saver.conn  # type: ignore[attr-defined]
+        await pool.wait()  # for its first connection, which would be a ninth
         for connection in [await pool.getconn() for _ in range(8)]:
             await pool.putconn(connection)
         await other.execute(

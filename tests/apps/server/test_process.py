@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from apps.server.__main__ import main
-from tests.support import ROOT
+from tests.support import ROOT, free_port
 from tests.support.model_server import Gate, ModelServer, Reply
 from tests.support.prepared_python import prepared
 from tests.support.prepared_python.server import UNUSED
@@ -109,8 +109,7 @@ async def test_a_server_that_is_stopped_finishes_what_runs(model_server: ModelSe
     """Without warnings, which would be errors here, and without tracebacks."""
     joining = Gate()
     model_server.script(planner=["1. join()"], joiner=[Reply(["It is", joining, " 8611"])])
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}/"
     model = {"OPENAI_BASE_URL": model_server.base_url, "OPENAI_API_KEY": "sk-test-123456"}
     async with process(tmp_path, IMPORTED_ANEW, PORT=str(port), **model) as running:
@@ -129,8 +128,7 @@ async def test_a_server_that_is_stopped_finishes_what_runs(model_server: ModelSe
 
 async def test_a_server_that_is_stopped_cancels_what_does_not_end(model_server: ModelServer, tmp_path: Path) -> None:
     model_server.script(planner=[Reply(["1. ", Gate()])])
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}/"
     model = {"OPENAI_BASE_URL": model_server.base_url, "OPENAI_API_KEY": "sk-test-123456"}
     settings = {"PORT": str(port), "LLM_COMPILER_SHUTDOWN_TIMEOUT": "0", **model}

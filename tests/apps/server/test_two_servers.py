@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import pytest
 
 from apps.runs.checkpoints import open_checkpointer
 from apps.runs.locks import open_locks
-from tests.support import PATIENCE, ROOT
+from tests.support import PATIENCE, ROOT, free_port
 from tests.support.model_server import Gate, ModelServer, Reply
 from tests.support.prepared_python import prepared
 from tests.support.serving import Serve, Tools, ask, post, streaming
@@ -125,8 +124,7 @@ def _start(folder: Path, environment: dict[str, str], log: Path) -> "subprocess.
 async def dying(tmp_path: Path, model_server: ModelServer, database_url: str) -> AsyncIterator[Server]:
     """A server of its own process on the database."""
     (tmp_path / "my_agent.py").write_text(AGENT)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {
         **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
         "PYTHONPATH": str(ROOT),

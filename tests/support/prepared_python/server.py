@@ -102,7 +102,8 @@ def start(client: socket.socket) -> list[str]:
     client.sendall(b"%d\n" % process)
 
     def follow_client() -> None:
-        client.recv(1)
+        with suppress(ConnectionResetError):  # it was killed before it had read
+            client.recv(1)
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
 
