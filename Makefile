@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONHOME
 .PHONY: help setup demo test test-cluster torture bench bench-cluster small-model lint format requirements audit studio serve cluster load clean
 
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@LC_ALL=C grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: $(VENV)/with-all ## Create .venv with the pinned dependencies of every extra
 
@@ -27,7 +27,10 @@ OF_AN_AGENT = mcp postgres providers
 OF_AN_AGENT += search
 $(VENV)/with-all: EXTRAS += notebooks
 # /demo
-$(VENV)/with-%: requirements.txt pyproject.toml
+# An environment has paths in it: where the project was moved or copied, it is made anew.
+MOVED := $(shell [ "$$(cat $(VENV)/whole 2>&1)" = "$$(pwd -P)" ] || echo moved)
+.PHONY: moved
+$(VENV)/with-%: requirements.txt pyproject.toml $(MOVED)
 	@.ci/install "$(PYTHON)" $(VENV) $(EXTRAS)
 	@touch $@
 

@@ -27,17 +27,23 @@ hypothesis.settings.register_profile("test", deadline=None, max_examples=50)  # 
 hypothesis.settings.register_profile("torture", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile("test")
 
-_BEHAVIOUR = re.compile(
-    r"(OPENAI|AZURE_OPENAI|ANTHROPIC|TAVILY|LLM_COMPILER|LANGSMITH|LANGCHAIN|LANGGRAPH)_.*"
-    r"|SEARCH|LC_OUTPUT_VERSION|.*_API_KEY|(HTTPS?|ALL|NO|FTP)_PROXY"
-    r"|SSL_CERT_FILE|PYTHON.*|NO_COLOR|(CLI)?COLOR(_FORCE)?|FORCE_COLOR|CLICOLOR.*|TTY_.*|COLUMNS|LINES",
-    re.IGNORECASE,
+_OF_THE_MACHINE = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|TEMP|TMP|CI|BUILD_NUMBER"
+    r"|(LD|DYLD)_LIBRARY_PATH|(PYTEST|COVERAGE|COV)_\w+|PREPARED_PYTHON|RANDOM_PLANS"
 )
-"""Environment variables that change what the project, its libraries or its terminal output do."""
+"""Environment variables that tests see. Others may change what the project, its libraries or its terminal output do."""
 
 
+def forget_environment() -> None:
+    """Takes away what a developer's shell sets."""
+    for name in os.environ.keys() - set(filter(_OF_THE_MACHINE.fullmatch, os.environ)):
+        del os.environ[name]
+
+
+@pytest.hookimpl(trylast=True)  # what is set for pytest has been read
 def pytest_configure(config: pytest.Config) -> None:
     """Starts the Python that is prepared; the processes in which tests run in parallel are made by it, and share it."""
+    forget_environment()  # before anything is imported that would remember it
     gc.set_threshold(50_000, 10, 10)  # as in apps/server: what is imported is much to look through
     if not hasattr(config, "workerinput"):
         started = ExitStack()
@@ -52,17 +58,16 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Takes away what a developer's shell sets."""
-    for name in filter(_BEHAVIOUR.fullmatch, list(os.environ)):
-        del os.environ[name]
+def tests_environment(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What all tests start from."""
     # All is on this machine, and each HTTP client would read 300 kB of certificates.
     os.environ["SSL_CERT_DIR"] = str(tmp_path_factory.mktemp("certificates"))
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))  # for threads that nobody names a place for
     os.environ["DEMO_LATENCY"] = "0"  # demo
 
 
 @pytest.fixture(autouse=True)
-def kept_environment(clean_environment: None) -> Iterator[None]:
+def kept_environment(tests_environment: None) -> Iterator[None]:
     """Puts back the environment as it was before a test."""
     before = dict(os.environ)
     yield

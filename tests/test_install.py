@@ -18,6 +18,7 @@ PYTHON = """\
 echo "$*" >> calls
 case "$FAULT: $*" in
   old:\\ -c*) exit 1 ;;
+  no\\ pip:\\ *-m\\ pip*) exit 1 ;;
   *--version) echo "Python 3.9.18" ;;
   read-only:\\ *venv*) printf "Error: [Errno 30]\\nRead-only file system: .venv\\n" >&2; exit 1 ;;
   offline:\\ *\\ install\\ *) printf "Retrying\\nERROR: No matching distribution found for uv\\n" >&2; exit 1 ;;
@@ -71,8 +72,15 @@ def install(tmp_path: Path) -> Install:
         ("read-only", ".venv can't be made in {folder}: Error: [Errno 30] Read-only file system: .venv"),
         (
             "offline",
-            "The pinned packages can't be installed; repeat the command when an index can be reached. "
-            "pip: ERROR: No matching distribution found for uv",
+            "The pinned packages can't be installed; "
+            "repeat the command when this is mended, or an index can be reached: "
+            "ERROR: No matching distribution found for uv",
+        ),
+        (
+            "no pip",
+            "The pinned packages can't be installed; "
+            "repeat the command when this is mended, or an index can be reached: "
+            "./python has no pip: sudo apt-get install python3-pip, or name another: make … PYTHON=python3.12",
         ),
     ],
 )
@@ -90,16 +98,19 @@ def test_a_python_that_is_not_there_is_named(install: Install) -> None:
 
 
 def test_what_was_interrupted_is_made_anew_and_what_is_whole_is_not(install: Install, tmp_path: Path) -> None:
-    def made_anew() -> bool:
-        (tmp_path / "calls").unlink(missing_ok=True)
-        assert install().returncode == 0
-        return f"-m venv --without-pip --clear {tmp_path}/.venv" in (tmp_path / "calls").read_text()
+    def made_anew(folder: Path = tmp_path) -> bool:
+        (folder / "calls").unlink(missing_ok=True)
+        assert install(folder=folder).returncode == 0
+        return f"-m venv --without-pip --clear {folder}/.venv" in (folder / "calls").read_text()
 
     assert install("killed").returncode == -signal.SIGKILL
     assert made_anew()
     assert not made_anew()
     (tmp_path / "requirements.txt").touch()
     assert made_anew(), "there are other pins"
+    copied = tmp_path / "copied"
+    shutil.copytree(tmp_path, copied)
+    assert made_anew(copied), "its scripts are those of the project that was copied"
 
 
 def test_the_environment_may_be_elsewhere(install: Install, tmp_path: Path) -> None:
@@ -140,7 +151,7 @@ def test_what_npm_left_half_made_is_told_and_made_anew(tmp_path: Path, monkeypat
 
     def make(fault: str) -> str:
         command = ["make", "tests/javascript/node_modules"]
-        env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")} | {"FAULT": fault}
+        env = {**os.environ, "FAULT": fault}
         return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
 
     assert make("offline") == (

@@ -13,7 +13,7 @@ import pytest
 from tests.support import ROOT
 from tests.support.model_server import ModelServer
 from tests.support.program import program
-from tests.support.repository import tracked
+from tests.support.repository import git, tracked
 from tests.support.terminal import environment, scripted
 
 SCRIPTS = ("langgraph", "llm-compiler", "mypy")
@@ -44,11 +44,6 @@ def copy(paths: Iterable[Path], folder: Path) -> None:
         shutil.copy(path, copied)
 
 
-def git(folder: Path, *arguments: str) -> str:
-    who = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-    return subprocess.run(["git", *who, *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout
-
-
 def commit(folder: Path) -> None:
     git(folder, "init", "--quiet")
     git(folder, "add", "--all")
@@ -77,10 +72,10 @@ def make(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> st
     (folder / "tests/javascript/node_modules").mkdir(exist_ok=True)
     for made in (".venv/with-core", ".venv/with-all", "tests/javascript/node_modules/.package-lock.json"):
         (folder / made).touch()
-    outer = {"VENV", "PYTHON", "ARGS"}  # of the `make test` that this may run under
-    given = env or environment()
-    given = {name: value for name, value in given.items() if not (name.startswith("MAKE") or name in outer)}
-    ran = subprocess.run(["make", *arguments], cwd=folder, env=given, capture_output=True, text=True, check=False)
+    (folder / ".venv/whole").write_text(f"{folder.resolve()}\n")
+    ran = subprocess.run(
+        ["make", *arguments], cwd=folder, env=env or environment(), capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 

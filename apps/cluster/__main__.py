@@ -67,7 +67,7 @@ def main() -> None:
                 process = stack.enter_context(running(command, env=environment))
                 wait_for(port, process)  # the first one prepares the database
                 typer.echo(f"The graphs of {environment['AEGRA_CONFIG']} are at http://127.0.0.1:{port}")
-        except (FileNotFoundError, RuntimeError) as error:
+        except (FileNotFoundError, LookupError, RuntimeError) as error:
             sys.exit(str(error))
         process.wait()
 

@@ -1,6 +1,5 @@
 """Debian's PostgreSQL and Redis, started for a while: what is in them is gone afterwards."""
 
-import getpass
 import os
 import pwd
 import re
@@ -15,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 NO_PROGRAM = "{name} is not on this machine: sudo apt-get install {package}, or set {variable} to the URL of a server."
+
+NO_NAME = (
+    "PostgreSQL can't be run by user {user}, who has no name on this machine: set DATABASE_URL to the URL of a server."
+)
 
 POSTGRES_KEEPER = """
 "$0" start --wait --pgdata "$1/data" --log "$1/log" --options "$2" >&2 && started=yes && echo started && cat
@@ -41,6 +44,7 @@ def postgres(options: str = "") -> Iterator[str]:
 
     Raises:
         FileNotFoundError: PostgreSQL is not on this machine.
+        LookupError: This process is run by a user without a name.
     """
     programs = programs_of_postgres()
     user = unprivileged()
@@ -120,9 +124,16 @@ def programs_of_postgres() -> Path:
 
 
 def unprivileged() -> str:
-    """Who runs PostgreSQL: it refuses to be run by root."""
-    if os.geteuid():
-        return getpass.getuser()
+    """Who runs PostgreSQL: it refuses to be run by root.
+
+    Raises:
+        LookupError: This process is run by a user without a name, as in some containers.
+    """
+    if user := os.geteuid():
+        try:
+            return pwd.getpwuid(user).pw_name
+        except KeyError:
+            raise LookupError(NO_NAME.format(user=user)) from None
     users = {user.pw_name for user in pwd.getpwall()}
     return "postgres" if "postgres" in users else "nobody"
 

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from apps.cluster.databases import postgres, programs_of_postgres, unprivileged
+from tests.support import PATIENCE
 
 
 def skip_without_postgres() -> None:
-    """Skips a test where PostgreSQL is not on this machine."""
+    """Skips a test where PostgreSQL is not on this machine, or can't be run."""
     try:
         programs_of_postgres()
-    except FileNotFoundError as error:
+        unprivileged()
+    except (FileNotFoundError, LookupError) as error:
         pytest.skip(str(error))
 
 
@@ -57,7 +59,14 @@ def restart_postgres(postgres_server: str) -> Callable[[str], Awaitable[None]]:
     """Restarts the PostgreSQL server: `await restart_postgres("fast")`, or "immediate", which is as after a crash."""
 
     folder = postgres_server.partition("host=")[2]
-    command = [str(programs_of_postgres() / "pg_ctl"), "restart", "--wait", "--pgdata", f"{folder}/data"]
+    command = [
+        str(programs_of_postgres() / "pg_ctl"),
+        "restart",
+        "--wait",
+        f"--timeout={PATIENCE:.0f}",
+        "--pgdata",
+        f"{folder}/data",
+    ]
 
     async def restart(mode: str) -> None:
         process = await asyncio.create_subprocess_exec(

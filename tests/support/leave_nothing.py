@@ -12,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import psutil
+
 PARENT_DEATH_SIGNAL = 1
 CHILD_SUBREAPER = 36
 """Of prctl(2): processes whose parents have gone become children of this one."""
@@ -19,12 +21,11 @@ CHILD_SUBREAPER = 36
 
 def end_children() -> None:
     """End all children, and theirs, which are ours when their parents have gone."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
-    while running := children.read_text().split():
-        for process in running:
-            os.kill(int(process), signal.SIGKILL)
-        for process in running:
-            os.waitpid(int(process), 0)
+    while children := psutil.Process().children():
+        for child in children:
+            os.kill(child.pid, signal.SIGKILL)
+        for child in children:
+            os.waitpid(child.pid, 0)
 
 
 def main(command: list[str]) -> int:

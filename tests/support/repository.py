@@ -9,13 +9,26 @@ import pytest
 from tests.support import ROOT
 
 
+def git(folder: Path, *arguments: str) -> str:
+    """What git says in a folder. Where there is no git, the test is skipped.
+
+    Raises:
+        subprocess.CalledProcessError: Git refuses.
+    """
+    who = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    try:
+        return subprocess.run(["git", *who, *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout
+    except FileNotFoundError:
+        pytest.skip("git is not on this machine: apt-get install git")
+
+
 @cache
 def tracked(*patterns: str) -> list[Path]:
     """The files that git knows. Where it knows none, as in an unpacked archive, the test is skipped."""
     try:
-        listed = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("git is not on this machine: apt-get install git")
-    if not listed.stdout:
+        listed = git(ROOT, "ls-files", *patterns)
+    except subprocess.CalledProcessError:
+        listed = ""
+    if not listed:
         pytest.skip("git doesn't know these files: git init && git add --all")
-    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+    return [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]

@@ -15,7 +15,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
-from tests.conftest import NetworkBlockedError
+from tests.conftest import NetworkBlockedError, forget_environment
 from tests.support.model_server import (
     MALFORMED,
     ROLES,
@@ -489,8 +489,10 @@ async def test_connections_of_an_event_loop_are_refused_too(network_attempts: li
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["OPENAI_API_KEY", "OPENAI_BASE_URL", "LLM_COMPILER_MODEL", "LANGSMITH_TRACING", "SEARCH", "http_proxy"],
+    "name", ["OPENAI_API_KEY", "CHECKPOINT_DB", "HOST", "LANGSMITH_TRACING", "GIT_DIR", "http_proxy"]
 )
-def test_the_developers_settings_are_out_of_sight(name: str) -> None:
+def test_the_developers_settings_are_out_of_sight(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "the developer's")
+    forget_environment()
     assert name not in os.environ
+    assert os.environ["PATH"]

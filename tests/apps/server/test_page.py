@@ -61,7 +61,9 @@ class Server:
         await self.app(scope, receive, send)
 
     async def __aenter__(self) -> Self:
-        config = uvicorn.Config(self, port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            self, port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=1, timeout_keep_alive=600
+        )
         self._uvicorn = Uvicorn(config)
         self._serving = asyncio.create_task(self._uvicorn.serve())
         await self._uvicorn.listening.wait()

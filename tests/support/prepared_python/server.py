@@ -102,8 +102,7 @@ def start(client: socket.socket) -> list[str]:
     client.sendall(b"%d\n" % process)
 
     def follow_client() -> None:
-        with suppress(ConnectionResetError):  # it was killed before it had read
-            client.recv(1)
+        select.select([client, sys.stdin], [], [])  # until it has gone, or pytest
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
 
