@@ -28,16 +28,17 @@ hypothesis.settings.register_profile("torture", deadline=None, max_examples=1000
 hypothesis.settings.load_profile("test")
 
 _OF_THE_MACHINE = re.compile(
-    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|TEMP|TMP|CI|BUILD_NUMBER"
+    r"PATH|HOME|USER|LOGNAME|SHELL|TZ|TMPDIR|TEMP|TMP|CI|BUILD_NUMBER"
     r"|(LD|DYLD)_LIBRARY_PATH|(PYTEST|COVERAGE|COV)_\w+|PREPARED_PYTHON|RANDOM_PLANS"
 )
 """Environment variables that tests see. Others may change what the project, its libraries or its terminal output do."""
 
 
 def forget_environment() -> None:
-    """Takes away what a developer's shell sets."""
+    """Takes away what a developer's shell sets, the language too."""
     for name in os.environ.keys() - set(filter(_OF_THE_MACHINE.fullmatch, os.environ)):
         del os.environ[name]
+    os.environ["LANG"] = "C.UTF-8"
 
 
 @pytest.hookimpl(trylast=True)  # what is set for pytest has been read

