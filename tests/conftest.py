@@ -64,6 +64,7 @@ def tests_environment(tmp_path_factory: pytest.TempPathFactory) -> None:
     # All is on this machine, and each HTTP client would read 300 kB of certificates.
     os.environ["SSL_CERT_DIR"] = str(tmp_path_factory.mktemp("certificates"))
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))  # for threads that nobody names a place for
+    os.environ["PYTHON_DOTENV_DISABLED"] = "1"  # the project's .env has more of what a shell sets
     os.environ["DEMO_LATENCY"] = "0"  # demo
 
 

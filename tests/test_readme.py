@@ -137,7 +137,10 @@ async def test_a_test_of_the_first_snippet_passes(
     await given["test_both_cities_are_looked_up"](as_openai, monkeypatch)
 
 
-async def test_a_host_of_mcp_starts_it_from_anywhere(tmp_path: Path, model_server: ModelServer) -> None:
+async def test_a_host_of_mcp_starts_it_from_anywhere(
+    tmp_path: Path, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHON_DOTENV_DISABLED")
     model_server.script(planner=['1. weather("Rome")\n2. join("$1.celsius °C.")'])
     (tmp_path / "my_agent.py").write_text(python("def weather(city: str) -> dict"), "utf-8")
     settings = f"OPENAI_API_KEY=any\nOPENAI_BASE_URL={model_server.base_url}\nLLM_COMPILER_GRAPH=my_agent\n"

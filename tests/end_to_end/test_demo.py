@@ -41,7 +41,8 @@ def test_without_a_key_the_offline_model_answers_and_says_what_it_is(tmp_path: P
     assert last.endswith(" · offline")
 
 
-def test_a_copy_of_env_example_changes_nothing(tmp_path: Path) -> None:
+def test_a_copy_of_env_example_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHON_DOTENV_DISABLED")
     (tmp_path / ".env").write_text((ROOT / ".env.example").read_text("utf-8"))
     assert "7.57" in run(tmp_path, "--quiet", "What's 32/4.23?")
 

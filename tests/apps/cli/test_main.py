@@ -141,8 +141,9 @@ def test_a_replan_is_shown_with_its_reason_and_plans_as_they_were_written(run: A
 
 
 def test_quiet_prints_the_answer_only_and_dotenv_yields_to_the_environment(
-    run: Any, model_server: ModelServer, tmp_path: Path
+    run: Any, model_server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("PYTHON_DOTENV_DISABLED")
     settings = mountains(model_server)
     (tmp_path / ".env").write_text(
         f"OPENAI_BASE_URL={settings.pop('OPENAI_BASE_URL')}\nLLM_COMPILER_MODEL=nosuch:thing\n"
