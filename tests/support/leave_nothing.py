@@ -38,7 +38,8 @@ def main(command: list[str]) -> int:
     prctl(CHILD_SUBREAPER, 1)
     process = os.fork()
     if process == 0:
-        prctl(PARENT_DEATH_SIGNAL, signal.SIGINT)
+        ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # as a shell's background jobs have it
+        prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM if ignored else signal.SIGINT)
         os.execvp(command[0], command)
 
     def clean() -> None:
