@@ -19,8 +19,11 @@ NO_NAME = (
     "PostgreSQL can't be run by user {user}, who has no name on this machine: set DATABASE_URL to the URL of a server."
 )
 
+INITDB_OPTIONS = ("--username", "test", "--auth", "trust", "--no-sync", "--no-locale", "--encoding", "UTF8")
+"""Of no language: initdb refuses one that isn't installed here, as a shell on another machine may ask for."""
+
 POSTGRES_KEEPER = """
-"$0" start --wait --pgdata "$1/data" --log "$1/log" --options "$2" >&2 && started=yes && echo started && cat
+"$0" start --timeout 600 --pgdata "$1/data" --log "$1/log" --options "$2" >&2 && started=yes && echo started && cat
 "$0" stop --wait --mode immediate --pgdata "$1/data" >&2
 [ "$started" ] && rm -rf "$1" 2>/dev/null
 """
@@ -59,19 +62,7 @@ def postgres(options: str = "") -> Iterator[str]:
         shutil.chown(folder, user)
         folder.chmod(0o755)
         data = str(folder / "data")
-        run(
-            "initdb",
-            "--pgdata",
-            data,
-            "--username",
-            "test",
-            "--auth",
-            "trust",
-            "--no-sync",
-            "--no-locale",
-            "--encoding",
-            "UTF8",
-        )
+        run("initdb", "--pgdata", data, *INITDB_OPTIONS)
         options += f" -c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c max_connections=300"
         with subprocess.Popen(
             ["sh", "-c", POSTGRES_KEEPER, str(programs / "pg_ctl"), str(folder), options],

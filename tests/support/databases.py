@@ -59,14 +59,8 @@ def restart_postgres(postgres_server: str) -> Callable[[str], Awaitable[None]]:
     """Restarts the PostgreSQL server: `await restart_postgres("fast")`, or "immediate", which is as after a crash."""
 
     folder = postgres_server.partition("host=")[2]
-    command = [
-        str(programs_of_postgres() / "pg_ctl"),
-        "restart",
-        "--wait",
-        f"--timeout={PATIENCE:.0f}",
-        "--pgdata",
-        f"{folder}/data",
-    ]
+    patiently = ["--wait", f"--timeout={PATIENCE:.0f}"]
+    command = [str(programs_of_postgres() / "pg_ctl"), "restart", *patiently, "--pgdata", f"{folder}/data"]
 
     async def restart(mode: str) -> None:
         process = await asyncio.create_subprocess_exec(
