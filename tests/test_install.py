@@ -1,5 +1,6 @@
 """Setting up, with what can go wrong on somebody's machine: a line that says so, and the command can be repeated."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import PATIENCE, ROOT
 from tests.support.program import program
+from tests.support.waiting import until
 
 PYTHON = """\
 #!/bin/sh
@@ -24,6 +26,7 @@ case "$FAULT: $*" in
   offline:\\ *\\ install\\ *) printf "Retrying\\nERROR: No matching distribution found for uv\\n" >&2; exit 1 ;;
   killed:\\ *\\ install\\ *) kill -KILL 0 ;;
   elsewhere:\\ *) [ -z "$PYTHONHOME$PYTHONWARNINGS$PIP_TARGET" ] || exit 1; mkdir -p .venv/bin ;;
+  slow:\\ *-m\\ venv*) cat go; mkdir -p .venv/bin ;;
   *-m\\ venv*) mkdir -p "$(readlink -f .venv)/bin" ;;
 esac
 """
@@ -60,6 +63,7 @@ def install(tmp_path: Path) -> Install:
             capture_output=True,
             text=True,
             start_new_session=True,  # which a fault ends as a whole
+            timeout=PATIENCE,
         )
 
     return install
@@ -111,6 +115,18 @@ def test_what_was_interrupted_is_made_anew_and_what_is_whole_is_not(install: Ins
     copied = tmp_path / "copied"
     shutil.copytree(tmp_path, copied)
     assert made_anew(copied), "its scripts are those of the project that was copied"
+
+
+@pytest.mark.skipif(not shutil.which("flock"), reason="flock is not on this machine")
+async def test_of_two_at_the_same_time_one_sets_up(install: Install, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "go")
+    first = asyncio.create_task(asyncio.to_thread(install, "slow"))
+    calls = tmp_path / "calls"
+    await until(lambda: calls.exists() and "venv" in calls.read_text())
+    second = asyncio.create_task(asyncio.to_thread(install))
+    await asyncio.to_thread((tmp_path / "go").write_text, "on")
+    assert [(await one).returncode for one in (first, second)] == [0, 0]
+    assert calls.read_text().count("-m venv") == 1
 
 
 def test_the_environment_may_be_elsewhere(install: Install, tmp_path: Path) -> None:
