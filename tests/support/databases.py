@@ -84,7 +84,6 @@ def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[]
     """Puts the user's own threads into an empty folder; gives the names of the files in it."""
     folder = tmp_path / "state"
     monkeypatch.setenv("XDG_STATE_HOME", str(folder))
-    monkeypatch.delenv("CHECKPOINT_DB", raising=False)
     return lambda: sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
